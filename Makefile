@@ -1,0 +1,83 @@
+# `make help` lists the targets. Knobs of `make run` are environment variables too: .env.example.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv/bin
+export DAGSTER_HOME := $(CURDIR)/.dagster
+export DAGSTER_DISABLE_TELEMETRY := 1
+# Two-thread torch that spins while it waits slows to a crawl on a busy machine.
+export OMP_WAIT_POLICY := PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help install run ui stop status test test-long lint bench lock import erase versions restore rollback sbom
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo
+	@echo 'make run takes SOURCE=sample|file|play_store REVIEWS=a.csv[,b.csv] FROM=YYYY-MM PORT=8080'
+	@echo '               FORCE_RETRAIN=1 SKIP_DEPLOY=1 APP=package.name NOW=<ISO time>'
+
+install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, from the locks
+
+.venv/.installed: locks/pipeline.txt
+	$(PYTHON) -m venv .venv
+	$(VENV)/pip install --quiet -r locks/pipeline.txt
+	$(VENV)/pip install --quiet --no-deps -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed locks/dev.txt
+	$(VENV)/pip install --quiet -r locks/pipeline.txt -r locks/dev.txt
+	@touch $@
+
+.venv-dvc/.installed: locks/dvc.txt
+	$(PYTHON) -m venv .venv-dvc
+	.venv-dvc/bin/pip install --quiet -r locks/dvc.txt
+	@touch $@
+
+run: install  ## Install, run the whole pipeline, leave the model serving
+	@$(VENV)/python -m mlops_assets.cli run
+
+ui: install  ## The Dagster UI on http://127.0.0.1:3000, with schedule and sensors
+	@$(VENV)/python -m mlops_assets.cli prepare
+	$(VENV)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+
+stop: .venv/.installed  ## Stop the service that `make run` left running
+	@$(VENV)/python -m mlops_assets.cli stop
+
+status: .venv/.installed  ## What serves, and how the last run ended
+	@$(VENV)/python -m mlops_assets.cli status
+
+import: .venv/.installed  ## Take a file of reviews into data/imports, without names: FILE=
+	@$(VENV)/python -m mlops_assets.cli import --file "$(FILE)"
+
+erase: .venv/.installed  ## Remove a person's reviews from every current file: AUTHOR= or REVIEW=
+	@$(VENV)/python -m mlops_assets.cli erase --author "$(AUTHOR)" --review "$(REVIEW)"
+
+versions: install  ## List the versions of data and models, and which one is live
+	@$(VENV)/python -m mlops_assets.cli versions
+
+restore: install  ## Data and models back to a version: VERSION=commit, data or model version
+	@$(VENV)/python -m mlops_assets.cli restore --version "$(VERSION)"
+
+rollback: .venv/.installed  ## An earlier release live again: TO=release or model version
+	@$(VENV)/python -m mlops_assets.cli rollback --to "$(TO)"
+
+sbom: .venv/.installed  ## The CycloneDX bill of materials of what serves
+	@$(VENV)/python -m mlops_assets.cli sbom
+
+test: install .venv/.installed-dev  ## The test suite (under 15 minutes on two cores)
+	$(VENV)/pytest -m 'not long'
+
+test-long: install .venv/.installed-dev  ## Kills, soak, browser, full stacks (under 40 minutes)
+	$(VENV)/pytest -m long
+
+lint: install .venv/.installed-dev  ## Format, lint, types, import contracts
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/basedpyright
+	$(VENV)/lint-imports
+
+bench: install .venv/.installed-dev  ## Measure; writes benchmarks/results.json
+	$(VENV)/python -m benchmarks
+
+lock: install  ## Write locks/ anew from pyproject.toml
+	$(VENV)/python locks/make.py

@@ -1,0 +1,1 @@
+"""Measurements: each module's functions return figures, `python -m benchmarks.<module>` prints them."""

@@ -1,0 +1,1 @@
+"""A Dagster asset graph that keeps an app-review sentiment model fresh."""

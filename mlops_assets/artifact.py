@@ -1,0 +1,157 @@
+"""The model folder: the one format that training writes and the server reads.
+
+    manifest.json   written last; names the SHA-256 of every other file
+    golden.json     sentences with the probabilities that this model must answer
+    …               weights and vocabulary, as `kind` says; no file executes code on loading
+
+A folder without a manifest is not a model. Standard library only.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mlops_assets.failures import PermanentFailure
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+GOLDEN = "golden.json"
+
+Kind = Literal["bert", "classic"]
+
+
+class BrokenArtifact(PermanentFailure):
+    """The folder is no model, or a file in it is not the one that was sealed."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One sentence and the probabilities (in the order of the labels) that the model answered when it was sealed."""
+
+    text: str
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrainedWith:
+    """What decides whether a model is due again; equal values mean that training would give the same model."""
+
+    dataset_version: str
+    label_rule: str
+    recipe: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `manifest.json`. It holds no time and no run, so that equal inputs give an equal version."""
+
+    kind: Kind
+    labels: tuple[str, ...]
+    text_version: int
+    trained_with: TrainedWith
+    metrics: Mapping[str, Any]
+    files: Mapping[str, str]
+    runtime: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def seal(
+    folder: Path,
+    *,
+    kind: Kind,
+    labels: Sequence[str],
+    text_version: int,
+    trained_with: TrainedWith,
+    metrics: Mapping[str, Any],
+    golden: Sequence[Golden],
+    runtime: Mapping[str, Any] | None = None,
+) -> str:
+    """Write `golden.json` and then `manifest.json` over what lies in `folder`; return the model version.
+
+    `runtime` holds what the server needs beside the files: temperature, truncation, vote weights.
+    """
+    _write_json(folder / GOLDEN, [{"text": g.text, "probabilities": list(g.probabilities)} for g in golden])
+    manifest = Manifest(
+        kind=kind,
+        labels=tuple(labels),
+        text_version=text_version,
+        trained_with=trained_with,
+        metrics=metrics,
+        files={name: _sha256(folder / name) for name in _content(folder)},
+        runtime=runtime or {},
+    )
+    _write_json(folder / MANIFEST, asdict(manifest))
+    return model_version(folder)
+
+
+def model_version(folder: Path) -> str:
+    """The first 12 hex digits of the SHA-256 of the manifest; raises `BrokenArtifact` where there is none."""
+    return _manifest_digest(folder)[:12]
+
+
+def read(folder: Path, *, verify: bool = True) -> Manifest:
+    """The manifest; with `verify`, every file is hashed and must be the sealed one, no more and no fewer."""
+    _manifest_digest(folder)
+    try:
+        raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = Manifest(
+            **{
+                **raw,
+                "labels": tuple(raw["labels"]),
+                "trained_with": TrainedWith(**raw["trained_with"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise BrokenArtifact(f"{folder / MANIFEST} cannot be read ({error}): train the model again") from error
+    if manifest.format != FORMAT:
+        raise BrokenArtifact(
+            f"{folder} has format {manifest.format}, this version reads {FORMAT}: train the model again"
+        )
+    if verify:
+        found = {name: _sha256(folder / name) for name in _content(folder)}
+        wrong = sorted(
+            name for name in found.keys() | manifest.files.keys() if found.get(name) != manifest.files.get(name)
+        )
+        if wrong:
+            raise BrokenArtifact(
+                f"{folder}: {', '.join(wrong)} not as sealed: restore the folder or train the model again"
+            )
+    return manifest
+
+
+def read_golden(folder: Path) -> tuple[Golden, ...]:
+    """The golden sentences of a sealed folder."""
+    raw = json.loads((folder / GOLDEN).read_text(encoding="utf-8"))
+    return tuple(Golden(text=item["text"], probabilities=tuple(item["probabilities"])) for item in raw)
+
+
+def _content(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST
+    )
+
+
+def _manifest_digest(folder: Path) -> str:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BrokenArtifact(f"{folder} holds no {MANIFEST}: it is no finished model, train it again")
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_json(path: Path, value: object) -> None:
+    scratch = path.with_name(path.name + ".partial")
+    with scratch.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

@@ -1,0 +1,134 @@
+"""What the claims about a version are judged on, and those that stop one.
+
+Checks show them; `versioned_dataset` holds to them where a person materializes it alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.assets.partitions import known_apps
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.dvc_repository import DvcRepository
+from mlops_assets.resources.restore import restored_commit
+from mlops_assets.resources.review_source import ReviewSource
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.reviews.claims import Claim
+    from mlops_assets.reviews.quality import ValidationOptions
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The usable reviews of the run's source, and where their files, the quarantine and the last version's are."""
+
+    frame: "pd.DataFrame"
+    settings: Settings
+    source: str
+    options: "ValidationOptions"
+    before: Mapping[str, Path]
+    now: Mapping[str, Path]
+    raw: Sequence[Path]
+    quarantine: Sequence[Path]
+
+
+def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) -> Evidence:
+    """Read what the next version would hold, and what the last one does."""
+    from mlops_assets.reviews.dataset import read_source, take_snapshot
+    from mlops_assets.reviews.quality import ValidationOptions
+
+    apps, data = known_apps(settings), settings.data
+    before = {
+        name: path
+        for name, path in repository.stored_files("data/validated", restored_commit(repository)).items()
+        if name.endswith(".parquet")
+    }
+    scratch = settings.instance_folder / "snapshot" / "validated"
+    return Evidence(
+        frame=read_source(data / "validated", source.name, apps),
+        settings=settings,
+        source=source.name,
+        options=ValidationOptions.from_params(settings.sections["validation"]),
+        before=before,
+        now=take_snapshot(data / "validated", source.name, apps, scratch).files,
+        raw=[
+            path
+            for app in sorted({name.split("/")[0] for name in before})
+            for path in (data / "raw" / app).glob("*.parquet")
+        ],
+        quarantine=[path for app in apps for path in sorted((data / "quarantine" / app).glob("*.parquet"))],
+    )
+
+
+def refuse_broken(evidence: Evidence) -> None:
+    """Raise where a claim that stops a version is broken."""
+    broken = {name: claim.reason for name, _, judge in BLOCKING if not (claim := judge(evidence)).passed}
+    if broken:
+        raise PermanentFailure("; ".join(f"{name}: {reason}" for name, reason in broken.items()))
+
+
+def _claims() -> Any:
+    from mlops_assets.reviews import claims
+
+    return claims
+
+
+def _quarantine(evidence: Evidence) -> "Claim":
+    import pandas as pd
+
+    from mlops_assets.reviews.dataset import PROVENANCE
+    from mlops_assets.reviews.quality import quarantine_is_small
+
+    rows = [pd.read_parquet(path, columns=["reasons", "source"]) for path in evidence.quarantine]
+    reasons = [part.loc[part["source"].isin(PROVENANCE[evidence.source]), "reasons"] for part in rows]
+    column = pd.concat(reasons, ignore_index=True) if reasons else pd.Series([], dtype="str")
+    return quarantine_is_small(len(evidence.frame), column, evidence.options)
+
+
+def _lost(evidence: Evidence) -> "Claim":
+    from mlops_assets.reviews.privacy import Erased, review_digest
+    from mlops_assets.reviews.quality import no_review_is_lost
+
+    erased = Erased.load(evidence.settings.data / "raw").reviews
+    return no_review_is_lost(
+        evidence.before, evidence.now, evidence.raw, is_erased=lambda one: review_digest(one) in erased
+    )
+
+
+BLOCKING: list[tuple[str, str, Callable[[Evidence], "Claim"]]] = [
+    (
+        "reviews_are_not_empty",
+        "Without a single usable review nothing can be trained, and an empty version would replace a good one.",
+        lambda given: _claims().reviews_are_not_empty(given.frame),
+    ),
+    (
+        "required_columns_exist",
+        "Without review_text and rating there is neither a text to learn from nor a label.",
+        lambda given: _claims().required_columns_exist(given.frame),
+    ),
+    (
+        "required_values_are_present",
+        "A usable review has a text and stars; a hole here means that validation let a broken row through.",
+        lambda given: _claims().required_values_are_present(given.frame),
+    ),
+    (
+        "positive_share_is_normal",
+        "A version with hardly any positive or hardly any negative review is a torn piece of the feed or a change of "
+        "the labels, and a model trained on it answers one class.",
+        lambda given: _claims().positive_share_is_normal(given.frame, given.settings.label_rule),
+    ),
+    (
+        "quarantine_is_small",
+        "Many unusable reviews at once are a change at the source, not bad luck with single rows.",
+        _quarantine,
+    ),
+    (
+        "no_review_is_lost",
+        "A version shrinks only by recorded deletions, quarantine and erasures. Anything else is a loss of data.",
+        _lost,
+    ),
+]

@@ -1,0 +1,64 @@
+"""How reviews are partitioned: by app and by UTC month of the review."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from mlops_assets.settings import SAMPLE_APP, Settings
+
+APP, MONTH = "app", "month"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def review_partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
+    """Every app of params.yaml (and the sample's) with every month from `first_month` to the clock's."""
+    now, clock = settings.now(), datetime.now(UTC)
+    ahead = max(0, (now.year - clock.year) * 12 + now.month - clock.month)
+    return dg.MultiPartitionsDefinition(
+        {
+            APP: dg.StaticPartitionsDefinition(known_apps(settings)),
+            MONTH: dg.MonthlyPartitionsDefinition(settings.first_month, fmt="%Y-%m", end_offset=1 + ahead),
+        }
+    )
+
+
+def known_apps(settings: Settings) -> list[str]:
+    """The apps in the order of the partitions, the sample's last."""
+    return [*(app for app in settings.apps if app != SAMPLE_APP), SAMPLE_APP]
+
+
+def range_tags(settings: Settings, apps: Sequence[str], first: str, last: str) -> dict[str, str]:
+    """The tags that make a run cover these apps (and any between them) from month `first` to `last`."""
+    order = [app for app in known_apps(settings) if app in set(apps)]
+    return {RANGE_START: f"{order[0]}|{first}", RANGE_END: f"{order[-1]}|{last}"}
+
+
+def months_by_app(context: dg.AssetExecutionContext) -> dict[str, list[str]]:
+    """The months that this run covers, by app."""
+    asked: dict[str, list[str]] = {}
+    for key in context.partition_keys:
+        if not isinstance(key, dg.MultiPartitionKey):
+            raise TypeError(f"partition {key!r} has no app and month: use the partitions of review_partitions")
+        asked.setdefault(key.keys_by_dimension[APP], []).append(key.keys_by_dimension[MONTH])
+    return {app: sorted(months) for app, months in asked.items()}
+
+
+def months_asked(by_app: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Every (app, month) of `months_by_app`, in order."""
+    return [(app, month) for app, months in by_app.items() for month in months]
+
+
+def partition_key(app_id: str, month: str) -> dg.MultiPartitionKey:
+    return dg.MultiPartitionKey({APP: app_id, MONTH: month})
+
+
+def stored_range(settings: Settings, source: str) -> tuple[list[str], str, str] | None:
+    """The apps of a source that have stored reviews, with their first and last month; none where nothing is stored."""
+    real = source != "sample"
+    folders = [settings.data / "raw" / app for app in known_apps(settings) if (app != SAMPLE_APP) == real]
+    months = {folder.name: sorted(path.stem for path in folder.glob("*.parquet")) for folder in folders}
+    apps = [app for app, found in months.items() if found]
+    if not apps:
+        return None
+    return apps, min(months[app][0] for app in apps), max(months[app][-1] for app in apps)

@@ -1,0 +1,100 @@
+"""What is due below `versioned_dataset`, stage by stage, each with its reason."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_assets.artifact import TrainedWith
+from mlops_assets.resources.run_options import RunOptions
+from mlops_assets.resources.service import Service, held_back
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.training.due import Due
+
+
+@dataclass(frozen=True)
+class StageDue:
+    """Whether an asset has something to do in this run, and why."""
+
+    stage: str
+    due: bool
+    reason: str
+
+
+def bert_trained_with(settings: Settings, dataset_version: str) -> TrainedWith:
+    """What `bert_model` would be trained with."""
+    from mlops_assets.training.bert_recipe import BertRecipe
+    from mlops_assets.training.recipe import training_code_version
+
+    recipe = BertRecipe.from_params(settings.sections["bert"])
+    return TrainedWith(dataset_version, settings.label_rule, recipe.digest(), training_code_version("bert"))
+
+
+def classic_trained_with(settings: Settings, dataset_version: str) -> TrainedWith:
+    """What `classic_model` would be trained with."""
+    from mlops_assets.training.recipe import ClassicRecipe, training_code_version
+
+    recipe = ClassicRecipe.from_params(settings.sections["classic"])
+    return TrainedWith(dataset_version, settings.label_rule, recipe.digest(), training_code_version("classic"))
+
+
+def due_below(settings: Settings, service: Service, dataset_version: str, options: RunOptions) -> list[StageDue]:
+    """Every stage below `versioned_dataset`; where no stage is due the run ends there."""
+    from mlops_assets.training.champion import champion_due
+    from mlops_assets.training.due import training_due
+
+    models = settings.models
+    bert = training_due(
+        models / "bert",
+        models / "bert_metrics.json",
+        bert_trained_with(settings, dataset_version),
+        force=options.force_retrain,
+    )
+    classic = training_due(
+        models / "classic",
+        models / "metrics.json",
+        classic_trained_with(settings, dataset_version),
+        force=options.force_retrain,
+    )
+    verdict = champion_due(models)
+    serving = serving_due(settings, service, options)
+    return [
+        StageDue("bert_model", bert.due, bert.reason),
+        StageDue("classic_model", classic.due, classic.reason),
+        StageDue("champion_model", verdict.due, verdict.reason),
+        StageDue("serving_image", serving.due, serving.reason),
+        StageDue("deployed_image", serving.due, serving.reason),
+    ]
+
+
+def serving_due(settings: Settings, service: Service, options: RunOptions) -> "Due":
+    """Whether the champion's release has to be built or put live."""
+    from mlops_assets.deploy.release import release_version
+    from mlops_assets.training.champion import champion_folder
+    from mlops_assets.training.due import Due
+
+    champion = champion_folder(settings.models)
+    if champion is None:
+        return Due(True, "there is no champion yet")
+    wanted = release_version(champion, lock=settings.serving_lock)
+    if options.skip_deploy:
+        built = (settings.releases / wanted).is_dir() and (
+            service.target == "process" or service.packaged(wanted) is not None
+        )
+        return Due(not built, f"release {wanted} is {'built, and skip_deploy is set' if built else 'not built yet'}")
+    return _live_due(service, wanted)
+
+
+def _live_due(service: Service, wanted: str) -> "Due":
+    from mlops_assets.training.due import Due
+
+    live = service.live()
+    if live is None:
+        return Due(True, "the service does not answer")
+    if held := held_back(service, wanted):
+        return Due(False, held)
+    if live.target != service.target:
+        return Due(True, f"target {service.target} is wanted, {live.target} serves")
+    if live.release_version != wanted:
+        return Due(True, f"release {wanted} is wanted, {live.release_version} is live")
+    return Due(False, f"release {wanted} is live")

@@ -1,0 +1,257 @@
+"""The assets that hold reviews: as collected, as validated, as versioned. No training here."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from mlops_assets.assets import metadata
+from mlops_assets.assets.evidence import gather, refuse_broken
+from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, partition_key
+from mlops_assets.assets.plan import due_below
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.dvc_repository import DataVersion, DvcRepository
+from mlops_assets.resources.import_folder import take_imports
+from mlops_assets.resources.restore import settle
+from mlops_assets.resources.review_source import Asked, ReviewSource
+from mlops_assets.resources.run_options import RunOptions
+from mlops_assets.resources.service import Service
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUP = "reviews"
+OWNERS = ["team:ml-engineering"]
+_SHOWN = 20
+"""Versions in the table of `versioned_dataset`; `make versions` lists all."""
+
+
+_ASSETS_BY_HAND = "__ASSET_JOB"
+"""Dagster's name of the job in which a person materializes chosen assets, in the UI or on the command line."""
+
+
+class CollectConfig(dg.Config):
+    """What a person may ask of one collection."""
+
+    reread: bool = Field(
+        default=False,
+        description="Read the months again to their first day although they are whole. A backfill always does, and so "
+        "does materializing this asset alone.",
+    )
+    accept_deletions: bool = Field(
+        default=False,
+        description="Believe a collection that was held because it would mark too many reviews deleted.",
+    )
+
+    def asked(self, run: dg.DagsterRun) -> Asked:
+        by_hand = "dagster/backfill" in run.tags or run.job_name == _ASSETS_BY_HAND
+        return Asked(reread=self.reread or by_hand, accept_deletions=self.accept_deletions)
+
+
+def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The three assets; the first two are partitioned by app and month."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"python", "parquet"},
+        code_version="1",
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="repository",
+    )
+    def raw_reviews(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        review_source: dg.ResourceParam[ReviewSource],
+        repository: dg.ResourceParam[DvcRepository],
+        config: CollectConfig,
+    ) -> dg.MaterializeResult:
+        """App reviews as collected: one row per review, one Parquet file per app and month.
+
+        Files: `data/raw/<app_id>/<YYYY-MM>.parquet`, month and times in UTC. No user name and no avatar is ever
+        written. A review that was edited has its newest version here and the older ones under `history/`.
+        """
+        from mlops_assets.reviews.store import ReviewStore
+
+        store = ReviewStore(settings.data / "raw")
+        asked = months_by_app(context)
+        with told_to_dagster():
+            settle(repository, settings.data, context.log.info)
+            passes = review_source.collect(store, asked, context.log.info, config.asked(context.run))
+        new, changes = sum(one.new for one in passes), sum(one.changes for one in passes)
+        for app, month in months_asked(asked):
+            rows = metadata.rows_in(store.path(app, month))
+            context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=partition_key(app, month))
+        changed = sorted({month for one in passes for month in one.changed_months})
+        return dg.MaterializeResult(
+            metadata={
+                "new_data_available": changes > 0,
+                "new_reviews": new,
+                "changed_reviews": changes,
+                "changed_months": ", ".join(changed) or "none",
+                "reason": f"{new} new, {changes} changed of source {review_source.name}",
+                "source": review_source.name,
+                "by_app": metadata.table([one.as_row() for one in passes]),
+                "dagster/row_count": sum(store.count(app) for app in asked),
+                "dagster/column_schema": metadata.review_schema(),
+                "folder": metadata.link(settings.data / "raw"),
+            }
+        )
+
+    @dg.asset(
+        deps=[raw_reviews],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"pandera", "parquet"},
+        code_version="1",
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="repository",
+    )
+    def validated_reviews(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        review_source: dg.ResourceParam[ReviewSource],
+        repository: dg.ResourceParam[DvcRepository],
+    ) -> dg.MaterializeResult:
+        """The usable reviews: those that keep every rule of the schema and were not deleted by their authors.
+
+        Files: `data/validated/<app_id>/<YYYY-MM>.parquet`. The others lie under `data/quarantine/` with every reason.
+        Files that a person put into `data/imports/` are taken in first. Only months whose content changed are validated
+        again.
+        """
+        from mlops_assets.reviews.claims import judge_all
+        from mlops_assets.reviews.dataset import read_source
+        from mlops_assets.reviews.validate import validate_months
+
+        with told_to_dagster():
+            settle(repository, settings.data, context.log.info)
+            asked = months_by_app(context)
+            imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}
+            results = [
+                result
+                for app in sorted({*asked, *imported})
+                for result in validate_months(settings.data, app, sorted({*asked.get(app, ()), *imported.get(app, ())}))
+            ]
+            everything = read_source(settings.data / "validated", review_source.name, known_apps(settings))
+            claims = judge_all(everything, settings.label_rule)
+        covered = set(months_asked(asked))
+        for one in (result for result in results if (result.app_id, result.month) in covered):
+            context.add_asset_metadata(
+                {"dagster/partition_row_count": one.good}, partition_key=partition_key(one.app_id, one.month)
+            )
+        reasons = Counter[str]()
+        for result in results:
+            reasons.update(result.reasons)
+        return dg.MaterializeResult(
+            metadata={
+                "data_valid": all(claim.passed for claim in claims.values()),
+                "reason": f"{len(everything)} usable, {sum(result.quarantined for result in results)} in quarantine",
+                "dagster/row_count": len(everything),
+                "quarantined": sum(result.quarantined for result in results),
+                "quarantined_by_reason": metadata.table(
+                    [{"reason": k, "reviews": n} for k, n in reasons.most_common()]
+                ),
+                "quarantine_examples": metadata.table([row for one in results for row in one.examples][:10]),
+                "imported_months": sum(len(months) for months in imported.values()),
+                "months_validated": sum(not result.unchanged for result in results),
+                "months_unchanged": sum(result.unchanged for result in results),
+                "dagster/column_schema": metadata.review_schema(),
+                "folder": metadata.link(settings.data / "validated"),
+            }
+        )
+
+    @dg.asset(
+        deps=[dg.AssetDep(validated_reviews, partition_mapping=dg.AllPartitionMapping())],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"dvc", "git"},
+        code_version="1",
+        pool="repository",
+        output_required=False,
+    )
+    def versioned_dataset(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        review_source: dg.ResourceParam[ReviewSource],
+        repository: dg.ResourceParam[DvcRepository],
+        service: dg.ResourceParam[Service],
+        run_options: RunOptions,
+    ) -> Iterator[dg.MaterializeResult]:
+        """The exact data that models are trained on, as one DVC version on the branch `pipeline`.
+
+        It holds the validated reviews of this run's source. Its name is the first 12 hex digits of the md5 in
+        `data/validated.dvc`. Where nothing below is due, it gives nothing, and everything below is skipped.
+        """
+        with told_to_dagster():
+            version = _commit(settings, review_source, repository, context.run.run_id)
+            frame = labelled_reviews(settings, repository)
+            due = due_below(settings, service, version.dataset_version, run_options)
+            live = service.live()
+            versions = [one.row() for one in repository.versions(live.model_version if live else None, newest=_SHOWN)]
+        about = {
+            "dataset_version": version.dataset_version,
+            "dvc_committed": version.changed,
+            "new_data_available": version.changed,
+            "commit": version.commit,
+            "code": version.code.commit or "none yet",
+            "code_dirty": version.code.dirty or "",
+            "origin": version.origin,
+            "versions": metadata.table(versions),
+            "labelled_reviews": len(frame),
+            "dagster/row_count": len(frame),
+            "rows_by_side": metadata.table([{str(side): n for side, n in frame["side"].value_counts().items()}]),
+            "due": dg.MetadataValue.json([asdict(one) for one in due]),
+            "reason": "; ".join(f"{one.stage}: {one.reason}" for one in due if one.due) or "nothing below is due",
+            "folder": metadata.link(repository.data_folder),
+        }
+        if any(one.due for one in due):
+            pictures = {
+                "rating_mix": metadata.rating_mix(frame),
+                "positive_share_by_month": metadata.positive_share_by_month(frame),
+            }
+            known = dg.DataVersion(version.dataset_version)
+            yield dg.MaterializeResult(data_version=known, metadata={**about, **pictures})
+            return
+        context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=about))
+        context.log.info("Nothing below is due: " + "; ".join(f"{one.stage}: {one.reason}" for one in due))
+
+    return [raw_reviews, validated_reviews, versioned_dataset]
+
+
+def labelled_reviews(settings: Settings, repository: DvcRepository) -> "pd.DataFrame":
+    """The labelled reviews of the version in the pipeline's clone, with their sides."""
+    from mlops_assets.reviews.dataset import training_frame
+
+    return training_frame(repository.data_folder / "validated", settings.label_rule, settings.sections["sides"])
+
+
+def current_dataset_version(repository: DvcRepository) -> str:
+    """The name of the data that the pipeline's branch holds."""
+    from mlops_assets.resources.dvc_objects import pointed_object
+
+    pointer = repository.branch.file(repository.branch.tip(), "data/validated.dvc")
+    if pointer is None:
+        raise PermanentFailure("no data version exists yet: materialize versioned_dataset first")
+    return pointed_object(pointer)[:12]
+
+
+def _commit(settings: Settings, source: ReviewSource, repository: DvcRepository, run_id: str) -> DataVersion:
+    """The stored reviews of this source as a version; the one that is there where nothing changed."""
+    from mlops_assets.reviews.dataset import data_summary, take_snapshot
+
+    refuse_broken(gather(settings, source, repository))
+    apps = known_apps(settings)
+    scratch = settings.instance_folder / "snapshot"
+    raw = take_snapshot(settings.data / "raw", source.name, apps, scratch / "raw")
+    validated = take_snapshot(settings.data / "validated", source.name, apps, scratch / "validated")
+    repository.prepare()
+    repository.stage_data(raw.files, validated.files)
+    summary = data_summary(labelled_reviews(settings, repository))
+    return repository.commit_data(run_id, f"Data of {', '.join(summary['rows'])}", summary)

@@ -1,0 +1,245 @@
+"""The assets that hold models: the two candidates and the better of them."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.artifact import TrainedWith
+from mlops_assets.assets import metadata
+from mlops_assets.assets.choosing import choose
+from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.model_page import about_model, score_row
+from mlops_assets.assets.plan import bert_trained_with, classic_trained_with
+from mlops_assets.assets.reviews import OWNERS, current_dataset_version, labelled_reviews
+from mlops_assets.resources.dvc_repository import DvcRepository
+from mlops_assets.resources.run_options import RunOptions
+from mlops_assets.resources.service import Service
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.training.due import Due
+    from mlops_assets.training.trained import Trained
+
+GROUP = "training"
+
+
+def build() -> list[dg.AssetsDefinition]:
+    """The two models and the champion."""
+
+    @dg.asset(
+        deps=["versioned_dataset"],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"pytorch", "huggingface", "onnx"},
+        code_version="1",
+        pool="training",
+    )
+    def bert_model(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        repository: dg.ResourceParam[DvcRepository],
+        run_options: RunOptions,
+    ) -> dg.MaterializeResult:
+        """A BERT sentiment classifier, fine-tuned on the versioned reviews: `models/bert/`.
+
+        Exported to ONNX for the server, with the weights beside it, and verified against the training framework.
+        Its scores are in `models/bert_metrics.json`. Which BERT is `bert.base_model` in params.yaml.
+        """
+        from mlops_assets.serving.model import load
+        from mlops_assets.training.bert import train_bert
+        from mlops_assets.training.bert_recipe import BertRecipe
+
+        recipe = BertRecipe.from_params(settings.sections["bert"])
+
+        def train(frame: "pd.DataFrame", folder: Path, trained_with: TrainedWith) -> "Trained":
+            return train_bert(
+                frame,
+                recipe,
+                folder,
+                trained_with=trained_with,
+                run_id=context.run.run_id,
+                report=context.log.info,
+                checkpoints=settings.instance_folder / "checkpoints" / "bert",
+                load=load,
+            )
+
+        wanted = bert_trained_with(settings, current_dataset_version(repository))
+        with told_to_dagster():
+            due, metrics = _trained(settings, repository, "bert", "bert_metrics.json", wanted, run_options, train)
+        return dg.MaterializeResult(
+            metadata={"bert_accuracy": metrics["test"]["accuracy"], **_about(settings, due, metrics, "bert")}
+        )
+
+    @dg.asset(
+        deps=["versioned_dataset"],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"scikitlearn", "numpy"},
+        code_version="1",
+        pool="training",
+    )
+    def classic_model(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        repository: dg.ResourceParam[DvcRepository],
+        run_options: RunOptions,
+    ) -> dg.MaterializeResult:
+        """TF-IDF with a soft vote of logistic regression and random forest: `models/classic/`.
+
+        Stored as plain arrays, so that the server needs no scikit-learn. Its scores are in `models/metrics.json`.
+        """
+        from mlops_assets.serving.model import load
+        from mlops_assets.training.classic import train_classic
+        from mlops_assets.training.evaluate import Evaluation
+        from mlops_assets.training.recipe import ClassicRecipe
+
+        recipe = ClassicRecipe.from_params(settings.sections["classic"])
+
+        def train(frame: "pd.DataFrame", folder: Path, trained_with: TrainedWith) -> "Trained":
+            return train_classic(
+                frame,
+                recipe,
+                folder,
+                trained_with=trained_with,
+                run_id=context.run.run_id,
+                report=context.log.info,
+                load=load,
+                rules=Evaluation.from_params(settings.sections["evaluate"]),
+            )
+
+        wanted = classic_trained_with(settings, current_dataset_version(repository))
+        with told_to_dagster():
+            due, metrics = _trained(settings, repository, "classic", "metrics.json", wanted, run_options, train)
+        return dg.MaterializeResult(
+            metadata={"traditional_accuracy": metrics["test"]["accuracy"], **_about(settings, due, metrics, "classic")}
+        )
+
+    @dg.asset(
+        deps=[bert_model, classic_model],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"python", "dvc"},
+        code_version="1",
+        pool="repository",
+    )
+    def champion_model(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        repository: dg.ResourceParam[DvcRepository],
+        service: dg.ResourceParam[Service],
+        run_options: RunOptions,
+    ) -> dg.MaterializeResult:
+        """The better of the two models on the gate side of the data, with the decision and its reason.
+
+        The model that serves stays unless a new one is better beyond noise, or is as good and wanted because the data
+        changed. Both models, their scores and the decision are committed as one version.
+        """
+        from mlops_assets.training.champion import champion_due, known_record
+
+        with told_to_dagster():
+            due = champion_due(settings.models)
+            live = service.live()
+            record = (
+                choose(
+                    settings,
+                    repository,
+                    live.model_version if live else None,
+                    run_id=context.run.run_id,
+                    forced=run_options.force_retrain,
+                )
+                if due
+                else known_record(settings.models)
+            )
+        figures = record["figures"]
+        sides = [
+            score_row(f"{name}, {side}", figures[name][side])
+            for name in ("candidate", "champion")
+            for side in ("gate", "newest")
+            if figures.get(name, {}).get(side, {}).get("n")
+        ]
+        forward = record.get("forward") or {"n": 0}
+        if forward["n"]:
+            sides.append(score_row(f"{forward['model_version']} on reviews that arrived after its data", forward))
+        return dg.MaterializeResult(
+            metadata={
+                "model": record["model"],
+                "model_version": record["model_version"],
+                "promoted": record["promoted"],
+                "kept": not due,
+                "reason": record["reason"] if due else due.reason,
+                "dataset_version": record["dataset_version"],
+                "commit": record["commit"],
+                "origin": record["origin"] if due else "",
+                "scores": metadata.table(
+                    [*sides, *([score_row("served, forward", forward)] if forward.get("n") else [])]
+                ),
+                "decision": dg.MetadataValue.json(figures),
+                "model_card": dg.MetadataValue.md((settings.models / "champion.md").read_text(encoding="utf-8")),
+                "folder": metadata.link(settings.models / "champion"),
+            }
+        )
+
+    return [bert_model, classic_model, champion_model]
+
+
+def _about(settings: Settings, due: "Due", metrics: Mapping[str, Any], kind: str) -> metadata.Metadata:
+    """What a model's page shows, the same for both."""
+    return {
+        "models_trained": due.due,
+        "kept": not due.due,
+        "reason": due.reason,
+        **about_model(metrics, settings.models / kind),
+    }
+
+
+def _trained(
+    settings: Settings,
+    repository: DvcRepository,
+    kind: str,
+    metrics_name: str,
+    wanted: TrainedWith,
+    options: RunOptions,
+    train: Callable[["pd.DataFrame", Path, TrainedWith], "Trained"],
+) -> tuple["Due", Mapping[str, Any]]:
+    """The model's metrics, after a training where one is due.
+
+    The metrics go first and the model is put in place whole, so that a failed training leaves no scores behind.
+    """
+    import json
+
+    from mlops_assets.training.due import training_due
+
+    model, metrics = settings.models / kind, settings.models / metrics_name
+    due = training_due(model, metrics, wanted, force=options.force_retrain)
+    if due:
+        metrics.unlink(missing_ok=True)
+        scratch = settings.instance_folder / "training" / kind
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        trained = train(labelled_reviews(settings, repository), scratch, wanted)
+        keep_profile(settings, repository, wanted.dataset_version)
+        settings.models.mkdir(exist_ok=True)
+        shutil.rmtree(model, ignore_errors=True)
+        scratch.replace(model)
+        partial = metrics.with_suffix(".partial")
+        partial.write_text(json.dumps(trained.metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        partial.replace(metrics)
+    return due, json.loads(metrics.read_text(encoding="utf-8"))
+
+
+def keep_profile(settings: Settings, repository: DvcRepository, dataset_version: str) -> None:
+    """The profile of the reviews that a model is trained on, which later ones are compared with."""
+    from mlops_assets.reviews.dataset import read_source
+    from mlops_assets.reviews.drift_profile import Profile
+
+    path = settings.profile(dataset_version)
+    if not path.is_file():
+        folder = repository.data_folder / "validated"
+        apps = [app.name for app in folder.iterdir()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Profile.of(read_source(folder, None, apps)).save(path)

@@ -1,0 +1,139 @@
+"""The job that removes what nothing asks for any more: old versions, old releases, old run history."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from pydantic import Field
+
+from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.resources.dvc_repository import DvcRepository
+from mlops_assets.resources.service import Service
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.resources.retention_plan import RetentionRules
+
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_NEWEST_KEPT = 20
+"""Ended runs that stay however old they are, so that a pipeline that paused still shows its history."""
+
+
+class PruneConfig(dg.Config):
+    """What a person may ask of one pruning."""
+
+    dry_run: bool = Field(default=False, description="List what would go, and remove nothing.")
+
+
+def build() -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
+    """The job `prune` and the schedule that runs it every night."""
+
+    @dg.op(pool="repository")
+    def remove_what_nothing_needs(
+        context: dg.OpExecutionContext,
+        config: PruneConfig,
+        settings: dg.ResourceParam[Settings],
+        repository: dg.ResourceParam[DvcRepository],
+        service: dg.ResourceParam[Service],
+    ) -> None:
+        """Say what will go, then remove it. What serves, its predecessors and what a tag names stay."""
+        with told_to_dagster():
+            prune(settings, repository, service, context.log.info, dry_run=config.dry_run)
+            prune_runs(context.instance, settings, context.log.info, dry_run=config.dry_run)
+
+    @dg.job(
+        name="prune",
+        executor_def=dg.in_process_executor,
+        description="Removes versions, releases and run history past their retention; prints first what will go. "
+        "Config `dry_run` only prints.",
+    )
+    def prune_job() -> None:
+        remove_what_nothing_needs()
+
+    nightly = dg.ScheduleDefinition(
+        name="prune_every_night",
+        job=prune_job,
+        cron_schedule="30 3 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Removes what is past its retention, at 03:30 UTC.",
+    )
+    return prune_job, nightly
+
+
+def prune(
+    settings: Settings,
+    repository: DvcRepository,
+    service: Service,
+    report: Callable[[str], None],
+    *,
+    dry_run: bool = False,
+) -> None:
+    """Versions past their retention, and releases that are neither live nor ready for a rollback."""
+    from mlops_assets.deploy.release import prune_releases
+    from mlops_assets.deploy.rollback import KEPT
+    from mlops_assets.resources.retention import prune_versions
+
+    live, last = service.live(), service.log.last_live(KEPT + 1)
+    models: list[str] = [*([live.model_version] if live else []), *(entry.model_version for entry in last)]
+    deployed = list(dict.fromkeys(models))
+    prune_versions(
+        repository, now=settings.now(), rules=_rules(settings), deployed=deployed, report=report, dry_run=dry_run
+    )
+    releases: list[str] = [*([live.release_version] if live else []), *(entry.release_version for entry in last)]
+    keep = frozenset(releases)
+    folders = settings.releases.iterdir() if settings.releases.is_dir() else []
+    for name in sorted(folder.name for folder in folders if folder.is_dir() and folder.name not in keep):
+        report(f"remove release {name}")
+    if not dry_run:
+        prune_releases(settings.releases, keep)
+        service.prune(keep, report)
+
+
+def prune_runs(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    report: Callable[[str], None],
+    *,
+    dry_run: bool = False,
+    newest: int = _NEWEST_KEPT,
+) -> int:
+    """Remove runs that ended past their retention, with their events, logs and summaries; how many.
+
+    The newest so many stay, and those that an asset's page shows as its latest materialization.
+    """
+    days = _rules(settings).runs_days
+    before = datetime.now(UTC) - timedelta(days=days)
+    kept = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=_ENDED), limit=newest)}
+    latest = instance.get_latest_materialization_events(instance.all_asset_keys())
+    kept |= {event.run_id for event in latest.values() if event is not None}
+    ended = instance.get_runs(dg.RunsFilter(statuses=_ENDED, created_before=before))
+    old = [run.run_id for run in ended if run.run_id not in kept]
+    report(f"remove {len(old)} runs that began more than {days} days ago: their events, logs and summaries")
+    if not dry_run:
+        for run_id in old:
+            _delete_run(instance, run_id, settings.instance_folder / "summaries")
+    return len(old)
+
+
+def _delete_run(instance: dg.DagsterInstance, run_id: str, summaries: Path) -> None:
+    # The run itself last: killed before, the next pruning finds it again.
+    for suffix in (".json", ".md"):
+        (summaries / f"{run_id}{suffix}").unlink(missing_ok=True)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    instance.delete_run(run_id)
+    events = instance.event_log_storage
+    if isinstance(events, SqliteEventLogStorage):
+        # Dagster empties the run's own database and leaves the file, 100 kB a run.
+        shard = Path(events.path_for_shard(run_id))
+        for path in shard.parent.glob(f"{shard.name}*"):
+            path.unlink()
+
+
+def _rules(settings: Settings) -> "RetentionRules":
+    from mlops_assets.resources.retention_plan import RetentionRules
+
+    return RetentionRules.from_params(settings.sections["versions"].get("retention", {}))

@@ -1,0 +1,34 @@
+"""The jobs: the whole pipeline, the same without collecting, and its last part alone."""
+
+from typing import Any
+
+import dagster as dg
+
+PIPELINE = "pipeline"
+REFRESH_MODELS = "refresh_models"
+PROMOTE = "promote"
+
+
+def build() -> list[Any]:  # dagster names the type of an asset job in a private module
+    """Steps run in one process: a process each costs seconds, and the heavy ones use every core anyway."""
+    everything = dg.AssetSelection.all()
+    return [
+        dg.define_asset_job(
+            PIPELINE,
+            selection=everything,
+            executor_def=dg.in_process_executor,
+            description="Collect, validate, version, train what is due, choose, build and deploy.",
+        ),
+        dg.define_asset_job(
+            REFRESH_MODELS,
+            selection=everything - dg.AssetSelection.assets("raw_reviews"),
+            executor_def=dg.in_process_executor,
+            description="The pipeline on the reviews that are there, without collecting.",
+        ),
+        dg.define_asset_job(
+            PROMOTE,
+            selection=dg.AssetSelection.assets("champion_model").downstream(),
+            executor_def=dg.in_process_executor,
+            description="Choose among the models that are there and deploy: launched when one training failed.",
+        ),
+    ]

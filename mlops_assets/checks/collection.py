@@ -1,0 +1,79 @@
+"""Claims about the collection: whether anything of the feed is missing, and whether it is stored as it must be."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from mlops_assets.assets import metadata
+from mlops_assets.assets.partitions import known_apps
+from mlops_assets.resources.review_source import ReviewSource, Standing
+from mlops_assets.settings import Settings
+
+RAW = dg.AssetKey("raw_reviews")
+_SPECS = [
+    dg.AssetCheckSpec(
+        "collection_is_complete",
+        asset=RAW,
+        blocking=True,
+        description="Every app's last collection ended because nothing was left to read. Training on a torn piece of a "
+        "feed would teach the model whatever happened to arrive first. The next run goes on where this one stopped.",
+    ),
+    dg.AssetCheckSpec(
+        "stored_reviews_keep_their_schema",
+        asset=RAW,
+        blocking=True,
+        description="Every stored file has the columns and types of a stored review. A column that changed its type "
+        "upstream is read as something else below: stop before it is.",
+    ),
+    dg.AssetCheckSpec(
+        "apps_are_known",
+        asset=RAW,
+        description="The source knows every app that params.yaml names. An app that left the store brings nothing new; "
+        "its stored reviews stay in use until its line leaves params.yaml, so this stops nothing.",
+    ),
+]
+
+
+def build() -> list[dg.AssetChecksDefinition]:
+    """The checks of `raw_reviews`, in one step."""
+
+    @dg.multi_asset_check(specs=_SPECS, name="raw_reviews_checks")
+    def raw_reviews_checks(
+        settings: dg.ResourceParam[Settings], review_source: dg.ResourceParam[ReviewSource]
+    ) -> Iterable[dg.AssetCheckResult]:
+        from mlops_assets.reviews.quality import files_keep_their_schema
+        from mlops_assets.reviews.store import ReviewStore
+
+        folder = settings.data / "raw"
+        apps = review_source.standing(ReviewStore(folder))
+        partial = [one for one in apps if one.status == "partial"]
+        yield _told("collection_is_complete", not partial, _named(partial) or f"{len(apps)} apps are whole", apps)
+        paths = [path for app in known_apps(settings) for path in (folder / app).rglob("*.parquet")]
+        schema = files_keep_their_schema(paths)
+        yield _told("stored_reviews_keep_their_schema", schema.passed, schema.reason)
+        unknown = [one for one in apps if one.status == "unknown"]
+        yield _told("apps_are_known", not unknown, _named(unknown) or "all known", severity=dg.AssetCheckSeverity.WARN)
+
+    return [raw_reviews_checks]
+
+
+def _told(
+    name: str,
+    passed: bool,  # noqa: FBT001  read beside the name: collection_is_complete, not partial
+    reason: str,
+    apps: Iterable[Standing] = (),
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    rows = [vars(one) for one in apps]
+    return dg.AssetCheckResult(
+        asset_key=RAW,
+        check_name=name,
+        passed=passed,
+        severity=severity,
+        description=reason,
+        metadata={"apps": metadata.table(rows)} if rows else {},
+    )
+
+
+def _named(apps: Iterable[Standing]) -> str:
+    return "; ".join(f"{one.app_id}: {one.reason}" for one in apps)

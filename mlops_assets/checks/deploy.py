@@ -1,0 +1,40 @@
+"""Claims about what is deployed."""
+
+import dagster as dg
+
+from mlops_assets.assets import metadata
+from mlops_assets.settings import Settings
+
+
+def build() -> list[dg.AssetChecksDefinition]:
+    """The checks of `serving_image`."""
+
+    @dg.asset_check(asset=dg.AssetKey("serving_image"))
+    def packages_have_no_known_vulnerability(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        """Every package of the server was audited, and none has a known vulnerability.
+
+        It stops nothing, since a finding may be in the version that serves already. Where the auditor or its database
+        cannot be reached the claim is not proven, so the check says *not audited*.
+        """
+        from mlops_assets.resources.dependency_audit import audit
+
+        lock = settings.serving_lock
+        if lock is None:
+            return dg.AssetCheckResult(
+                passed=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="not audited: there is no locks/serving.txt, restore it with make lock",
+            )
+        found = audit(lock)
+        return dg.AssetCheckResult(
+            passed=found.clean,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=found.told(),
+            metadata={
+                "audited": found.audited,
+                "not_audited": len(found.skipped),
+                "findings": metadata.table([{"finding": one} for one in found.findings]),
+            },
+        )
+
+    return [packages_have_no_known_vulnerability]

@@ -1,0 +1,95 @@
+"""`python -m mlops_assets.cli COMMAND`: what the Makefile calls."""
+
+import argparse
+import sys
+
+from mlops_assets.failures import Failure
+
+
+def main() -> int:
+    """Run one command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m mlops_assets.cli", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(name, help=about)
+        for argument in _ARGUMENTS.get(name, ()):
+            command.add_argument(f"--{argument}", default="")
+    given = parser.parse_args()
+    try:
+        return _on_data(given) if given.command in _ARGUMENTS else _run(given.command)
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 2
+
+
+COMMANDS = {
+    "run": "the whole pipeline, then the summary",
+    "prepare": "make the Dagster instance and end runs whose process is gone",
+    "stop": "stop the service that `run` left serving",
+    "status": "what serves, and how the last run ended",
+    "import": "a cleaned copy of a file of reviews into data/imports",
+    "erase": "remove a person's reviews from every current file",
+    "versions": "list the versions of data and models",
+    "restore": "bring data and models back to a version",
+    "rollback": "an earlier release live again",
+    "sbom": "the bill of materials of what serves, or of the newest release",
+}
+_ARGUMENTS = {
+    "import": ("file",),
+    "erase": ("author", "review"),
+    "versions": (),
+    "restore": ("version",),
+    "rollback": ("to",),
+    "sbom": (),
+}
+
+
+def _on_data(given: argparse.Namespace) -> int:
+    from mlops_assets.cli import data
+    from mlops_assets.settings import Settings
+
+    settings = Settings.load()
+    if given.command == "import":
+        return data.import_file(settings, given.file)
+    if given.command == "erase":
+        return data.erase_reviews(settings, author=given.author, review=given.review)
+    if given.command == "restore":
+        return data.restore_version(settings, given.version)
+    if given.command == "rollback":
+        return data.roll_back(settings, given.to)
+    if given.command == "sbom":
+        return data.write_sbom(settings)
+    return data.show_versions(settings)
+
+
+def _run(command: str) -> int:
+    # Imports stand here so that each command loads only what it needs.
+    from mlops_assets.settings import Settings
+
+    settings = Settings.load()
+    if command == "run":
+        from mlops_assets.cli.run import run_pipeline
+
+        return run_pipeline(settings)
+    if command == "prepare":
+        from mlops_assets.cli.instance import end_orphans, open_instance
+
+        with open_instance(settings) as instance:
+            for run_id in end_orphans(instance):
+                print(f"Run {run_id[:8]} was killed; ended it and freed its pools.")
+        return 0
+    from mlops_assets.resources import outside
+
+    service = outside.build(settings)["service"]
+    if command == "stop":
+        print("Stopped the service." if service.stop() else "No service was running.")
+        return 0
+    live = service.live()
+    print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
+    latest = settings.instance_folder / "summaries" / "latest.json"
+    print(f"Last summary: {latest}" if latest.exists() else "No run has ended yet: make run")
+    return 0 if live else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Commands about reviews and versions: import, erase, versions, restore, rollback, sbom."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.resources.dvc_repository import DvcRepository
+    from mlops_assets.resources.service import Service
+    from mlops_assets.resources.versions import Version
+
+
+def import_file(settings: Settings, file: str) -> int:
+    """`make import FILE=`: a cleaned copy in data/imports."""
+    from mlops_assets.reviews.imports import clean_file
+
+    if not file:
+        raise PermanentFailure("FILE names no file: make import FILE=reviews.csv")
+    key = settings.author_key.get_secret_value() if settings.author_key else None
+    target = clean_file(
+        Path(file).absolute(),
+        settings.data / "imports",
+        known_apps=settings.apps,
+        app_id=settings.only_app,
+        author_key=key,
+    )
+    print(f"Wrote {target}, without names and avatars. The next run of source file or play_store takes it in.")
+    return 0
+
+
+def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
+    """`make erase`: a person's reviews out of every current file, and which versions still hold them."""
+    from mlops_assets.resources import outside
+    from mlops_assets.resources.versions import list_versions
+    from mlops_assets.reviews.erase import erase
+
+    key = settings.author_key.get_secret_value() if settings.author_key else None
+    done = erase(settings.data, review=review or None, author=author or None, author_key=key)
+    for name, rows in done.rows.items():
+        print(f"data/{name}: {rows} rows removed")
+    if not done.rows:
+        print("No current file holds it.")
+    if done.note:
+        print(f"Note: {done.note}.")
+    versions = list_versions(outside.build(settings)["repository"].user.git)
+    print("\nThese versions were made before and may still hold it:")
+    print(table([{"commit": v.commit[:12], "data version": v.dataset_version or ""} for v in versions]) or "none")
+    print(
+        "\nTo purge them: run the pipeline once, so that a version without it is current, then remove the older ones "
+        "with\n  git branch -D pipeline && rm -rf .pipeline .dvc-remote   (and delete the branch and the remote's "
+        "objects elsewhere)"
+    )
+    return 0
+
+
+def show_versions(settings: Settings) -> int:
+    """`make versions`: what each version holds, what was trained on it, which one is live."""
+    from mlops_assets.resources import outside
+    from mlops_assets.resources.versions import list_versions
+
+    things = outside.build(settings)
+    live = things["service"].live()
+    rows = [version.row() for version in list_versions(things["repository"].user.git, live and live.model_version)]
+    print(table(rows) or "No version yet: make run")
+    return 0
+
+
+def restore_version(settings: Settings, version: str) -> int:
+    """`make restore VERSION=`: data, models and the service back to a commit, a data or a model version."""
+    from mlops_assets.resources import outside
+    from mlops_assets.resources.restore import restore
+
+    if not version:
+        raise PermanentFailure("VERSION names no version: make versions lists them, make restore VERSION=<commit>")
+    things = outside.build(settings)
+    repository: DvcRepository = things["repository"]
+    live = things["service"].live()
+    done = restore(repository, version, live_model=live.model_version if live else None)
+    print(f"Restored {done.version.commit[:12]} ({done.version.subject}): {', '.join(done.changed) or 'nothing to do'}")
+    if done.kept:
+        print(f"What was there before is kept in {done.kept}")
+    _serve(settings, repository, things["service"], done.version)
+    return 0
+
+
+def _serve(settings: Settings, repository: "DvcRepository", service: "Service", version: "Version") -> None:
+    """The version's champion in `models/champion` and, unless SKIP_DEPLOY is set, live."""
+    from mlops_assets.deploy.release import build_release
+    from mlops_assets.resources.restore_champion import keep_profile_of, restore_champion
+    from mlops_assets.training.champion import known_record
+
+    chosen = restore_champion(repository, settings.models, version, repository.versions())
+    if chosen is None:
+        print("This version chose no model to serve yet: the service stays as it is.")
+        return
+    trained_on = str(known_record(settings.models)["dataset_version"])
+    keep_profile_of(repository, settings.profile(trained_on), trained_on)
+    release = build_release(settings.models / "champion", settings.releases, lock=settings.serving_lock)
+    if settings.skip_deploy:
+        print(f"Model {chosen} is the champion again; SKIP_DEPLOY is set, so the service stays as it is.")
+        return
+    done = service.deploy(release, print, caused_by=f"make restore {version.commit[:12]}")
+    print(f"Model {done.model_version} serves at {done.url}")
+
+
+def roll_back(settings: Settings, to: str) -> int:
+    """`make rollback [TO=]`: an earlier release live again, from this machine alone."""
+    from mlops_assets.resources import outside
+    from mlops_assets.resources.service import roll_back as go_back
+
+    done = go_back(outside.service(settings), settings.releases, to, print, asked_by="make rollback")
+    print(f"Release {done.release_version} with model {done.model_version} serves at {done.url}")
+    return 0
+
+
+def write_sbom(settings: Settings) -> int:
+    """`make sbom`: a CycloneDX bill of materials of what serves, else of the champion's release."""
+    import json
+
+    from mlops_assets.deploy.release import build_release, read_release
+    from mlops_assets.deploy.sbom import bill_of_materials
+    from mlops_assets.resources import outside
+    from mlops_assets.training.champion import champion_folder
+
+    live = outside.service(settings).live()
+    if live is not None and (settings.releases / live.release_version).is_dir():
+        release = read_release(settings.releases / live.release_version)
+    else:
+        champion = champion_folder(settings.models)
+        if champion is None:
+            raise PermanentFailure("nothing serves and there is no champion, so there is nothing to bill: make run")
+        release = build_release(champion, settings.releases, lock=settings.serving_lock)
+    target = settings.releases / f"{release.version}.cdx.json"
+    target.write_text(json.dumps(bill_of_materials(release), indent=1) + "\n", encoding="utf-8")
+    print(f"Wrote {target}")
+    return 0
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows in aligned columns, the keys of the first as header."""
+    if not rows:
+        return ""
+    names = list(rows[0])
+    widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
+    lines = [names, *([str(row[name]) for name in names] for row in rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)

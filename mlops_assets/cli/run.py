@@ -1,0 +1,81 @@
+"""`make run`: the whole pipeline in this process, its summary, and the model left serving."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from mlops_assets.assets.partitions import range_tags
+from mlops_assets.automation.jobs import PIPELINE, PROMOTE
+from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
+from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
+from mlops_assets.cli.console import console
+from mlops_assets.cli.instance import end_orphans, open_instance
+from mlops_assets.definitions import build_definitions
+from mlops_assets.failures import TransientFailure
+from mlops_assets.resources import outside
+from mlops_assets.settings import BadSetting, Settings
+
+
+class RunInProgress(TransientFailure):
+    """Another `make run` works in this clone."""
+
+
+def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -> int:
+    """Run the job `pipeline` over the months that the source and FROM ask for; 0 when every stage went well."""
+    things = {**outside.build(settings), **(replace or {})}
+    tags = _asked(settings, things["review_source"])
+    settings.instance_folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(settings.instance_folder / "run.lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        raise RunInProgress(
+            f"another run works in {settings.root}: wait until it ends, or stop it with Ctrl-C where it was started"
+        ) from None
+    with held, open_instance(settings) as instance:
+        for run_id in end_orphans(instance):
+            print(f"Run {run_id[:8]} was killed; ended it and freed its pools.", flush=True)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        definitions = build_definitions(settings, things, loggers={"console": console})
+
+        def execute(job: str, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
+            return definitions.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                tags={"mlops/trigger": "make run", MADE_BY_HAND: "1", **tags},
+                run_config={"loggers": {"console": {}}},
+                raise_on_error=False,
+            )
+
+        result = execute(PIPELINE, tags)
+        last = result.run_id
+        if trained := trained_without_verdict(instance, result.run_id):
+            leave_summary(instance, result.run_id, settings, things["service"])
+            print(f"Only {trained} was trained; it is judged and deployed alone.", flush=True)
+            last = execute(PROMOTE, dict(promotion_request(result.run_id, trained).tags)).run_id
+        text, _ = leave_summary(instance, last, settings, things["service"])
+    print(f"\n{text}", flush=True)
+    _say_what_next(settings, things["service"].live())
+    return 0 if result.success else 1
+
+
+def _asked(settings: Settings, source: Any) -> dict[str, str]:
+    """The range of the run; refuses what the source or the partitions cannot give, before anything starts."""
+    first, last = source.months()
+    if settings.from_month and settings.from_month < settings.first_month:
+        raise BadSetting(
+            f"FROM must not be before first_month {settings.first_month} of params.yaml, got {settings.from_month}"
+        )
+    if settings.from_month and settings.from_month > last:
+        raise BadSetting(f"FROM must not be after {last}, the source's last month, got {settings.from_month}")
+    return range_tags(settings, source.apps(), settings.from_month or first, last)
+
+
+def _say_what_next(settings: Settings, live: Any) -> None:
+    if live is not None:
+        print("Try it:   curl -s " + live.url + "/predict -H 'Content-Type: application/json' "
+              """-d '{"text": "Aplikasinya bagus, mudah dipakai"}'""")  # fmt: skip
+    print("See it:   make ui, then http://127.0.0.1:3000")
+    print(f"Summary:  {settings.instance_folder / 'summaries' / 'latest.json'}")

@@ -1,0 +1,63 @@
+"""The front door: the whole graph, assembled.
+
+    raw_reviews → validated_reviews → versioned_dataset ─┬→ bert_model ────┐
+    (Play Store)  (pandera, drift)    (DVC + git)        └→ classic_model ─┴→ champion_model
+                                                                     → serving_image → deployed_image
+
+Tests and production use `build_definitions`; Dagster loads `defs`.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets import checks
+from mlops_assets.assets import deploy as deploy_assets
+from mlops_assets.assets import reviews as review_assets
+from mlops_assets.assets import training as training_assets
+from mlops_assets.assets.partitions import review_partitions
+from mlops_assets.automation import housekeeping, jobs, rollback, schedules, sensors
+from mlops_assets.resources import outside
+from mlops_assets.resources.run_options import RunOptions
+from mlops_assets.settings import Settings
+
+
+def build_definitions(
+    settings: Settings | None = None,
+    replace: Mapping[str, Any] | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
+    """Assets, checks, jobs, schedule, sensors and resources; `replace` stands in for resources by name."""
+    settings = settings or Settings.load()
+    with warnings.catch_warnings():
+        # `backfill_policy` is beta; Dagster's version is pinned, and the tests run a backfill.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        of_reviews = review_assets.build(review_partitions(settings))
+    every_job = jobs.build()
+    prune_job, prune_schedule = housekeeping.build()
+    return dg.Definitions(
+        assets=[
+            *of_reviews,
+            *training_assets.build(),
+            *deploy_assets.build(),
+        ],
+        asset_checks=checks.build(),
+        jobs=[*every_job, prune_job, rollback.build()],
+        schedules=[*schedules.build(settings), prune_schedule],
+        sensors=sensors.build(settings, every_job),
+        resources={
+            "settings": settings,
+            "run_options": RunOptions.configure_at_launch(
+                force_retrain=settings.force_retrain, skip_deploy=settings.skip_deploy
+            ),
+            **outside.build(settings),
+            **(replace or {}),
+        },
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )
+
+
+defs = build_definitions()

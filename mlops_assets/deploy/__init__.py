@@ -1,0 +1,1 @@
+"""Releases, command lines as data, and the rollout. Knows no Dagster."""

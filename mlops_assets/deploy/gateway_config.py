@@ -1,0 +1,64 @@
+"""What the gateway is told: its configuration and its runtime commands, as data."""
+
+from typing import Literal
+
+Slot = Literal["blue", "green"]
+SLOTS: tuple[Slot, Slot] = ("blue", "green")
+
+FOLDER = "/gateway"
+"""Where the gateway's container sees its configuration, its admin socket and its certificate."""
+SOCKET = "admin.sock"
+PORT = 8080
+
+
+def other(slot: Slot) -> Slot:
+    """The slot that is free while `slot` is live."""
+    return "green" if slot == "blue" else "blue"
+
+
+def configuration(addresses: dict[Slot, str], live: Slot | None, *, certificate: str = "") -> str:
+    """`haproxy.cfg` with `live` in service. It is rewritten at every switch, so a restarted gateway starts as it was.
+
+    No health check: it would take a slow moment of the only server for its death and answer 503 for all.
+    """
+    tls = f" ssl crt {FOLDER}/{certificate} alpn h2,http/1.1" if certificate else ""
+    servers = "\n".join(
+        f"  server {slot} {addresses[slot]}:{PORT}{'' if slot == live else ' disabled'}" for slot in SLOTS
+    )
+    return f"""global
+  stats socket {FOLDER}/{SOCKET} mode 600 level admin
+  log stdout format raw local0 notice
+  maxconn 8192
+  hard-stop-after 20s
+defaults
+  mode http
+  log global
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  timeout http-keep-alive 60s
+  timeout queue 5s
+  retries 3
+  retry-on conn-failure
+frontend public
+  bind :{PORT}{tls}
+  http-request set-header X-Forwarded-Proto {"https" if certificate else "http"}
+  default_backend service
+backend service
+{servers}
+"""
+
+
+def enable(slot: Slot) -> str:
+    """Requests may go there."""
+    return f"set server service/{slot} state ready"
+
+
+def drain(slot: Slot) -> str:
+    """No new requests go there; those under way end."""
+    return f"set server service/{slot} state drain"
+
+
+def disable(slot: Slot) -> str:
+    """Nothing goes there."""
+    return f"set server service/{slot} state maint"

@@ -1,0 +1,73 @@
+"""The deployment log: what was live when, who or what put it there, with which model and data."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+Outcome = Literal["live", "refused", "rolled back", "stopped"]
+
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS deployments (at TEXT NOT NULL, target TEXT NOT NULL, release_version TEXT NOT NULL, "
+    "model_version TEXT NOT NULL, dataset_version TEXT NOT NULL, caused_by TEXT NOT NULL, outcome TEXT NOT NULL, "
+    "reason TEXT NOT NULL, image TEXT NOT NULL)"
+)
+_COLUMNS = "at, target, release_version, model_version, dataset_version, caused_by, outcome, reason, image"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attempt; `at` is ISO time in UTC, `caused_by` a run, a person or a command, `image` a digest or empty."""
+
+    at: str
+    target: str
+    release_version: str
+    model_version: str
+    dataset_version: str
+    caused_by: str
+    outcome: Outcome
+    reason: str
+    image: str = ""
+
+
+class DeploymentLog:
+    """An SQLite file; `sqlite3 FILE 'select * from deployments'` works too."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, entry: Entry) -> None:
+        """Append one attempt."""
+        with self._open() as connection:
+            marks = ", ".join(["?"] * 9)
+            connection.execute(f"INSERT INTO deployments ({_COLUMNS}) VALUES ({marks})", astuple(entry))  # noqa: S608  # constants
+
+    def entries(self, limit: int = 100) -> list[Entry]:
+        """The newest first."""
+        with self._open() as connection:
+            query = f"SELECT {_COLUMNS} FROM deployments ORDER BY rowid DESC LIMIT ?"  # noqa: S608  # constants
+            return [Entry(*row) for row in connection.execute(query, (limit,))]
+
+    def live_at(self, instant: datetime) -> Entry | None:
+        """What served at that time."""
+        changes = [entry for entry in self.entries(100_000) if entry.outcome in {"live", "stopped"}]
+        before = [entry for entry in changes if datetime.fromisoformat(entry.at) <= instant]
+        return before[0] if before and before[0].outcome == "live" else None
+
+    def last_live(self, count: int) -> list[Entry]:
+        """The newest entry of each of the last `count` different releases that were live, newest first."""
+        found: dict[str, Entry] = {}
+        for entry in self.entries(100_000):
+            if entry.outcome == "live":
+                found.setdefault(entry.release_version, entry)
+        return list(found.values())[:count]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
+            connection.execute(_CREATE)
+            yield connection

@@ -1,0 +1,1 @@
+"""The outside things: only these start processes or open sockets."""

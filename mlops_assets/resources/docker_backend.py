@@ -1,0 +1,166 @@
+"""Containers behind the gateway: one slot is live, the other takes the next release."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_assets.deploy import gateway_config
+from mlops_assets.deploy.gateway_config import SLOTS, Slot
+from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.rollout import Reply
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.docker_engine import DockerEngine, port_of
+from mlops_assets.resources.haproxy_gateway import HaproxyGateway
+from mlops_assets.resources.service_client import ServiceClient
+
+_STOP_S = 20
+_LOG_LINES = 30
+
+
+class NeverStarted(PermanentFailure):
+    """The engine does not run the container."""
+
+
+@dataclass(frozen=True)
+class ServerContainer:
+    """One container in one slot; `port` is its own port on this machine's loopback."""
+
+    id: str
+    name: str
+    slot: Slot
+    port: int
+    image: str
+    since: str
+
+
+class DockerBackend:
+    """Implements `deploy.rollout.Backend`. One deployment at a time; the caller holds the lock."""
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        gateway: HaproxyGateway,
+        project: str,
+        environment: Mapping[str, str],
+        *,
+        image: str = "",
+        key: str = "",
+    ) -> None:
+        self._engine, self._gateway, self._project = engine, gateway, project
+        self._environment, self._image, self._key = dict(environment), image, key
+
+    def sweep(self) -> None:
+        self._gateway.ensure()
+        live = self.current()
+        for container in self._engine.containers(f"mlops.project={self._project}"):
+            if container.labels.get("mlops.role") in {"server", "trial"} and (live is None or container.id != live.id):
+                container.remove(force=True)
+
+    def current(self) -> ServerContainer | None:
+        slot = self._gateway.live()
+        for container in self._engine.containers(f"mlops.project={self._project}"):
+            if slot is not None and container.labels.get("mlops.slot") == slot and container.status == "running":
+                return self._described(container)
+        return None
+
+    def public(self, instance: ServerContainer) -> bool:
+        return instance.slot == self._gateway.live()
+
+    def start(self, release: Release) -> ServerContainer:
+        live = self._gateway.live()
+        slot = gateway_config.other(live) if live is not None and self.current() is not None else SLOTS[0]
+        api = self._engine.client.api
+        name = f"{self._project}-{release.version}-{uuid.uuid4().hex[:4]}"
+        network = api.create_networking_config(
+            {self._gateway.network: api.create_endpoint_config(ipv4_address=self._gateway.address(slot))}
+        )
+        try:
+            # Its own loopback port, past the gateway: who deploys asks the new one before anybody else can.
+            container = self._engine.create(
+                self._image,
+                name,
+                environment=self._environment,
+                labels={
+                    "mlops.project": self._project,
+                    "mlops.role": "server",
+                    "mlops.slot": slot,
+                    "mlops.release": release.version,
+                },
+                networking_config=network,
+                host={"restart_policy": {"Name": "unless-stopped"}, "network_mode": self._gateway.network},
+            )
+            container.start()
+        except self._engine.errors.APIError as error:
+            with contextlib.suppress(self._engine.errors.NotFound):
+                self._engine.client.containers.get(name).remove(force=True)
+            raise NeverStarted(f"container {name} does not start: {error.explanation}") from error
+        return self._described(container)
+
+    def running(self, instance: ServerContainer) -> bool:
+        try:
+            container = self._engine.client.containers.get(instance.id)
+        except self._engine.errors.NotFound:
+            return False
+        # A restart in the meantime is a death, although the engine hides it.
+        return container.status == "running" and container.attrs["RestartCount"] == 0
+
+    def ask(self, instance: ServerContainer, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+        return self._client(instance).ask(method, path, body)
+
+    def server_errors(self, instance: ServerContainer) -> int:
+        return self._client(instance).server_errors()
+
+    def switch(self, new: ServerContainer, old: ServerContainer | None) -> None:
+        del old
+        self._gateway.switch(new.slot)
+
+    def stop(self, instance: ServerContainer) -> None:
+        """The gateway sends nothing there any more; what is under way ends, then the container goes."""
+        if self._gateway.live() != instance.slot:
+            self._drained(instance.slot)
+            self._gateway.release(instance.slot)
+        with contextlib.suppress(self._engine.errors.NotFound):
+            container = self._engine.client.containers.get(instance.id)
+            container.stop(timeout=_STOP_S)
+            container.remove(force=True)
+
+    def log(self, instance: ServerContainer) -> str:
+        try:
+            container = self._engine.client.containers.get(instance.id)
+        except self._engine.errors.NotFound:
+            return ""
+        return container.logs(tail=_LOG_LINES).decode("utf-8", "replace").strip()
+
+    def _client(self, instance: ServerContainer) -> ServiceClient:
+        return ServiceClient("127.0.0.1", instance.port, key=self._key)
+
+    def _drained(self, slot: Slot, timeout_s: float = 15.0) -> None:
+        """Wait until no request of the gateway is under way in `slot`."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until and _current_requests(self._gateway.command("show stat"), slot):
+            time.sleep(0.05)
+
+    def _described(self, container: Any) -> ServerContainer:
+        container.reload()
+        return ServerContainer(
+            id=container.id,
+            name=container.name,
+            slot=container.labels["mlops.slot"],
+            port=port_of(container),
+            image=container.attrs["Config"]["Image"],
+            since=container.attrs["State"]["StartedAt"],
+        )
+
+
+def _current_requests(stat: str, slot: Slot) -> int:
+    """The sessions of `service/slot` in the answer to `show stat`, a CSV."""
+    header, *rows = stat.lstrip("# ").splitlines()
+    names = header.split(",")
+    for row in rows:
+        values = dict(zip(names, row.split(","), strict=False))
+        if (values["pxname"], values["svname"]) == ("service", slot):
+            return int(values["scur"] or 0)
+    return 0

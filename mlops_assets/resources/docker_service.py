@@ -1,0 +1,212 @@
+"""The deploy target `docker`: a container behind a gateway that holds the public port."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+
+from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
+from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
+from mlops_assets.failures import Failure
+from mlops_assets.resources.docker_backend import DockerBackend
+from mlops_assets.resources.docker_engine import DockerEngine, EngineDown, Login
+from mlops_assets.resources.haproxy_gateway import HaproxyGateway
+from mlops_assets.resources.image_record import ImageRecord
+from mlops_assets.resources.image_trial import prove_image
+from mlops_assets.resources.service import Deployment, Live, Packaged, Target
+from mlops_assets.resources.service_client import ServiceClient
+from mlops_assets.serving.options import ServerOptions, is_loopback
+
+REPOSITORY = "localhost:5000/app-review-sentiment"
+
+
+class DockerService:
+    """The service on `host:port`; every container and the network carry the label `mlops.project=<project>`."""
+
+    target: Target = "docker"
+
+    def __init__(
+        self,
+        state_folder: Path,
+        port: int,
+        host: str = "127.0.0.1",
+        *,
+        environment: Mapping[str, str] | None = None,
+        key: str = "",
+        project: str = "",
+        repository: str = REPOSITORY,
+        login: Login | None = None,
+    ) -> None:
+        """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on.
+
+        Images go to `repository` in the registry that its name begins with, by `login` where it wants one.
+        """
+        self.folder, self._host, self._port = state_folder, host, port
+        self._environment, self._key = dict(environment or {}), key
+        self.project = project or f"mlops-{port}"
+        self._repository, self._login = repository, login
+        self._images = ImageRecord(state_folder / "images.json")
+        if is_loopback(host):
+            # In its container the server listens on all addresses; the gateway publishes it to this machine alone.
+            self._environment.setdefault("ALLOW_ANONYMOUS", "1")
+        self.log = DeploymentLog(state_folder / "deployments.sqlite")
+
+    @property
+    def url(self) -> str:
+        """Where people and programs ask."""
+        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104  # an address to ask, not to bind
+        return f"http://{host}:{self._port}"
+
+    def live(self) -> Live | None:
+        """What serves, asked through the gateway; None where nothing of ours does."""
+        try:
+            with DockerEngine() as engine:
+                instance = self._backend(engine).current()
+        except EngineDown:
+            return None  # Its containers are down with it; a deployment says so.
+        if instance is None:
+            return None
+        try:
+            health = ServiceClient(self.url.split("/")[2].rpartition(":")[0], self._port, timeout_s=5).ask(
+                "GET", "/health"
+            )
+        except NoAnswer:
+            return None
+        if health.status != 200:
+            return None
+        return Live(
+            model_version=str(health.body["model_version"]),
+            release_version=str(health.body["release_version"]),
+            dataset_version=str(health.body["dataset_version"]),
+            pid=0,
+            since=instance.since,
+            url=self.url,
+            target=self.target,
+        )
+
+    def packaged(self, release_version: str) -> Packaged | None:
+        """The release's image where it is proven and pushed."""
+        return self._images.get(release_version)
+
+    def package(
+        self, release: Release, tags: Sequence[str], report: Callable[[str], None], *, made_by: str = ""
+    ) -> Packaged:
+        """Build the release's image, push it, prove the pushed one by digest, then give it `tags`.
+
+        Only a proven image gets a tag by which others find it; one that is proven already gets the tags it lacks.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"), DockerEngine() as engine:
+            known = self._images.get(release.version)
+            if known is not None and engine.has_image(known.reference) and set(tags) <= set(known.tags):
+                report(f"image {known.reference} of release {release.version} is proven and pushed")
+                return known
+            name = engine.build(release, self._repository, report, labels={"mlops.run": made_by})
+            pushed = engine.push(name, (), report, login=self._login)
+            prove_image(
+                engine,
+                pushed.reference,
+                release,
+                report,
+                project=self.project,
+                environment=self._environment,
+                key=self._key,
+            )
+            if tags:
+                pushed = engine.push(name, tags, report, login=self._login)
+            image = Packaged(pushed.reference, pushed.tags, pushed.size_bytes)
+            self._images.set(release.version, image)
+        return image
+
+    def prune(self, keep: frozenset[str], report: Callable[[str], None]) -> None:
+        """Remove the images of releases that are not in `keep`; one that a container needs stays."""
+        gone = [version for version in self._images.all() if version not in keep]
+        if not gone:
+            return
+        with FileLock(self.folder / "lock"), DockerEngine() as engine:
+            for version in gone:
+                image = self._images.get(version)
+                if image is not None and engine.remove_image(image.reference):
+                    self._images.drop(version)
+                    report(f"removed image {image.reference} of release {version}")
+
+    def deploy(
+        self,
+        release: Release,
+        report: Callable[[str], None],
+        *,
+        image: str = "",
+        timeout_s: float = 60.0,
+        watch_s: float = 5.0,
+        caused_by: str = "",
+    ) -> Deployment:
+        """Put `image`, which holds `release`, live; raises `DeploymentRefused` or `RolledBack`, the old one serving on.
+
+        Without `image` it is the release's own, packaged where it is not yet. A second deployment waits for the first.
+        """
+        ServerOptions.from_environment(self._environment).refuse_open_host(self._host)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not image:
+            known = self.packaged(release.version) or self.package(release, (), report)
+            image = known.reference
+        with FileLock(self.folder / "lock"), DockerEngine() as engine:
+            engine.fetch(image, login=self._login)
+            backend = self._backend(engine, image)
+            before = backend.current()
+            previous = self._version_of(before.port) if before is not None else None
+            try:
+                instance = roll_out(release, backend, report, Watching(ready_timeout_s=timeout_s, watch_s=watch_s))
+            except (DeploymentRefused, RolledBack) as error:
+                outcome = "rolled back" if isinstance(error, RolledBack) else "refused"
+                self._note(release, image, outcome, error, caused_by)
+                raise
+            changed = before is None or instance.id != before.id
+            if changed:
+                self._note(release, image, "live", None, caused_by)
+        return Deployment(
+            release.version,
+            release.model_version,
+            release.dataset_version,
+            self.url,
+            changed=changed,
+            previous=previous,
+        )
+
+    def stop(self) -> bool:
+        """Remove every container and the network of this project; whether one served."""
+        with DockerEngine() as engine:
+            backend = self._backend(engine)
+            live = backend.current()
+            for container in engine.containers(f"mlops.project={self.project}"):
+                container.remove(force=True)
+            self._gateway(engine).remove()
+        return live is not None
+
+    def _version_of(self, port: int) -> str | None:
+        try:
+            return ServiceClient("127.0.0.1", port, timeout_s=5).ask("GET", "/health").body.get("release_version")
+        except NoAnswer:
+            return None
+
+    def _gateway(self, engine: DockerEngine) -> HaproxyGateway:
+        return HaproxyGateway(engine, self.project, self.folder / "gateway", self._host, self._port)
+
+    def _backend(self, engine: DockerEngine, image: str = "") -> DockerBackend:
+        return DockerBackend(engine, self._gateway(engine), self.project, self._environment, image=image, key=self._key)
+
+    def _note(self, release: Release, image: str, outcome: Outcome, error: Failure | None, caused_by: str) -> None:
+        self.log.add(
+            Entry(
+                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                target=self.target,
+                release_version=release.version,
+                model_version=release.model_version,
+                dataset_version=release.dataset_version,
+                caused_by=caused_by,
+                outcome=outcome,
+                reason=str(error).splitlines()[0] if error is not None else "",
+                image=image,
+            )
+        )

@@ -1,0 +1,76 @@
+"""DVC's files on disk: pointers (`data/raw.dvc`), the lists of folders behind them, the objects of a cache or remote.
+
+The formats are those of DVC 3 (`files/md5/<2>/<30>`, a folder's list as JSON under `<md5>.dir`).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mlops_assets.failures import PermanentFailure
+
+_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
+class BrokenPointer(PermanentFailure):
+    """A `.dvc` file that names no folder version."""
+
+
+@dataclass(frozen=True)
+class ObjectFolder:
+    """Objects in a folder: a DVC cache, or a remote that is a folder."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        return self.root / "files" / "md5" / name[:2] / name[2:]
+
+    def holds(self, name: str) -> bool:
+        return self.path(name).is_file()
+
+    def names(self) -> list[str]:
+        """Every object here."""
+        found = (path.parent.name + path.name for path in (self.root / "files" / "md5").glob("[0-9a-f][0-9a-f]/*"))
+        return sorted(name for name in found if _OBJECT.fullmatch(name))
+
+    def listing(self, name: str) -> dict[str, str]:
+        """Relative path to md5 of every file of the folder version `<md5>.dir`; raises FileNotFoundError."""
+        return parse_listing(self.path(name).read_bytes())
+
+
+def parse_listing(raw: bytes) -> dict[str, str]:
+    """A folder's list: relative path to md5."""
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(raw)}
+
+
+def folder_object(files: Mapping[str, str]) -> str:
+    """The object name that DVC gives to a folder with these files (relative path to md5)."""
+    listing = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def pointed_object(pointer: str) -> str:
+    """The object that a `.dvc` file names, `<md5>.dir`."""
+    try:
+        name = yaml.safe_load(pointer)["outs"][0]["md5"]
+    except (yaml.YAMLError, TypeError, KeyError, IndexError) as error:
+        raise BrokenPointer(f"a .dvc file holds no outs[0].md5, restore it from git: {pointer[:80]!r}") from error
+    if not isinstance(name, str) or not _OBJECT.fullmatch(name):
+        raise BrokenPointer(f"a .dvc file names {name!r}, which is no object: restore it from git")
+    return name
+
+
+def file_md5(path: Path) -> str:
+    """MD5 of a file's content, as DVC names objects."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def damaged(folder: ObjectFolder, names: Iterable[str]) -> list[str]:
+    """Those of the objects here whose content is not what their name says."""
+    return [name for name in names if file_md5(folder.path(name)) != name.removesuffix(".dir")]

@@ -1,0 +1,64 @@
+"""The outside things by name, as the settings ask for them. Nothing is opened or started here."""
+
+from typing import Any
+
+from mlops_assets.resources.docker_engine import Login, engine_answers, registry_answers
+from mlops_assets.resources.docker_service import DockerService
+from mlops_assets.resources.dvc_repository import DvcRepository
+from mlops_assets.resources.git_history import GitHistory
+from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.resources.review_source import FileSource, ReviewSource, SampleSource
+from mlops_assets.resources.service import Service, TargetedService
+from mlops_assets.settings import Settings
+
+IMAGE_NAME = "app-review-sentiment"
+
+
+def build(settings: Settings) -> dict[str, Any]:
+    """`review_source`, `repository`, `git_history` and `service`."""
+    return {
+        "review_source": review_source(settings),
+        "repository": DvcRepository(
+            settings.root,
+            settings.pipeline_clone,
+            dvc_program=settings.dvc_program,
+            remote_url=settings.dvc_remote_url,
+        ),
+        "git_history": GitHistory(settings.root),
+        "service": service(settings),
+    }
+
+
+def review_source(settings: Settings) -> ReviewSource:
+    """The source of this process's runs."""
+    if settings.source == "sample":
+        return SampleSource(settings.now)
+    if settings.source == "file":
+        return FileSource(settings)
+    from mlops_assets.resources.play_source import PlaySource
+
+    return PlaySource(settings)
+
+
+def service(settings: Settings) -> Service:
+    """The service on `PORT` by `DEPLOY_TARGET`."""
+    folder = settings.service_folder
+    environment = {name: value.get_secret_value() for name, value in settings.server.items()}
+    key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
+    password = settings.registry_password
+    docker = DockerService(
+        folder,
+        settings.port,
+        settings.host,
+        environment=environment,
+        key=key,
+        repository=f"{settings.image_registry}/{IMAGE_NAME}",
+        login=Login(settings.registry_user, password.get_secret_value()) if password else None,
+    )
+    return TargetedService(
+        settings.deploy_target,
+        ProcessService(folder, settings.port, settings.host, environment=environment, key=key),
+        docker,
+        engine_answers=lambda: engine_answers() and registry_answers(settings.image_registry),
+        docker_was_used=(folder / "gateway").is_dir,
+    )

@@ -1,0 +1,251 @@
+"""Branch `pipeline`: commits composed of the user's HEAD and the pipeline's files, brought to the user and to origin.
+
+A commit is never merged: its tree is HEAD's tree with the pipeline's files on top, its parents are the previous
+pipeline commit (first, so that `HEAD~1` means it) and HEAD. Rewritten history can neither conflict nor linger.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.resources.git_commands import Git
+from mlops_assets.resources.user_repository import BRANCH, Code, UserRepository
+
+POINTERS = ("data/raw.dvc", "data/validated.dvc", "models/bert.dvc", "models/classic.dvc")
+METRICS = ("models/bert_metrics.json", "models/metrics.json")
+CONFIG = ".dvc/config"
+FILES = (*POINTERS, *METRICS, CONFIG, ".dvc/.gitignore")
+
+AUTHOR = "Review pipeline"
+EMAIL = "pipeline@localhost"
+
+_USER_HEAD, _USER_BRANCH, _USER_ORIGIN = "refs/user/head", "refs/user/pipeline", "refs/user/origin-pipeline"
+_ATTEMPTS = 5
+_TRAILER = re.compile(r"^([A-Z][A-Za-z-]+): (.*)$")
+_QUIET_RECEIVER = "--receive-pack=git -c receive.autogc=false -c gc.auto=0 -c maintenance.auto=false receive-pack"
+
+
+class Diverged(PermanentFailure):
+    """Two lines of pipeline commits exist, and a program cannot say which of them counts."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit brings: files by path, its subject and its trailers; `dropped` files are not carried over."""
+
+    subject: str
+    files: Mapping[str, str]
+    trailers: Mapping[str, str]
+    dropped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Published:
+    """The branch's tip afterwards; `origin` is `none`, `pushed`, or why origin did not take it."""
+
+    commit: str
+    changed: bool
+    origin: str
+
+
+class PipelineBranch:
+    """The branch in the private clone `git`; `at_phase` is told where a kill would hurt most."""
+
+    def __init__(
+        self, git: Git, user: UserRepository, now: Callable[[], datetime], at_phase: Callable[[str], None]
+    ) -> None:
+        self._git, self._user, self._now, self._at_phase = git, user, now, at_phase
+
+    def fetch(self) -> None:
+        """Bring the refs that count from the user's repository."""
+        theirs = self._user.refs()
+        mirrored = {
+            "HEAD": _USER_HEAD,
+            f"refs/heads/{BRANCH}": _USER_BRANCH,
+            f"refs/remotes/origin/{BRANCH}": _USER_ORIGIN,
+        }
+        for name, mirror in mirrored.items():
+            if name not in theirs:
+                self._git.run("update-ref", "-d", mirror)
+        if theirs:
+            self._git.run(
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow",
+                "origin", *(f"+{name}:{mirrored[name]}" for name in theirs),
+            )  # fmt: skip
+
+    def tip(self) -> str | None:
+        """The newest pipeline commit that the user's repository knows, its own branch first; None before the first."""
+        local, theirs = self._commit(_USER_BRANCH), self._commit(_USER_ORIGIN)
+        if local is None or (theirs is not None and self._is_ancestor(local, theirs)):
+            return theirs or local
+        return local
+
+    def refuse_tracked_outputs(self) -> None:
+        """Raise where HEAD tracks a folder that is the pipeline's output: DVC and git cannot both hold it."""
+        if self._commit(_USER_HEAD) is None:
+            return
+        outputs = [pointer.removesuffix(".dvc") for pointer in POINTERS]
+        tracked = self._git.run("ls-tree", "--name-only", _USER_HEAD, "--", *outputs).splitlines()
+        if tracked:
+            raise PermanentFailure(
+                f"git tracks {tracked[0]}, which is the pipeline's own output: "
+                f"git rm -r --cached {tracked[0]}, commit, and run again"
+            )
+
+    def check_out(self, tip: str | None) -> None:
+        """Make the clone's work tree the tip's (before the first commit: HEAD's), whatever it was."""
+        if tip is not None:
+            self._git.run("checkout", "--quiet", "--force", "-B", BRANCH, tip)
+            return
+        if self._commit(_USER_HEAD):
+            self._git.run("checkout", "--quiet", "--force", "--detach", _USER_HEAD)
+        self._git.run("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
+        self._git.run("update-ref", "-d", f"refs/heads/{BRANCH}")
+
+    def look_at(self, commit: str) -> None:
+        """Put an old version's files into the clone's work tree; `check_out` comes back."""
+        self._git.run("checkout", "--quiet", "--force", "--detach", commit)
+
+    def file(self, commit: str | None, path: str) -> str | None:
+        """The content of a tracked file in a commit, None where it is absent."""
+        if commit is None or not self._git.run("ls-tree", commit, "--", path):
+            return None
+        return self._git.bytes_of("cat-file", "blob", f"{commit}:{path}").decode("utf-8", "replace")
+
+    def trailers(self, commit: str | None) -> dict[str, str]:
+        """The trailers of a pipeline commit."""
+        return parse_trailers(self._git.run("log", "-1", "--format=%B", commit)) if commit else {}
+
+    def head_file(self, path: str) -> str:
+        """The content of a tracked file in the user's HEAD, empty where there is none."""
+        return self.file(self._commit(_USER_HEAD), path) or ""
+
+    def publish(self, change: Change, code: Code) -> Published:
+        """Commit the change on the branch's tip and bring it to origin and to the user's repository.
+
+        Where the branch moved on meanwhile, the commit is composed again on top of what is there; nothing is forced.
+        """
+        refused, ahead = "", None
+        for _ in range(_ATTEMPTS):
+            tip = self.tip()
+            if ahead and (tip is None or self._is_ancestor(tip, ahead)):
+                tip = ahead
+            commit = self._compose(tip, change, code)
+            self._at_phase("composed")
+            target = commit or tip
+            if target is None:
+                raise PermanentFailure("there is nothing to version: stage data first")
+            if not refused:
+                ahead, refused = self._to_origin(target, tip)
+                if ahead:
+                    continue
+            self._at_phase("sent to origin")
+            if self._to_user(target):
+                self._at_phase("sent to user")
+                self.check_out(target)
+                origin = refused or ("pushed" if self._user.origin(push=True) else "none")
+                return Published(target, commit is not None, origin)
+        raise TransientFailure(f"branch {BRANCH} moved {_ATTEMPTS} times while it was written: run again")
+
+    def _compose(self, tip: str | None, change: Change, code: Code) -> str | None:
+        """The new commit, None where the tip has these very files."""
+        blobs = self._pipeline_files(tip)
+        before = dict(blobs)
+        for path in change.dropped:
+            blobs.pop(path, None)
+        for path, content in change.files.items():
+            blobs[path] = self._git.run("hash-object", "-w", "--no-filters", "--stdin", stdin=content.encode())
+        chosen = change.trailers.get("Champion")
+        if blobs == before and (chosen is None or chosen == self.trailers(tip).get("Champion")):
+            return None
+        index = {"GIT_INDEX_FILE": str(self._git.git_dir / "compose.index")}
+        self._git.run("read-tree", f"{code.commit}^{{tree}}" if code.commit else "--empty", extra=index)
+        entries = "".join(f"100644 {blob}\t{path}\n" for path, blob in sorted(blobs.items()))
+        self._git.run("update-index", "--add", "--index-info", stdin=entries.encode(), extra=index)
+        tree = self._git.run("write-tree", extra=index)
+        parents = [part for parent in (tip, code.commit) if parent for part in ("-p", parent)]
+        trailers = {**self._carried(tip, change.dropped), **change.trailers, "Code": code.commit or "none"}
+        if code.dirty:
+            trailers["Code-Dirty"] = code.dirty
+        message = f"{change.subject}\n\n" + "".join(f"{name}: {value}\n" for name, value in trailers.items())
+        stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S+00:00")
+        identity = {
+            f"GIT_{role}_{name}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for name, value in (("NAME", AUTHOR), ("EMAIL", EMAIL), ("DATE", stamp))
+        }
+        return self._git.run("commit-tree", tree, *parents, stdin=message.encode(), extra=identity)
+
+    def _pipeline_files(self, tip: str | None) -> dict[str, str]:
+        if tip is None:
+            return {}
+        lines = self._git.run("ls-tree", "-r", tip, "--", *FILES).splitlines()
+        return {path: about.split()[2] for about, path in (line.split("\t", 1) for line in lines)}
+
+    def _carried(self, tip: str | None, dropped: frozenset[str]) -> dict[str, str]:
+        kept = ["Data-Version", "Data-Summary"]
+        if not any(path.startswith("models/") for path in dropped):
+            kept += ["Models-Data-Version", "Model-Versions", "Champion"]
+        return {name: value for name, value in self.trailers(tip).items() if name in kept}
+
+    def _to_origin(self, target: str, tip: str | None) -> tuple[str | None, str]:
+        """Push to the user's origin: (the commit it is ahead with, why it refused)."""
+        url = self._user.origin(push=True)
+        if url is None:
+            return None, ""
+        taken = f"refs/upstream/{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        if self._commit(taken) == target:
+            return None, ""
+        git = replace(self._git, config={**self._git.config, **self._user.remote_settings()})
+        outcome = git.push(url, f"{target}:refs/heads/{BRANCH}")
+        if outcome.status == "done":
+            git.run("update-ref", taken, target)
+            return None, ""
+        if outcome.status == "refused":
+            return None, f"not pushed: {outcome.reason}"
+        source = self._user.origin(push=False) or url
+        git.run(
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow",
+            source, f"+refs/heads/{BRANCH}:{taken}",
+        )  # fmt: skip
+        theirs = git.run("rev-parse", taken)
+        if tip and not self._is_ancestor(tip, theirs) and not self._is_ancestor(theirs, tip):
+            raise Diverged(
+                f"branch {BRANCH} here ({tip[:12]}) and at origin ({theirs[:12]}) went different ways; keep one with "
+                f"git fetch origin {BRANCH} && git branch --force {BRANCH} FETCH_HEAD (origin's) or "
+                f"git push --force origin {BRANCH} (yours), then run again"
+            )
+        return theirs, ""
+
+    def _to_user(self, target: str) -> bool:
+        """Push to the user's repository; False where its branch moved and the commit must be composed again."""
+        if self._commit(_USER_BRANCH) == target:
+            return True
+        self._user.refuse_checked_out_branch()
+        outcome = self._git.push("origin", f"{target}:refs/heads/{BRANCH}", options=[_QUIET_RECEIVER])
+        if outcome.status == "refused":
+            raise TransientFailure(
+                f"branch {BRANCH} in {self._user.root} could not be written ({outcome.reason}): "
+                "make the repository writable and run again"
+            )
+        if outcome.status == "done":
+            self._git.run("update-ref", _USER_BRANCH, target)
+            return True
+        self.fetch()
+        return False
+
+    def _commit(self, name: str) -> str | None:
+        return self._git.answer("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
+
+    def _is_ancestor(self, older: str, newer: str) -> bool:
+        return self._git.holds("merge-base", "--is-ancestor", older, newer)
+
+
+def parse_trailers(message: str) -> dict[str, str]:
+    """The trailers of a commit message: the `Name: value` lines of its last paragraph."""
+    last = message.strip().rsplit("\n\n", 1)[-1]
+    found = (_TRAILER.match(line) for line in last.splitlines())
+    return {match.group(1): match.group(2) for match in found if match}

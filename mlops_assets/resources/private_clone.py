@@ -1,0 +1,128 @@
+"""The folder `.pipeline/`: a clone of the user's repository, made anew where it was deleted or damaged."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from mlops_assets.resources.git_commands import Git, LockHeld
+from mlops_assets.resources.pipeline_branch import AUTHOR, EMAIL
+from mlops_assets.resources.staging import RECORD
+from mlops_assets.resources.user_repository import BRANCH, UserRepository
+
+_LOCK = ".lock"
+_EXCLUDED = (f"/{_LOCK}", f"/{RECORD}", "/data/raw", "/data/validated", "/models/bert", "/models/classic", ".gitignore")
+_SETTINGS = {
+    "remote.origin.url": "..",
+    "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*",
+    "user.name": AUTHOR,
+    "user.email": EMAIL,
+    "core.autocrlf": "false",
+    "core.logAllRefUpdates": "false",  # three lines a run, for ever; the user's branch has a log of its own
+    "gc.autoDetach": "false",
+    "advice.detachedHead": "false",
+}
+_STALE_AFTER_S = 3.0
+
+
+@dataclass(frozen=True)
+class PrivateClone:
+    """The clone at `folder`, a direct subfolder of the user's repository: its origin is the relative path `..`."""
+
+    folder: Path
+    user: UserRepository
+    environment: Mapping[str, str]
+    lock_wait_s: float
+
+    @property
+    def git(self) -> Git:
+        return Git(self.folder, self.folder / ".git", self.environment, self.lock_wait_s)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One pipeline process at a time; the system releases this lock when its holder dies."""
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            self.folder.unlink()
+        self.folder.mkdir(exist_ok=True)
+        try:
+            with FileLock(self.folder / _LOCK, timeout=self.lock_wait_s):
+                yield
+        except Timeout as error:
+            raise LockHeld(
+                f"{self.folder / _LOCK} is held for more than {self.lock_wait_s:g} s: "
+                "another pipeline process versions here, let it end and run again"
+            ) from error
+
+    def exists(self) -> bool:
+        return (self.folder / ".git" / "HEAD").is_file() and (
+            self.git.answer("config", "--get", "remote.origin.url") == ".."
+        )
+
+    def make(self) -> None:
+        """A new, empty clone in place of whatever git data is there; the DVC cache stays, it is named by content."""
+        for name in (".git", ".git.partial", ".dvc/tmp"):
+            _remove(self.folder / name)
+        partial = self.folder / ".git.partial"
+        git = Git(self.folder, partial, self.environment, self.lock_wait_s)
+        git.run(
+            "init", "--quiet", "--template=", f"--initial-branch={BRANCH}",
+            f"--object-format={self.user.object_format()}",
+        )  # fmt: skip
+        for name, value in _SETTINGS.items():
+            git.run("config", name, value)
+        (partial / "info").mkdir(exist_ok=True)
+        (partial / "info" / "exclude").write_text("".join(f"{line}\n" for line in _EXCLUDED), encoding="utf-8")
+        git.run("config", "--unset-all", "core.worktree")
+        partial.rename(self.folder / ".git")
+
+    def clear_stale_locks(self) -> None:
+        """Remove git's lock files that no process can be holding; wait for those that one may hold.
+
+        Only pipeline processes and the user's own commands work here. The caller holds the clone's lock, so a lock
+        file belongs to a git that runs in this folder, or to one that was killed.
+        """
+        deadline = time.monotonic() + self.lock_wait_s
+        while locks := self._git_locks():
+            holders = _processes_in(self.folder)
+            if not holders and all(_age_s(lock) >= _STALE_AFTER_S for lock in locks):
+                for lock in locks:
+                    lock.unlink(missing_ok=True)
+                return
+            if holders and time.monotonic() >= deadline:
+                raise LockHeld(
+                    f"{locks[0]} is held for more than {self.lock_wait_s:g} s by {holders[0]}: "
+                    "let it end, or end it, and run again"
+                )
+            time.sleep(0.1)
+
+    def _git_locks(self) -> list[Path]:
+        git_dir = self.folder / ".git"
+        return [*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")]
+
+
+def _processes_in(folder: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter(["name", "cwd", "pid"]):
+        about = process.info
+        if about["cwd"] and Path(about["cwd"]).is_relative_to(folder) and (about["name"] or "").startswith("git"):
+            found.append(f"{about['name']} (process {about['pid']})")
+    return found
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return _STALE_AFTER_S
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""The deploy target `process`: the service as a local process that survives the one that deployed it."""
+
+# ruff: noqa: ARG002 - it promises what the other target needs, and needs none of it
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+
+from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
+from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
+from mlops_assets.failures import Failure
+from mlops_assets.resources.process_backend import ProcessBackend
+from mlops_assets.resources.service import Deployment, Live, Packaged, Target
+from mlops_assets.resources.service_client import ServiceClient
+
+
+class ProcessService:
+    """The service on `host:port`, with state, logs and the deployment log in `state_folder`."""
+
+    target: Target = "process"
+
+    def __init__(
+        self,
+        state_folder: Path,
+        port: int,
+        host: str = "127.0.0.1",
+        *,
+        environment: Mapping[str, str] | None = None,
+        key: str = "",
+    ) -> None:
+        """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on."""
+        self.folder, self._host, self._port = state_folder, host, port
+        self._environment, self._key = environment or {}, key
+        self.log = DeploymentLog(state_folder / "deployments.sqlite")
+
+    @property
+    def url(self) -> str:
+        """Where people and programs ask."""
+        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104  # an address to ask, not to bind
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+
+    def live(self) -> Live | None:
+        """What serves, asked on the public port; None where nothing of ours does."""
+        process = self._backend().current()
+        if process is None:
+            return None
+        host = "127.0.0.1" if process.public_host == "0.0.0.0" else process.public_host  # noqa: S104  # as above
+        try:
+            health = ServiceClient(host, process.public_port, timeout_s=5).ask("GET", "/health")
+        except NoAnswer:
+            return None
+        if health.status != 200 or process.public_port != self._port:
+            return None
+        return Live(
+            model_version=str(health.body["model_version"]),
+            release_version=str(health.body["release_version"]),
+            dataset_version=str(health.body["dataset_version"]),
+            pid=process.pid,
+            since=process.since,
+            url=self.url,
+        )
+
+    def deploy(
+        self,
+        release: Release,
+        report: Callable[[str], None],
+        *,
+        timeout_s: float = 60.0,
+        watch_s: float = 2.0,
+        caused_by: str = "",
+    ) -> Deployment:
+        """Put `release` live; raises `DeploymentRefused` or `RolledBack` with the old one serving as before.
+
+        A second deployment waits for the first.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        backend = self._backend()
+        with FileLock(self.folder / "lock"):
+            try:
+                before = backend.current()
+                process = roll_out(release, backend, report, Watching(ready_timeout_s=timeout_s, watch_s=watch_s))
+            except (DeploymentRefused, RolledBack) as error:
+                self._note(release, "rolled back" if isinstance(error, RolledBack) else "refused", error, caused_by)
+                raise
+            finally:
+                backend.close()
+            changed = before is None or process.name != before.name
+            if changed:
+                self._note(release, "live", None, caused_by)
+        return Deployment(
+            release.version,
+            release.model_version,
+            release.dataset_version,
+            self.url,
+            changed=changed,
+            previous=before.release_version if before is not None else None,
+        )
+
+    def packaged(self, release_version: str) -> Packaged | None:
+        """None: the release's folder is all that a process needs."""
+        return None
+
+    def package(
+        self, release: Release, tags: Sequence[str], report: Callable[[str], None], *, made_by: str = ""
+    ) -> Packaged | None:
+        """None: the release's folder is all that a process needs."""
+        return None
+
+    def prune(self, keep: frozenset[str], report: Callable[[str], None]) -> None:
+        """Nothing: the folders of ended processes go with the next deployment."""
+
+    def stop(self) -> bool:
+        """End every process of this service; whether there was one."""
+        if not self.folder.is_dir():
+            return False
+        backend = self._backend()
+        with FileLock(self.folder / "lock"):
+            live = backend.current()
+            if live is not None:
+                backend.stop(live)
+            backend.sweep()
+        return live is not None
+
+    def processes(self) -> list[int]:
+        """The process ids of every server of this service, live or left over."""
+        return [process.pid for process in self._backend().processes()]
+
+    def server_log(self) -> Path | None:
+        """The log file of what serves."""
+        process = self._backend().current()
+        return self.folder / process.name / "log" if process is not None else None
+
+    def _backend(self) -> ProcessBackend:
+        return ProcessBackend(self.folder, self._host, self._port, self._environment, self._key)
+
+    def _note(self, release: Release, outcome: Outcome, error: Failure | None, caused_by: str) -> None:
+        self.log.add(
+            Entry(
+                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                target=self.target,
+                release_version=release.version,
+                model_version=release.model_version,
+                dataset_version=release.dataset_version,
+                caused_by=caused_by,
+                outcome=outcome,
+                reason=str(error).splitlines()[0] if error is not None else "",
+            )
+        )

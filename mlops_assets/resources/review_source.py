@@ -1,0 +1,218 @@
+"""Where reviews come from: the generated sample, files, or Google Play. What they have in common is `ReviewSource`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.settings import SAMPLE_APP, Settings, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.reviews.files import ReadFile
+    from mlops_assets.reviews.store import ReviewStore
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one pass over a source brought for one app."""
+
+    app_id: str
+    new: int = 0
+    edited: int = 0
+    updated: int = 0
+    moved: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    changed_months: tuple[str, ...] = ()
+    whole: bool = True
+    reason: str = ""
+
+    @property
+    def changes(self) -> int:
+        """Reviews that differ from what was stored."""
+        return self.new + self.edited + self.updated + self.deleted
+
+    def as_row(self) -> dict[str, object]:
+        """For a table; months as a count."""
+        return {**asdict(self), "changed_months": len(self.changed_months)}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person may ask of one pass."""
+
+    reread: bool = False
+    """Read the months again to their first day, even where they are whole."""
+    accept_deletions: bool = False
+    """Believe a crawl in which more reviews vanished than `deletions_percent` allows."""
+
+
+AS_USUAL = Asked()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the last pass over an app ended: whole, partial, or unknown to the source."""
+
+    app_id: str
+    status: Literal["whole", "partial", "unknown"]
+    reason: str
+
+
+class ReviewSource(Protocol):
+    """Where reviews come from; one pass brings the store up to date."""
+
+    name: Source
+
+    def apps(self) -> Sequence[str]:
+        """The apps that this source has reviews of."""
+        ...
+
+    def months(self) -> tuple[str, str]:
+        """The months (first, last) that a run covers where nobody asks for others."""
+        ...
+
+    def collect(
+        self,
+        store: "ReviewStore",
+        months_by_app: Mapping[str, Sequence[str]],
+        report: Callable[[str], None],
+        asked: Asked = AS_USUAL,
+    ) -> list[Collected]:
+        """One pass over each app's months, newest state into the store."""
+        ...
+
+    def standing(self, store: "ReviewStore") -> list[Standing]:
+        """How the last pass over each app of the source ended."""
+        ...
+
+
+class SampleSource:
+    """Generated Indonesian reviews of `sample.app`: no network, no real person's words."""
+
+    name: Source = "sample"
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+
+    def apps(self) -> Sequence[str]:
+        return (SAMPLE_APP,)
+
+    def months(self) -> tuple[str, str]:
+        from mlops_assets.reviews import sample
+
+        months = sample.months(sample.FIRST_MONTH, self._now())
+        if not months:
+            raise PermanentFailure(
+                f"the sample starts with {sample.FIRST_MONTH} and the clock says {self._now():%Y-%m}: set a later NOW"
+            )
+        return months[0], months[-1]
+
+    def collect(
+        self,
+        store: "ReviewStore",
+        months_by_app: Mapping[str, Sequence[str]],
+        report: Callable[[str], None],
+        asked: Asked = AS_USUAL,  # noqa: ARG002  generated reviews are whole and never vanish
+    ) -> list[Collected]:
+        from mlops_assets.reviews import sample
+
+        existing = sample.months(sample.FIRST_MONTH, self._now())
+        wanted = [month for month in months_by_app.get(SAMPLE_APP, ()) if month in existing]
+        if not wanted:
+            return []
+        import pandas as pd
+
+        rows = pd.concat([sample.generate(month) for month in wanted], ignore_index=True)
+        report(f"generated {len(rows)} reviews of {len(wanted)} months")
+        return [upserted(store, SAMPLE_APP, rows)]
+
+    def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  nothing can be missing
+        return [Standing(SAMPLE_APP, "whole", "generated")]
+
+
+class FileSource:
+    """Reviews from files that a person names with REVIEWS."""
+
+    name: Source = "file"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._read: dict[Path, ReadFile] = {}
+
+    def apps(self) -> Sequence[str]:
+        return tuple(dict.fromkeys(self._rows()["app_id"].tolist()))
+
+    def months(self) -> tuple[str, str]:
+        dates = self._rows()["review_date"].dropna()
+        return f"{dates.min():%Y-%m}", f"{dates.max():%Y-%m}"
+
+    def collect(
+        self,
+        store: "ReviewStore",
+        months_by_app: Mapping[str, Sequence[str]],
+        report: Callable[[str], None],
+        asked: Asked = AS_USUAL,  # noqa: ARG002  a file is read whole and says nothing of deletions
+    ) -> list[Collected]:
+        from mlops_assets.reviews.columns import month_of
+
+        rows = self._rows()
+        for read in self._read.values():
+            for line in read.report:
+                report(line)
+        passes: list[Collected] = []
+        for app_id, months in months_by_app.items():
+            wanted = rows[(rows["app_id"] == app_id) & month_of(rows["review_date"]).isin(set(months))]
+            if len(wanted):
+                passes.append(upserted(store, app_id, wanted))
+        return passes
+
+    def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file that was read is whole
+        return [Standing(app, "whole", "read from a file") for app in self.apps()]
+
+    def _rows(self) -> "pd.DataFrame":
+        """The rows of all files; every app known, every month in range."""
+        import pandas as pd
+
+        from mlops_assets.reviews.files import read_reviews
+
+        for path in self._settings.reviews:
+            if path not in self._read:
+                self._read[path] = read_reviews(
+                    path,
+                    known_apps=self._settings.apps,
+                    app_id=self._settings.only_app,
+                    collected_at=self._settings.now(),
+                )
+        rows = pd.concat([read.frame for read in self._read.values()], ignore_index=True)
+        first = f"{rows['review_date'].min():%Y-%m}"
+        if first < self._settings.first_month:
+            raise PermanentFailure(
+                f"{self._settings.reviews[0].name} holds a review of {first}, before first_month "
+                f"{self._settings.first_month}: set first_month in params.yaml to {first}"
+            )
+        last, current = f"{rows['review_date'].max():%Y-%m}", f"{self._settings.now():%Y-%m}"
+        if last > current:
+            raise PermanentFailure(
+                f"{self._settings.reviews[0].name} holds a review of {last}, after the clock's month {current}: "
+                "correct its dates, or set NOW"
+            )
+        return rows
+
+
+def upserted(store: "ReviewStore", app_id: str, rows: "pd.DataFrame") -> Collected:
+    """The rows in the store, and what they changed there."""
+    done = store.upsert(app_id, rows)
+    return Collected(
+        app_id,
+        new=done.new,
+        edited=done.edited,
+        updated=done.updated,
+        moved=done.moved,
+        unchanged=done.unchanged,
+        changed_months=done.months,
+    )

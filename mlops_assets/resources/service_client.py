@@ -1,0 +1,55 @@
+"""Asks a running service over HTTP: what it is and how it answers."""
+
+import http.client
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_assets.deploy.rollout import NoAnswer, Reply
+
+_SERVER_ERROR = re.compile(rb'^http_requests_total\{[^}]*status="500"[^}]*\} (\S+)', re.MULTILINE)
+
+
+class ServiceClient:
+    """One host and port; each question is a connection of its own."""
+
+    def __init__(self, host: str, port: int, *, key: str = "", timeout_s: float = 10.0) -> None:
+        self.host, self.port = host, port
+        self._key, self._timeout_s = key, timeout_s
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+        """The answer with its JSON; raises `NoAnswer`."""
+        status, content, seconds = self._exchange(method, path, body)
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            raise NoAnswer(f"{self._where(path)} answers {status} without JSON") from None
+        return Reply(status, answer if isinstance(answer, dict) else {}, seconds)
+
+    def server_errors(self) -> int:
+        """Requests that were answered with 500 since the service started."""
+        status, content, _ = self._exchange("GET", "/metrics", None)
+        if status != 200:
+            raise NoAnswer(f"{self._where('/metrics')} answers {status}")
+        return round(sum(float(match) for match in _SERVER_ERROR.findall(content)))
+
+    def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes, float]:
+        started = time.perf_counter()
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=self._timeout_s)
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(f"{self._where(path)} does not answer: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+        return response.status, content, time.perf_counter() - started
+
+    def _where(self, path: str) -> str:
+        return f"http://{self.host}:{self.port}{path}"

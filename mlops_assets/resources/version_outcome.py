@@ -1,0 +1,28 @@
+"""What a commit of data or of models gave."""
+
+from dataclasses import dataclass
+
+from mlops_assets.resources.user_repository import Code
+
+
+@dataclass(frozen=True)
+class DataVersion:
+    """The data that the branch names after a data commit. `origin`: `pushed`, `none`, or why origin did not take it."""
+
+    dataset_version: str
+    commit: str
+    changed: bool
+    pushed_objects: int
+    origin: str
+    code: Code
+
+
+@dataclass(frozen=True)
+class ModelsVersion:
+    """The branch after a models commit."""
+
+    commit: str
+    changed: bool
+    pushed_objects: int
+    origin: str
+    code: Code

@@ -1,0 +1,161 @@
+"""The versions on branch `pipeline`: what each holds, and which one a name means. Read from the user's repository."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.dvc_objects import pointed_object
+from mlops_assets.resources.git_commands import Git
+from mlops_assets.resources.pipeline_branch import METRICS, POINTERS, parse_trailers
+from mlops_assets.resources.user_repository import BRANCH
+
+_RECORD, _FIELD = "\x1e", "\x1f"
+
+
+class UnknownVersion(PermanentFailure):
+    """No version, or more than one, has this name."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One commit of the branch. `models` maps `bert` and `classic` to model versions, `scores` to test macro-F1.
+
+    `champion` is the version of the model that was chosen to serve, which an earlier commit may have brought.
+    """
+
+    commit: str
+    at: datetime
+    subject: str
+    run_id: str
+    dataset_version: str | None
+    models: Mapping[str, str]
+    models_dataset_version: str | None
+    champion: str | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    months: Sequence[str] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    objects: Mapping[str, str] = field(default_factory=dict)
+    live: bool = False
+
+    def row(self) -> dict[str, str]:
+        """The version as a line of a table."""
+        total = sum(self.labels.values())
+        return {
+            "commit": self.commit[:12],
+            "date": self.at.strftime("%Y-%m-%d %H:%M"),
+            "data version": self.dataset_version or "",
+            "rows": ", ".join(f"{app} {count}" for app, count in self.rows.items()),
+            "months": f"{self.months[0]} to {self.months[-1]}" if self.months else "",
+            "labels": ", ".join(f"{name} {100 * count / total:.0f} %" for name, count in self.labels.items() if total),
+            "models": ", ".join(
+                f"{name} {version}" + (f" ({self.scores[name]:.3f})" if name in self.scores else "")
+                for name, version in self.models.items()
+            ),
+            "trained on": self.models_dataset_version or "",
+            "chosen": self.champion or "",
+            "live": "live" if self.live else "",
+        }
+
+
+def list_versions(
+    git: Git, live_model: str | None = None, *, ref: str | None = None, newest: int | None = None
+) -> list[Version]:
+    """Every version (or the `newest` so many), newest first; `live` stands on the one that brought the live model."""
+    ref = ref or branch_ref(git)
+    if ref is None:
+        return []
+    limit = [] if newest is None else [f"--max-count={newest}"]
+    text = git.run("log", "--first-parent", *limit, f"--format={_RECORD}%H{_FIELD}%ct{_FIELD}%s{_FIELD}%B", ref)
+    parsed = []
+    for record in text.split(_RECORD)[1:]:
+        commit, seconds, subject, message = record.split(_FIELD, 3)
+        trailers = parse_trailers(message)
+        if "Pipeline-Run" not in trailers:
+            break  # the user's own history, below the first pipeline commit
+        parsed.append((commit, datetime.fromtimestamp(int(seconds), UTC), subject, trailers))
+    files = _files(git, [commit for commit, *_ in parsed])
+    versions = [_version(commit, at, subject, trailers, files) for commit, at, subject, trailers in parsed]
+    lives = max((n for n, version in enumerate(versions) if live_model in version.models.values()), default=None)
+    return [replace(version, live=True) if number == lives else version for number, version in enumerate(versions)]
+
+
+def branch_ref(git: Git) -> str | None:
+    """Where the user's repository has the branch: its own, else origin's."""
+    for name in (f"refs/heads/{BRANCH}", f"refs/remotes/origin/{BRANCH}"):
+        if git.answer("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"):
+            return name
+    return None
+
+
+def find_version(versions: Iterable[Version], name: str) -> Version:
+    """The version that a commit (at least 7 digits), a data version or a model version names.
+
+    A model names the commit that brought it, data the newest commit with it, best with models trained on it.
+    """
+    versions = list(versions)
+    with_model = [version for version in versions if name in version.models.values()]
+    if with_model:
+        return with_model[-1]
+    with_data = [version for version in versions if name == version.dataset_version]
+    if with_data:
+        return next((version for version in with_data if version.models_dataset_version == name), with_data[0])
+    commits = [version for version in versions if len(name) >= 7 and version.commit.startswith(name)]
+    if len(commits) == 1:
+        return commits[0]
+    known = ", ".join(version.commit[:12] for version in versions[:3]) or "none"
+    raise UnknownVersion(
+        f"VERSION={name} names {len(commits)} versions: give a commit, data or model version of make versions "
+        f"(newest commits: {known})"
+    )
+
+
+def _version(
+    commit: str, at: datetime, subject: str, trailers: Mapping[str, str], files: Mapping[tuple[str, str], bytes]
+) -> Version:
+    summary: dict[str, Any] = json.loads(trailers.get("Data-Summary", "{}"))
+    months = summary.get("months", [])
+    metrics = {"classic": METRICS[1], "bert": METRICS[0]}
+    scores = {
+        model: score for model, path in metrics.items() if (score := _score(files.get((commit, path)))) is not None
+    }
+    return Version(
+        commit=commit,
+        at=at,
+        subject=subject,
+        run_id=trailers["Pipeline-Run"],
+        dataset_version=trailers.get("Data-Version"),
+        models=dict(part.split("=", 1) for part in trailers.get("Model-Versions", "").split()),
+        models_dataset_version=trailers.get("Models-Data-Version"),
+        champion=trailers.get("Champion"),
+        rows=summary.get("rows", {}),
+        months=months if isinstance(months, list) else sorted(months),
+        labels=summary.get("labels", {}),
+        scores=scores,
+        objects={
+            path.removesuffix(".dvc"): pointed
+            for path in POINTERS
+            if (pointed := _pointed(files.get((commit, path)))) is not None
+        },
+    )
+
+
+def _pointed(pointer: bytes | None) -> str | None:
+    return None if pointer is None else pointed_object(pointer.decode("utf-8", "replace"))
+
+
+def _score(metrics: bytes | None) -> float | None:
+    if metrics is None:
+        return None
+    score = json.loads(metrics).get("test", {}).get("macro_f1")
+    return float(score) if isinstance(score, (int, float)) else None
+
+
+def _files(git: Git, commits: Sequence[str]) -> dict[tuple[str, str], bytes]:
+    """Pointers and metrics of many commits in one call of git."""
+    wanted = [(commit, path) for commit in commits for path in (*POINTERS, *METRICS)]
+    contents = git.blobs([f"{commit}:{path}" for commit, path in wanted])
+    return {key: content for key, content in zip(wanted, contents, strict=True) if content is not None}

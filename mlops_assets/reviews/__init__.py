@@ -1,0 +1,1 @@
+"""Collecting, cleaning, labelling and splitting reviews. Knows no Dagster."""

@@ -1,0 +1,160 @@
+"""The statistics of drift: each gives a p-value that is uniform where nothing drifted, and an effect size. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_FOLDS = 5
+_SHARED_VARIANCE = 2.0
+"""Of the sum over folds against folds that were independent: what folds i and j have in common by chance helps when
+i is scored by j and again when j is scored by i. For a linear score the factor is exactly two; without it 2 % of draws
+fell below p = 0.008 (400 draws, 500 against 5,000 reviews).
+"""
+_LEAST_EXPECTED = 5
+_PRIOR = 8.0
+_LEAST_SEEN = 3
+
+
+@dataclass(frozen=True)
+class Content:
+    """How well n-grams tell the new reviews from the old: `auc` out of fold (0.5 not at all), one-sided p-value.
+
+    `z` says how surely each of `buckets` is more frequent (above 0) or rarer among the new ones; `scores` holds for
+    each new review how new it looks to a classifier that did not see it.
+    """
+
+    auc: float
+    p: float
+    buckets: np.ndarray
+    z: np.ndarray
+    scores: np.ndarray
+
+
+def mix_p(before: np.ndarray, now: np.ndarray) -> float:
+    """Chi-square of two mixes over the same categories; rare ones are joined until each is expected five times."""
+    from scipy.stats import chi2
+
+    order = np.argsort(before + now, kind="stable")
+    pairs = np.stack([before, now])[:, order].astype(float)
+    total = pairs.sum()
+    if not pairs[0].sum() or not pairs[1].sum():
+        return 1.0
+    joined: list[np.ndarray] = []
+    rest = np.zeros(2)
+    for category in pairs.T:
+        rest = rest + category
+        if rest.sum() * pairs.sum(axis=1).min() / total >= _LEAST_EXPECTED:
+            joined.append(rest)
+            rest = np.zeros(2)
+    if rest.sum() and joined:
+        joined[-1] = joined[-1] + rest
+    if len(joined) < 2:
+        return 1.0
+    table = np.array(joined).T
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    return float(chi2.sf(((table - expected) ** 2 / expected).sum(), table.shape[1] - 1))
+
+
+def mix_distance(before: np.ndarray, now: np.ndarray) -> float:
+    """The share of reviews that would have to change category: total variation, 0 to 1."""
+    if not before.sum() or not now.sum():
+        return 0.0
+    return float(np.abs(before / before.sum() - now / now.sum()).sum() / 2)
+
+
+def higher_p(before: np.ndarray, now: np.ndarray) -> float:
+    """One-sided rank test (Mann-Whitney with ties) that `now` lies higher than `before`."""
+    from scipy.stats import norm
+
+    if not len(before) or not len(now):
+        return 1.0
+    excess, variance = _rank_excess(before, now)
+    return float(norm.sf(excess / np.sqrt(variance))) if variance > 0 else 1.0
+
+
+def content_drift(before: tuple[np.ndarray, np.ndarray], now: tuple[np.ndarray, np.ndarray]) -> Content:
+    """A naive Bayes classifier of old against new reviews over n-grams, scored out of fold.
+
+    Reviews are ragged arrays (values, starts). Within a fold the test reviews are exchangeable where nothing drifted,
+    so each rank test is valid whatever the classifier learned. Naive Bayes because its five fits are five counts: 5,000
+    against 5,000 reviews take tenths of a second.
+    """
+    from scipy.stats import norm
+
+    compact, places = np.unique(np.concatenate([before[0], now[0]]), return_inverse=True)
+    width = len(compact)
+    grams = (places[: len(before[0])], places[len(before[0]) :])
+    owners = tuple(np.repeat(np.arange(len(starts) - 1), np.diff(starts)) for _, starts in (before, now))
+    folds = tuple(
+        np.random.default_rng(seed).permutation(len(starts) - 1) % _FOLDS
+        for seed, (_, starts) in enumerate((before, now))
+    )
+    excess = variance = pairs = 0.0
+    scores = np.zeros(len(now[1]) - 1)
+    counted = [_counts_by_fold(*side, width) for side in zip(grams, owners, folds, strict=True)]
+    sizes = [np.bincount(fold, minlength=_FOLDS) for fold in folds]
+    for fold in range(_FOLDS):
+        fitted = [counts.sum(axis=0) - counts[fold] for counts in counted]
+        seen = [int(size.sum() - size[fold]) for size in sizes]
+        weights = _log_odds(fitted[0], fitted[1], seen[0], seen[1])
+        told = [
+            np.bincount(owner, weights=weights[gram], minlength=len(where))[where == fold]
+            for gram, owner, where in zip(grams, owners, folds, strict=True)
+        ]
+        if not len(told[0]) or not len(told[1]):
+            continue
+        one_excess, one_variance = _rank_excess(told[0], told[1])
+        excess, variance, pairs = excess + one_excess, variance + one_variance, pairs + len(told[0]) * len(told[1])
+        scores[folds[1] == fold] = told[1]
+    old, new = (counts.sum(axis=0) for counts in counted)
+    all_old, all_new = (int(size.sum()) for size in sizes)
+    return Content(
+        auc=0.5 + excess / pairs if pairs else 0.5,
+        p=float(norm.sf(excess / np.sqrt(_SHARED_VARIANCE * variance))) if variance > 0 else 1.0,
+        buckets=compact,
+        z=_z(old, new, all_old, all_new),
+        scores=scores,
+    )
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Holm's corrected p-values: below alpha anywhere in at most alpha of the draws where nothing drifted."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    corrected, floor = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        floor = max(floor, min(1.0, p_values[place] * (len(p_values) - rank)))
+        corrected[place] = floor
+    return corrected
+
+
+def _counts_by_fold(grams: np.ndarray, owners: np.ndarray, folds: np.ndarray, width: int) -> np.ndarray:
+    """(folds, width): in how many reviews of each fold an n-gram stands."""
+    return np.bincount(folds[owners] * width + grams, minlength=_FOLDS * width).reshape(_FOLDS, width)
+
+
+def _log_odds(old: np.ndarray, new: np.ndarray, all_old: int, all_new: int) -> np.ndarray:
+    """Shrunk towards no difference by `_PRIOR` reviews of the common rate; 0 for an n-gram that is seen too seldom."""
+    common = (old + new) / max(all_old + all_new, 1)
+    rate_new = (new + _PRIOR * common) / (all_new + _PRIOR)
+    rate_old = (old + _PRIOR * common) / (all_old + _PRIOR)
+    enough = old + new >= _LEAST_SEEN
+    return np.where(enough, np.log(np.where(enough, rate_new, 1)) - np.log(np.where(enough, rate_old, 1)), 0.0)
+
+
+def _z(old: np.ndarray, new: np.ndarray, all_old: int, all_new: int) -> np.ndarray:
+    common = (old + new) / max(all_old + all_new, 1)
+    error = np.sqrt(np.maximum(common * (1 - common), 1e-12) * (1 / max(all_old, 1) + 1 / max(all_new, 1)))
+    return (new / max(all_new, 1) - old / max(all_old, 1)) / error
+
+
+def _rank_excess(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
+    """Mann-Whitney's U of `now` over its expectation, and its variance with ties."""
+    from scipy.stats import rankdata
+
+    pooled = np.concatenate([before, now])
+    ranks = rankdata(pooled)
+    m, n, total = len(before), len(now), len(pooled)
+    u = ranks[m:].sum() - n * (n + 1) / 2
+    _, ties = np.unique(ranks, return_counts=True)
+    variance = m * n / 12 * ((total + 1) - (ties.astype(float) ** 3 - ties).sum() / (total * max(total - 1, 1)))
+    return float(u - m * n / 2), float(variance)

@@ -1,0 +1,31 @@
+"""Stars as sentiment."""
+
+from typing import cast, get_args
+
+import pandas as pd
+
+from mlops_assets.settings import LabelRule
+
+LABELS: dict[str, tuple[str, ...]] = {
+    "binary": ("negative", "positive"),
+    "ternary": ("negative", "neutral", "positive"),
+}
+"""The labels that each rule gives, worst first."""
+
+
+def label_of(rating: int, rule: LabelRule) -> str | None:
+    """1 and 2 stars negative, 4 and 5 positive; 3 are neutral or, under `binary`, without a label."""
+    if rule not in get_args(LabelRule):
+        raise ValueError(f"label rule must be one of {', '.join(get_args(LabelRule))}, got {rule!r}")
+    if not 1 <= rating <= 5:
+        raise ValueError(f"rating must be 1 to 5, got {rating}")
+    if rating == 3:
+        return "neutral" if rule == "ternary" else None
+    return "negative" if rating < 3 else "positive"
+
+
+def add_labels(frame: pd.DataFrame, rule: LabelRule) -> pd.DataFrame:
+    """The rows that have a label under the rule, with it in `label`."""
+    names = {rating: label for rating in range(1, 6) if (label := label_of(rating, rule)) is not None}
+    labels = frame["rating"].map(names).astype("str")
+    return cast("pd.DataFrame", frame.assign(label=labels)[labels.notna()])

@@ -1,0 +1,114 @@
+"""What keeps people out of the data: the keyed hash of an author, the mask over a name in a reply, erasure."""
+
+import functools
+import hashlib
+import hmac
+import json
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews.feed import FeedReview
+
+MASK = "[name]"
+NOBODY = {"a google user", "pengguna google", "google user"}
+"""What Play shows in place of a deleted account's name: the words in it are no one's name."""
+
+ERASED = "erased.json"
+"""The list of what was erased, in the review store's folder; part of every version."""
+
+
+class AuthorKeyMissing(PermanentFailure):
+    """Something needs the hash of an author, and no key is set."""
+
+
+def author_hash(key: str, name: str) -> str:
+    """HMAC-SHA-256 of the display name under `key`, the first 32 hex digits; equal names share it."""
+    folded = " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
+    return hmac.new(key.encode(), folded.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+
+
+def mask_name(text: str, name: str) -> str:
+    """The text with `name` and each of its words of two letters or more replaced by `[name]`, in any case."""
+    pattern = _name_pattern(name)
+    if pattern is None:
+        return text
+    masked = pattern.sub(MASK, text)
+    if masked == text:
+        # Fancy letters fold to plain ones; only a reply that changes in meaning is folded too.
+        folded = unicodedata.normalize("NFKC", text)
+        if folded != text and pattern.search(folded):
+            return pattern.sub(MASK, folded)
+    return masked
+
+
+@functools.lru_cache(maxsize=4096)
+def _name_pattern(name: str) -> re.Pattern[str] | None:
+    forms = {" ".join(form.split()) for form in (name, unicodedata.normalize("NFKC", name))} - {""}
+    if not forms:
+        return None
+    words = {
+        word
+        for form in forms
+        if form.casefold() not in NOBODY
+        for word in re.findall(r"[^\W\d_]+", form)
+        if len(word) > 1
+    }
+    whole = "|".join(_spaced(form) for form in sorted(forms, key=len, reverse=True) if len(form.split()) > 1)
+    parts = "|".join(_spaced(part) for part in sorted(forms | words, key=len, reverse=True))
+    bounded = rf"(?<![^\W\d_])(?:{parts})(?![^\W\d_])"
+    return re.compile(rf"{whole}|{bounded}" if whole else bounded, re.IGNORECASE)
+
+
+def _spaced(part: str) -> str:
+    return r"\s+".join(re.escape(word) for word in part.split())
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was erased on request and must not be collected again: digests of review ids, hashes of authors."""
+
+    reviews: frozenset[str] = frozenset()
+    authors: frozenset[str] = frozenset()
+
+    @classmethod
+    def load(cls, folder: Path) -> "Erased":
+        """The list in the review store's folder."""
+        path = folder / ERASED
+        return cls.read(path) if path.exists() else cls()
+
+    @classmethod
+    def read(cls, path: Path) -> "Erased":
+        """The list in a file."""
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return cls(frozenset(raw["reviews"]), frozenset(raw["authors"]))
+
+    def __or__(self, other: "Erased") -> "Erased":
+        return Erased(self.reviews | other.reviews, self.authors | other.authors)
+
+    def __le__(self, other: "Erased") -> bool:
+        return self.reviews <= other.reviews and self.authors <= other.authors
+
+    def save(self, folder: Path) -> None:
+        """Replace the list."""
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = folder / f"{ERASED}.partial"
+        with scratch.open("w", encoding="utf-8") as file:
+            json.dump({"reviews": sorted(self.reviews), "authors": sorted(self.authors)}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(folder / ERASED)
+
+    def covers(self, review: FeedReview) -> bool:
+        """Whether the review is one of them."""
+        if self.authors and review.author in self.authors:
+            return True
+        return bool(self.reviews) and review_digest(review.review_id) in self.reviews
+
+
+def review_digest(review_id: str) -> str:
+    """What the list of erased reviews holds in place of an id."""
+    return hashlib.sha256(review_id.encode()).hexdigest()

@@ -1,0 +1,41 @@
+"""Which side of the data a text belongs to: decided by the text alone, so it never changes as data grows."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import pandas as pd
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.text import text_digest
+
+SIDES = ("train", "validation", "gate", "test")
+PERCENTS: Mapping[str, float] = {"train": 80, "validation": 7.5, "gate": 5, "test": 7.5}
+
+
+def side_of(text: str, percents: Mapping[str, float] = PERCENTS) -> str:
+    """The side of the text; texts that are equal once normalised share it."""
+    place = int(text_digest(text)[:13], 16) / 16**13 * 100
+    border = 0.0
+    for side in SIDES:
+        border += percents[side]
+        if place < border:
+            return side
+    return SIDES[-1]
+
+
+def add_sides(frame: pd.DataFrame, percents: Mapping[str, float] = PERCENTS) -> pd.DataFrame:
+    """The rows with the side of their `review_text` in `side`. `percents` are of distinct texts."""
+    _require(percents)
+    texts = frame["review_text"]
+    sides = {text: side_of(text, percents) for text in texts.unique()}
+    return frame.assign(side=cast("pd.Series", texts.map(sides).astype("str")))
+
+
+def _require(percents: Mapping[str, float]) -> None:
+    if set(percents) != set(SIDES):
+        raise PermanentFailure(f"sides must name exactly {', '.join(SIDES)}, got {', '.join(percents) or 'none'}")
+    for side, percent in percents.items():
+        if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 < percent < 100:
+            raise PermanentFailure(f"sides: {side} must be a percentage above 0 and below 100, got {percent!r}")
+    if abs(sum(percents.values()) - 100) > 1e-9:
+        raise PermanentFailure(f"sides must add up to 100 percent, got {sum(percents.values()):g}")

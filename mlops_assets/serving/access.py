@@ -1,0 +1,63 @@
+"""Who may ask and how often."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mlops_assets.serving.problems import Refused
+
+ANONYMOUS = "anonymous"
+
+
+@dataclass
+class Access:
+    """API keys (name to SHA-256 in hex) and one token bucket per key; no keys means that everybody is `anonymous`."""
+
+    keys: Mapping[str, str]
+    rate_per_s: float = 0.0
+    burst: int = 0
+    clock: Callable[[], float] = time.monotonic
+    _buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def admit(self, authorization: str | None) -> str:
+        """The caller's name; raises `Refused` 401 without a right key and 429 over the rate."""
+        caller = self._identify(authorization)
+        self._spend(caller)
+        return caller
+
+    def _identify(self, authorization: str | None) -> str:
+        if not self.keys:
+            return ANONYMOUS
+        scheme, _, key = (authorization or "").partition(" ")
+        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
+        found = None
+        for name, known in self.keys.items():  # Every key is compared, so that the time tells nothing.
+            if hmac.compare_digest(digest, known):
+                found = name
+        if found is None or scheme.lower() != "bearer":
+            raise Refused(
+                401,
+                "this needs a valid API key: send Authorization: Bearer <key>",
+                field="Authorization",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return found
+
+    def _spend(self, caller: str) -> None:
+        if not self.rate_per_s:
+            return
+        most = float(max(self.burst, self.rate_per_s, 1))
+        now = self.clock()
+        tokens, before = self._buckets.get(caller, (most, now))
+        tokens = min(most, tokens + (now - before) * self.rate_per_s)
+        if tokens < 1:
+            self._buckets[caller] = (tokens, now)
+            wait_s = (1 - tokens) / self.rate_per_s
+            raise Refused(
+                429,
+                f"key {caller} may send {self.rate_per_s:g} requests per second: retry later",
+                headers={"Retry-After": str(max(1, round(wait_s)))},
+            )
+        self._buckets[caller] = (tokens - 1, now)

@@ -1,0 +1,109 @@
+"""The HTTP interface: routes, their documents and what they refuse."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+
+from mlops_assets.serving import page, problems
+from mlops_assets.serving.access import Access
+from mlops_assets.serving.edge import Draining, Edge
+from mlops_assets.serving.messages import Health, Live
+from mlops_assets.serving.metrics import CONTENT_TYPE, Metrics
+from mlops_assets.serving.model import LoadedModel
+from mlops_assets.serving.options import ServerOptions
+from mlops_assets.serving.prediction_log import open_log
+from mlops_assets.serving.prediction_routes import PredictionRoutes
+from mlops_assets.serving.service import Service
+
+PATHS = (
+    "/",
+    "/docs",
+    "/docs.js",
+    "/explain",
+    "/feedback",
+    "/health",
+    "/live",
+    "/metrics",
+    "/model/info",
+    "/openapi.json",
+    "/page.css",
+    "/page.js",
+    "/predict",
+    "/predict/batch",
+    "/ready",
+)
+"""Paths with counters of their own; what a stranger asks for is counted as `other`."""
+
+_OPEN = problems.documented(405, 413)
+
+
+def create_app(
+    load: Callable[[], LoadedModel],
+    *,
+    options: ServerOptions | None = None,
+    release_version: str = "",
+    draining: Draining | None = None,
+) -> FastAPI:
+    """The app around one model; `load` is called once, in a thread, when the server starts."""
+    options = options or ServerOptions()
+    metrics = Metrics()
+    service = Service(load, options, metrics, release_version)
+    access = Access(options.api_keys, options.rate_limit_per_s, options.rate_limit_burst)
+    log = open_log(options.prediction_log, on_drop=metrics.log_dropped.inc)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await service.stop()
+        log.close()
+
+    app = FastAPI(
+        title="App review sentiment",
+        version=release_version or "0",
+        description="Says whether an app review is positive or negative. Errors are problem documents (RFC 9457).",
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's page loads Swagger UI from elsewhere; ours is in `page`
+        redoc_url=None,
+    )
+    app.state.service = service
+    problems.install(app)
+    _add_status_routes(app, service, metrics)
+    app.include_router(PredictionRoutes(service, options, log, access).router())
+    page.add_routes(app)
+    app.add_middleware(
+        Edge, metrics=metrics, draining=draining or Draining(), max_body_bytes=options.max_body_bytes, paths=PATHS
+    )
+    return app
+
+
+def _add_status_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.get("/live", responses=_OPEN)
+    async def live() -> Live:
+        """The process runs and its event loop turns."""
+        return Live(status="live")
+
+    async def health() -> JSONResponse:
+        """200 when the golden sentences were answered rightly, else 503 with the reason."""
+        loaded = service.loaded if service.state == "ready" else None
+        answer = Health(
+            status=service.state,
+            reason=service.reason,
+            model_version=loaded.version if loaded else None,
+            dataset_version=loaded.dataset_version if loaded else None,
+            release_version=service.release_version,
+            since=service.since,
+        )
+        return JSONResponse(answer.model_dump(mode="json"), 200 if loaded else 503)
+
+    not_ready: dict[int | str, dict[str, Any]] = {503: {"description": "Not ready", "model": Health}}
+    for path in ("/health", "/ready"):
+        app.get(path, response_model=Health, responses={**_OPEN, **not_ready})(health)
+
+    @app.get("/metrics", responses={**_OPEN, 200: {"content": {"text/plain": {}}}}, response_class=Response)
+    async def exposition() -> Response:
+        """Prometheus's text format."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE)

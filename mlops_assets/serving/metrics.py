@@ -1,0 +1,51 @@
+"""What the server counts, in a registry of its own so that two apps in one process do not meet."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+_LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+_LENGTHS = (5, 10, 20, 40, 80, 160, 320, 640, 1250, 2500, 5000, 10_000)
+_SHARES = tuple(step / 20 for step in range(7, 21))
+
+
+class Metrics:
+    """One attribute per metric."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.requests = Counter(
+            "http_requests", "Requests by path, method and status", ["path", "method", "status"], registry=registry
+        )
+        self.errors = Counter("errors", "Refused or failed requests by kind", ["kind"], registry=registry)
+        self.latency = Histogram(
+            "http_request_seconds", "Time to answer", ["path"], buckets=_LATENCIES, registry=registry
+        )
+        self.queue = Gauge("queue_texts", "Texts that wait for a batch", registry=registry)
+        self.batch_texts = Histogram("batch_texts", "Texts per batch", buckets=_SIZES, registry=registry)
+        self.batch_tokens = Histogram("batch_tokens", "Tokens per batch", buckets=_TOKENS, registry=registry)
+        self.inference = Histogram(
+            "batch_seconds", "Time in the model per batch", buckets=_LATENCIES, registry=registry
+        )
+        self.predictions = Counter("predictions", "Predictions by label", ["label"], registry=registry)
+        self.confidence = Histogram(
+            "prediction_confidence", "Probability of the predicted label", buckets=_SHARES, registry=registry
+        )
+        self.text_length = Histogram("text_characters", "Characters per text", buckets=_LENGTHS, registry=registry)
+        self.log_dropped = Counter(
+            "prediction_log_dropped", "Predictions that the log had no room or place for", registry=registry
+        )
+        self.model = Gauge(
+            "model_info",
+            "Always 1; which model and data answer",
+            ["model_version", "dataset_version", "release_version", "kind"],
+            registry=registry,
+        )
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus's text format."""
+        return generate_latest(self.registry)

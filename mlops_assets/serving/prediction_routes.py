@@ -1,0 +1,167 @@
+"""The routes that ask the model: one text, several, the right answer afterwards, and which model it is."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from mlops_assets.serving import problems
+from mlops_assets.serving.access import Access
+from mlops_assets.serving.messages import (
+    BatchAnswer,
+    BatchRequest,
+    Explanation,
+    Feedback,
+    FeedbackAnswer,
+    ModelInfo,
+    PredictAnswer,
+    PredictRequest,
+    Word,
+    text_problem,
+)
+from mlops_assets.serving.model import LoadedModel
+from mlops_assets.serving.options import ServerOptions
+from mlops_assets.serving.prediction_log import Prediction, PredictionLog
+from mlops_assets.serving.problems import Refused
+from mlops_assets.serving.service import Answer, Service
+
+_MOST_WORDS = 80
+_ASKING = problems.documented(400, 401, 405, 413, 422, 429, 503)
+
+
+class PredictionRoutes:
+    """Each method is one route; `admit` stands before all of them."""
+
+    def __init__(self, service: Service, options: ServerOptions, log: PredictionLog, access: Access) -> None:
+        self._service, self._options, self._log, self._access = service, options, log, access
+
+    def router(self) -> APIRouter:
+        """The routes, to be included in the app."""
+        router = APIRouter(dependencies=[Depends(self.admit)])
+        router.post("/predict", responses=_ASKING)(self.predict)
+        router.post("/predict/batch", responses=_ASKING)(self.predict_batch)
+        router.post("/explain", responses=_ASKING)(self.explain)
+        router.post("/feedback", responses={**_ASKING, **problems.documented(404)})(self.feedback)
+        router.get("/model/info", responses=problems.documented(401, 405, 413, 429, 503))(self.model_info)
+        return router
+
+    async def admit(
+        self,
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+    ) -> None:
+        """Name the caller in `request.state.caller`, or refuse."""
+        header = f"{credentials.scheme} {credentials.credentials}" if credentials else None
+        request.state.caller = self._access.admit(header)
+
+    async def predict(self, body: PredictRequest, request: Request) -> PredictAnswer:
+        """The sentiment of one text."""
+        problem = text_problem(body.text, self._options.max_text_chars)
+        if problem:
+            raise Refused(422, problem, field="text")
+        loaded, request_id = self._service.loaded, request.state.request_id
+        (answer,) = await self._service.answers([body.text])
+        self._record(request_id, body.text, answer, loaded, request.state.caller)
+        return PredictAnswer(
+            sentiment=answer.sentiment,
+            confidence=answer.confidence,
+            probabilities=answer.probabilities,
+            model_version=loaded.version,
+            dataset_version=loaded.dataset_version,
+            request_id=request_id,
+        )
+
+    async def predict_batch(self, body: BatchRequest, request: Request) -> BatchAnswer:
+        """The sentiments of several texts, in their order; an unusable one has its problem in its place."""
+        if not 1 <= len(body.texts) <= self._options.max_texts:
+            rule = f"must hold 1 to {self._options.max_texts} texts, got {len(body.texts)}"
+            raise Refused(422, rule, field="texts")
+        loaded, request_id = self._service.loaded, request.state.request_id
+        faults = [text_problem(text, self._options.max_text_chars) for text in body.texts]
+        usable = [place for place, fault in enumerate(faults) if fault is None]
+        given = await self._service.answers([body.texts[place] for place in usable])
+        answers = dict(zip(usable, given, strict=True))
+        results: list[Mapping[str, Any]] = []
+        for place, fault in enumerate(faults):
+            item_id = f"{request_id}-{place}"
+            if fault is not None:
+                problem = problems.document(422, fault, field=f"texts.{place}", request_id=item_id)
+                results.append({"request_id": item_id, "error": problem})
+                continue
+            answer = answers[place]
+            self._record(item_id, body.texts[place], answer, loaded, request.state.caller)
+            results.append(
+                {
+                    "request_id": item_id,
+                    "sentiment": answer.sentiment,
+                    "confidence": answer.confidence,
+                    "probabilities": answer.probabilities,
+                }
+            )
+        return BatchAnswer(
+            results=results,
+            model_version=loaded.version,
+            dataset_version=loaded.dataset_version,
+            request_id=request_id,
+        )
+
+    async def explain(self, body: PredictRequest, request: Request) -> Explanation:
+        """The sentiment of one text and what each word does to it: the answer with the word less the answer without."""
+        problem = text_problem(body.text, self._options.max_text_chars)
+        if problem:
+            raise Refused(422, problem, field="text")
+        loaded = self._service.loaded
+        words = body.text.split()
+        if not 1 < len(words) <= _MOST_WORDS:
+            words = []
+        without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
+        whole, *parts = await self._service.answers([body.text, *without], counted=False)
+        weights = [whole.confidence - part.probabilities[whole.sentiment] for part in parts]
+        return Explanation(
+            sentiment=whole.sentiment,
+            confidence=whole.confidence,
+            words=[Word(word=word, weight=round(weight, 6)) for word, weight in zip(words, weights, strict=True)],
+            model_version=loaded.version,
+            request_id=request.state.request_id,
+        )
+
+    async def feedback(self, body: Feedback, request: Request) -> FeedbackAnswer:
+        """Attach the right label to a prediction."""
+        labels = self._service.loaded.model.labels
+        if body.label not in labels:
+            raise Refused(422, f"must be one of {', '.join(labels)}", field="label")
+        await self._log.feedback(body.request_id, body.label, request.state.caller)
+        return FeedbackAnswer(request_id=body.request_id, label=body.label)
+
+    async def model_info(self) -> ModelInfo:
+        """Which model answers, what it was trained with and how it scored."""
+        loaded = self._service.loaded
+        manifest = loaded.model.manifest
+        return ModelInfo(
+            kind=manifest.kind,
+            labels=list(manifest.labels),
+            model_version=loaded.version,
+            dataset_version=loaded.dataset_version,
+            release_version=self._service.release_version,
+            since=self._service.since,
+            code_version=manifest.trained_with.code,
+            metrics=dict(manifest.metrics),
+            authentication="api key" if self._options.api_keys else "off",
+            golden=len(loaded.golden),
+        )
+
+    def _record(self, request_id: str, text: str, answer: Answer, loaded: LoadedModel, caller: str) -> None:
+        self._log.add(
+            Prediction(
+                request_id=request_id,
+                caller=caller,
+                sentiment=answer.sentiment,
+                confidence=answer.confidence,
+                probabilities=answer.probabilities,
+                characters=len(text),
+                text=text if self._options.log_texts else None,
+                model_version=loaded.version,
+                dataset_version=loaded.dataset_version,
+            )
+        )

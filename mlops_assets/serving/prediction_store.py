@@ -1,0 +1,117 @@
+"""The tables `predictions` and `feedback`, in SQLite or PostgreSQL. Used by one thread at a time."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlops_assets.failures import TransientFailure
+
+Row = tuple[str, str, str, str, float, str, int, str | None, str, str]
+
+_COLUMNS = (
+    "request_id, at, caller, sentiment, confidence, probabilities, characters, text, model_version, dataset_version"
+)
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS predictions (request_id TEXT PRIMARY KEY, at TEXT NOT NULL, caller TEXT NOT NULL, "
+    "sentiment TEXT NOT NULL, confidence DOUBLE PRECISION NOT NULL, probabilities TEXT NOT NULL, "
+    "characters INTEGER NOT NULL, text TEXT, model_version TEXT NOT NULL, dataset_version TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS predictions_at ON predictions (at)",
+    "CREATE TABLE IF NOT EXISTS feedback (request_id TEXT PRIMARY KEY REFERENCES predictions (request_id), "
+    "label TEXT NOT NULL, caller TEXT NOT NULL, at TEXT NOT NULL)",
+)
+
+
+class StoreDown(TransientFailure):
+    """The database does not take what it is given."""
+
+
+class PredictionStore(Protocol):
+    """Raises `StoreDown`; a later call tries again."""
+
+    def write(self, rows: Sequence[Row]) -> None: ...
+
+    def attach(self, request_id: str, label: str, caller: str, at: str) -> bool:
+        """Whether the prediction is known; a second label replaces the first."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SqlStore:
+    """Both databases speak this SQL; they differ in how one connects, the mark of a parameter and their errors."""
+
+    def __init__(self, connect: Callable[[], Any], mark: str, errors: tuple[type[Exception], ...]) -> None:
+        self._connect, self._errors = connect, errors
+        self._connection: Any = None
+        marks = ", ".join([mark] * 10)
+        # The marks are the only part that is put in, and they come from the two lines at the end of this file.
+        self._insert = f"INSERT INTO predictions ({_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+        self._known = f"SELECT 1 FROM predictions WHERE request_id = {mark}"  # noqa: S608  # as above
+        self._attach = (
+            f"INSERT INTO feedback (request_id, label, caller, at) VALUES ({', '.join([mark] * 4)}) "  # noqa: S608  # as above
+            "ON CONFLICT (request_id) DO UPDATE SET label = excluded.label, caller = excluded.caller, at = excluded.at"
+        )
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._transact(lambda cursor: cursor.executemany(self._insert, rows))
+
+    def attach(self, request_id: str, label: str, caller: str, at: str) -> bool:
+        def attach(cursor: Any) -> bool:
+            cursor.execute(self._known, (request_id,))
+            if cursor.fetchone() is None:
+                return False
+            cursor.execute(self._attach, (request_id, label, caller, at))
+            return True
+
+        return self._transact(attach)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _transact(self, work: Callable[[Any], Any]) -> Any:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+                cursor = self._connection.cursor()
+                for statement in _CREATE:
+                    cursor.execute(statement)
+                self._connection.commit()
+            cursor = self._connection.cursor()
+            outcome = work(cursor)
+            self._connection.commit()
+        except self._errors as error:
+            self._forget()
+            raise StoreDown(f"the prediction log cannot be written: {error}".replace("\n", " ").strip()) from error
+        return outcome
+
+    def _forget(self) -> None:
+        """Drop a connection that failed; the next call opens a fresh one."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.close()
+        except self._errors:
+            return  # It is broken already, which the caller reports.
+
+
+def open_store(place: str) -> PredictionStore:
+    """The store at `sqlite:PATH` or `postgresql://…`; connects with the first use."""
+    if place.startswith("sqlite:"):
+        path = Path(place.removeprefix("sqlite:"))
+
+        def connect_sqlite() -> sqlite3.Connection:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            return connection
+
+        return SqlStore(connect_sqlite, "?", (sqlite3.Error, OSError))
+    # By name: the embedded default does without the package, and so do the type checker and its machine.
+    psycopg: Any = import_module("psycopg")
+    return SqlStore(lambda: psycopg.connect(place, connect_timeout=5), "%s", (psycopg.Error, OSError))

@@ -1,0 +1,290 @@
+"""The only reader of the environment and of params.yaml: frozen, typed, refuses nonsense at once."""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self, get_args
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from mlops_assets.failures import PermanentFailure
+
+SAMPLE_APP = "sample.app"
+
+Source = Literal["sample", "file", "play_store"]
+LabelRule = Literal["binary", "ternary"]
+DeployTarget = Literal["auto", "process", "docker"]
+
+SECTIONS = ("sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "deploy", "versions")
+"""Sections of params.yaml whose content the code that uses them checks."""
+
+FOR_THE_SERVER = (
+    "API_KEYS", "ALLOW_ANONYMOUS", "BATCH_TOKENS", "DEADLINE_S", "INFERENCE_WORKERS", "LOG_TEXTS", "MAX_BODY_BYTES",
+    "MAX_QUEUE_TEXTS", "MAX_TEXTS", "MAX_TEXT_CHARS", "POSTGRES_DB", "POSTGRES_HOST", "POSTGRES_PASSWORD",
+    "POSTGRES_PORT", "POSTGRES_USER", "PREDICTION_LOG", "RATE_LIMIT_BURST", "RATE_LIMIT_PER_S",
+)  # fmt: skip
+"""Variables that are handed to the deployed server, which checks them."""
+
+_REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[a-z0-9][a-z0-9._-]*)*")
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+
+
+_FOR_CHILDREN = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|TZ|TMPDIR|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE"
+    r"|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|(AWS|AZURE|GOOGLE|XDG)_\w+"
+)
+
+
+def child_environment() -> dict[str, str]:
+    """What git and DVC get of the process's environment: programs, home, proxies, certificates and cloud credentials.
+
+    Nothing named GIT_*, DVC_* or PYTHON*: such a variable of the caller would point them at another repository.
+    """
+    return {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}  # noqa: TID251  read here
+
+
+class BadSetting(PermanentFailure):
+    """A variable or parameter breaks its rule."""
+
+
+class Settings(BaseModel):
+    """Everything that the environment and params.yaml decide, read once.
+
+    Relative paths in the environment are relative to the working directory; `root` is the clone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    root: Path
+    source: Source
+    apps: tuple[str, ...]
+    extra_app: str | None = None
+    first_month: str
+    label_rule: LabelRule
+    reviews: tuple[Path, ...] = ()
+    from_month: str | None = None
+    fixed_now: datetime | None = None
+    port: int = 8080
+    force_retrain: bool = False
+    skip_deploy: bool = False
+    host: str = "127.0.0.1"
+    deploy_target: DeployTarget = "auto"
+    image_registry: str = "localhost:5000"
+    registry_user: str = ""
+    registry_password: SecretStr | None = None
+    server: Mapping[str, SecretStr] = MappingProxyType({})
+    deploy_key: SecretStr | None = None
+    dvc_remote_url: str | None = None
+    git_branches: tuple[str, ...] = ("main", "master")
+    author_key: SecretStr | None = None
+    play_store_url: str = "https://play.google.com"
+    sections: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, root: Path | None = None) -> Self:
+        """Settings from `environ` (default: the process's, over `.env` in the clone) and `params.yaml`.
+
+        Raises `BadSetting` with the name, the value, the rule and the next step.
+        """
+        if environ is None:
+            environ = os.environ  # noqa: TID251  the one place that reads it
+        root = (root or Path(environ.get("PIPELINE_ROOT") or Path(__file__).parents[1])).resolve()
+        from_file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
+        env = _Environment({**from_file, **environ})
+        params = _read_params(root / "params.yaml")
+        reviews = tuple(Path(part).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part)
+        extra_app = env.text("APP", "")
+        named: list[str] = [*params["apps"], *([_app("APP", extra_app)] if extra_app else [])]
+        apps = tuple(dict.fromkeys(named))
+        source = env.choice("SOURCE", get_args(Source)) or ("file" if reviews else params["source"])
+        if source == "file" and not reviews:
+            raise BadSetting("source is file, but REVIEWS names no file: set REVIEWS=path.csv")
+        if source != "file" and reviews:
+            raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
+        return cls(
+            root=root,
+            source=source,
+            apps=apps,
+            extra_app=extra_app or None,
+            first_month=params["first_month"],
+            label_rule=params["labels"],
+            reviews=reviews,
+            from_month=_month("FROM", env.text("FROM", "")) if env.text("FROM", "") else None,
+            fixed_now=env.instant("NOW"),
+            port=env.whole("PORT", 8080, 1, 65535),
+            force_retrain=env.flag("FORCE_RETRAIN"),
+            skip_deploy=env.flag("SKIP_DEPLOY"),
+            host=env.text("HOST_ADDRESS", "127.0.0.1"),
+            deploy_target=env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto",
+            **_registry(env),
+            server=MappingProxyType(
+                {name: SecretStr(env.text(name, "")) for name in FOR_THE_SERVER if env.text(name, "")}
+            ),
+            deploy_key=SecretStr(env.text("DEPLOY_KEY", "")) if env.text("DEPLOY_KEY", "") else None,
+            dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
+            git_branches=tuple(
+                part.strip() for part in env.text("GIT_BRANCH", "main,master").split(",") if part.strip()
+            ),
+            author_key=SecretStr(env.text("AUTHOR_KEY", "")) if env.text("AUTHOR_KEY", "") else None,
+            play_store_url=env.text("PLAY_STORE_URL", "https://play.google.com").rstrip("/"),
+            sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
+        )
+
+    def now(self) -> datetime:
+        """The time in UTC: `NOW` where it is set, else the clock."""
+        return self.fixed_now or datetime.now(UTC)
+
+    @property
+    def only_app(self) -> str | None:
+        """The app of rows that do not name theirs, where just one is possible."""
+        return self.extra_app or (self.apps[0] if len(self.apps) == 1 else None)
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def instance_folder(self) -> Path:
+        """DAGSTER_HOME of the embedded default: run history, summaries, locks."""
+        return self.root / ".dagster"
+
+    @property
+    def pipeline_clone(self) -> Path:
+        return self.root / ".pipeline"
+
+    @property
+    def dvc_program(self) -> Path:
+        """DVC lives in an environment of its own."""
+        return self.root / ".venv-dvc" / "bin" / "dvc"
+
+    @property
+    def serving_lock(self) -> Path | None:
+        """The server's locked dependencies; none where the package is used without its repository."""
+        lock = self.root / "locks" / "serving.txt"
+        return lock if lock.is_file() else None
+
+    @property
+    def service_folder(self) -> Path:
+        """State, deployment log and server logs of the service."""
+        return self.root / ".serving"
+
+    def profile(self, dataset_version: str) -> Path:
+        """The drift profile of the reviews in a data version."""
+        return self.models / "profiles" / f"{dataset_version}.npz"
+
+    @property
+    def releases(self) -> Path:
+        return self.root / ".releases"
+
+
+class _Environment:
+    """Typed look-ups that name the variable, its value and the rule when one is broken."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str, default: str) -> str:
+        return self._values.get(name, "").strip() or default
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name, "").lower()
+        if value not in _TRUE | _FALSE:
+            raise BadSetting(f"{name} must be 1 or 0, got {value!r}")
+        return value in _TRUE
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> Any:
+        value = self.text(name, "")
+        if value and value not in allowed:
+            raise BadSetting(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        return value or None
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.text(name, str(default))
+        if not value.isdecimal() or not least <= int(value) <= most:
+            raise BadSetting(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+        return int(value)
+
+    def instant(self, name: str) -> datetime | None:
+        value = self.text(name, "")
+        if not value:
+            return None
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            raise BadSetting(f"{name} must be an ISO time such as 2026-01-31T12:00:00Z, got {value!r}") from None
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _registry(env: _Environment) -> dict[str, Any]:
+    """Where images go, with the login; on ghcr.io GITHUB_TOKEN serves where no password is given."""
+    registry = env.text("IMAGE_REGISTRY", "localhost:5000").rstrip("/")
+    if not _REGISTRY.fullmatch(registry):
+        raise BadSetting(f"IMAGE_REGISTRY must be host[:port][/path] in lower case, got {registry!r}")
+    user, password = env.text("REGISTRY_USER", ""), env.text("REGISTRY_PASSWORD", "")
+    if registry.partition("/")[0] == "ghcr.io" and not password:
+        password = env.text("GITHUB_TOKEN", "")
+        user = user or (registry.split("/")[1] if password and "/" in registry else "")
+    if password and not user:
+        raise BadSetting("REGISTRY_PASSWORD is set, but REGISTRY_USER is empty: set both, or neither")
+    return {
+        "image_registry": registry,
+        "registry_user": user,
+        "registry_password": SecretStr(password) if password else None,
+    }
+
+
+def _month(name: str, value: str) -> str:
+    if not _MONTH.fullmatch(value):
+        raise BadSetting(f"{name} must be a month as YYYY-MM, got {value!r}")
+    return value
+
+
+def _app(name: str, value: str) -> str:
+    if not _APP.fullmatch(value):
+        raise BadSetting(f"{name} must be a package name such as com.valar.pintu, got {value!r}")
+    return value
+
+
+def _read_params(path: Path) -> dict[str, Any]:
+    try:
+        params: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadSetting(f"{path} is missing: restore it with git checkout -- params.yaml") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise BadSetting(f"{path} cannot be read: {error}".replace("\n", " ")) from error
+    known = {"apps", "first_month", "source", "labels", *SECTIONS}
+    if not isinstance(params, dict):
+        raise BadSetting(f"{path} must hold {', '.join(sorted(known))}")
+    unknown = sorted(str(name) for name in params.keys() - known)
+    if unknown:
+        raise BadSetting(f"params.yaml: {unknown[0]} is no parameter, known are {', '.join(sorted(known))}")
+    apps = params.get("apps")
+    if not isinstance(apps, list) or not apps:
+        raise BadSetting(f"params.yaml: apps must be a list of at least one package name, got {apps!r}")
+    source, labels = params.get("source", "sample"), params.get("labels", "binary")
+    if source not in get_args(Source):
+        raise BadSetting(f"params.yaml: source must be one of {', '.join(get_args(Source))}, got {source!r}")
+    if labels not in get_args(LabelRule):
+        raise BadSetting(f"params.yaml: labels must be one of {', '.join(get_args(LabelRule))}, got {labels!r}")
+    sections = {name: params.get(name) or {} for name in SECTIONS}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise BadSetting(f"params.yaml: {name} must be a mapping, got {section!r}")
+    return {
+        "apps": [_app("params.yaml: apps", str(app)) for app in apps],
+        "first_month": _month("params.yaml: first_month", str(params.get("first_month", "2016-01"))),
+        "source": source,
+        "labels": labels,
+        **sections,
+    }

@@ -1,0 +1,1 @@
+"""Training, evaluating, judging and exporting models. Knows no Dagster."""

@@ -1,0 +1,173 @@
+"""The model card: what a model is, what it was measured at, and where not to trust it, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlops_assets.artifact import Manifest
+
+_SIDES = (
+    ("validation", "chose hyper-parameters, epoch and calibration"),
+    ("gate", "decides between models"),
+    ("test", "only reports"),
+    ("newest", "the part of gate and test from the latest months"),
+)
+_LEAST_SHOWN = 10
+"""Slices with fewer reviews are counted, not listed."""
+
+
+def model_card(
+    manifest: Manifest,
+    model_version: str,
+    *,
+    base_model: str | None = None,
+    licence: str | None = None,
+    decision: Mapping[str, Any] | None = None,
+    forward: Mapping[str, Any] | None = None,
+) -> str:
+    """The card of a sealed model.
+
+    `base_model` and `licence` are those of a pre-trained base; `decision` is a stored verdict (`promoted`, `reason`);
+    `forward` the figures on reviews that arrived after the model's data.
+    """
+    metrics = manifest.metrics
+    parts = [
+        f"# {_title(manifest)} `{model_version}`",
+        _data(manifest, metrics.get("data", {})),
+        _use(manifest),
+        _figures(metrics, forward),
+        _classes(metrics.get("test", {})),
+        _members(metrics.get("members", {})),
+        _slices(metrics.get("slices", [])),
+        _limits(metrics),
+        _licence(base_model, licence),
+        f"## Decision\n\n{'Promoted' if decision.get('promoted') else 'Not promoted'}: {decision['reason']}"
+        if decision
+        else "",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _title(manifest: Manifest) -> str:
+    kind = {"classic": "TF-IDF, logistic regression and forest", "bert": "BERT"}[manifest.kind]
+    return f"Sentiment of app reviews: {kind}"
+
+
+def _data(manifest: Manifest, data: Mapping[str, Any]) -> str:
+    with_ = manifest.trained_with
+    lines = [
+        f"- Data version `{with_.dataset_version}`, label rule `{with_.label_rule}`, recipe `{with_.recipe}`, "
+        f"code `{with_.code}`",
+    ]
+    if data:
+        sides = ", ".join(f"{side} {rows}" for side, rows in data["sides"].items())
+        labels = ", ".join(f"{label} {rows}" for label, rows in data["labels"].items())
+        lines += [
+            f"- {data['rows']} labelled reviews of {', '.join(data['apps'])}, "
+            f"{_day(data['oldest_review'])} to {_day(data['newest_review'])}",
+            f"- By side: {sides}. By label: {labels}. A text stands on one side only, by its hash",
+            "- Labels are the reviewers' stars, not a reader's judgement of the text",
+        ]
+    return "## Data\n\n" + "\n".join(lines)
+
+
+def _use(manifest: Manifest) -> str:
+    return (
+        "## Intended use\n\n"
+        f"Tells whether an Indonesian app review is {' or '.join(manifest.labels)}, to follow many reviews over time. "
+        "Not for decisions about the person who wrote one, and not for other languages or kinds of text."
+    )
+
+
+def _figures(metrics: Mapping[str, Any], forward: Mapping[str, Any] | None) -> str:
+    rows = [[name, meaning, *_scores(metrics[name])] for name, meaning in _SIDES if metrics.get(name, {}).get("n")]
+    if forward and forward.get("n"):
+        rows.append(["forward", "reviews that arrived after this model's data", *_scores(forward)])
+    if not rows:
+        return "## Figures\n\nNo review was held out: nothing is known about this model's quality."
+    table = _table(["side", "what it is for", "n", "accuracy", "macro-F1", "calibration error"], rows)
+    return f"## Figures\n\n{table}\n\nIn brackets: 95 % bootstrap intervals over distinct texts."
+
+
+def _scores(figures: Mapping[str, Any]) -> list[str]:
+    error = figures.get("calibration_error")
+    return [
+        str(figures["n"]),
+        _with_interval(figures, "accuracy"),
+        _with_interval(figures, "macro_f1"),
+        "" if error is None else f"{error:.3f}",
+    ]
+
+
+def _classes(test: Mapping[str, Any]) -> str:
+    rows = [
+        [name, str(own["n"]), *(_with_interval(own, score) for score in ("precision", "recall", "f1"))]
+        for name, own in test.get("per_class", {}).items()
+    ]
+    return f"## By label, on test\n\n{_table(['label', 'n', 'precision', 'recall', 'F1'], rows)}" if rows else ""
+
+
+def _members(members: Mapping[str, Any]) -> str:
+    rows = [
+        [name, str(own["n"]), _with_interval(own, "accuracy"), _with_interval(own, "macro_f1")]
+        for name, own in members.get("test", {}).items()
+        if own["n"]
+    ]
+    if not rows:
+        return ""
+    gain = members["forest_brings"]
+    told = (
+        f"The forest brings the vote {gain['points']:+.1f} points of accuracy on test over the logistic regression "
+        f"alone ({gain['low']:+.1f} to {gain['high']:+.1f})."
+    )
+    return f"## Members, on test\n\n{_table(['member', 'n', 'accuracy', 'macro-F1'], rows)}\n\n{told}"
+
+
+def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
+    shown = [row for row in slices if row["n"] >= _LEAST_SHOWN]
+    if not shown:
+        return ""
+    rows = [[row["slice"], str(row["n"]), _with_interval(row, "accuracy")] for row in shown]
+    hidden = len(slices) - len(shown)
+    note = f"\n\n{hidden} slices with fewer than {_LEAST_SHOWN} reviews are not shown." if hidden else ""
+    return f"## Slices of test\n\n{_table(['slice', 'n', 'accuracy'], rows)}{note}"
+
+
+def _limits(metrics: Mapping[str, Any]) -> str:
+    lines = [
+        "- About a fifth of store reviews have stars that contradict their text: a perfect reader of texts would not "
+        "score 1.0 here, and the surest mistakes are mostly wrong stars",
+        "- Irony, mixed praise and complaint, and words that became common after the newest review are read badly",
+    ]
+    worst = min(
+        (row for row in metrics.get("slices", []) if row["n"] >= 30 and not row["slice"].startswith("month")),
+        key=lambda row: row["accuracy"],
+        default=None,
+    )
+    if worst:
+        lines.append(
+            f"- Weakest slice with at least 30 reviews: {worst['slice']}, accuracy {_with_interval(worst, 'accuracy')}"
+        )
+    return "## Limits\n\n" + "\n".join(lines)
+
+
+def _licence(base_model: str | None, licence: str | None) -> str:
+    if base_model is None:
+        return "## Licence of the base model\n\nNone: trained from the reviews alone."
+    told = licence or "not stated by its folder; ask its makers before you pass this model on"
+    return f"## Licence of the base model\n\n`{base_model}`: {told}."
+
+
+def _with_interval(figures: Mapping[str, Any], name: str) -> str:
+    value, interval = figures.get(name), figures.get(f"{name}_interval")
+    if value is None:
+        return ""
+    return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval and None not in interval else "")
+
+
+def _day(instant: str | None) -> str:
+    return (instant or "unknown")[:10]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,245 @@
+"""Trains the classic model: word and character TF-IDF, logistic regression and a bounded forest in a soft vote."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets import artifact
+from mlops_assets.artifact import Golden, TrainedWith
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.text import TEXT_VERSION
+from mlops_assets.training import calibration, classic_features, classic_report, evaluate, forest
+from mlops_assets.training.classic_features import Features, Matrix
+from mlops_assets.training.evaluate import Evaluation
+from mlops_assets.training.golden import GOLDEN_SENTENCES
+from mlops_assets.training.recipe import ClassicRecipe
+from mlops_assets.training.trained import Trained
+
+MOST_DIFFERENCE = 1e-6
+"""How far the exported model may differ from scikit-learn's in any probability (1e-4 in single precision)."""
+
+VERIFIED_REVIEWS = 2000
+
+
+class ExportDiffers(PermanentFailure):
+    """The exported model does not answer as the one that was trained."""
+
+
+class Answers(Protocol):
+    """A loaded model, as the server loads it."""
+
+    def probabilities(self, texts: Sequence[str], /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The fitted members and how they vote."""
+
+    features: Features
+    logistic: Any
+    trees: Any
+    strength: float
+    forest_share: float
+    temperature: float
+
+    def members(self, matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (n, labels) of the logistic regression and of the forest, each alone."""
+        if not matrix.words.shape[0]:
+            nothing = np.zeros((0, len(self.logistic.classes_)))
+            return nothing, nothing
+        return self.logistic.predict_proba(matrix.weights), self.trees.predict_proba(matrix.presence)
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """The calibrated vote (n, labels)."""
+        return self.together(*self.members(self.features.of(texts)))
+
+    def together(self, logistic: np.ndarray, trees: np.ndarray) -> np.ndarray:
+        return calibration.apply_temperature(_mixed(logistic, trees, self.forest_share), self.temperature)
+
+
+def train_classic(
+    frame: pd.DataFrame,
+    recipe: ClassicRecipe,
+    folder: Path,
+    *,
+    trained_with: TrainedWith,
+    run_id: str,
+    report: Callable[[str], None],
+    load: Callable[[Path], Answers],
+    rules: Evaluation | None = None,
+) -> Trained:
+    """Train on the train side, choose and calibrate on validation, measure, seal into the empty `folder`, verify.
+
+    `load` reads the sealed folder as the server will; its answers must be scikit-learn's. Where they are not, or
+    anything else fails, the folder holds no manifest and so no model.
+    """
+    started = time.monotonic()
+    rules = rules or Evaluation()
+    if folder.exists() and any(folder.iterdir()):
+        raise PermanentFailure(f"{folder} is not empty: a model is written into an empty folder")
+    names = evaluate.label_names(frame)
+    frame = frame.assign(review_text=frame["review_text"].astype(object))
+    train = frame[frame["side"] == "train"]
+    held_out = frame[frame["side"] != "train"].reset_index(drop=True)
+    report(f"classic: {len(train)} reviews to train on, {len(held_out)} held out")
+    vote = fit(train, held_out[held_out["side"] == "validation"], names, recipe, report)
+    report(f"classic: fitted in {time.monotonic() - started:.1f} s, measuring")
+    logistic, trees = vote.members(vote.features.of(held_out["review_text"].tolist()))
+    answers = vote.together(logistic, trees)
+    metrics = {
+        "model": "classic",
+        "dataset_version": trained_with.dataset_version,
+        "code_version": trained_with.code,
+        **evaluate.judged(held_out, answers, names, rules),
+        "members": classic_report.members(
+            held_out, names, {"logistic": logistic, "forest": trees, "vote": answers}, rules
+        ),
+        "learning_curve": classic_report.learning_curve(
+            train,
+            held_out[held_out["side"] == "test"],
+            names,
+            lambda weights, truth: _logistic(weights, truth, vote.strength).predict_proba,
+            lambda texts: vote.features.of(texts).weights,
+            recipe,
+            rules,
+        ),
+        "chosen": {
+            "strength": vote.strength,
+            "forest_share": vote.forest_share,
+            "temperature": vote.temperature,
+            "by": "log loss on validation",
+        },
+        "data": evaluate.data_figures(frame),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, vote)
+    golden = vote.probabilities(GOLDEN_SENTENCES)
+    version = artifact.seal(
+        folder,
+        kind="classic",
+        labels=names,
+        text_version=TEXT_VERSION,
+        trained_with=trained_with,
+        metrics=metrics,
+        golden=[Golden(text, tuple(row)) for text, row in zip(GOLDEN_SENTENCES, golden.tolist(), strict=True)],
+        runtime={
+            "temperature": vote.temperature,
+            "forest_share": vote.forest_share,
+            "word_longest": recipe.word_longest,
+            "char_shortest": recipe.char_shortest,
+            "char_longest": recipe.char_longest,
+        },
+    )
+    _verify(folder, load, vote, held_out["review_text"].tolist())
+    report(f"classic: sealed and verified as {version} after {time.monotonic() - started:.1f} s")
+    return Trained(version, {**metrics, "run_id": run_id, "model_version": version})
+
+
+def fit(
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    names: Sequence[str],
+    recipe: ClassicRecipe,
+    report: Callable[[str], None],
+) -> Vote:
+    """Both members fitted on `train`; strength, the forest's share and the temperature chosen on `validation`.
+
+    Without enough validation reviews to choose by, the middle value of each list stands.
+    """
+    truth = evaluate.indices(train["label"], names)
+    features, matrix = classic_features.fit(train["review_text"].tolist(), recipe)
+    report(f"classic: {matrix.words.shape[1]} word and {matrix.chars.shape[1]} character n-grams")
+    weights = matrix.weights
+    trees = forest.grow(matrix.presence, truth, recipe)
+    report(f"classic: {recipe.trees} trees grown")
+    asked = features.of(validation["review_text"].tolist())
+    right = evaluate.indices(validation["label"], names)
+    share, strength = _middle(recipe.votes), _middle(recipe.strengths)
+    logistic = None
+    if len(right) >= calibration.LEAST_ROWS:
+        searched = np.arange(len(truth))
+        if len(truth) > recipe.search_reviews:
+            searched = np.random.default_rng(recipe.seed).choice(len(truth), recipe.search_reviews, replace=False)
+        from_trees = trees.predict_proba(asked.presence)
+        tried = {value: _logistic(weights[searched], truth[searched], value) for value in recipe.strengths}
+        losses = {
+            (value, part): _calibrated_loss(_mixed(model.predict_proba(asked.weights), from_trees, part), right)
+            for value, model in tried.items()
+            for part in recipe.votes
+        }
+        strength, share = min(losses, key=lambda choice: losses[choice])
+        logistic = tried[strength] if len(searched) == len(truth) else None
+        report(f"classic: strength {strength:g}, forest's share {share:g} by log loss on {len(right)} reviews")
+    logistic = logistic or _logistic(weights, truth, strength)
+    vote = Vote(features, logistic, trees, strength, share, temperature=1.0)
+    mixed = _mixed(*vote.members(asked), share)
+    return dataclasses.replace(vote, temperature=calibration.fit_temperature(mixed, right))
+
+
+def _logistic(weights: Any, truth: np.ndarray, strength: float) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    # lbfgs spends its time in sparse products of one thread; BLAS threads spinning beside it, with another process on
+    # the same cores, made the fit ten times slower.
+    with threadpool_limits(1):
+        return LogisticRegression(C=strength, class_weight="balanced", max_iter=1000).fit(weights, truth)
+
+
+def _mixed(logistic: np.ndarray, trees: np.ndarray, share: float) -> np.ndarray:
+    return (1 - share) * logistic + share * trees
+
+
+def _middle(values: Sequence[float]) -> float:
+    return values[len(values) // 2]
+
+
+def _calibrated_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Log loss at its best temperature: a vote is less sure than its members and is not to be judged for that."""
+    temperature = calibration.fit_temperature(probabilities, truth)
+    return calibration.log_loss(calibration.apply_temperature(probabilities, temperature), truth)
+
+
+def _write(folder: Path, vote: Vote) -> None:
+    terms = {
+        "word": vote.features.words.get_feature_names_out().tolist(),
+        "char": vote.features.chars.get_feature_names_out().tolist(),
+    }
+    (folder / "vocabulary.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+    arrays: dict[str, Any] = {
+        "word_idf": vote.features.words.idf_.astype(np.float64),
+        "char_idf": vote.features.chars.idf_.astype(np.float64),
+        "coefficients": vote.logistic.coef_,
+        "intercept": vote.logistic.intercept_,
+        **forest.arrays(vote.trees, len(terms["word"])),
+    }
+    np.savez_compressed(folder / "weights.npz", **arrays)
+    for name in ("vocabulary.json", "weights.npz"):
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _verify(folder: Path, load: Callable[[Path], Answers], vote: Vote, texts: Sequence[str]) -> None:
+    """Take the manifest away and raise `ExportDiffers` unless the sealed folder answers as scikit-learn does."""
+    asked = [*GOLDEN_SENTENCES, *texts[:VERIFIED_REVIEWS]]
+    expected = vote.probabilities(asked)
+    allowed = MOST_DIFFERENCE if vote.features.words.idf_.dtype == np.float64 else 1e-4
+    try:
+        worst = float(np.abs(load(folder).probabilities(asked) - expected).max())
+    except BaseException:
+        (folder / artifact.MANIFEST).unlink()
+        raise
+    if not worst <= allowed:
+        (folder / artifact.MANIFEST).unlink()
+        raise ExportDiffers(
+            f"the exported classic model differs from scikit-learn's by {worst:.2g}, {allowed:g} is allowed: "
+            "training/classic.py and serving/classic_model.py do not agree"
+        )

@@ -1,0 +1,88 @@
+"""Reviews as weighted n-grams: word and character TF-IDF, each of length 1, side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.text import char_ngrams, word_ngrams
+from mlops_assets.training.recipe import ClassicRecipe
+
+FEW = 200
+"""Below this many reviews an n-gram that occurs once counts too."""
+
+MANY = 200_000
+"""Above this many reviews values are single precision: a million reviews then fit 24 GiB."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Fitted vectorizers; `words` and `chars` are scikit-learn's TfidfVectorizer over our own n-gram functions."""
+
+    words: Any
+    chars: Any
+
+    def of(self, texts: Sequence[str]) -> "Matrix":
+        from scipy.sparse import csr_array
+
+        if not texts:
+            return Matrix(*(csr_array((0, len(part.vocabulary_))) for part in (self.words, self.chars)))
+        return Matrix(self.words.transform(texts), self.chars.transform(texts))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Sparse word and character weights of the same reviews."""
+
+    words: Any
+    chars: Any
+
+    @property
+    def weights(self) -> Any:
+        """Both side by side (n, words + chars)."""
+        from scipy.sparse import hstack
+
+        return hstack([self.words, self.chars], format="csr")
+
+    @property
+    def presence(self) -> Any:
+        """Which words a review holds (n, words), as ones."""
+        present = self.words.astype(np.float32)
+        present.data = np.ones_like(present.data)
+        return present
+
+
+def fit(texts: Sequence[str], recipe: ClassicRecipe) -> tuple[Features, Matrix]:
+    """The vocabulary and weights of the training texts, and those texts weighted by them."""
+    words = partial(word_ngrams, longest=recipe.word_longest)
+    chars = partial(char_ngrams, shortest=recipe.char_shortest, longest=recipe.char_longest)
+    fitted_words, word_weights = _fit(texts, words, recipe.max_word_features, recipe)
+    fitted_chars, char_weights = _fit(texts, chars, recipe.max_char_features, recipe)
+    return Features(fitted_words, fitted_chars), Matrix(word_weights, char_weights)
+
+
+def _fit(texts: Sequence[str], analyzer: Any, most: int, recipe: ClassicRecipe) -> tuple[Any, Any]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    options: dict[str, Any] = {
+        "analyzer": analyzer,
+        "sublinear_tf": True,
+        "dtype": np.float32 if len(texts) > MANY else np.float64,
+    }
+    least = recipe.min_reviews if len(texts) >= FEW else 1
+    vectorizer = TfidfVectorizer(**options, min_df=least, max_features=most)
+    try:
+        if len(texts) <= recipe.vocabulary_reviews:
+            return vectorizer, vectorizer.fit_transform(texts)
+        drawn = np.random.default_rng(recipe.seed).choice(len(texts), recipe.vocabulary_reviews, replace=False)
+        vectorizer.fit([texts[place] for place in np.sort(drawn)])
+    except ValueError as error:
+        raise PermanentFailure(
+            f"no n-gram stands in {least} or more of the {len(texts)} reviews of the train side ({error}): "
+            "collect more reviews or lower classic.min_reviews"
+        ) from error
+    fixed = TfidfVectorizer(**options, vocabulary=vectorizer.vocabulary_)
+    return fixed, fixed.fit_transform(texts)

@@ -1,0 +1,1 @@
+"""One fake per resource: same class, memory instead of the world."""

@@ -1,0 +1,96 @@
+# ruff: noqa: ARG002 - a stand-in takes what the real one takes
+"""DvcRepository in memory: the same versions for the same files, without git, DVC and a remote."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.artifact import model_version
+from mlops_assets.resources.staging import Staging
+from mlops_assets.resources.user_repository import Code
+from mlops_assets.resources.version_outcome import DataVersion, ModelsVersion
+
+
+@dataclass
+class FakeDvcRepository:
+    """Records every commit in `commits`; `failure`, where set, is raised by the next commit."""
+
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="pipeline-")))
+    commits: list[dict[str, Any]] = field(default_factory=list)
+    failure: Exception | None = None
+    code: Code = field(default_factory=lambda: Code("0" * 40, None))
+    _staged: dict[str, str] = field(default_factory=dict)
+    _metrics: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def data_folder(self) -> Path:
+        return self.folder / "data"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        yield
+
+    def prepare(self) -> str | None:
+        return self.commits[-1]["commit"] if self.commits else None
+
+    def dataset_version(self) -> str | None:
+        name = self.commits[-1]["files"].get("data/validated") if self.commits else None
+        return name[:12] if name else None
+
+    @property
+    def user_root(self) -> Path:
+        return self.folder
+
+    def stored_files(self, output: str, commit: str | None = None) -> dict[str, Path]:
+        folder = self.folder / output
+        return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.parquet")} if self.commits else {}
+
+    def versions(self, live_model: str | None = None, *, newest: int | None = None) -> list[Any]:
+        return []
+
+    def stage_data(self, raw: Mapping[str, Path], validated: Mapping[str, Path]) -> None:
+        staging = Staging(self.folder)
+        for name, files in (("data/raw", raw), ("data/validated", validated)):
+            staging.make(name, files)
+            self._staged[name] = staging.object_of(name)
+
+    def commit_data(self, run_id: str, message: str, summary: Mapping[str, Any] | None = None) -> DataVersion:
+        version = self._staged["data/validated"][:12]
+        files = {name: self._staged[name] for name in ("data/raw", "data/validated")}
+        commit, changed = self._commit(run_id, message, files, {"Data-Version": version, "Data-Summary": summary})
+        return DataVersion(version, commit, changed, len(files) if changed else 0, "none", self.code)
+
+    def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:
+        for name, folder in (("bert", bert), ("classic", classic)):
+            if folder is not None:
+                self._staged[f"models/{name}"] = model_version(folder)
+        self._metrics = {f"models/{name}": path.read_text(encoding="utf-8") for name, path in metrics.items()}
+
+    def commit_models(
+        self, run_id: str, message: str, dataset_version: str, *, champion: str | None = None
+    ) -> ModelsVersion:
+        files = {name: value for name, value in self._staged.items() if name.startswith("models/")} | self._metrics
+        commit, changed = self._commit(
+            run_id, message, files, {"Models-Data-Version": dataset_version, "Champion": champion}
+        )
+        return ModelsVersion(commit, changed, len(files) if changed else 0, "none", self.code)
+
+    def _commit(
+        self, run_id: str, message: str, files: Mapping[str, str], trailers: Mapping[str, Any]
+    ) -> tuple[str, bool]:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        before = self.commits[-1]["files"] if self.commits else {}
+        after = {**before, **files}
+        if after == before:
+            return self.commits[-1]["commit"], False
+        commit = hashlib.sha1(repr((len(self.commits), sorted(after.items()))).encode()).hexdigest()  # noqa: S324  a name as git's
+        self.commits.append(
+            {"commit": commit, "run_id": run_id, "message": message, "files": after, "trailers": dict(trailers)}
+        )
+        return commit, True

@@ -1,0 +1,59 @@
+"""A sealed classic model of three n-grams: small, but loaded and answered by the real server."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mlops_assets import artifact
+from mlops_assets.artifact import Golden, TrainedWith
+from mlops_assets.serving import classic_model
+from mlops_assets.text import TEXT_VERSION
+
+TEXTS = ("bagus", "sering error", "halo")
+
+
+def seal_tiny_model(folder: Path, *, dataset_version: str = "d" * 12, intercept: float = 0.0) -> str:
+    """Write the model into the empty `folder`; the intercept moves all answers. Returns the model version."""
+    folder.mkdir(parents=True)
+    (folder / classic_model.VOCABULARY).write_text(json.dumps({"word": ["bagus", "error"], "char": ["ba"]}))
+    np.savez(
+        folder / classic_model.WEIGHTS,
+        word_idf=np.ones(2),
+        char_idf=np.ones(1),
+        coefficients=np.array([[3.0, -3.0, 0.1]]),
+        intercept=np.array([intercept]),
+        first=np.array([0]),
+        answers=np.array([[0.5, 0.5]]),
+        of_word=np.zeros(3, np.int64),
+        start=np.zeros(0, np.int64),
+        end=np.zeros(0, np.int64),
+    )
+    seal(folder, (), dataset_version)
+    model = classic_model.ClassicModel.load(folder)
+    answers = model.probabilities(TEXTS)
+    return seal(
+        folder,
+        [Golden(text, tuple(map(float, row))) for text, row in zip(TEXTS, answers, strict=True)],
+        dataset_version,
+    )
+
+
+def seal(folder: Path, golden, dataset_version: str = "d" * 12) -> str:
+    """Seal again with other golden sentences."""
+    return artifact.seal(
+        folder,
+        kind="classic",
+        labels=("negative", "positive"),
+        text_version=TEXT_VERSION,
+        trained_with=TrainedWith(dataset_version, "binary", "recipe", "code"),
+        metrics={"gate": {"n": 3, "accuracy": 1.0}, "test": {"n": 3, "accuracy": 1.0, "macro_f1": 1.0}},
+        golden=golden,
+        runtime={
+            "temperature": 1.0,
+            "forest_share": 0.0,
+            "word_longest": 1,
+            "char_shortest": 2,
+            "char_longest": 2,
+        },
+    )

@@ -1,0 +1,71 @@
+"""Clients of a running service that forgive nothing, and what tests of a service need beside them."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+
+from mlops_assets import artifact
+from mlops_assets.deploy.release import Release
+from tests.fakes.tiny_model import TEXTS
+
+
+class Clients:
+    """Keep-alive clients that ask without a pause; every exception, status but 200, or odd answer is a failure."""
+
+    def __init__(self, port: int, answers: dict[str, float], count: int = 8) -> None:
+        self.failures: list[str] = []
+        self.asked: dict[str, int] = dict.fromkeys(answers, 0)
+        self._port, self._answers = port, answers
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        body = json.dumps({"text": TEXTS[0]})
+        while not self._stop.is_set():
+            try:
+                connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                answer = json.loads(response.read())
+                version = answer["model_version"]
+                if response.status != 200 or abs(answer["probabilities"]["positive"] - self._answers[version]) > 1e-4:
+                    self.failures.append(f"{response.status} {answer}")
+                with self._lock:
+                    self.asked[version] += 1
+            except Exception as error:  # noqa: BLE001 - whatever a client meets is a failure of the rollout
+                self.failures.append(repr(error))
+                connection.close()
+        connection.close()
+
+
+def answers_of(*releases: Release) -> dict[str, float]:
+    """By model version: the probability of positive for the text that the clients send."""
+    return {release.model_version: artifact.read_golden(release.model)[0].probabilities[1] for release in releases}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, timeout_s: float = 10.0) -> bool:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,384 @@
+"""Every declared check, broken on purpose in the data: that check alone fails, and stops the version or only warns."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_assets.assets.partitions import range_tags
+from mlops_assets.definitions import build_definitions
+from mlops_assets.reviews import columns, sample
+from mlops_assets.reviews.drift import DriftOptions, recent
+from mlops_assets.reviews.drift_profile import Profile
+from mlops_assets.reviews.files import read_reviews
+from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.validate import _Files
+from mlops_assets.settings import Settings
+from tests.fakes.dvc_repository import FakeDvcRepository
+from tests.fakes.process_service import FakeProcessService
+from tests.shared_data import SHARED_DATA
+from tests.user_clone import make_clone, settings_of
+
+APP, MONTHS = "com.valar.pintu", ("2026-01", "2026-03")
+NOW = "2026-04-15T00:00:00Z"
+REVIEWS = 1200
+RESTS = ["raw_reviews", "validated_reviews", "versioned_dataset"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    app_id: str
+    status: str = "whole"
+    reason: str = "read"
+
+
+@dataclass
+class StoredReviews:
+    """A source that brings nothing: the reviews lie in the store already."""
+
+    name: str = "file"
+    statuses: Sequence[Standing] = (Standing(APP),)
+
+    def apps(self) -> Sequence[str]:
+        return (APP,)
+
+    def months(self) -> tuple[str, str]:
+        return MONTHS
+
+    def collect(self, *_: Any) -> list[Any]:
+        return []
+
+    def standing(self, _: ReviewStore) -> Sequence[Standing]:
+        return self.statuses
+
+
+@dataclass
+class Place:
+    """A clone with stored reviews and a version made of them."""
+
+    root: Path
+    repository: FakeDvcRepository
+    source: StoredReviews = field(default_factory=StoredReviews)
+
+    @property
+    def settings(self) -> Settings:
+        return settings_of(self.root, NOW=NOW, SKIP_DEPLOY="1")
+
+    def run(
+        self, assets: Sequence[str] = RESTS, job: str = "pipeline", tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        replace = {
+            "review_source": self.source,
+            "repository": self.repository,
+            "service": FakeProcessService(),
+        }
+        with dg.DagsterInstance.ephemeral() as instance:
+            return (
+                build_definitions(self.settings, replace, loggers={"console": _silent})
+                .resolve_job_def(job)
+                .execute_in_process(
+                    instance=instance,
+                    asset_selection=[dg.AssetKey(name) for name in assets],
+                    tags=tags or range_tags(self.settings, [APP], *MONTHS),
+                    run_config={"loggers": {"console": {}}},
+                    raise_on_error=False,
+                )
+            )
+
+    def change_raw(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        """Rewrite every stored month as if it had been collected so."""
+        for path in sorted((self.root / "data" / "raw" / APP).glob("*.parquet")):
+            columns.write_frame(columns.conform(change(columns.read_frame(path))), path)
+
+    def change_validated(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        """Rewrite every usable month, with a record that says that validation wrote it."""
+        data = self.root / "data"
+        for path in sorted((data / "validated" / APP).glob("*.parquet")):
+            change(pd.read_parquet(path)).to_parquet(path)
+            files = _Files.of(data, APP, path.stem)
+            record = json.loads(files.record.read_text(encoding="utf-8"))
+            files.record.write_text(json.dumps({**record, "content": files._content()}), encoding="utf-8")
+
+
+@dg.logger(description="says nothing")
+def _silent(_: Any) -> Any:
+    import logging
+
+    return logging.getLogger("silent")
+
+
+@pytest.fixture(scope="module")
+def versioned(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Real reviews where they are at hand, whose dates are dealt anew: time alone tells nothing of them."""
+    folder = tmp_path_factory.mktemp("checks")
+    place = Place(make_clone(folder / "clone"), FakeDvcRepository(folder / "pipeline"))
+    rows = _some_reviews()
+    days = np.random.default_rng(0).permutation(len(rows)) % 90
+    dates = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(days, unit="D")
+    rows = rows.assign(
+        app_id=APP,
+        source="file",
+        review_date=dates,
+        scraped_at=pd.Timestamp(NOW),
+        reply_date=pd.NaT,
+        deleted_at=pd.NaT,
+    )
+    ReviewStore(place.root / "data" / "raw").upsert(APP, columns.conform(rows))
+    result = place.run()
+    assert failed(result) == set()
+    assert len(place.repository.commits) == 1
+    return place
+
+
+def _some_reviews() -> pd.DataFrame:
+    real = SHARED_DATA / "gojek_reviews.csv"
+    if real.exists():
+        return read_reviews(real, known_apps=("com.gojek.app",), app_id="com.gojek.app").frame.head(REVIEWS)
+    months = [sample.generate(f"2026-{month:02d}") for month in range(1, 10)]
+    return pd.concat(months, ignore_index=True).head(REVIEWS)
+
+
+@pytest.fixture
+def place(versioned: Place, tmp_path: Path) -> Place:
+    """A copy of the clone, and of its version."""
+    root, pipeline = tmp_path / "clone", tmp_path / "pipeline"
+    shutil.copytree(versioned.root, root, symlinks=True)
+    shutil.copytree(versioned.repository.folder, pipeline)
+    repository = FakeDvcRepository(pipeline, commits=list(versioned.repository.commits))
+    return Place(root, repository)
+
+
+def failed(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {one.check_name for one in result.get_asset_check_evaluations() if not one.passed}
+
+
+# What breaks each check. A mutation gets the place and changes its data, before the run.
+
+
+def no_usable_review(place: Place) -> None:
+    place.change_raw(lambda rows: rows.assign(deleted_at=pd.Timestamp(NOW)))
+
+
+def no_column_of_stars(place: Place) -> None:
+    place.change_validated(lambda rows: rows.drop(columns="rating"))
+
+
+def a_few_without_stars(place: Place) -> None:
+    place.change_validated(lambda rows: rows.assign(rating=rows["rating"].where(rows.index > 3)))
+
+
+def everyone_is_happy(place: Place) -> None:
+    place.change_raw(lambda rows: rows.assign(rating=5))
+
+
+def one_in_ten_is_unusable(place: Place) -> None:
+    place.change_raw(lambda rows: rows.assign(rating=rows["rating"].where(rows.index % 10 > 0, 0)))
+
+
+def rows_vanish(place: Place) -> None:
+    place.change_raw(lambda rows: rows.iloc[5:])
+
+
+def all_write_the_same(place: Place) -> None:
+    def same(rows: pd.DataFrame) -> pd.DataFrame:
+        says = rows["rating"].map(lambda stars: "bagus sekali" if stars > 3 else "jelek sekali")
+        return rows.assign(review_text=rows["review_text"].where(rows.index % 10 > 7, says))
+
+    place.change_raw(same)
+
+
+def one_in_five_writes_thai(place: Place) -> None:
+    rng = np.random.default_rng(1)
+    letters = [chr(code) for code in range(0x0E01, 0x0E2F)]
+
+    def thai(rows: pd.DataFrame) -> pd.DataFrame:
+        words = ["".join(rng.choice(letters, 12)) for _ in range(len(rows))]
+        said = [f"{'ดี' if stars > 3 else 'แย่'} {word}" for stars, word in zip(rows["rating"], words, strict=True)]
+        return rows.assign(review_text=rows["review_text"].where(rows.index % 5 > 0, said))
+
+    place.change_raw(thai)
+
+
+def stars_are_turned_round(place: Place) -> None:
+    place.change_raw(lambda rows: rows.assign(rating=rows["rating"].where(rows.index % 9 > 3, 6 - rows["rating"])))
+
+
+def a_file_with_names(place: Place) -> None:
+    text = "app_id,userName,review_text,rating,review_date\n" + "".join(
+        f"{APP},Budi {n},bagus nomor {n},{1 + n % 5},2026-02-{1 + n % 28:02d}\n" for n in range(5)
+    )
+    _import(place, "named.csv", text)
+
+
+def a_file_of_something_else(place: Place) -> None:
+    _import(place, "prices.csv", "item,price\nrice,12000\n")
+
+
+def _import(place: Place, name: str, text: str) -> None:
+    folder = place.root / "data" / "imports"
+    folder.mkdir(parents=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def the_newest_are_angry(place: Place) -> None:
+    frame = _frame(place)
+    _train_on(place, frame)
+    newest = set(recent(frame, DriftOptions())["review_id"])
+    angry = frame[frame["rating"] < 3].drop_duplicates("review_text")
+    place.change_raw(
+        lambda rows: rows.assign(
+            rating=rows["rating"].where(~rows["review_id"].isin(newest), 1),
+            review_text=rows["review_text"].where(
+                ~rows["review_id"].isin(newest), angry["review_text"].sample(len(rows), replace=True).to_numpy()
+            ),
+        )
+    )
+
+
+def _frame(place: Place) -> pd.DataFrame:
+    paths = sorted((place.root / "data" / "validated" / APP).glob("*.parquet"))
+    return pd.concat([columns.read_frame(path) for path in paths], ignore_index=True)
+
+
+def _train_on(place: Place, frame: pd.DataFrame) -> None:
+    """What a training on these reviews leaves for the check of drift."""
+    models = place.root / "models"
+    path = place.settings.profile("a" * 12)
+    path.parent.mkdir(parents=True)
+    Profile.of(frame).save(path)
+    record = {"model": "classic", "model_version": "m" * 12, "dataset_version": "a" * 12}
+    (models / "champion.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def another_type_upstream(place: Place) -> None:
+    path = next((place.root / "data" / "raw" / APP).glob("*.parquet"))
+    columns.read_frame(path).assign(rating=lambda rows: rows["rating"].astype("str")).to_parquet(path)
+
+
+def a_torn_feed(place: Place) -> None:
+    place.source.statuses = (Standing(APP, "partial", "the feed ended at page 3"),)
+
+
+def an_app_that_left_the_store(place: Place) -> None:
+    place.source.statuses = (Standing(APP), Standing("com.left.store", "unknown", "the store does not know it"))
+
+
+MUTATIONS: dict[str, Callable[[Place], None]] = {
+    "reviews_are_not_empty": no_usable_review,
+    "required_columns_exist": no_column_of_stars,
+    "required_values_are_present": a_few_without_stars,
+    "positive_share_is_normal": everyone_is_happy,
+    "quarantine_is_small": one_in_ten_is_unusable,
+    "no_review_is_lost": rows_vanish,
+    "texts_are_varied": all_write_the_same,
+    "languages_are_known": one_in_five_writes_thai,
+    "stars_match_texts": stars_are_turned_round,
+    "imports_hold_no_names": a_file_with_names,
+    "imports_are_understood": a_file_of_something_else,
+    "data_has_not_drifted": the_newest_are_angry,
+    "stored_reviews_keep_their_schema": another_type_upstream,
+    "collection_is_complete": a_torn_feed,
+    "apps_are_known": an_app_that_left_the_store,
+}
+BLOCKS = {
+    "reviews_are_not_empty",
+    "required_columns_exist",
+    "required_values_are_present",
+    "positive_share_is_normal",
+    "quarantine_is_small",
+    "no_review_is_lost",
+    "stored_reviews_keep_their_schema",
+    "collection_is_complete",
+}
+OF_VALIDATED = set(MUTATIONS) - {"stored_reviews_keep_their_schema", "collection_is_complete", "apps_are_known"}
+
+
+@pytest.mark.parametrize("check", MUTATIONS)
+def test_the_violation_fails_just_that_check(place: Place, check: str) -> None:
+    MUTATIONS[check](place)
+    result = place.run()
+    assert failed(result) == {check}
+    assert result.success is (check not in BLOCKS)
+    assert len(place.repository.commits) == (1 if check in BLOCKS or _same_data(check) else 2)
+    [one] = [one for one in result.get_asset_check_evaluations() if not one.passed]
+    severity = dg.AssetCheckSeverity.ERROR if check in BLOCKS else dg.AssetCheckSeverity.WARN
+    assert (one.severity, one.blocking) == (severity, check in BLOCKS)
+    assert one.description
+
+
+def _same_data(check: str) -> bool:
+    """Violations beside the reviews themselves: the version is the one that is there."""
+    return check in {"imports_are_understood", "apps_are_known"}
+
+
+def test_every_declared_check_has_a_violation_and_blocks_as_declared() -> None:
+    graph = build_definitions(settings_of(Path(__file__).parents[2])).resolve_asset_graph()
+    declared = {key.name: graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
+    assert declared == {name: name in BLOCKS for name in {*MUTATIONS, *OF_SERVING}}
+
+
+OF_SERVING = ("packages_have_no_known_vulnerability",)
+
+
+@pytest.mark.parametrize("check", OF_SERVING)
+def test_a_server_whose_packages_nobody_knows_is_a_warning(place: Place, check: str) -> None:
+    """The clone has no lock of the server, so nothing can be audited."""
+    definitions = build_definitions(place.settings, {"service": FakeProcessService()})
+    key = dg.AssetCheckKey(dg.AssetKey("serving_image"), check)
+    job = definitions.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=set(), asset_check_selection={key}
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance)
+    assert result.success
+    [one] = result.get_asset_check_evaluations()
+    assert (one.passed, one.severity, one.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+
+
+def test_reviews_like_those_of_the_training_break_nothing(place: Place) -> None:
+    _train_on(place, _frame(place))
+    result = place.run()
+    assert failed(result) == set()
+    assert {one.check_name for one in result.get_asset_check_evaluations()} == set(MUTATIONS)
+
+
+# The same checks hold however a run begins.
+
+ONE_MONTH = {"dagster/partition": f"{APP}|2026-02"}
+
+
+@pytest.mark.parametrize(
+    ("assets", "job", "tags", "judged"),
+    [
+        pytest.param(["validated_reviews"], "pipeline", ONE_MONTH, OF_VALIDATED, id="one asset, one month"),
+        pytest.param(["validated_reviews"], "pipeline", None, OF_VALIDATED, id="one asset, a range"),
+        pytest.param(RESTS, "pipeline", None, set(MUTATIONS), id="pipeline"),
+        pytest.param(RESTS[1:], "refresh_models", None, OF_VALIDATED, id="refresh_models"),
+    ],
+)
+def test_the_checks_are_judged_on_every_path(
+    place: Place, assets: list[str], job: str, tags: dict[str, str] | None, judged: set[str]
+) -> None:
+    rows_vanish(place)
+    result = place.run(assets, job, tags)
+    assert {one.check_name for one in result.get_asset_check_evaluations()} == judged
+    assert failed(result) == {"no_review_is_lost"}
+    assert not result.success
+    assert len(place.repository.commits) == 1
+
+
+def test_the_version_alone_refuses_what_its_checks_would_stop(place: Place) -> None:
+    everyone_is_happy(place)
+    assert failed(place.run(["validated_reviews"])) == {"positive_share_is_normal"}
+    result = place.run(["versioned_dataset"], tags={})
+    assert not result.success
+    message = result.failure_data_for_node("versioned_dataset").user_failure_data.description
+    assert message.startswith("positive_share_is_normal: 100.0% of")
+    assert len(place.repository.commits) == 1

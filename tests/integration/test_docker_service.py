@@ -1,0 +1,287 @@
+"""The docker target with the real engine: images, the gateway, refusals, roll-back, kills."""
+
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import uuid
+
+import pytest
+
+from mlops_assets.artifact import Golden
+from mlops_assets.deploy.release import build_release
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
+from mlops_assets.resources.docker_engine import BuildFailed
+from mlops_assets.resources.docker_service import DockerService
+from tests.docker_engine import engine_or_skip
+from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
+from tests.integration.clients import Clients, answers_of, free_port, wait_until
+from tests.repository import ROOT
+
+pytestmark = [pytest.mark.docker, pytest.mark.long]
+
+REPOSITORY = "localhost:5000/mlops-test"
+SLOW = """
+import time
+_quick = ClassicModel.probabilities
+def _slow(self, texts):
+    time.sleep(1)
+    return _quick(self, texts)
+ClassicModel.probabilities = _slow
+"""
+NEVER_READY = """
+import time
+def _never(self, texts):
+    time.sleep(60)
+ClassicModel.probabilities = _never
+"""
+BROKEN = "raise RuntimeError('no such thing')\n"
+
+
+def silent(_line: str) -> None:
+    return
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with engine_or_skip() as engine:
+        yield engine
+
+
+def server_with(folder, added: str, module: str = "classic_model.py"):
+    """A copy of the server's sources with lines added to one module."""
+    source = ROOT / "mlops_assets"
+    for path in [
+        *(source / "serving").rglob("*"),
+        *(source / f"{name}.py" for name in ("artifact", "failures", "text")),
+    ]:
+        if path.is_file() and "__pycache__" not in path.parts:
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (folder / "__init__.py").touch()
+    changed = folder / "serving" / module
+    changed.write_text(changed.read_text() + added if module != "__main__.py" else added)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("releases")
+    for name, intercept in (("a", 0.0), ("b", 0.4), ("wrong", 0.0)):
+        seal_tiny_model(folder / name, intercept=intercept)
+    seal(folder / "wrong", [Golden(TEXTS[0], (0.99, 0.01))])
+    lock = ROOT / "locks" / "serving.txt"
+    built = {name: build_release(folder / name, folder / "built", lock=lock) for name in ("a", "b", "wrong")}
+    for name, added, module in (
+        ("slow", SLOW, "classic_model.py"),
+        ("never ready", NEVER_READY, "classic_model.py"),
+        ("broken", BROKEN, "__main__.py"),
+    ):
+        package = server_with(folder / f"server-{name}", added, module)
+        built[name] = build_release(folder / "b", folder / "built", lock=lock, package=package)
+    return built
+
+
+@pytest.fixture(scope="module")
+def images(engine, releases):
+    pushed = {
+        name: engine.push(engine.build(release, REPOSITORY, silent), (), silent) for name, release in releases.items()
+    }
+    yield pushed
+    for image in pushed.values():
+        engine.client.images.remove(image.id, force=True)
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = DockerService(tmp_path / "state", free_port(), project=f"mlops-test-{uuid.uuid4().hex[:6]}")
+    yield service
+    service.stop()
+
+
+def port_of(service) -> int:
+    return int(service.url.rsplit(":", 1)[1])
+
+
+def servers(engine, service):
+    found = engine.containers(f"mlops.project={service.project}")
+    return [container for container in found if container.labels["mlops.role"] == "server"]
+
+
+def test_ten_thousand_requests_meet_five_swaps_and_none_fails(engine, service, releases, images):
+    def deploy(name):
+        return service.deploy(releases[name], silent, image=images[name].reference, watch_s=0.5)
+
+    deploy("a")
+    with Clients(port_of(service), answers_of(releases["a"], releases["b"]), count=32) as clients:
+        for name in ("b", "a", "b", "a", "b"):
+            assert deploy(name).changed
+        assert wait_until(lambda: sum(clients.asked.values()) >= 10_000, timeout_s=120)
+    assert clients.failures == []
+    assert min(clients.asked.values()) > 0
+    assert service.live().release_version == releases["b"].version
+    (container,) = servers(engine, service)
+    assert container.attrs["Config"]["Image"] == images["b"].reference
+    assert releases["b"].version in container.name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("wrong", "golden sentence 'bagus' is answered .* off"),
+        ("never ready", "not ready within 4 s: the model is loading"),
+        ("broken", "(?s)ended before it was ready.*no such thing"),
+        ("slow", "too slow: 1"),
+    ],
+)
+def test_what_is_not_right_is_refused_and_the_old_one_is_untouched(engine, service, releases, images, name, reason):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    before = service.live()
+    timeout_s = 4 if name == "never ready" else 60
+    with (
+        Clients(port_of(service), answers_of(releases["a"]), count=2) as clients,
+        pytest.raises(DeploymentRefused, match=reason),
+    ):
+        service.deploy(releases[name], silent, image=images[name].reference, timeout_s=timeout_s)
+    assert clients.failures == []
+    assert service.live() == before
+    assert len(servers(engine, service)) == 1
+    assert [entry.outcome for entry in service.log.entries()] == ["refused", "live"]
+
+
+def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(engine, service, releases, images):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    before = service.live()
+    died: list[float] = []
+
+    def kill_when_live(line: str) -> None:
+        if "is live" in line:
+            (new,) = (c for c in servers(engine, service) if c.labels["mlops.release"] == releases["b"].version)
+            new.kill("SIGKILL")
+            died.append(time.monotonic())
+
+    answered_again: list[float] = []
+
+    def ask() -> None:
+        while not died:
+            time.sleep(0.01)
+        while service.live() != before:
+            time.sleep(0.05)
+        answered_again.append(time.monotonic())
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with pytest.raises(RolledBack, match="after the switch"):
+        service.deploy(releases["b"], kill_when_live, image=images["b"].reference, watch_s=10)
+    asking.join()
+    assert answered_again[0] - died[0] < 5
+    assert len(servers(engine, service)) == 1
+    assert [entry.outcome for entry in service.log.entries()] == ["rolled back", "live"]
+
+
+DEPLOY = """
+import sys
+from pathlib import Path
+from mlops_assets.deploy.release import read_release
+from mlops_assets.resources.docker_service import DockerService
+folder, port, project, release, image = sys.argv[1:]
+DockerService(Path(folder), int(port), project=project).deploy(
+    read_release(Path(release)), lambda line: print(line, flush=True), image=image, watch_s=5)
+"""
+
+
+@pytest.mark.parametrize("step", ["is starting", "is ready", "is live"])
+def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(engine, service, releases, images, step):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    arguments = [service.folder, port_of(service), service.project, releases["b"].folder, images["b"].reference]
+    with Clients(port_of(service), answers_of(releases["a"], releases["b"]), count=4) as clients:
+        command = [sys.executable, "-c", DEPLOY, *map(str, arguments)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as deploying:
+            for line in deploying.stdout:
+                if re.search(step, line):
+                    deploying.kill()
+                    break
+        service.deploy(releases["b"], silent, image=images["b"].reference, watch_s=0)
+    assert clients.failures == []
+    assert service.live().release_version == releases["b"].version
+    assert len(servers(engine, service)) == 1
+
+
+def test_a_gateway_that_restarts_serves_what_it_served_and_one_that_is_lost_is_made_anew(
+    engine, service, releases, images
+):
+    for name in ("a", "b"):
+        service.deploy(releases[name], silent, image=images[name].reference, watch_s=0)
+    (gateway,) = (
+        c for c in engine.containers(f"mlops.project={service.project}") if c.labels["mlops.role"] == "gateway"
+    )
+    gateway.restart(timeout=1)
+    assert wait_until(lambda: service.live() is not None)
+    assert service.live().release_version == releases["b"].version
+    gateway.remove(force=True)
+    assert service.live() is None
+    service.deploy(releases["b"], silent, image=images["b"].reference, watch_s=0)
+    assert service.live().release_version == releases["b"].version
+
+
+def test_of_two_deployments_at_once_one_waits_for_the_other(engine, service, releases, images):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+
+    def deploy(name):
+        other = DockerService(service.folder, port_of(service), project=service.project)
+        other.deploy(releases[name], silent, image=images[name].reference, watch_s=1)
+
+    with Clients(port_of(service), answers_of(releases["a"], releases["b"]), count=4) as clients:
+        deploying = [threading.Thread(target=deploy, args=(name,)) for name in ("b", "a")]
+        for thread in deploying:
+            thread.start()
+        for thread in deploying:
+            thread.join()
+    assert clients.failures == []
+    newest = service.log.entries()[0]
+    assert {entry.outcome for entry in service.log.entries()} == {"live"}
+    assert service.live().release_version == newest.release_version
+    assert len(servers(engine, service)) == 1
+
+
+def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releases, images):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    (container,) = servers(engine, service)
+    pid = container.attrs["State"]["Pid"]
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    assert wait_until(lambda: engine.client.containers.get(container.id).attrs["RestartCount"] == 1, timeout_s=20)
+    assert wait_until(lambda: service.live() is not None, timeout_s=30)
+
+
+def test_the_image_is_locked_down_and_holds_only_the_release(engine, service, releases, images, tmp_path):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    (container,) = servers(engine, service)
+    host = container.attrs["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert container.attrs["Config"]["User"] == "10001:10001"
+    assert container.labels["mlops.model"] == releases["a"].model_version
+    found = container.exec_run(["python", "-c", "import pip"])
+    assert found.exit_code == 1
+    with (tmp_path / "image.tar").open("wb") as file:
+        for chunk in engine.client.images.get(images["a"].reference).save():
+            file.write(chunk)
+    names = set()
+    with tarfile.open(tmp_path / "image.tar") as image:
+        for layer in (member for member in image.getmembers() if member.name.endswith("layer.tar")):
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                names.update(files.getnames())
+    assert "app/mlops_assets/serving/app.py" in names
+    forbidden = re.compile(r"(^|/)(\.git|\.env|torch|sklearn|dagster|pandas|params\.yaml|.*\.csv)(/|$)")
+    assert [name for name in names if forbidden.search(name)] == []
+
+
+def test_a_build_that_fails_says_why_and_leaves_no_tag(engine, releases, tmp_path):
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text("FROM python:3.11-slim-bookworm\nRUN echo the reason && exit 3\n")
+    with pytest.raises(BuildFailed, match=r"(?s)returned a non-zero code: 3.*the reason"):
+        engine.build(releases["a"], "localhost:5000/mlops-test-failed", silent, dockerfile=dockerfile)
+    assert not engine.has_image(f"localhost:5000/mlops-test-failed:{releases['a'].version}")

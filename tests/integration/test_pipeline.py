@@ -1,0 +1,177 @@
+"""The whole pipeline as `make run` runs it: collect, version, train, choose, release, deploy."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mlops_assets.cli.run import run_pipeline
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.settings import BadSetting
+from tests.user_clone import free_port, git, make_clone, settings_of, write_params
+
+CLOCK = "2026-04-15T00:00:00Z"
+
+
+@dataclass
+class Place:
+    """A clone with its port, and the last summary."""
+
+    root: Path
+    port: int
+
+    def run(self, **environ: str) -> int:
+        return run_pipeline(settings_of(self.root, **{"NOW": CLOCK, "PORT": str(self.port), **environ}))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.root / ".dagster" / "summaries" / "latest.json").read_text(encoding="utf-8"))
+
+    def stages(self) -> dict[str, str]:
+        return {row["stage"]: row["status"] for row in self.summary["stages"]}
+
+    def reason(self, stage: str) -> str:
+        return next(row["reason"] for row in self.summary["stages"] if row["stage"] == stage)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A clone in which the pipeline ran once; the tests below run it again, in their order."""
+    found = Place(make_clone(tmp_path_factory.mktemp("user") / "clone"), free_port())
+    assert found.run() == 0
+    yield found
+    ProcessService(found.root / ".serving", found.port).stop()
+
+
+def test_a_first_run_does_every_stage_and_leaves_the_champion_serving(place: Place) -> None:
+    summary = place.summary
+    assert set(place.stages().values()) == {"done"}
+    health = httpx.get(f"http://127.0.0.1:{place.port}/health").json()
+    assert health["model_version"] == summary["champion"]["model_version"]
+    assert health["dataset_version"] == summary["dataset_version"]
+    for figures in summary["models"].values():
+        assert all(figures[side]["n"] > 0 for side in ("validation", "gate", "test"))
+        assert figures["dataset_version"] == summary["dataset_version"]
+
+
+def test_the_service_answers_with_its_versions(place: Place) -> None:
+    answer = httpx.post(f"http://127.0.0.1:{place.port}/predict", json={"text": "bagus sekali, mantap"}).json()
+    assert set(answer) >= {"sentiment", "confidence", "probabilities", "model_version", "dataset_version"}
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_outputs_of_the_first_run_stand_on_record(place: Place) -> None:
+    outputs = place.summary["outputs"]
+    assert outputs["new_data_available"] is True
+    assert outputs["data_valid"] is True
+    assert outputs["dvc_committed"] is True
+    assert outputs["models_trained"] is True
+    assert 0.5 < outputs["bert_accuracy"] <= 1
+    assert 0.5 < outputs["traditional_accuracy"] <= 1
+
+
+def test_data_and_models_are_two_commits_whose_trailers_name_the_run(place: Place) -> None:
+    log = git(place.root, "log", "--first-parent", "--format=%B%x00", "pipeline").split("\0")
+    assert f"Data-Version: {place.summary['dataset_version']}" in log[1]
+    assert f"Models-Data-Version: {place.summary['dataset_version']}" in log[0]
+    assert all(f"Pipeline-Run: {place.summary['run_id']}" in message for message in log[:2])
+
+
+def test_a_second_run_finds_nothing_new_and_leaves_everything_as_it_is(place: Place) -> None:
+    before = _state(place)
+    pid = httpx.get(f"http://127.0.0.1:{place.port}/health").json()["model_version"]
+    assert place.run() == 0
+    assert _state(place) == before
+    stages = place.stages()
+    assert {stages[name] for name in ("bert_model", "classic_model", "champion_model", "deployed_image")} == {"skipped"}
+    assert place.summary["outputs"]["new_data_available"] is False
+    assert place.summary["outputs"]["models_trained"] is False
+    assert httpx.get(f"http://127.0.0.1:{place.port}/health").json()["model_version"] == pid
+
+
+def test_a_changed_recipe_retrains_just_that_model(place: Place) -> None:
+    bert = (place.root / "models" / "bert" / "manifest.json").read_bytes()
+    write_params(place.root, classic={"trees": 12, "max_leaf_nodes": 30, "strengths": [1.0], "votes": [0.3]})
+    assert place.run() == 0
+    assert place.stages()["classic_model"] == "done"
+    assert "the recipe changed" in place.reason("classic_model")
+    assert place.stages()["bert_model"] == "skipped"
+    assert (place.root / "models" / "bert" / "manifest.json").read_bytes() == bert
+
+
+def test_a_later_clock_brings_a_month_and_retrains_both(place: Place) -> None:
+    before = place.summary["dataset_version"]
+    assert place.run(NOW="2026-05-02T00:00:00Z") == 0
+    assert place.summary["dataset_version"] != before
+    assert place.stages()["bert_model"] == place.stages()["classic_model"] == "done"
+    assert "the validated data changed" in place.reason("bert_model")
+
+
+def test_force_retrain_trains_and_skip_deploy_leaves_the_service(place: Place) -> None:
+    assert place.run(NOW="2026-05-02T00:00:00Z", FORCE_RETRAIN="1", SKIP_DEPLOY="1") == 0
+    assert place.reason("classic_model") == "force_retrain is set"
+    assert place.stages()["serving_image"] == "done"
+    assert place.stages()["deployed_image"] == "skipped"
+    assert place.reason("deployed_image") == "skip_deploy is set"
+
+
+def test_a_file_of_an_unknown_app_is_refused_with_the_line_to_add(place: Place, tmp_path: Path) -> None:
+    before = _state(place)
+    file = tmp_path / "reviews.csv"
+    file.write_text("app_id,review_text,rating,review_date\ncom.other.app,bagus,5,2026-03-01\n", encoding="utf-8")
+    with pytest.raises(PermanentFailure, match=r"com\.other\.app"):
+        place.run(REVIEWS=str(file))
+    assert _state(place) == before
+    assert httpx.get(f"http://127.0.0.1:{place.port}/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "does not exist"),
+        ("", "is empty"),
+        ("a,b\n1,2\n", "none of the required columns"),
+    ],
+)
+def test_bad_input_is_refused_and_changes_nothing(place: Place, tmp_path: Path, content: str | None, said: str) -> None:
+    before = _state(place)
+    file = tmp_path / "reviews.csv"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(PermanentFailure, match=said) as caught:
+        place.run(REVIEWS=str(file))
+    assert "\n" not in str(caught.value)
+    assert _state(place) == before
+
+
+def test_a_month_that_no_source_has_is_refused(place: Place) -> None:
+    with pytest.raises(BadSetting, match="FROM must not be after 2026-03"):
+        place.run(FROM="2027-01")
+
+
+def test_another_source_is_another_version_and_leaves_the_first_ones_rows(place: Place, tmp_path: Path) -> None:
+    lines = ["app_id,review_id,review_text,rating,review_date"]
+    for n in range(400):
+        text, rating = ("bagus sekali", 5) if n % 2 else ("jelek dan lambat", 1)
+        lines.append(f"com.valar.pintu,r{n},{text} {n},{rating},2026-03-{1 + n % 28:02d}")
+    file = tmp_path / "reviews.csv"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert place.run(REVIEWS=str(file)) == 0
+    assert place.summary["source"] == "file"
+    names = git(place.root, "show", "--name-only", "--format=", "pipeline")
+    assert "models/classic.dvc" in names
+    staged = sorted(path.parent.name for path in (place.root / ".pipeline/data/validated").glob("*/*.parquet"))
+    assert set(staged) == {"com.valar.pintu"}
+    assert list((place.root / "data/raw/sample.app").glob("*.parquet"))
+
+
+def _state(place: Place) -> dict[str, bytes | str]:
+    """Everything that a run may change, by content; run history and summaries aside."""
+    files = [path for name in ("data", "models") for path in (place.root / name).rglob("*") if path.is_file()]
+    found: dict[str, bytes | str] = {str(path.relative_to(place.root)): path.read_bytes() for path in files}
+    return found | {"branch": git(place.root, "rev-parse", "pipeline")}

@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from mlops_assets.resources.play_store import PlayStore
+from tests.collection_cases import OPTIONS, CollectionCases, Connect
+from tests.fakes.play_wire import serve
+
+
+class TestCollectingOverTheWire(CollectionCases):
+    @pytest.fixture
+    def connect(self) -> Iterator[Connect]:
+        with ExitStack() as servers:
+            urls: dict[int, str] = {}
+
+            def to_wire(fake):
+                if id(fake) not in urls:
+                    urls[id(fake)] = servers.enter_context(serve(fake)).url
+                return PlayStore(OPTIONS, url=urls[id(fake)])
+
+            yield to_wire

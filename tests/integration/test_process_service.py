@@ -1,0 +1,182 @@
+"""The process target with real processes: it serves, changes hands under load, and refuses what is broken."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mlops_assets import artifact
+from mlops_assets.artifact import Golden
+from mlops_assets.deploy.release import build_release
+from mlops_assets.deploy.rollout import DeploymentRefused
+from mlops_assets.resources.process_backend import PortTaken
+from mlops_assets.resources.process_service import ProcessService
+from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
+from tests.integration.clients import Clients, answers_of, free_port, wait_until
+
+ENVIRONMENT = {"PATH": os.environ["PATH"]}  # noqa: TID251 - the test starts programs, settings do not
+
+
+def silent(_line: str) -> None:
+    return
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("releases")
+    for name, intercept in (("a", 0.0), ("b", 0.4), ("wrong", 0.0)):
+        seal_tiny_model(folder / name, intercept=intercept)
+    seal(folder / "wrong", [Golden(TEXTS[0], (0.99, 0.01))])
+    return {name: build_release(folder / name, folder / "built") for name in ("a", "b", "wrong")}
+
+
+@pytest.fixture
+def service(tmp_path):
+    # As deep as a real clone may lie: a socket's address holds only 108 bytes.
+    service = ProcessService(tmp_path / ("deep" * 30) / "state", free_port(), environment=ENVIRONMENT)
+    yield service
+    service.stop()
+
+
+def port_of(service) -> int:
+    return int(service.url.rsplit(":", 1)[1])
+
+
+def test_no_request_is_lost_while_the_port_changes_hands(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0)
+    with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients:
+        for name in ("b", "a", "b"):
+            deployment = service.deploy(releases[name], silent, watch_s=0.3)
+            assert deployment.changed
+            assert service.live().release_version == releases[name].version
+    assert clients.failures == []
+    assert min(clients.asked.values()) > 0
+    assert len(list(service.processes())) == 1
+
+
+def test_a_model_that_answers_wrongly_is_refused_under_load_and_the_old_one_is_untouched(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0)
+    before = service.live()
+    refused = pytest.raises(DeploymentRefused, match=r"golden sentence 'bagus' is answered .* off")
+    with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients, refused as caught:
+        service.deploy(releases["wrong"], silent, watch_s=0)
+    assert clients.failures == []
+    assert service.live() == before
+    assert "Uvicorn running" in str(caught.value)
+    assert [entry.outcome for entry in service.log.entries()] == ["refused", "live"]
+
+
+def test_a_release_that_cannot_start_is_refused_with_its_traceback(service, releases, tmp_path):
+    package = tmp_path / "package"
+    source = Path(artifact.__file__).parent
+    for name in ("__init__.py", "artifact.py", "failures.py", "text.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_bytes((source / name).read_bytes())
+    (package / "serving").mkdir()
+    (package / "serving" / "__init__.py").touch()
+    (package / "serving" / "__main__.py").write_text("raise RuntimeError('no such thing')")
+    broken = build_release(releases["a"].model, tmp_path / "built", package=package)
+    service.deploy(releases["a"], silent, watch_s=0)
+    with pytest.raises(DeploymentRefused, match=r"(?s)ended before it was ready.*no such thing"):
+        service.deploy(broken, silent)
+    assert service.live().release_version == releases["a"].version
+
+
+def test_a_port_held_by_a_foreign_process_is_named_with_its_holder(service, releases):
+    held = f"socket.create_server(('127.0.0.1', {port_of(service)}))"
+    script = f"import socket, time; held = {held}; print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as holder:
+        holder.stdout.readline()
+        with pytest.raises(PortTaken, match=rf"port {port_of(service)} .* process {holder.pid} holds it: .*PORT="):
+            service.deploy(releases["a"], silent)
+        holder.kill()
+    assert service.live() is None
+    assert list(service.processes()) == []
+
+
+def test_a_second_deployment_of_the_same_release_starts_nothing(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0)
+    before = service.live()
+    assert not service.deploy(releases["a"], silent, watch_s=0).changed
+    assert service.live() == before
+
+
+def test_a_service_that_was_killed_is_replaced_and_stop_leaves_nothing(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0)
+    os.kill(service.live().pid, signal.SIGKILL)
+    assert wait_until(lambda: service.live() is None)
+    assert service.deploy(releases["a"], silent, watch_s=0).changed
+    assert service.live().release_version == releases["a"].version
+    assert service.stop()
+    assert service.live() is None
+    assert not service.stop()
+
+
+def test_another_port_moves_the_service_there(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0)
+    moved = ProcessService(service.folder, free_port(), environment=ENVIRONMENT)
+    assert moved.live() is None
+    moved.deploy(releases["a"], silent, watch_s=0)
+    assert moved.live().url.endswith(str(port_of(moved)))
+    assert service.live() is None
+    assert len(list(moved.processes())) == 1
+
+
+DEPLOY = """
+import sys
+from pathlib import Path
+from mlops_assets.deploy.release import read_release
+from mlops_assets.resources.process_service import ProcessService
+folder, port, release, wait_for = sys.argv[1:]
+def report(line):
+    print(line, flush=True)
+ProcessService(Path(folder), int(port), environment={"PATH": "/usr/bin:/bin"}).deploy(
+    read_release(Path(release)), report, watch_s=5)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", ["is starting", "is ready", "is live"])
+def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(service, releases, step):
+    service.deploy(releases["a"], silent, watch_s=0)
+    with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients:
+        arguments = [str(service.folder), str(port_of(service)), str(releases["b"].folder), step]
+        with subprocess.Popen(
+            [sys.executable, "-c", DEPLOY, *arguments], stdout=subprocess.PIPE, text=True
+        ) as deploying:
+            for line in deploying.stdout:
+                if re.search(step, line):
+                    deploying.kill()
+                    break
+        service.deploy(releases["b"], silent, watch_s=0)
+    assert clients.failures == []
+    assert service.live().release_version == releases["b"].version
+    assert len(list(service.processes())) == 1
+
+
+def test_two_deployments_at_once_follow_one_another(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0)
+    outcomes: list[object] = []
+
+    def deploy(name: str) -> None:
+        outcomes.append(service.deploy(releases[name], silent, watch_s=0.2))
+
+    threads = [threading.Thread(target=deploy, args=(name,)) for name in ("b", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome.changed for outcome in outcomes) == [False, True]
+    assert len(list(service.processes())) == 1
+
+
+def test_the_server_sees_nothing_of_the_deployers_environment(service, releases, monkeypatch):
+    monkeypatch.setenv("AUTHOR_KEY", "secret")
+    service.deploy(releases["a"], silent, watch_s=0)
+    assert "AUTHOR_KEY" not in psutil.Process(service.live().pid).environ()

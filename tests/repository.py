@@ -1,0 +1,5 @@
+"""Where the clone lies."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]

@@ -1,0 +1,123 @@
+"""The summary of a run: every stage with its status and reason, written once."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
+from mlops_assets.automation.summary import STAGES, joined, summarise, write_summary
+from mlops_assets.automation.summary_text import as_markdown
+from tests.user_clone import make_clone, settings_of
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as found:
+        yield found
+
+
+def run_of(instance: dg.DagsterInstance, *, fails: str = "", gives_nothing: str = "", trained: bool = True) -> str:
+    """A run of eight assets with the pipeline's names, one of which may fail or give nothing."""
+    upstream = {
+        "validated_reviews": ["raw_reviews"],
+        "versioned_dataset": ["validated_reviews"],
+        "bert_model": ["versioned_dataset"],
+        "classic_model": ["versioned_dataset"],
+        "champion_model": ["bert_model", "classic_model"],
+        "serving_image": ["champion_model"],
+        "deployed_image": ["serving_image"],
+    }
+
+    def asset(name: str) -> dg.AssetsDefinition:
+        @dg.asset(name=name, deps=upstream.get(name, []), output_required=False)
+        def body(context: dg.AssetExecutionContext):
+            if name == fails:
+                raise dg.Failure("the disk is full: free 2 GB", allow_retries=False)
+            if name == gives_nothing:
+                due = [{"stage": stage, "due": False, "reason": f"{stage} is as it was"} for stage in STAGES[3:]]
+                context.log_event(dg.AssetObservation(asset_key=name, metadata={"due": dg.MetadataValue.json(due)}))
+                return
+            extra = {"models_trained": trained} if name.endswith("_model") else {}
+            yield dg.MaterializeResult(metadata={"reason": f"{name} was made", **extra})
+
+        return body
+
+    done = dg.materialize([asset(name) for name in STAGES], instance=instance, raise_on_error=False)
+    return done.run_id
+
+
+def stages_of(instance: dg.DagsterInstance, run_id: str, root: Path) -> dict[str, tuple[str, str]]:
+    summary = summarise(instance, run_id, settings_of(root), None)
+    return {row["stage"]: (row["status"], row["reason"]) for row in summary["stages"]}
+
+
+def test_every_stage_is_done_with_its_reason(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    stages = stages_of(instance, run_of(instance), make_clone(tmp_path / "clone"))
+    assert stages == {name: ("done", f"{name} was made") for name in STAGES}
+
+
+def test_a_failure_gives_its_cause_and_what_is_below_names_it(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    stages = stages_of(instance, run_of(instance, fails="versioned_dataset"), make_clone(tmp_path / "clone"))
+    assert stages["validated_reviews"][0] == "done"
+    assert stages["versioned_dataset"] == ("failed", "the disk is full: free 2 GB")
+    assert stages["bert_model"] == ("skipped", "versioned_dataset failed")
+    assert stages["deployed_image"] == ("skipped", "versioned_dataset failed")
+
+
+def test_nothing_due_gives_each_stages_own_reason(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    stages = stages_of(instance, run_of(instance, gives_nothing="versioned_dataset"), make_clone(tmp_path / "clone"))
+    assert stages["classic_model"] == ("skipped", "classic_model is as it was")
+
+
+def test_a_run_has_one_summary_however_often_it_is_told(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    root = make_clone(tmp_path / "clone")
+    summary = summarise(instance, run_of(instance), settings_of(root), None)
+    folder = tmp_path / "summaries"
+    assert write_summary(folder, summary, "first")
+    assert not write_summary(folder, summary, "second")
+    assert (folder / f"{summary['run_id']}.md").read_text(encoding="utf-8") == "first"
+    assert json.loads((folder / "latest.json").read_text(encoding="utf-8"))["run_id"] == summary["run_id"]
+
+
+def test_a_promoting_runs_stages_join_the_summary_of_the_failed_one(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    failed = run_of(instance, fails="bert_model")
+    assert trained_without_verdict(instance, failed) == "classic_model"
+    assert promotion_request(failed, "classic_model").tags[PROMOTES] == failed
+    alone = summarise(instance, failed, settings, None)
+    promoting = summarise(instance, run_of(instance), settings, None)
+    folder = tmp_path / "summaries"
+    both = joined(alone, promoting)
+    assert write_summary(folder, alone, as_markdown(alone))
+    assert write_summary(folder, both, as_markdown(both))
+    assert not write_summary(folder, alone, as_markdown(alone))
+    kept = json.loads((folder / f"{failed}.json").read_text(encoding="utf-8"))
+    status = {row["stage"]: row["status"] for row in kept["stages"]}
+    assert (status["bert_model"], status["classic_model"], status["champion_model"]) == ("failed", "done", "done")
+
+
+def test_a_failure_after_both_trainings_promotes_nothing(instance: dg.DagsterInstance) -> None:
+    assert trained_without_verdict(instance, run_of(instance, fails="champion_model")) is None
+    assert trained_without_verdict(instance, run_of(instance, fails="bert_model", trained=False)) is None
+
+
+def test_the_markdown_names_every_stage_and_says_that_nothing_serves(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    root = make_clone(tmp_path / "clone")
+    text = as_markdown(summarise(instance, run_of(instance, fails="serving_image"), settings_of(root), None))
+    assert all(f"| {stage} |" in text for stage in STAGES)
+    assert "✗ failed | the disk is full" in text
+    assert "Live: no service answers." in text
+
+
+def test_a_branch_that_origin_did_not_take_is_a_warning(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    summary = summarise(instance, run_of(instance), settings_of(make_clone(tmp_path / "clone")), None)
+    assert "origin" not in as_markdown(summary)
+    told = as_markdown({**summary, "origin": "not pushed: the remote is read-only"})
+    assert "Warning: the branch pipeline is here alone, origin did not take it: not pushed: the remote" in told

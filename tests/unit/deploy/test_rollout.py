@@ -1,0 +1,201 @@
+# ruff: noqa: ARG002 - a stand-in takes what the real one takes
+"""The table of what can go wrong, on a backend in memory: what matters is what was not touched."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from mlops_assets.deploy.release import build_release
+from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, Reply, RolledBack, Watching, roll_out
+from tests.fakes.tiny_model import seal_tiny_model
+
+
+@dataclass
+class Server:
+    """One instance; `behaviour` names what is wrong with it."""
+
+    release: object
+    behaviour: str = ""
+    alive: bool = True
+    asked_since_switch: int = 0
+
+
+@dataclass
+class MemoryBackend:
+    live: Server | None = None
+    behaviour: str = ""
+    steps: list[str] = field(default_factory=list)
+    stopped: list[Server] = field(default_factory=list)
+
+    def sweep(self):
+        self.steps.append("sweep")
+
+    def current(self):
+        return self.live
+
+    def public(self, instance):
+        return True
+
+    def start(self, release):
+        self.steps.append("start")
+        return Server(release, self.behaviour)
+
+    def running(self, instance):
+        if instance.behaviour == "dies when live" and self.live is instance:
+            instance.alive = False
+        return instance.alive and instance.behaviour != "dies at once"
+
+    def ask(self, instance, method, path, body=None):
+        if not instance.alive:
+            raise NoAnswer("gone")
+        release = instance.release
+        if path == "/ready":
+            status = {"never ready": "loading", "broken": "broken"}.get(instance.behaviour, "ready")
+            return Reply(200 if status == "ready" else 503, {"status": status, "reason": f"it is {status}"}, 0.0)
+        if path == "/health":
+            version = "000000000000" if instance.behaviour == "wrong version" else release.model_version
+            body = {
+                "model_version": version,
+                "dataset_version": release.dataset_version,
+                "release_version": release.version,
+            }
+            return Reply(200, body, 0.0)
+        wrong = instance.behaviour == "wrong answers" or (
+            instance.behaviour == "wrong when live" and self.live is instance
+        )
+        results = [
+            {"probabilities": {str(n): (1 - p if wrong else p) for n, p in enumerate(golden.probabilities)}}
+            for golden in release.golden()
+        ]
+        return Reply(200, {"results": results}, self.seconds(instance))
+
+    def seconds(self, instance):
+        instance.asked_since_switch += self.live is instance
+        slow = {
+            "slow": True,
+            "slow when live": self.live is instance,
+            "slow at times": instance.asked_since_switch % 3 == 1,
+        }
+        return 9.0 if slow.get(instance.behaviour) else 0.1
+
+    def server_errors(self, instance):
+        return 3 if instance.behaviour == "errors when live" and self.live is instance else 0
+
+    def switch(self, new, old):
+        self.steps.append("switch")
+        self.live = new
+
+    def stop(self, instance):
+        self.steps.append("stop")
+        instance.alive = False
+        self.stopped.append(instance)
+
+    def log(self, instance):
+        return "last line of the log"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += max(seconds, 0.01)
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("releases")
+    seal_tiny_model(folder / "a")
+    seal_tiny_model(folder / "b", intercept=0.5)
+    return [build_release(folder / name, folder / "built") for name in ("a", "b")]
+
+
+def deploy(release, backend):
+    clock = Clock()
+    return roll_out(release, backend, lambda _line: None, Watching(5.0, 1.0), clock=clock, sleep=clock.sleep)
+
+
+def test_the_new_one_is_proven_before_the_switch_and_the_old_one_ends_after_it(releases):
+    old = Server(releases[0])
+    backend = MemoryBackend(live=old)
+    new = deploy(releases[1], backend)
+    assert backend.live is new
+    assert backend.steps == ["sweep", "start", "switch", "stop"]
+    assert backend.stopped == [old]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("dies at once", "ended before it was ready"),
+        ("never ready", "not ready within 5 s: it is loading"),
+        ("broken", "it is broken"),
+        ("wrong version", "names model_version 000000000000"),
+        ("wrong answers", "it answers 'bagus' with"),
+        ("slow", "too slow: 9.00 s"),
+    ],
+)
+def test_what_fails_before_the_switch_leaves_the_old_one_untouched(releases, behaviour, reason):
+    old = Server(releases[0])
+    backend = MemoryBackend(live=old, behaviour=behaviour)
+    with pytest.raises(DeploymentRefused, match=reason) as caught:
+        deploy(releases[1], backend)
+    assert backend.live is old
+    assert old.alive
+    assert backend.steps == ["sweep", "start", "stop"]
+    assert "last line of the log" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("dies when live", "it ended"),
+        ("wrong when live", "it answers 'bagus' with"),
+        ("slow when live", "too slow: 9.00 s"),
+        ("errors when live", "3 requests with a server error"),
+    ],
+)
+def test_what_fails_while_it_is_watched_gives_the_port_back(releases, behaviour, reason):
+    old = Server(releases[0])
+    backend = MemoryBackend(live=old, behaviour=behaviour)
+    with pytest.raises(RolledBack, match=reason):
+        deploy(releases[1], backend)
+    assert backend.live is old
+    assert old.alive
+    assert backend.steps == ["sweep", "start", "switch", "switch", "stop"]
+
+
+def test_one_slow_answer_among_quick_ones_rolls_nothing_back(releases):
+    backend = MemoryBackend(live=Server(releases[0]), behaviour="slow at times")
+    new = deploy(releases[1], backend)
+    assert backend.live is new
+    assert new.asked_since_switch >= 4
+
+
+def test_a_release_that_serves_already_is_left_alone(releases):
+    old = Server(releases[0])
+    backend = MemoryBackend(live=old)
+    assert deploy(releases[0], backend) is old
+    assert backend.steps == ["sweep"]
+
+
+def test_a_release_that_serves_but_answers_wrongly_is_replaced_by_itself(releases):
+    old = Server(releases[0], behaviour="wrong answers")
+    backend = MemoryBackend(live=old)
+    assert deploy(releases[0], backend) is not old
+    assert backend.stopped == [old]
+
+
+def test_an_interrupted_deployment_stops_what_it_started(releases):
+    old = Server(releases[0])
+    backend = MemoryBackend(live=old)
+
+    def interrupted(_line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        roll_out(releases[1], backend, interrupted, Watching(5.0, 1.0))
+    assert backend.live is old
+    assert len(backend.stopped) == 1

@@ -1,0 +1,259 @@
+import hashlib
+import threading
+import time
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from mlops_assets.artifact import Golden, Manifest, TrainedWith
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.serving.app import create_app
+from mlops_assets.serving.model import LoadedModel
+from mlops_assets.serving.options import ServerOptions
+
+MANIFEST = Manifest("classic", ("negative", "positive"), 1, TrainedWith("d" * 12, "binary", "r", "c"), {}, {})
+
+
+class ThreeLines:
+    """Positive is the share of the letter a."""
+
+    manifest, labels = MANIFEST, MANIFEST.labels
+
+    def probabilities(self, texts):
+        positive = np.array([text.count("a") / len(text) for text in texts])
+        return np.stack([1 - positive, positive], axis=1)
+
+
+GOLDEN = Golden("aaab", (0.25, 0.75))
+
+
+def loaded(model=None, golden=GOLDEN):
+    return LoadedModel(model or ThreeLines(), "m" * 12, (golden,))
+
+
+def client_of(load=loaded, **options):
+    return TestClient(create_app(load, options=ServerOptions(**options)), raise_server_exceptions=False)
+
+
+def ready(client, timeout_s=5):
+    until = time.monotonic() + timeout_s
+    while client.get("/ready").status_code != 200:
+        assert time.monotonic() < until, client.get("/ready").text
+    return client
+
+
+@pytest.fixture
+def client():
+    with client_of() as client:
+        yield ready(client)
+
+
+def test_an_answer_names_label_probabilities_versions_and_request(client):
+    reply = client.post("/predict", json={"text": "aaab"})
+    answer = reply.json()
+    assert reply.status_code == 200
+    assert answer.pop("request_id") == reply.headers["x-request-id"]
+    assert answer == {
+        "sentiment": "positive",
+        "confidence": 0.75,
+        "probabilities": {"negative": 0.25, "positive": 0.75},
+        "model_version": "m" * 12,
+        "dataset_version": "d" * 12,
+    }
+
+
+def test_a_batch_keeps_its_order_and_an_unusable_text_has_its_problem_in_its_place(client):
+    texts = ["aaaa", "", "bbbb", 7, None, "a\0", "  ", "abab", ["a"]]
+    reply = client.post("/predict/batch", json={"texts": texts})
+    results = reply.json()["results"]
+    assert reply.status_code == 200
+    assert [result.get("sentiment") for result in results] == [
+        "positive", None, "negative", None, None, None, None, "negative", None,
+    ]  # fmt: skip
+    assert results[1]["error"]["field"] == "texts.1"
+    assert results[3]["error"]["detail"] == "must be a string, got int"
+    assert len({result["request_id"] for result in results}) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field", "rule"),
+    [
+        ("/predict", b'{"text": ""}', 422, "text", "must not be empty"),
+        ("/predict", b'{"text": " \\n\\t "}', 422, "text", "must not be empty"),
+        ("/predict", b'{"text": "a\\u0000"}', 422, "text", "NUL"),
+        ("/predict", b'{"text": "\\ud800"}', 422, "text", "surrogate"),
+        ("/predict", b'{"text": "' + b"a" * 10_001 + b'"}', 422, "text", "at most 10000 characters, got 10001"),
+        ("/predict", b'{"text": "' + b"a" * 1_000_000 + b'"}', 422, "text", "at most 10000"),
+        ("/predict", b'{"text": 3}', 422, "text", "string"),
+        ("/predict", b'{"text": null}', 422, "text", "string"),
+        ("/predict", b"{}", 422, "text", "required"),
+        ("/predict", b"[]", 422, "body", ""),
+        ("/predict", b"", 422, "body", "required"),
+        ("/predict", b'{"text": "a", "more": 1}', 422, "more", "not permitted"),
+        ("/predict", b'{"text": "\xff\xfe"}', 400, None, ""),
+        ("/predict", b"{", 400, "body", "not JSON"),
+        ("/predict", b"[" * 100_000, 400, None, ""),
+        ("/predict/batch", b'{"texts": []}', 422, "texts", "1 to 1000 texts, got 0"),
+        ("/predict/batch", b'{"texts": "a"}', 422, "texts", "list"),
+        ("/predict/batch", b'{"texts": [' + b'"a",' * 1_000 + b'"a"]}', 422, "texts", "got 1001"),
+        ("/feedback", b'{"request_id": "x", "label": "positive"}', 422, "request_id", "pattern"),
+        ("/feedback", b'{"request_id": "' + b"0" * 32 + b'", "label": "good"}', 422, "label", "one of negative"),
+    ],
+)
+def test_bad_input_is_a_problem_document_that_names_field_and_rule(client, path, body, status, field, rule):
+    reply = client.post(path, content=body, headers={"content-type": "application/json"})
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    problem = reply.json()
+    assert (problem["status"], problem.get("field")) == (status, field)
+    assert rule in problem["detail"]
+
+
+def test_texts_at_the_limits_are_answered(client):
+    assert client.post("/predict", json={"text": "a" * 10_000}).status_code == 200
+    assert len(client.post("/predict/batch", json={"texts": ["a"] * 1_000}).json()["results"]) == 1_000
+
+
+def test_a_body_over_the_limit_is_413_whether_announced_or_streamed():
+    with client_of(max_body_bytes=2_000) as client:
+        ready(client)
+        headers = {"content-type": "application/json"}
+        assert client.post("/predict", content=b"x" * 2_001, headers=headers).status_code == 413
+        reply = client.post("/predict", content=(b"x" * 500 for _ in range(9)), headers=headers)
+        assert reply.status_code == 413
+        assert reply.json()["detail"].startswith("the body is larger than 2000 bytes")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("PUT", "/predict", 405), ("GET", "/nothing", 404)])
+def test_a_wrong_method_or_path_is_a_problem_document(client, method, path, status):
+    reply = client.request(method, path)
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_it_is_live_but_not_ready_while_the_model_loads():
+    go = threading.Event()
+
+    def load():
+        assert go.wait(10)
+        return loaded()
+
+    with client_of(load) as client:
+        assert client.get("/live").status_code == 200
+        assert client.get("/ready").json()["status"] == "loading"
+        refused = client.post("/predict", json={"text": "a"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        go.set()
+        ready(client)
+        assert client.post("/predict", json={"text": "a"}).status_code == 200
+
+
+def broken_folder():
+    raise PermanentFailure("weights.npz not as sealed")
+
+
+@pytest.mark.parametrize(
+    ("load", "reason"),
+    [
+        (lambda: loaded(golden=Golden("aaab", (0.75, 0.25))), "golden sentence 'aaab' is answered 0.5 off"),
+        (broken_folder, "weights.npz not as sealed"),
+    ],
+)
+def test_a_model_that_is_not_right_is_never_ready_and_says_why(load, reason):
+    with client_of(load) as client:
+        until = time.monotonic() + 5
+        while client.get("/ready").json()["status"] == "loading":
+            assert time.monotonic() < until
+        reply = client.get("/health")
+        assert (reply.status_code, reply.json()["status"]) == (503, "broken")
+        assert reason in reply.json()["reason"]
+        assert reason in client.post("/predict", json={"text": "a"}).json()["detail"]
+
+
+def test_with_keys_only_the_status_routes_are_open():
+    digest = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("old", "new")}
+    with client_of(api_keys=digest) as client:
+        ready(client)
+        for path in ("/live", "/ready", "/health"):
+            assert client.get(path).status_code == 200
+        refused = client.post("/predict", json={"text": "a"})
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        for header in ("Bearer wrong", "Basic old", "Bearer", "old"):
+            assert client.get("/model/info", headers={"authorization": header}).status_code == 401
+        for key in ("old", "new"):
+            reply = client.post("/predict", json={"text": "a"}, headers={"authorization": f"Bearer {key}"})
+            assert reply.status_code == 200
+
+
+def test_each_key_has_its_own_rate():
+    digest = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one", "two")}
+    with client_of(api_keys=digest, rate_limit_per_s=0.1, rate_limit_burst=2) as client:
+        ready(client)
+
+        def ask(key):
+            return client.get("/model/info", headers={"authorization": f"Bearer {key}"})
+
+        assert [ask("one").status_code for _ in range(3)] == [200, 200, 429]
+        assert 1 <= int(ask("one").headers["retry-after"]) <= 10
+        assert ask("two").status_code == 200
+
+
+def test_every_answer_carries_security_headers_and_no_cross_origin_permission(client):
+    for reply in (client.get("/"), client.get("/live", headers={"origin": "https://evil.example"})):
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in reply.headers["content-security-policy"]
+        assert "access-control-allow-origin" not in reply.headers
+
+
+def test_a_failure_of_the_model_is_a_problem_document_without_a_trace():
+    class Fails(ThreeLines):
+        def probabilities(self, texts):
+            if "fail" in texts:
+                raise RuntimeError("secret detail")
+            return super().probabilities(texts)
+
+    with client_of(lambda: loaded(Fails())) as client:
+        ready(client)
+        reply = client.post("/predict", json={"text": "fail"})
+        assert reply.status_code == 500
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert "secret" not in reply.text
+
+
+def test_metrics_count_requests_labels_and_name_the_model(client):
+    client.post("/predict", json={"text": "aaab"})
+    client.post("/predict", json={"text": ""})
+    lines = client.get("/metrics").text
+    assert 'http_requests_total{method="POST",path="/predict",status="200"} 1.0' in lines
+    assert 'errors_total{kind="422"} 1.0' in lines
+    assert 'predictions_total{label="positive"} 1.0' in lines
+    assert f'model_info{{dataset_version="{"d" * 12}",kind="classic",model_version="{"m" * 12}"' in lines
+
+
+def test_a_full_queue_is_429_with_retry_after():
+    go = threading.Event()
+
+    class Waits(ThreeLines):
+        def probabilities(self, texts):
+            if "wait" in texts:
+                assert go.wait(10)
+            return super().probabilities(texts)
+
+    with client_of(lambda: loaded(Waits()), workers=1, max_queue_texts=1) as client:
+        ready(client)
+        statuses = []
+        threads = [
+            threading.Thread(target=lambda: statuses.append(client.post("/predict", json={"text": "wait"})))
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        while not statuses:  # one runs, one waits, the third is refused while both still do
+            time.sleep(0.01)
+        assert statuses[0].status_code == 429
+        assert int(statuses[0].headers["retry-after"]) >= 1
+        go.set()
+        for thread in threads:
+            thread.join()
+    assert sorted(reply.status_code for reply in statuses) == [200, 200, 429]

@@ -1,0 +1,68 @@
+"""What the environment says about the deployment, and that its secrets show nowhere."""
+
+import pytest
+
+from mlops_assets.settings import BadSetting, Settings
+from tests.repository import ROOT
+
+
+def load(**environ: str) -> Settings:
+    return Settings.load(environ, ROOT)
+
+
+def test_images_go_to_this_machines_registry_without_a_login_by_default() -> None:
+    settings = load()
+    assert (settings.image_registry, settings.registry_user, settings.registry_password) == ("localhost:5000", "", None)
+    assert settings.deploy_target == "auto"
+
+
+@pytest.mark.parametrize(
+    ("environ", "user", "password"),
+    [
+        ({"IMAGE_REGISTRY": "ghcr.io/someone", "GITHUB_TOKEN": "t"}, "someone", "t"),
+        (
+            {
+                "IMAGE_REGISTRY": "ghcr.io/someone",
+                "GITHUB_TOKEN": "t",
+                "REGISTRY_USER": "me",
+                "REGISTRY_PASSWORD": "p",
+            },
+            "me",
+            "p",
+        ),
+        ({"IMAGE_REGISTRY": "registry.example:443/team", "GITHUB_TOKEN": "t"}, "", None),
+        ({"REGISTRY_USER": "me", "REGISTRY_PASSWORD": "p"}, "me", "p"),
+    ],
+)
+def test_the_github_token_serves_on_ghcr_alone(environ: dict[str, str], user: str, password: str | None) -> None:
+    settings = load(**environ)
+    given = settings.registry_password.get_secret_value() if settings.registry_password else None
+    assert (settings.registry_user, given) == (user, password)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"IMAGE_REGISTRY": "https://ghcr.io"}, "IMAGE_REGISTRY must be host"),
+        ({"REGISTRY_PASSWORD": "p"}, "REGISTRY_USER is empty"),
+        ({"DEPLOY_TARGET": "kubernetes"}, "DEPLOY_TARGET must be one of"),
+    ],
+)
+def test_nonsense_is_refused(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(BadSetting, match=said):
+        load(**environ)
+
+
+def test_secrets_show_nowhere_and_the_server_gets_its_own_alone() -> None:
+    secret = "do-not-show"
+    settings = load(
+        REGISTRY_USER="me",
+        REGISTRY_PASSWORD=secret,
+        DEPLOY_KEY=secret,
+        POSTGRES_HOST="db",
+        POSTGRES_PASSWORD=secret,
+        AUTHOR_KEY=secret,
+    )
+    assert secret not in repr(settings)
+    assert secret not in settings.model_dump_json(exclude={"sections", "server"})
+    assert set(settings.server) == {"POSTGRES_HOST", "POSTGRES_PASSWORD"}

@@ -1,0 +1,100 @@
+"""What the environment and params.yaml may say, and how a bad value is refused."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlops_assets.settings import BadSetting, Settings
+
+PARAMS = {"apps": ["com.valar.pintu"], "source": "sample", "labels": "binary", "first_month": "2016-01"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path, **PARAMS)
+    return tmp_path
+
+
+def write(root: Path, **params: object) -> None:
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def test_an_empty_environment_is_the_embedded_default(root: Path) -> None:
+    settings = Settings.load({}, root)
+    assert (settings.source, settings.port, settings.apps) == ("sample", 8080, ("com.valar.pintu",))
+    assert not settings.force_retrain
+    assert settings.dvc_remote_url is None
+
+
+def test_a_file_of_reviews_implies_the_source_and_app_adds_one(root: Path) -> None:
+    settings = Settings.load({"REVIEWS": "a.csv,b.csv", "APP": "com.gojek.app"}, root)
+    assert settings.source == "file"
+    assert [path.name for path in settings.reviews] == ["a.csv", "b.csv"]
+    assert settings.apps == ("com.valar.pintu", "com.gojek.app")
+    assert settings.only_app == "com.gojek.app"
+
+
+def test_the_clock_is_utc_whatever_the_zone_it_was_given_in(root: Path) -> None:
+    assert Settings.load({"NOW": "2026-01-31T07:00:00+07:00"}, root).now() == datetime(2026, 1, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"PORT": "80a"}, "PORT must be a whole number from 1 to 65535, got '80a'"),
+        ({"PORT": "65536"}, "got '65536'"),
+        ({"FORCE_RETRAIN": "maybe"}, "FORCE_RETRAIN must be 1 or 0, got 'maybe'"),
+        ({"SOURCE": "web"}, "SOURCE must be one of sample, file, play_store, got 'web'"),
+        ({"SOURCE": "file"}, "set REVIEWS="),
+        ({"SOURCE": "sample", "REVIEWS": "a.csv"}, "leave one of the two out"),
+        ({"FROM": "2026-13"}, "FROM must be a month as YYYY-MM, got '2026-13'"),
+        ({"NOW": "yesterday"}, "NOW must be an ISO time"),
+        ({"APP": "not an app"}, "APP must be a package name"),
+        ({"DEPLOY_TARGET": "cloud"}, "DEPLOY_TARGET must be one of"),
+    ],
+)
+def test_a_bad_variable_is_refused_with_its_name_its_rule_and_its_value(
+    root: Path, environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(BadSetting) as caught:
+        Settings.load(environ, root)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"apps": []}, "apps must be a list of at least one package name"),
+        ({"apps": ["-x"]}, "must be a package name"),
+        ({"labels": "stars"}, "labels must be one of binary, ternary, got 'stars'"),
+        ({"source": "web"}, "source must be one of"),
+        ({"first_month": "long ago"}, "first_month must be a month"),
+        ({"lables": "binary"}, "lables is no parameter"),
+        ({"bert": 3}, "bert must be a mapping, got 3"),
+    ],
+)
+def test_a_bad_parameter_is_refused(root: Path, change: dict[str, object], said: str) -> None:
+    write(root, **{**PARAMS, **change})
+    with pytest.raises(BadSetting, match=said):
+        Settings.load({}, root)
+
+
+def test_a_missing_or_broken_params_file_says_how_to_get_it_back(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="git checkout -- params"):
+        Settings.load({}, tmp_path)
+    (tmp_path / "params.yaml").write_text("apps: [", encoding="utf-8")
+    with pytest.raises(BadSetting, match="cannot be read"):
+        Settings.load({}, tmp_path)
+
+
+def test_the_environment_wins_over_the_file_of_variables(root: Path) -> None:
+    (root / ".env").write_text("PORT=9000\nSKIP_DEPLOY=1\n", encoding="utf-8")
+    settings = Settings.load({"PORT": "9001"}, root)
+    assert (settings.port, settings.skip_deploy) == (9001, True)
+
+
+def test_a_secret_does_not_show_in_the_settings(root: Path) -> None:
+    assert "hush" not in repr(Settings.load({"AUTHOR_KEY": "hush"}, root))
