@@ -217,6 +217,15 @@ class CollectionCases:
         fake.faults = [Fault("empty", at=3, times=100)]
         assert tick("2020-01").status == "partial"
 
+    @pytest.mark.parametrize("answers", [1, 2, 3, 5])
+    def test_a_page_that_comes_back_empty_hides_no_review(self, fake, store, tick, answers):
+        fake.add(APP, feed_of(95))
+        fake.faults = [Fault("empty", at=3, times=answers)]
+        first = tick("2020-01")
+        assert first.whole is (answers < 3)
+        assert tick("2020-01").whole
+        assert stored(store) == shown(fake)
+
     def test_a_token_that_died_starts_the_crawl_again_from_the_newest(self, fake, store, tick):
         fake.add(APP, feed_of(95))
         fake.faults = [Fault("429", at=4, times=3)]

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import sqlalchemy as db
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from pydantic import Field
 
@@ -124,13 +127,26 @@ def _delete_run(instance: dg.DagsterInstance, run_id: str, summaries: Path) -> N
     for suffix in (".json", ".md"):
         (summaries / f"{run_id}{suffix}").unlink(missing_ok=True)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    instance.delete_run(run_id)
     events = instance.event_log_storage
+    if isinstance(events, SqlEventLogStorage):
+        _delete_check_results(events, run_id)
+    instance.delete_run(run_id)
     if isinstance(events, SqliteEventLogStorage):
         # Dagster empties the run's own database and leaves the file, 100 kB a run.
         shard = Path(events.path_for_shard(run_id))
         for path in shard.parent.glob(f"{shard.name}*"):
             path.unlink()
+
+
+def _delete_check_results(events: SqlEventLogStorage, run_id: str) -> None:
+    """Remove what the run's checks found, but for each check's latest word: its asset's page shows that one."""
+    # delete_run leaves this table alone, 100 kB a run with plots and tables.
+    results = AssetCheckExecutionsTable.c
+    latest = db.select(db.func.max(results.id)).group_by(results.asset_key, results.check_name, results.partition)
+    with events.index_connection() as connection:
+        connection.execute(
+            AssetCheckExecutionsTable.delete().where(results.run_id == run_id, results.id.not_in(latest))
+        )
 
 
 def _rules(settings: Settings) -> "RetentionRules":

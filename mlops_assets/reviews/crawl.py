@@ -16,8 +16,8 @@ from mlops_assets.reviews.page_writer import Writer
 from mlops_assets.reviews.privacy import Erased
 from mlops_assets.reviews.store import ReviewStore, UpsertReport
 
-_EMPTY_PAGES = 3
-"""Empty pages in a row, each with a token, after which the feed counts as broken."""
+_EMPTY_ANSWERS = 3
+"""Answers without a review but with a next token, to one request, after which the page counts as missing."""
 _STUCK_RUNS = 2
 """Runs in a row without the next page after which a token counts as dead and the segment starts from the top."""
 _REPORT_PAGES = 10
@@ -181,15 +181,11 @@ class Crawl:
 
     def _follow(self, feed: Feed, writer: Writer, place: Place, *, resumed: bool) -> None:
         """Page by page to the segment's end; a page is stored while the next one is fetched."""
-        empty = 0
         while place.end is None:
-            page = feed.fetch(self._app_id, place.token)
+            page = self._fetch(feed, place.token)
             if resumed and not page.reviews and page.token is None:
                 raise TokenRefused(f"{self._app_id}: the store answers an old token with nothing: run again")
             resumed = False
-            empty = 0 if page.reviews else empty + 1
-            if page.token and empty >= _EMPTY_PAGES:
-                raise PageMissing(f"{self._app_id}: {empty} empty pages in a row, each with a token: run again")
             if page.token and page.reviews and all(review.review_id in place.seen for review in page.reviews):
                 raise PageMissing(f"{self._app_id}: the feed repeats a page after {place.pages}: run again")
             stored = self._judge(page, place, feed.cookies())
@@ -198,6 +194,16 @@ class Crawl:
             writer.put(stored)
             if looped:
                 raise PageMissing(f"{self._app_id}: the feed repeats a token after {place.pages} pages: run again")
+
+    def _fetch(self, feed: Feed, token: str | None) -> Page:
+        """The page behind `token`. One that is empty and yet not the last hides reviews, so it is never followed."""
+        for _ in range(_EMPTY_ANSWERS):
+            page = feed.fetch(self._app_id, token)
+            if page.reviews or page.token is None:
+                return page
+        raise PageMissing(
+            f"{self._app_id}: a page is empty although more follow it, {_EMPTY_ANSWERS} times in a row: run again"
+        )
 
     def _store_page(self, page: JournalPage) -> None:
         self._journal.append(page)

@@ -80,7 +80,7 @@ class FakePlayStore:
     pinned: bool = True
     lock: threading.RLock = field(default_factory=threading.RLock)
     _orders: dict[str, Any] = field(default_factory=dict)
-    _last: dict[str, str] = field(default_factory=dict)
+    _leading_to: dict[str, str] = field(default_factory=dict)
     _backends: Any = field(default_factory=lambda: itertools.count(1))
 
     def add(self, app_id: str, reviews: Sequence[FakeReview] = ()) -> None:
@@ -157,8 +157,8 @@ class FakePlayStore:
 
     def answer(self, app_id: str, token: str | None, backend: str, kind: Kind | None = None) -> str | None:
         """The body for a request, changed as a fault of `PAGE_FAULTS` says; None for a token of another backend."""
-        if kind == "repeat" and app_id in self._last:
-            return self._last[app_id]
+        if kind == "repeat" and token in self._leading_to:
+            return self._leading_to[token]
         found = self.page(app_id, token, backend)
         if found is None:
             return None
@@ -167,8 +167,10 @@ class FakePlayStore:
             following = token or following
         if kind == "lies end":
             following = None
-        self._last[app_id] = self.reply([] if kind == "empty" else reviews, following)
-        return self._last[app_id]
+        reply = self.reply([] if kind == "empty" and following else reviews, following)
+        if following and kind is None:
+            self._leading_to[following] = reply
+        return reply
 
     def reply(self, reviews: list[list[Any]], token: str | None) -> str:
         """The body of an answer."""
