@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-import sqlalchemy as db
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from pydantic import Field
 
 from mlops_assets.assets.failing import told_to_dagster
@@ -18,6 +14,8 @@ from mlops_assets.resources.service import Service
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
     from mlops_assets.resources.retention_plan import RetentionRules
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -123,6 +121,10 @@ def prune_runs(
 
 
 def _delete_run(instance: dg.DagsterInstance, run_id: str, summaries: Path) -> None:
+    # Dagster's storage brings sqlalchemy: 0.2 s that loading the definitions must not cost.
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
     # The run itself last: killed before, the next pruning finds it again.
     for suffix in (".json", ".md"):
         (summaries / f"{run_id}{suffix}").unlink(missing_ok=True)
@@ -138,8 +140,11 @@ def _delete_run(instance: dg.DagsterInstance, run_id: str, summaries: Path) -> N
             path.unlink()
 
 
-def _delete_check_results(events: SqlEventLogStorage, run_id: str) -> None:
+def _delete_check_results(events: "SqlEventLogStorage", run_id: str) -> None:
     """Remove what the run's checks found, but for each check's latest word: its asset's page shows that one."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+
     # delete_run leaves this table alone, 100 kB a run with plots and tables.
     results = AssetCheckExecutionsTable.c
     latest = db.select(db.func.max(results.id)).group_by(results.asset_key, results.check_name, results.partition)
