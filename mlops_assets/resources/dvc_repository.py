@@ -120,13 +120,14 @@ class DvcRepository:
         return None if pointer is None else pointed_object(pointer)[:12]
 
     def stored_files(self, output: str, commit: str | None = None) -> dict[str, Path]:
-        """The files of `data/raw` or `data/validated` in a version (default: the newest), by relative name.
+        """The files of `data/raw` or `data/validated` in a version, by relative name; default: the tip's, as of the
+        last `prepare`.
 
         They lie in the cache, under names of their own. Raises `TransientFailure` where neither cache nor remote has
         them.
         """
         with self.locked():
-            tip = self.prepare()
+            tip = self.prepare() if self._code is None else self.branch.tip()
             commit = commit or tip
             pointer = self.branch.file(commit, f"{output}.dvc")
             if commit is None or pointer is None:

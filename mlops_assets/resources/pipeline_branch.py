@@ -78,7 +78,9 @@ class PipelineBranch:
 
     def tip(self) -> str | None:
         """The newest pipeline commit that the user's repository knows, its own branch first; None before the first."""
-        local, theirs = self._commit(_USER_BRANCH), self._commit(_USER_ORIGIN)
+        listed = self._git.run("for-each-ref", "--format=%(refname) %(objectname)", _USER_BRANCH, _USER_ORIGIN)
+        known = dict(line.split(" ", 1) for line in listed.splitlines())
+        local, theirs = known.get(_USER_BRANCH), known.get(_USER_ORIGIN)
         if local is None or (theirs is not None and self._is_ancestor(local, theirs)):
             return theirs or local
         return local
@@ -111,9 +113,8 @@ class PipelineBranch:
 
     def file(self, commit: str | None, path: str) -> str | None:
         """The content of a tracked file in a commit, None where it is absent."""
-        if commit is None or not self._git.run("ls-tree", commit, "--", path):
-            return None
-        return self._git.bytes_of("cat-file", "blob", f"{commit}:{path}").decode("utf-8", "replace")
+        content = self._git.blobs([f"{commit}:{path}"])[0] if commit else None
+        return None if content is None else content.decode("utf-8", "replace")
 
     def trailers(self, commit: str | None) -> dict[str, str]:
         """The trailers of a pipeline commit."""

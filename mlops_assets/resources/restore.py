@@ -98,6 +98,7 @@ def settle(repository: DvcRepository, data: Path, report: Callable[[str], None] 
     root = repository.user_root
     with repository.locked():
         finished = finish_restore(root)
+        repository.prepare()
         raw = repository.stored_files("data/raw")
         absent = {app for app in map(_app_of, raw) if app and not (data / "raw" / app).is_dir()}
         back = _bring_back(repository, absent, root / KEPT / "absent") if absent else []

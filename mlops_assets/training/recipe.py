@@ -7,6 +7,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -115,26 +116,35 @@ def training_code_version(kind: Kind) -> str:
     """
     digest = hashlib.sha256()
     for name, tree in sorted(_imported(f"{_PACKAGE}.training.{kind}").items()):
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+        digest.update(f"{name}\n{tree}\n".encode())
     return digest.hexdigest()[:12]
 
 
-def _imported(start: str) -> dict[str, ast.Module]:
+def _imported(start: str) -> dict[str, str]:
     """Module name -> syntax tree, for `start` and all that it imports of this package, function bodies included."""
-    found: dict[str, ast.Module] = {}
+    found: dict[str, str] = {}
     waiting = [start]
     while waiting:
         name = waiting.pop()
         path = _ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py")
         if name in found or not path.is_file():
             continue
-        tree = found[name] = ast.parse(path.read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE):
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names if alias.name.startswith(_PACKAGE)]
+        found[name], imported = _parsed(path.read_bytes())
+        waiting += imported
     return found
+
+
+@lru_cache(maxsize=256)
+def _parsed(source: bytes) -> tuple[str, tuple[str, ...]]:
+    """A module's syntax tree as text, and the names of this package that it imports; the two models share most."""
+    tree = ast.parse(source)
+    imported: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE):
+            imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names if alias.name.startswith(_PACKAGE)]
+    return ast.dump(tree), tuple(imported)
 
 
 def _fits(value: object, wanted: Any) -> bool:
