@@ -50,6 +50,14 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}  # noqa: TID251  read here
 
 
+def wait_passively() -> None:
+    """Have idle OpenMP threads sleep, unless the environment says otherwise; to be called before torch is loaded.
+
+    Threads that spin while they wait slow a training to a crawl where anything else uses the cores.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251  libgomp reads it from there
+
+
 class BadSetting(PermanentFailure):
     """A variable or parameter breaks its rule."""
 

@@ -25,7 +25,7 @@ from mlops_assets.reviews.files import read_reviews
 from mlops_assets.reviews.label import add_labels
 from mlops_assets.reviews.split import add_sides
 from mlops_assets.serving.model import load
-from mlops_assets.settings import Settings
+from mlops_assets.settings import Settings, wait_passively
 from mlops_assets.training import card, evaluate, plots
 from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.recipe import ClassicRecipe, training_code_version
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--labels", choices=["binary", "ternary"], help="default: labels in params.yaml")
     parser.add_argument("--dataset-version", default=UNVERSIONED, help="the name that the model keeps of its data")
     told = parser.parse_args(arguments)
+    wait_passively()
     try:
         _run(told)
     except Failure as failure:

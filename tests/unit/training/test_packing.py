@@ -125,6 +125,34 @@ def test_without_the_mask_texts_see_each_other() -> None:
     assert float(difference) > 1e-2
 
 
+@pytest.mark.parametrize("width", [40, 128])
+def test_in_bf16_on_a_cpu_answers_and_gradients_are_those_of_fp32_but_for_rounding(width: int) -> None:
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    model, texts = small_bert(), some_texts()
+    truth = torch.arange(len(texts)) % 3
+    answers, gradients = {}, {}
+    for way in ("packed bf16", "one by one bf16", "fp32", "unmasked bf16"):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=way != "fp32"):
+            logits = (
+                one_by_one(model, texts)
+                if way == "one by one bf16"
+                else bert_forward.logits(model, packing.pack(texts, width), masked=way != "unmasked bf16")
+            ).float()
+        cross_entropy(logits, truth).backward()
+        answers[way] = logits.detach()
+        gradients[way] = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    def away(values, way: str) -> float:
+        return float((values[way] - values["fp32"]).norm() / values["fp32"].norm())
+
+    for values in (answers, gradients):
+        assert away(values, "packed bf16") < 1.5 * away(values, "one by one bf16") < 0.1
+        assert away(values, "unmasked bf16") > 0.3
+
+
 def test_one_row_with_boundaries_answers_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The layout for a GPU; its kernel is stood in for by plain attention within the boundaries it is given."""
     import torch
