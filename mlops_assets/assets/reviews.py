@@ -131,7 +131,8 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         from mlops_assets.reviews.validate import validate_months
 
         with told_to_dagster():
-            settle(repository, settings.data, context.log.info)
+            if not context.job_def.has_node_named("raw_reviews"):
+                settle(repository, settings.data, context.log.info)
             asked = months_by_app(context)
             imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}
             results = [
@@ -190,8 +191,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         `data/validated.dvc`. Where nothing below is due, it gives nothing, and everything below is skipped.
         """
         with told_to_dagster():
-            version = _commit(settings, review_source, repository, context.run.run_id)
-            frame = labelled_reviews(settings, repository)
+            version, frame = _commit(settings, review_source, repository, context.run.run_id)
             due = due_below(settings, service, version.dataset_version, run_options)
             live = service.live()
             versions = [one.row() for one in repository.versions(live.model_version if live else None, newest=_SHOWN)]
@@ -242,8 +242,12 @@ def current_dataset_version(repository: DvcRepository) -> str:
     return pointed_object(pointer)[:12]
 
 
-def _commit(settings: Settings, source: ReviewSource, repository: DvcRepository, run_id: str) -> DataVersion:
-    """The stored reviews of this source as a version; the one that is there where nothing changed."""
+def _commit(
+    settings: Settings, source: ReviewSource, repository: DvcRepository, run_id: str
+) -> tuple[DataVersion, "pd.DataFrame"]:
+    """The stored reviews of this source as a version (the one that is there where nothing changed), and its labelled
+    reviews.
+    """
     from mlops_assets.reviews.dataset import data_summary, take_snapshot
 
     refuse_broken(gather(settings, source, repository))
@@ -253,5 +257,6 @@ def _commit(settings: Settings, source: ReviewSource, repository: DvcRepository,
     validated = take_snapshot(settings.data / "validated", source.name, apps, scratch / "validated")
     repository.prepare()
     repository.stage_data(raw.files, validated.files)
-    summary = data_summary(labelled_reviews(settings, repository))
-    return repository.commit_data(run_id, f"Data of {', '.join(summary['rows'])}", summary)
+    frame = labelled_reviews(settings, repository)
+    summary = data_summary(frame)
+    return repository.commit_data(run_id, f"Data of {', '.join(summary['rows'])}", summary), frame

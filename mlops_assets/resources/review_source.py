@@ -125,9 +125,7 @@ class SampleSource:
         wanted = [month for month in months_by_app.get(SAMPLE_APP, ()) if month in existing]
         if not wanted:
             return []
-        import pandas as pd
-
-        rows = pd.concat([sample.generate(month) for month in wanted], ignore_index=True)
+        rows = sample.generate(*wanted)
         report(f"generated {len(rows)} reviews of {len(wanted)} months")
         return [upserted(store, SAMPLE_APP, rows)]
 

@@ -36,11 +36,15 @@ def months(first: str, now: datetime) -> list[str]:
     return found
 
 
-def generate(month: str) -> pd.DataFrame:
-    """The month's reviews in the stored form."""
+def generate(*months: str) -> pd.DataFrame:
+    """The months' reviews in the stored form."""
+    return columns.conform(pd.DataFrame([row for month in months for row in _rows(month)]))
+
+
+def _rows(month: str) -> list[dict[str, object]]:
     chance = random.Random(f"{APP} {month}")  # noqa: S311 - repeatable by design, nothing secret
     count = REVIEWS_PER_MONTH + chance.randint(-20, 20)
-    return columns.conform(pd.DataFrame([_review(month, number, chance) for number in range(count)]))
+    return [_review(month, number, chance) for number in range(count)]
 
 
 def _review(month: str, number: int, chance: random.Random) -> dict[str, object]:

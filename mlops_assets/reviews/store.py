@@ -110,14 +110,17 @@ class ReviewStore:
         if incoming.empty:
             return UpsertReport()
         with self._writing(app_id):
-            merged = versions.merge(self._rows_of(app_id, set(incoming["review_id"])), incoming)
+            stored = self._table_of(app_id, set(incoming["review_id"]))
+            if stored.num_rows == len(incoming) and columns.sort_table(stored).equals(columns.to_table(incoming)):
+                return UpsertReport(unchanged=len(incoming))
+            merged = versions.merge(columns.to_frame(stored), incoming)
             changed = self._replace(app_id, merged.written, merged.history)
         return UpsertReport(**merged.counts, months=changed)
 
     def mark_deleted(self, app_id: str, review_ids: Collection[str], at: datetime) -> int:
         """Mark reviews as vanished from the store at `at`; how many were not marked before."""
         with self._writing(app_id):
-            rows = self._rows_of(app_id, set(review_ids))
+            rows = columns.to_frame(self._table_of(app_id, set(review_ids)))
             rows = rows[rows["deleted_at"].isna()]
             if rows.empty:
                 return 0
@@ -143,7 +146,7 @@ class ReviewStore:
             self._commit(app_id, staged)
         return removed
 
-    def _rows_of(self, app_id: str, review_ids: set[str]) -> pd.DataFrame:
+    def _table_of(self, app_id: str, review_ids: set[str]) -> pa.Table:
         """Stored rows of these reviews; reads whole only the months that hold one."""
         ids = pa.array(sorted(review_ids), pa.string())
         found: list[pa.Table] = []
@@ -152,7 +155,7 @@ class ReviewStore:
             hit = pc.is_in(columns.read_table(path, ["review_id"])["review_id"], value_set=ids)
             if pc.any(hit).as_py():
                 found.append(columns.read_table(path).filter(hit))
-        return columns.to_frame(pa.concat_tables(found)) if found else columns.empty()
+        return pa.concat_tables(found) if found else columns.SCHEMA.empty_table()
 
     def _replace(self, app_id: str, rows: pd.DataFrame, history: pd.DataFrame) -> tuple[str, ...]:
         """Put `rows` in place of whatever the store holds of these reviews; the months that changed."""
