@@ -34,15 +34,28 @@ def import_file(settings: Settings, file: str) -> int:
 def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     """`make erase`: a person's reviews out of every current file, and which versions still hold them."""
     from mlops_assets.resources import outside
+    from mlops_assets.resources.restore import KEPT
     from mlops_assets.resources.versions import list_versions
     from mlops_assets.reviews.erase import erase
+    from mlops_assets.reviews.imports import files_that_hold
+    from mlops_assets.reviews.privacy import Erased
 
     key = settings.author_key.get_secret_value() if settings.author_key else None
-    done = erase(settings.data, review=review or None, author=author or None, author_key=key)
+    copies = [settings.root / KEPT, settings.instance_folder / "snapshot"]
+    done = erase(settings.data, review=review or None, author=author or None, author_key=key, copies=copies)
     for name, rows in done.rows.items():
-        print(f"data/{name}: {rows} rows removed")
+        print(f"{name}: {rows} rows removed")
+    imports = files_that_hold(
+        settings.data / "imports",
+        Erased.load(settings.data / "raw"),
+        known_apps=settings.apps,
+        app_id=settings.only_app,
+        author_key=key,
+    )
+    for name, rows in imports.items():
+        print(f"data/imports/{name}: {rows} rows left in your own file, which no run takes in again: remove them there")
     if not done.rows:
-        print("No current file holds it.")
+        print("No other current file holds it." if imports else "No current file holds it.")
     if done.note:
         print(f"Note: {done.note}.")
     versions = list_versions(outside.build(settings)["repository"].user.git)
@@ -52,6 +65,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         "\nTo purge them: run the pipeline once, so that a version without it is current, then remove the older ones "
         "with\n  git branch -D pipeline && rm -rf .pipeline .dvc-remote   (and delete the branch and the remote's "
         "objects elsewhere)"
+        "\nModels and their cards that were made before may quote its text: make run FORCE_RETRAIN=1 makes them anew."
     )
     return 0
 

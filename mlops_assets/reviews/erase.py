@@ -29,7 +29,9 @@ class NothingToErase(PermanentFailure):
 
 @dataclass(frozen=True)
 class Erasure:
-    """What was removed: rows by file (older versions of a review are rows too), and the reviews' ids."""
+    """What was removed: rows by file, relative to the folder that holds `data` (older versions of a review are rows
+    too), and the reviews' ids.
+    """
 
     rows: dict[str, int]
     review_ids: tuple[str, ...]
@@ -37,9 +39,15 @@ class Erasure:
 
 
 def erase(
-    data: Path, *, review: str | None = None, author: str | None = None, author_key: str | None = None
+    data: Path,
+    *,
+    review: str | None = None,
+    author: str | None = None,
+    author_key: str | None = None,
+    copies: Iterable[Path] = (),
 ) -> Erasure:
-    """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine and crawls.
+    """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine, crawls and
+    cleaned imports, and from the stored files under `copies`.
 
     `author` needs the key that the reviews were collected with. Raises `AuthorKeyMissing`, `NothingToErase`.
     """
@@ -50,15 +58,16 @@ def erase(
     hashed = author_hash(author_key, author) if author and author_key else None
     store = ReviewStore(data / "raw")
     ids = {review} if review else set[str]()
+    aside = [path for folder in copies for path in sorted(folder.rglob("*.parquet"))]
     if hashed:
-        ids |= _ids_of_author(data, store, hashed)
+        ids |= _ids_of_author(data, store, hashed, aside)
     # First the list: a crawl between here and the end must not bring them back.
     known = Erased.load(store.folder)
     Erased(
         known.reviews | {review_digest(one) for one in ids},
         known.authors | ({hashed} if hashed else frozenset()),
     ).save(store.folder)
-    before = {path: _rows(path) for path in _parquet_files(data)}
+    before = {path: _rows(path) for path in [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]}
     for app_id in store.apps():
         store.erase(app_id, ids)
     removed = dict[str, int]()
@@ -66,11 +75,11 @@ def erase(
         if not path.is_relative_to(store.folder):
             _filter_file(path, ids)
         if rows > _rows(path):
-            removed[path.relative_to(data).as_posix()] = rows - _rows(path)
+            removed[path.relative_to(data.parent).as_posix()] = rows - _rows(path)
     for journal in sorted(store.folder.glob(f"*/{Journal.NAME}")):
         taken = Journal(journal.parent).erase(ids, hashed)
         if taken:
-            removed[journal.relative_to(data).as_posix()] = taken
+            removed[journal.relative_to(data.parent).as_posix()] = taken
     return Erasure(removed, tuple(sorted(ids)), EQUAL_NAMES if author else "")
 
 
@@ -105,10 +114,20 @@ def _parquet_files(data: Path) -> list[Path]:
     ]
 
 
-def _ids_of_author(data: Path, store: ReviewStore, hashed: str) -> set[str]:
+def _cleaned_imports(folder: Path) -> list[Path]:
+    """What `make import` wrote. A file that a person put there, or that DVC tracks, is theirs to change."""
+    return [
+        path
+        for path in sorted(folder.glob("*.parquet"))
+        if not path.with_name(f"{path.name}.dvc").exists() and not columns.schema_changes(path)
+    ]
+
+
+def _ids_of_author(data: Path, store: ReviewStore, hashed: str, aside: Iterable[Path]) -> set[str]:
     for app_id in store.apps():
         store.months(app_id)  # finishes what a killed writer had begun
-    return {review_id for path in _parquet_files(data) for review_id in _ids_in(path, hashed)}
+    files = [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]
+    return {review_id for path in files for review_id in _ids_in(path, hashed)}
 
 
 def _ids_in(path: Path, hashed: str) -> Iterable[str]:

@@ -14,7 +14,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import columns
 from mlops_assets.reviews.claims import Claim
 from mlops_assets.reviews.files import ReadFile, read_reviews
-from mlops_assets.reviews.privacy import author_hash, mask_name
+from mlops_assets.reviews.privacy import Erased, author_hash, mask_name, review_digest
 
 SOURCE = "import"
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
@@ -83,6 +83,30 @@ def clean_file(
     target = folder / f"{path.stem}-{digest}.parquet"
     columns.write_frame(frame, target)
     return target
+
+
+def files_that_hold(
+    folder: Path,
+    erased: Erased,
+    *,
+    known_apps: Collection[str],
+    app_id: str | None = None,
+    author_key: str | None = None,
+) -> dict[str, int]:
+    """Files with rows of reviews or authors that were erased, and how many; files that cannot be read are left out."""
+    found = dict[str, int]()
+    for path in files_in(folder):
+        try:
+            frame, _ = _rows(path, known_apps, app_id, author_key)
+        except PermanentFailure:
+            continue
+        hits = sum(
+            review_digest(one) in erased.reviews or author in erased.authors
+            for one, author in zip(frame["review_id"], frame["author"], strict=True)
+        )
+        if hits:
+            found[path.name] = hits
+    return found
 
 
 def imports_hold_no_names(imports: Imports) -> Claim:

@@ -5,6 +5,7 @@ import pytest
 from mlops_assets.reviews import columns
 from mlops_assets.reviews.collect import collect_app
 from mlops_assets.reviews.erase import EQUAL_NAMES, NothingToErase, drop_erased, erase
+from mlops_assets.reviews.imports import files_that_hold
 from mlops_assets.reviews.privacy import AuthorKeyMissing, Erased, review_digest
 from mlops_assets.reviews.store import ReviewStore
 from tests.collection_cases import APP, NOW, OPTIONS, feed_of, stored
@@ -50,10 +51,29 @@ def everything(data):
 
 def test_a_review_goes_from_every_file_and_its_history(data):
     done = erase(data, review="gp:000010")
-    assert sorted(name.split("/")[0] for name in done.rows) == ["quarantine", "raw", "raw", "validated"]
+    assert sorted(name.split("/")[1] for name in done.rows) == ["quarantine", "raw", "raw", "validated"]
     assert any("/history/" in name for name in done.rows)
     assert "gp:000010" not in {review_id for review_id, _ in everything(data)}
     assert len(stored(ReviewStore(data / "raw"))) == 59
+
+
+@pytest.mark.parametrize("how", [{"review": "gp:000010"}, {"author": "Siti Rahma", "author_key": KEY}])
+def test_a_review_goes_from_cleaned_imports_and_from_copies_that_were_put_aside(data, how):
+    month = ReviewStore(data / "raw").months(APP)[-1]
+    table = columns.read_table(ReviewStore(data / "raw").path(APP, month))
+    assert "gp:000010" in table["review_id"].to_pylist()
+    aside = data.parent / ".before-restore" / "old"
+    copies = [data / "imports" / "old-0a1b2c3d.parquet", aside / "data" / "raw" / APP / f"{month}.parquet"]
+    tracked = data / "imports" / "theirs.parquet"
+    for path in (*copies, tracked):
+        columns.write_table(table, path)
+    tracked.with_name("theirs.parquet.dvc").write_text("outs: []\n")
+    done = erase(data, **how, copies=[aside.parent])
+    assert {path.relative_to(data.parent).as_posix() for path in copies} <= set(done.rows)
+    for path in copies:
+        assert "gp:000010" not in columns.read_table(path)["review_id"].to_pylist()
+    left = files_that_hold(data / "imports", Erased.load(data / "raw"), known_apps=[APP])
+    assert list(left) == ["theirs.parquet"]
 
 
 def test_an_author_is_found_by_the_display_name_in_any_case(data):
@@ -80,7 +100,7 @@ def test_a_crawl_that_is_open_forgets_the_review_too(tmp_path, fake):
     fake.faults = [Fault("429", at=3, times=3)]
     assert collect(data, fake).status == "partial"
     done = erase(data, author="Siti Rahma", author_key=KEY)
-    assert done.rows[f"raw/{APP}/crawl.pages.jsonl"] == 4
+    assert done.rows[f"data/raw/{APP}/crawl.pages.jsonl"] == 4
     assert "gp:000010" not in (data / "raw" / APP / "crawl.pages.jsonl").read_text()
     assert collect(data, fake).whole
     assert len(stored(ReviewStore(data / "raw"))) == 54
