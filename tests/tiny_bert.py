@@ -11,6 +11,7 @@ from mlops_assets.artifact import TrainedWith
 from mlops_assets.serving.model import load
 from mlops_assets.training.bert import train_bert
 from mlops_assets.training.bert_recipe import BertRecipe
+from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.trained import Trained
 
 RECIPE = {"layers": 2, "hidden": 32, "heads": 2, "vocabulary_size": 300, "max_length": 32, "epochs": 3}
@@ -46,6 +47,7 @@ def train_tiny(
     frame: pd.DataFrame | None = None,
     report: Callable[[str], None] = lambda _: None,
     run_id: str = "run",
+    rules: Evaluation | None = None,
     **changes: Any,
 ) -> Trained:
     """A sealed model in `folder`."""
@@ -59,4 +61,5 @@ def train_tiny(
         report=report,
         checkpoints=checkpoints,
         load=load,
+        rules=rules,
     )

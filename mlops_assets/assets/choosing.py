@@ -74,7 +74,6 @@ def choose(
     card = model_card(
         serves,
         record["model_version"],
-        base_model=str(settings.sections["bert"].get("base_model", "compact")) if serves.kind == "bert" else None,
         decision=record,
         forward=None if verdict.promote else forward,
     )

@@ -53,6 +53,7 @@ def build() -> list[dg.AssetsDefinition]:
         from mlops_assets.serving.model import load
         from mlops_assets.training.bert import train_bert
         from mlops_assets.training.bert_recipe import BertRecipe
+        from mlops_assets.training.evaluate import Evaluation
 
         recipe = BertRecipe.from_params(settings.sections["bert"])
 
@@ -66,13 +67,17 @@ def build() -> list[dg.AssetsDefinition]:
                 report=context.log.info,
                 checkpoints=settings.instance_folder / "checkpoints" / "bert",
                 load=load,
+                rules=Evaluation.from_params(settings.sections["evaluate"]),
             )
 
         wanted = bert_trained_with(settings, current_dataset_version(repository))
         with told_to_dagster():
             due, metrics = _trained(settings, repository, "bert", "bert_metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
-            metadata={"bert_accuracy": metrics["test"]["accuracy"], **_about(settings, due, metrics, "bert")}
+            metadata={
+                "bert_accuracy": metrics["test"]["accuracy"],
+                **_about(settings, repository, due, metrics, "bert"),
+            }
         )
 
     @dg.asset(
@@ -116,7 +121,10 @@ def build() -> list[dg.AssetsDefinition]:
         with told_to_dagster():
             due, metrics = _trained(settings, repository, "classic", "metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
-            metadata={"traditional_accuracy": metrics["test"]["accuracy"], **_about(settings, due, metrics, "classic")}
+            metadata={
+                "traditional_accuracy": metrics["test"]["accuracy"],
+                **_about(settings, repository, due, metrics, "classic"),
+            }
         )
 
     @dg.asset(
@@ -164,7 +172,7 @@ def build() -> list[dg.AssetsDefinition]:
         ]
         forward = record.get("forward") or {"n": 0}
         if forward["n"]:
-            sides.append(score_row(f"{forward['model_version']} on reviews that arrived after its data", forward))
+            sides.append(score_row(f"served {forward['model_version']}, forward", forward))
         return dg.MaterializeResult(
             metadata={
                 "model": record["model"],
@@ -175,9 +183,7 @@ def build() -> list[dg.AssetsDefinition]:
                 "dataset_version": record["dataset_version"],
                 "commit": record["commit"],
                 "origin": record["origin"] if due else "",
-                "scores": metadata.table(
-                    [*sides, *([score_row("served, forward", forward)] if forward.get("n") else [])]
-                ),
+                "scores": metadata.table(sides),
                 "decision": dg.MetadataValue.json(figures),
                 "model_card": dg.MetadataValue.md((settings.models / "champion.md").read_text(encoding="utf-8")),
                 "folder": metadata.link(settings.models / "champion"),
@@ -187,13 +193,15 @@ def build() -> list[dg.AssetsDefinition]:
     return [bert_model, classic_model, champion_model]
 
 
-def _about(settings: Settings, due: "Due", metrics: Mapping[str, Any], kind: str) -> metadata.Metadata:
+def _about(
+    settings: Settings, repository: DvcRepository, due: "Due", metrics: Mapping[str, Any], kind: str
+) -> metadata.Metadata:
     """What a model's page shows, the same for both."""
     return {
         "models_trained": due.due,
         "kept": not due.due,
         "reason": due.reason,
-        **about_model(metrics, settings.models / kind),
+        **about_model(metrics, settings.models / kind, labelled_reviews(settings, repository)),
     }
 
 

@@ -91,6 +91,7 @@ def joined(failed: Mapping[str, Any], promoting: Mapping[str, Any]) -> dict[str,
         "ended": promoting["ended"],
         "stages": [later[row["stage"]] if row["stage"] in own else row for row in failed["stages"]],
         "checks": [*failed["checks"], *promoting["checks"]],
+        "origin": promoting["origin"] or failed["origin"],
         "champion": promoting["champion"],
         "live": promoting["live"],
     }
@@ -215,7 +216,7 @@ def _figures(path: Path) -> dict[str, Any] | None:
         return None
     sides = {
         side: {name: metrics[side].get(name) for name in ("n", "accuracy", "accuracy_interval", "macro_f1")}
-        for side in ("validation", "gate", "test")
+        for side in ("validation", "gate", "test", "newest")
         if metrics.get(side)
     }
     return {name: metrics.get(name) for name in ("model_version", "dataset_version", "run_id")} | sides

@@ -64,9 +64,12 @@ def _models(summary: Mapping[str, Any]) -> list[str]:
     rows = [(kind, figures) for kind, figures in summary["models"].items() if figures]
     if not rows:
         return []
-    lines = ["| Model | Version | Data | Validation | Gate | Test |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| Model | Version | Data | Validation | Gate | Test | Newest months of gate and test |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for kind, figures in rows:
-        sides = " | ".join(_score(figures.get(side)) for side in ("validation", "gate", "test"))
+        sides = " | ".join(_score(figures.get(side)) for side in ("validation", "gate", "test", "newest"))
         lines.append(f"| {kind} | {figures['model_version']} | {figures['dataset_version']} | {sides} |")
     return [*lines, ""]
 
@@ -84,6 +87,9 @@ def _serving(summary: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     if champion:
         lines.append(f"Champion: {champion['model']} {champion['model_version']}: {champion['reason']}.")
+        if forward := champion.get("forward"):
+            told = f"model {forward['model_version']} on the reviews that arrived after its data"
+            lines.append(f"Forward: {told}: {_score(forward)}.")
     if live:
         lines.append(f"Live: model {live['model_version']}, data {live['dataset_version']}, at {live['url']}.")
     else:

@@ -113,6 +113,7 @@ def _train(
         report=report,
         checkpoints=told.out / "checkpoints",
         load=load,
+        rules=rules,
     )
 
 
@@ -123,13 +124,7 @@ def _write_report(out: Path, frame: pd.DataFrame, trained: Trained) -> None:
     held_out = frame[frame["side"] != "train"].reset_index(drop=True)
     answers = load(out / "model").probabilities(held_out["review_text"].tolist())
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    base_model = metrics.get("base_model")
-    (out / "card.md").write_text(
-        card.model_card(
-            manifest, trained.model_version, base_model=None if base_model in (None, "compact") else base_model
-        ),
-        encoding="utf-8",
-    )
+    (out / "card.md").write_text(card.model_card(manifest, trained.model_version), encoding="utf-8")
     evaluate.mistakes(held_out, answers, manifest.labels).to_csv(out / "mistakes.csv", index=False)
     (out / "confusion_matrix.png").write_bytes(plots.confusion_matrix(metrics["confusion_matrix"]))
     (out / "reliability.png").write_bytes(plots.reliability(metrics["reliability"]))

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,10 +26,8 @@ from mlops_assets.training.bert_recipe import BertRecipe
 from mlops_assets.training.bert_state import Meter, Progress
 from mlops_assets.training.calibration import log_loss
 from mlops_assets.training.device import Device, find_device
+from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.trained import Trained
-
-if TYPE_CHECKING:
-    pass
 
 Report = Callable[[str], None]
 
@@ -41,7 +39,7 @@ class CannotTrain(PermanentFailure):
     """The reviews or the recipe allow no model."""
 
 
-def train_bert(
+def train_bert(  # noqa: PLR0913 - what a training takes; each is a different thing
     frame: pd.DataFrame,
     recipe: BertRecipe,
     folder: Path,
@@ -51,6 +49,7 @@ def train_bert(
     report: Report,
     checkpoints: Path,
     load: bert_export.Load,
+    rules: Evaluation | None = None,
 ) -> Trained:
     """Train on the train side, choose on validation, write and seal the model in the empty `folder`, report all sides.
 
@@ -98,6 +97,7 @@ def train_bert(
         trained_with=trained_with,
         report=report,
         load=load,
+        rules=rules,
     )
     checkpoint.remove(checkpoints)
     version = model_version(folder)

@@ -22,6 +22,7 @@ from mlops_assets.training import bert_data, bert_int8, calibration, evaluate
 from mlops_assets.training.bert_recipe import BertRecipe
 from mlops_assets.training.bert_state import Progress
 from mlops_assets.training.compact import Base
+from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.golden import GOLDEN_SENTENCES
 
 ONNX = "model.onnx"
@@ -120,6 +121,7 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
     trained_with: TrainedWith,
     report: Callable[[str], None],
     load: Load,
+    rules: Evaluation | None = None,
 ) -> dict[str, Any]:
     """Write, measure, verify and seal; returns the metrics that the manifest holds."""
     exporter = Exporter(base, folder, labels, recipe, trained_with, load)
@@ -149,9 +151,10 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
     metrics = {
         "model": "bert",
         "base_model": base.source,
+        "base_licence": base.licence,
         "dataset_version": trained_with.dataset_version,
         "code_version": trained_with.code,
-        **evaluate.judged(held_out, calibration.apply_temperature(held[variant], temperature), labels),
+        **evaluate.judged(held_out, calibration.apply_temperature(held[variant], temperature), labels, rules),
         "data": evaluate.data_figures(frame),
         "parameters": sum(p.numel() for p in base.model.parameters()),
         "best_epoch": progress.best_epoch,

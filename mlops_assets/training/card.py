@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_assets.artifact import Manifest
+from mlops_assets.training.bert_recipe import COMPACT
 
 _SIDES = (
     ("validation", "chose hyper-parameters, epoch and calibration"),
@@ -19,15 +20,13 @@ def model_card(
     manifest: Manifest,
     model_version: str,
     *,
-    base_model: str | None = None,
-    licence: str | None = None,
     decision: Mapping[str, Any] | None = None,
     forward: Mapping[str, Any] | None = None,
 ) -> str:
     """The card of a sealed model.
 
-    `base_model` and `licence` are those of a pre-trained base; `decision` is a stored verdict (`promoted`, `reason`);
-    `forward` the figures on reviews that arrived after the model's data.
+    `decision` is a stored verdict (`promoted`, `reason`); `forward` the figures on reviews that arrived after the
+    model's data.
     """
     metrics = manifest.metrics
     parts = [
@@ -39,7 +38,7 @@ def model_card(
         _members(metrics.get("members", {})),
         _slices(metrics.get("slices", [])),
         _limits(metrics),
-        _licence(base_model, licence),
+        _licence(metrics.get("base_model"), metrics.get("base_licence")),
         f"## Decision\n\n{'Promoted' if decision.get('promoted') else 'Not promoted'}: {decision['reason']}"
         if decision
         else "",
@@ -151,7 +150,7 @@ def _limits(metrics: Mapping[str, Any]) -> str:
 
 
 def _licence(base_model: str | None, licence: str | None) -> str:
-    if base_model is None:
+    if base_model in (None, COMPACT):
         return "## Licence of the base model\n\nNone: trained from the reviews alone."
     told = licence or "not stated by its folder; ask its makers before you pass this model on"
     return f"## Licence of the base model\n\n`{base_model}`: {told}."

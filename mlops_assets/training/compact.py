@@ -24,6 +24,8 @@ class Base:
     tokenizer: "Tokenizer"
     source: str
     """What it is, for the record: `compact`, a folder, or a hub's name and commit."""
+    licence: str | None = None
+    """As its model card states it; none where nothing is stated, or nothing was taken from others."""
 
 
 def build(texts: Sequence[str], recipe: BertRecipe, labels: Sequence[str]) -> Base:

@@ -16,6 +16,7 @@ WANTED_FILES = (
     "tokenizer*",
     "vocab.txt",
     "special_tokens*",
+    "README.md",  # states the licence
 )
 
 _FOLDER_HINT = (
@@ -123,7 +124,23 @@ def _open(folder: Path, recipe: BertRecipe, labels: Sequence[str], *, source: st
             f"{source}: the tokenizer has {backend.get_vocab_size()} tokens, the model "
             f"{model.config.vocab_size}: they do not belong together"
         )
-    return Base(model=model, tokenizer=backend, source=source)
+    return Base(model=model, tokenizer=backend, source=source, licence=_licence(folder))
+
+
+def _licence(folder: Path) -> str | None:
+    """The licence that the front matter of the folder's README.md names, as hubs ask for."""
+    import yaml
+
+    card = folder / "README.md"
+    parts = card.read_text(encoding="utf-8", errors="replace").split("---\n") if card.is_file() else []
+    if len(parts) < 3 or parts[0].strip():
+        return None
+    try:
+        about = yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        return None
+    stated = about.get("license") if isinstance(about, dict) else None
+    return stated and ", ".join(map(str, stated if isinstance(stated, list) else [stated]))
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -121,3 +121,30 @@ def test_a_branch_that_origin_did_not_take_is_a_warning(instance: dg.DagsterInst
     assert "origin" not in as_markdown(summary)
     told = as_markdown({**summary, "origin": "not pushed: the remote is read-only"})
     assert "Warning: the branch pipeline is here alone, origin did not take it: not pushed: the remote" in told
+
+
+def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    root = make_clone(tmp_path / "clone")
+    score = {"n": 40, "accuracy": 0.9, "accuracy_interval": [0.8, 0.95], "macro_f1": 0.88}
+    metrics = {
+        "model_version": "m1",
+        "dataset_version": "d1",
+        "run_id": "r",
+        "gate": score,
+        "newest": {**score, "n": 7},
+    }
+    (root / "models").mkdir(exist_ok=True)
+    (root / "models" / "metrics.json").write_text(json.dumps(metrics))
+    forward = {**score, "n": 5, "model_version": "m0"}
+    champion = {"model": "classic", "model_version": "m1", "reason": "first model", "forward": forward}
+    (root / "models" / "champion.json").write_text(json.dumps(champion))
+
+    text = as_markdown(summarise(instance, run_of(instance), settings_of(root), None))
+    assert (
+        "| classic | m1 | d1 | no reviews | accuracy 0.900 [0.800, 0.950], macro-F1 0.880, n = 40 | no reviews | "
+        in text
+    )
+    assert "macro-F1 0.880, n = 7 |\n" in text
+    assert "Forward: model m0 on the reviews that arrived after its data: accuracy 0.900 [0.800, 0.950]" in text

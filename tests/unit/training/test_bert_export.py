@@ -10,6 +10,7 @@ from mlops_assets import artifact
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.serving.model import load, load_with_golden, prove
 from mlops_assets.training import bert_export, bert_int8
+from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.trained import Trained
 from tests.tiny_bert import tiny_frame, train_tiny
 
@@ -61,6 +62,12 @@ def test_metrics_name_run_data_and_code_and_the_manifest_neither_run_nor_time(
     assert result.metrics["validation"]["accuracy"] > 0.75
     assert [epoch["epoch"] for epoch in result.metrics["epochs"]] == [1, 2, 3]
     assert result.metrics["loss_curve"][-1][0] == 3 * 13
+
+
+def test_it_is_measured_by_the_rules_of_params_yaml(trained: tuple[Trained, Path, list[str]], tmp_path: Path) -> None:
+    narrow = train_tiny(tmp_path / "model", tmp_path / "checkpoints", epochs=1, rules=Evaluation(newest_months=1))
+
+    assert 0 < narrow.metrics["newest"]["n"] < trained[0].metrics["newest"]["n"]
 
 
 def test_the_same_reviews_and_seed_give_the_same_version(

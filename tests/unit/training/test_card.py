@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import pytest
@@ -53,10 +54,17 @@ def test_tables_are_whole(manifest):
 
 def test_the_decision_and_the_base_s_licence_are_told(manifest):
     decision = {"promoted": False, "reason": "within noise and not required"}
-    card = model_card(manifest, "v", base_model="some/base", licence="MIT", decision=decision)
+    taken = {**manifest.metrics, "base_model": "some/base@0123"}
+    stated = dataclasses.replace(manifest, kind="bert", metrics={**taken, "base_licence": "mit"})
+    card = model_card(stated, "v", decision=decision)
     assert "Not promoted: within noise and not required" in card
-    assert "`some/base`: MIT." in card
-    assert "not stated by its folder" in model_card(manifest, "v", base_model="some/base")
+    assert "`some/base@0123`: mit." in card
+    assert "not stated by its folder" in model_card(dataclasses.replace(stated, metrics=taken), "v")
+
+
+def test_a_compact_model_has_no_base_to_license(manifest):
+    compact = dataclasses.replace(manifest, kind="bert", metrics={**manifest.metrics, "base_model": "compact"})
+    assert "None: trained from the reviews alone." in model_card(compact, "v")
 
 
 def test_a_model_without_held_out_reviews_says_so():

@@ -75,14 +75,37 @@ def test_a_folder_is_opened_with_its_weights_its_vocabulary_and_a_new_head(saved
 def test_a_name_is_fetched_from_the_hub_at_its_pinned_revision(saved: Path, tmp_path: Path) -> None:
     files = {file.name: file.read_bytes() for file in saved.iterdir()} | {
         "pytorch_model.bin": b"code",
-        "README.md": b"",
+        "README.md": b"---\nlanguage: id\nlicense: mit\n---\n# A model\n",
+        "notes.txt": b"",
     }
     with FakeHub(NAME, files) as there:
         base = hub.load_base(recipe(NAME, revision="pinned"), LABELS, endpoint=there.address, cache=tmp_path)
 
     assert base.source == f"{NAME}@{COMMIT[:12]}"
     np.testing.assert_array_equal(embedding(base.model), embedding(hub.load_base(recipe(saved), LABELS).model))
-    assert not any(path.endswith((".bin", "README.md")) for path in there.asked)
+    assert base.licence == "mit"
+    assert not any(path.endswith((".bin", "notes.txt")) for path in there.asked)
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        (None, None),
+        ("# A model\n---\nlicense: mit\n---\n", None),
+        ("---\nlicense: [mit, apache-2.0]\n---\n", "mit, apache-2.0"),
+        ("---\nlanguage: id\n---\n", None),
+        ("---\nlicense: [\n---\n", None),
+        ("---\nmit\n---\n", None),
+    ],
+)
+def test_the_licence_is_the_one_that_the_front_matter_states(
+    saved: Path, tmp_path: Path, card: str | None, licence: str | None
+) -> None:
+    folder = copied(saved, tmp_path / "model")
+    if card is not None:
+        (folder / "README.md").write_text(card)
+
+    assert hub.load_base(recipe(folder), LABELS).licence == licence
 
 
 def test_a_hub_that_does_not_answer_is_named_with_its_cause_and_the_way_out(tmp_path: Path) -> None:
