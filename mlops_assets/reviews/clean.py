@@ -39,16 +39,14 @@ def validate(frame: pd.DataFrame) -> Validated:
         broken = _rows_by_reason(found.schema_errors, len(present))
     else:
         return Validated(present, present.head(0).assign(reasons=pd.Series(dtype="str")), deleted)
-    reasons = pd.Series("", index=present.index, dtype="object")
-    bad = np.zeros(len(present), dtype=bool)
-    for reason, rows in broken.items():
-        reasons[rows] = np.where(reasons[rows] == "", reason, reasons[rows] + "; " + reason)
-        bad |= rows
+    bad = np.logical_or.reduce(list(broken.values()))
+    at = np.flatnonzero(bad)
+    reasons = ["; ".join(reason for reason, rows in broken.items() if rows[row]) for row in at]
     counts = {reason: int(rows.sum()) for reason, rows in broken.items()}
     return Validated(
         good=cast("pd.DataFrame", present[~bad].reset_index(drop=True)),
         quarantined=cast(
-            "pd.DataFrame", present[bad].assign(reasons=reasons[bad].astype("str")).reset_index(drop=True)
+            "pd.DataFrame", present.iloc[at].reset_index(drop=True).assign(reasons=pd.Series(reasons, dtype="str"))
         ),
         deleted=deleted,
         reasons=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
