@@ -1,6 +1,6 @@
 """How fast the BERT training is, against a plain loop and against transformers' own trainer, and what that costs.
 
-python -m benchmarks.bert_training [--reviews FILE] [--rounds N] [--only speed trainer price] [--quick]
+python -m benchmarks.bert_training [--reviews FILE] [--rounds N] [--only NAME …] [--quick]
 
 All speeds are reviews per second of base-size models with random weights on real texts, measured in turns in one run:
 a ratio is the median over the rounds of the ratio within a round, so that a busy machine moves both sides alike. Ratios
@@ -10,10 +10,11 @@ of the CPU time of all cores stand beside those of the clock: they say what a qu
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.settings import wait_passively
-from mlops_assets.training import bert, bert_data, bert_forward, compact, evaluate, packing
+from mlops_assets.training import bert, bert_data, bert_forward, compact, evaluate, packing, paired
 from mlops_assets.training.bert_recipe import BertRecipe
 from mlops_assets.training.device import Device, find_device
 
 PINTU = Path(__file__).parents[2] / "shared" / "data" / "pintu_reviews.csv"
 NAMES = ("negative", "positive")
-MEASURES = ("speed", "trainer", "price")
+MEASURES = ("speed", "trainer", "price", "against_classic")
 MAX_LENGTH = 128
 VOCABULARY = 50_000
 """Rows of the embedding, as in indobenchmark/indobert-base-p1."""
@@ -184,7 +185,7 @@ def flops_a_review(tokens: float, layers: int) -> float:
     return 3 * 2 * tokens * 768**2 * (12 * (layers - 1) + 2)
 
 
-def against_trainer(path: Path, rounds: int = 5, layers: int = 12, reviews: int = 64) -> dict[str, Any]:
+def against_trainer(path: Path, rounds: int = 5, layers: int = 12, reviews: int = 32) -> dict[str, Any]:
     """Reviews per second at batch 32 against transformers.Trainer with its default collator (pads to the longest)."""
     ids, labels, _ = texts_of(path)
     order, device = bert_data.order_of(len(ids), 1, 0), find_device()
@@ -262,8 +263,57 @@ def price(path: Path, seeds: tuple[int, ...] = (1, 2, 3), epochs: int = 5) -> di
     }
 
 
+def against_classic(path: Path, changes: Mapping[str, Any] | None = None, folds: int = 5) -> dict[str, Any]:
+    """The compact model against the classic one by cross-validation on the train side, each text on one side only.
+
+    Both choose on the validation side. The interval of the difference is a bootstrap over the texts of all folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from benchmarks.classic import labelled, ours
+
+    frame = labelled(path)
+    train, validation = frame[frame["side"] == "train"], frame[frame["side"] == "validation"]
+    texts = evaluate.text_keys(train["review_text"])
+    recipe = BertRecipe.from_params(changes or {})
+    truth = evaluate.indices(train["label"], NAMES)
+    answers = {name: np.zeros((len(train), len(NAMES))) for name in ("compact", "classic")}
+    seconds = []
+    for known, asked in StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(train, train["label"], texts):
+        sides = {"train": train.iloc[known], "validation": validation, "held_out": train.iloc[asked]}
+        started, started_cpu = time.perf_counter(), time.process_time()
+        answers["compact"][asked] = _answers(sides, recipe)
+        seconds.append((time.perf_counter() - started, time.process_time() - started_cpu))
+        answers["classic"][asked] = ours(sides["train"], validation)(sides["held_out"]["review_text"].tolist())
+        right = {name: given[asked].argmax(axis=1) == truth[asked] for name, given in answers.items()}
+        told = ", ".join(f"{name} {hits.mean():.4f}" for name, hits in right.items())
+        print(f"fold {len(seconds)}: {told}, {seconds[-1][0]:.0f} s", file=sys.stderr, flush=True)
+    rules = evaluate.Evaluation()
+    return {
+        "n": len(train),
+        "folds": folds,
+        **{
+            name: evaluate.brief(evaluate.scores(train["label"], given, NAMES, texts=texts.tolist(), rules=rules))
+            for name, given in answers.items()
+        },
+        "compact_minus_classic_points": asdict(
+            paired.difference(truth, answers["compact"], answers["classic"], texts.tolist(), rules, accuracy=True)
+        ),
+        "seconds_a_fit": {
+            "clock": round(statistics.median(clock for clock, _ in seconds), 1),
+            "cpu": round(statistics.median(cpu for _, cpu in seconds), 1),
+        },
+    }
+
+
 def _accuracy(sides: dict[str, pd.DataFrame], recipe: BertRecipe, *, padded: bool) -> float:
     """Held-out accuracy of a compact model trained with the recipe; `padded` gives every text a row of its own."""
+    truth = evaluate.indices(sides["held_out"]["label"], NAMES)
+    return round(float((_answers(sides, recipe, padded=padded).argmax(axis=1) == truth).mean()), 6)
+
+
+def _answers(sides: dict[str, pd.DataFrame], recipe: BertRecipe, *, padded: bool = False) -> np.ndarray:
+    """Probabilities (n, labels) of a compact model on the side `held_out`."""
     device = find_device(precision="fp32" if padded else "auto")
     base = compact.build(sides["train"]["review_text"].tolist(), recipe, NAMES)
     examples = {
@@ -289,8 +339,7 @@ def _accuracy(sides: dict[str, pd.DataFrame], recipe: BertRecipe, *, padded: boo
         )
     finally:
         packing.fit = first_fit
-    held_out = examples["held_out"]
-    return bert.validate(base.model, held_out.ids, held_out.labels, recipe, find_device("cpu", "fp32"))["accuracy"]
+    return bert.score(base.model, examples["held_out"].ids, recipe.max_length, find_device("cpu", "fp32"))
 
 
 def _a_row_each(lengths: list[int], max_length: int) -> list[list[int]]:
@@ -325,6 +374,7 @@ def main() -> None:
         "speed": lambda: speed(chosen.reviews, chosen.rounds),
         "trainer": lambda: against_trainer(chosen.reviews, chosen.rounds),
         "price": lambda: price(chosen.reviews),
+        "against_classic": lambda: against_classic(chosen.reviews),
     }
     for name in chosen.only:
         print(json.dumps({name: measures[name]()}, indent=1), flush=True)
