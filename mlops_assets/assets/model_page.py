@@ -40,6 +40,8 @@ def about_model(metrics: Mapping[str, Any], folder: Path, frame: "pd.DataFrame")
     if metrics.get("loss_curve"):
         curve = plots.training_curve(metrics["loss_curve"], metrics["epochs"])
         page["training_curve"] = metadata.picture(curve, "loss and validation accuracy")
+    if metrics.get("export"):
+        page["export"] = dg.MetadataValue.json(dict(metrics["export"]))
     if metrics.get("members"):
         page["members"] = dg.MetadataValue.json(dict(metrics["members"]))
     return page

@@ -80,7 +80,10 @@ def _run(told: argparse.Namespace) -> None:
 def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> pd.DataFrame:
     """Labelled reviews with sides, of a file or of the clone's validated data."""
     if reviews is None:
-        return training_frame(settings.data / "validated", label_rule, settings.sections["sides"])
+        folder = settings.data / "validated"
+        if not any(folder.glob("*/*.parquet")):
+            raise PermanentFailure(f"{folder} holds no reviews: name a file with --reviews, or collect with make run")
+        return training_frame(folder, label_rule, settings.sections["sides"])
     rows = read_reviews(reviews).frame
     rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
     return add_sides(add_labels(rows, label_rule), settings.sections["sides"]).reset_index(drop=True)

@@ -7,8 +7,10 @@ import pytest
 
 from mlops_assets import artifact
 from mlops_assets.serving.model import load
+from mlops_assets.settings import Settings
 from mlops_assets.training.__main__ import main
 from tests.unit.training.invented import invented
+from tests.user_clone import make_clone, settings_of
 
 
 @pytest.fixture
@@ -41,6 +43,13 @@ def test_a_folder_with_something_in_it_is_refused_in_one_line(reviews, tmp_path,
         f"training failed: {tmp_path / 'out'} is not empty: name another folder"
     ]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_without_a_file_and_without_collected_reviews_the_next_step_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Settings, "load", lambda: settings_of(make_clone(tmp_path / "clone")))
+    assert main(["classic", "--out", str(tmp_path / "out")]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.endswith("holds no reviews: name a file with --reviews, or collect with make run")
 
 
 def test_a_missing_file_is_refused_in_one_line(tmp_path, capsys):
