@@ -46,7 +46,8 @@ def test_a_folder_with_something_in_it_is_refused_in_one_line(reviews, tmp_path,
 
 
 def test_without_a_file_and_without_collected_reviews_the_next_step_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Settings, "load", lambda: settings_of(make_clone(tmp_path / "clone")))
+    empty = settings_of(make_clone(tmp_path / "clone"))
+    monkeypatch.setattr(Settings, "load", lambda: empty)
     assert main(["classic", "--out", str(tmp_path / "out")]) == 1
     (told,) = capsys.readouterr().err.splitlines()
     assert told.endswith("holds no reviews: name a file with --reviews, or collect with make run")
