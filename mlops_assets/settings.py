@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from mlops_assets.failures import PermanentFailure
 
@@ -19,6 +20,21 @@ SAMPLE_APP = "sample.app"
 Source = Literal["sample", "file", "play_store"]
 LabelRule = Literal["binary", "ternary"]
 DeployTarget = Literal["auto", "process", "docker"]
+
+
+class Triggers(BaseModel):
+    """The section `triggers`: when runs start by themselves, beside new commits.
+
+    retrain_after_days: a model older than this is trained again although nothing changed; 0 for never
+    cooldown_days: so long after a retrain for drift or age neither reason starts another one
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    time_zone: str = "UTC"
+    retrain_after_days: int = 90
+    cooldown_days: int = 7
+
 
 SECTIONS = ("sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "deploy", "versions")
 """Sections of params.yaml whose content the code that uses them checks."""
@@ -91,6 +107,9 @@ class Settings(BaseModel):
     deploy_key: SecretStr | None = None
     dvc_remote_url: str | None = None
     git_branches: tuple[str, ...] = ("main", "master")
+    git_fast_forward: bool = False
+    dagster_url: str = "http://127.0.0.1:3000"
+    triggers: Triggers = Triggers()
     author_key: SecretStr | None = None
     play_store_url: str = "https://play.google.com"
     sections: Mapping[str, Mapping[str, Any]]
@@ -137,9 +156,10 @@ class Settings(BaseModel):
             ),
             deploy_key=SecretStr(env.text("DEPLOY_KEY", "")) if env.text("DEPLOY_KEY", "") else None,
             dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
-            git_branches=tuple(
-                part.strip() for part in env.text("GIT_BRANCH", "main,master").split(",") if part.strip()
-            ),
+            git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
+            git_fast_forward=env.flag("GIT_FAST_FORWARD"),
+            dagster_url=env.text("DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/"),
+            triggers=params["triggers"],
             author_key=SecretStr(env.text("AUTHOR_KEY", "")) if env.text("AUTHOR_KEY", "") else None,
             play_store_url=env.text("PLAY_STORE_URL", "https://play.google.com").rstrip("/"),
             sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
@@ -252,6 +272,36 @@ def _registry(env: _Environment) -> dict[str, Any]:
     }
 
 
+def _branches(value: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if "pipeline" in names:
+        raise BadSetting("GIT_BRANCH must not name pipeline: that branch holds what the pipeline itself commits")
+    return names
+
+
+def _triggers(section: Any) -> Triggers:
+    if not isinstance(section, dict):
+        raise BadSetting(f"params.yaml: triggers must be a mapping, got {section!r}")
+    try:
+        triggers = Triggers(**section)
+        ZoneInfo(triggers.time_zone)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(Triggers.model_fields)
+        raise BadSetting(
+            f"params.yaml: triggers.{name}: {first['msg']}, got {first['input']!r}; known: {known}"
+        ) from error
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise BadSetting(
+            f"params.yaml: triggers.time_zone must be a zone such as Asia/Jakarta, got {section['time_zone']!r}"
+        ) from error
+    for name in ("retrain_after_days", "cooldown_days"):
+        if getattr(triggers, name) < 0:
+            raise BadSetting(f"params.yaml: triggers.{name} must be 0 or more, got {getattr(triggers, name)}")
+    return triggers
+
+
 def _month(name: str, value: str) -> str:
     if not _MONTH.fullmatch(value):
         raise BadSetting(f"{name} must be a month as YYYY-MM, got {value!r}")
@@ -271,7 +321,7 @@ def _read_params(path: Path) -> dict[str, Any]:
         raise BadSetting(f"{path} is missing: restore it with git checkout -- params.yaml") from None
     except (OSError, yaml.YAMLError) as error:
         raise BadSetting(f"{path} cannot be read: {error}".replace("\n", " ")) from error
-    known = {"apps", "first_month", "source", "labels", *SECTIONS}
+    known = {"apps", "first_month", "source", "labels", "triggers", *SECTIONS}
     if not isinstance(params, dict):
         raise BadSetting(f"{path} must hold {', '.join(sorted(known))}")
     unknown = sorted(str(name) for name in params.keys() - known)
@@ -290,6 +340,7 @@ def _read_params(path: Path) -> dict[str, Any]:
         if not isinstance(section, dict):
             raise BadSetting(f"params.yaml: {name} must be a mapping, got {section!r}")
     return {
+        "triggers": _triggers(params.get("triggers") or {}),
         "apps": [_app("params.yaml: apps", str(app)) for app in apps],
         "first_month": _month("params.yaml: first_month", str(params.get("first_month", "2016-01"))),
         "source": source,

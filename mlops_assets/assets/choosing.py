@@ -25,7 +25,7 @@ def choose(
 ) -> dict[str, Any]:
     """Judge the candidates, put the better one under `models/champion`, commit both; the record of the decision."""
     from mlops_assets.training.card import model_card
-    from mlops_assets.training.champion import candidates, champion_folder, write_record
+    from mlops_assets.training.champion import candidates, champion_folder, read_record, write_record
     from mlops_assets.training.evaluate import Evaluation
     from mlops_assets.training.gate import decide
 
@@ -70,6 +70,7 @@ def choose(
         "commit": committed.commit,
         "origin": committed.origin,
         "run_id": run_id,
+        "since": settings.now().isoformat() if verdict.promote else (read_record(models) or {}).get("since"),
     }
     card = model_card(
         serves,

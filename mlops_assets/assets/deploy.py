@@ -8,6 +8,7 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.plan import not_to_deploy
 from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.run_options import RunOptions
@@ -84,14 +85,17 @@ def build() -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         service: dg.ResourceParam[Service],
+        git_history: dg.ResourceParam[GitHistory],
         run_options: RunOptions,
     ) -> Iterator[dg.MaterializeResult]:
         """The service that runs the release, proven by its own answer: it names the model that it serves.
 
         The new one is verified beside the old one and only then takes over; on any failure the old one keeps serving.
+        With skip_deploy, and where HEAD is on no release branch (GIT_BRANCH), the running one stays as it is.
         """
-        if run_options.skip_deploy:
-            context.log.info("skip_deploy is set: the running service stays as it is")
+        if why := not_to_deploy(settings, git_history, run_options):
+            context.log.info(f"{why}: the running service stays as it is")
+            context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata={"kept": True, "reason": why}))
             return
         with told_to_dagster():
             release = _release(settings)

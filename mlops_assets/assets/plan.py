@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.artifact import TrainedWith
+from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.run_options import RunOptions
 from mlops_assets.resources.service import Service, held_back
 from mlops_assets.settings import Settings
@@ -38,7 +39,19 @@ def classic_trained_with(settings: Settings, dataset_version: str) -> TrainedWit
     return TrainedWith(dataset_version, settings.label_rule, recipe.digest(), training_code_version("classic"))
 
 
-def due_below(settings: Settings, service: Service, dataset_version: str, options: RunOptions) -> list[StageDue]:
+def not_to_deploy(settings: Settings, git_history: GitHistory, options: RunOptions) -> str | None:
+    """Why this run puts nothing live: it was asked not to, or HEAD is on no release branch."""
+    if options.skip_deploy:
+        return "skip_deploy is set"
+    place = git_history.position(settings.git_branches)
+    if place.on and place.release is None:
+        return f"{place.said}, and only {', '.join(settings.git_branches)} deploy: set GIT_BRANCH to change that"
+    return None
+
+
+def due_below(
+    settings: Settings, service: Service, git_history: GitHistory, dataset_version: str, options: RunOptions
+) -> list[StageDue]:
     """Every stage below `versioned_dataset`; where no stage is due the run ends there."""
     from mlops_assets.training.champion import champion_due
     from mlops_assets.training.due import training_due
@@ -57,7 +70,7 @@ def due_below(settings: Settings, service: Service, dataset_version: str, option
         force=options.force_retrain,
     )
     verdict = champion_due(models)
-    serving = serving_due(settings, service, options)
+    serving = serving_due(settings, service, not_to_deploy(settings, git_history, options))
     return [
         StageDue("bert_model", bert.due, bert.reason),
         StageDue("classic_model", classic.due, classic.reason),
@@ -67,8 +80,8 @@ def due_below(settings: Settings, service: Service, dataset_version: str, option
     ]
 
 
-def serving_due(settings: Settings, service: Service, options: RunOptions) -> "Due":
-    """Whether the champion's release has to be built or put live."""
+def serving_due(settings: Settings, service: Service, held: str | None) -> "Due":
+    """Whether the champion's release has to be built or put live; `held` says why it is not to go live."""
     from mlops_assets.deploy.release import release_version
     from mlops_assets.training.champion import champion_folder
     from mlops_assets.training.due import Due
@@ -77,11 +90,11 @@ def serving_due(settings: Settings, service: Service, options: RunOptions) -> "D
     if champion is None:
         return Due(True, "there is no champion yet")
     wanted = release_version(champion, lock=settings.serving_lock)
-    if options.skip_deploy:
+    if held:
         built = (settings.releases / wanted).is_dir() and (
             service.target == "process" or service.packaged(wanted) is not None
         )
-        return Due(not built, f"release {wanted} is {'built, and skip_deploy is set' if built else 'not built yet'}")
+        return Due(not built, f"release {wanted} is {f'built, and {held}' if built else 'not built yet'}")
     return _live_due(service, wanted)
 
 

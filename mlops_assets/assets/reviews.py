@@ -15,6 +15,7 @@ from mlops_assets.assets.partitions import known_apps, months_asked, months_by_a
 from mlops_assets.assets.plan import due_below
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DataVersion, DvcRepository
+from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.import_folder import take_imports
 from mlops_assets.resources.restore import settle
 from mlops_assets.resources.review_source import Asked, ReviewSource
@@ -183,6 +184,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         review_source: dg.ResourceParam[ReviewSource],
         repository: dg.ResourceParam[DvcRepository],
         service: dg.ResourceParam[Service],
+        git_history: dg.ResourceParam[GitHistory],
         run_options: RunOptions,
     ) -> Iterator[dg.MaterializeResult]:
         """The exact data that models are trained on, as one DVC version on the branch `pipeline`.
@@ -192,7 +194,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         """
         with told_to_dagster():
             version, frame = _commit(settings, review_source, repository, context.run.run_id)
-            due = due_below(settings, service, version.dataset_version, run_options)
+            due = due_below(settings, service, git_history, version.dataset_version, run_options)
             live = service.live()
             versions = [one.row() for one in repository.versions(live.model_version if live else None, newest=_SHOWN)]
         about = {

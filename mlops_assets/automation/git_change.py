@@ -1,4 +1,4 @@
-"""New commits on the watched branch that touch what a model is made of start a run."""
+"""New commits on a release branch that touch what a model is made of start a run."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,9 @@ import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags, stored_range
 from mlops_assets.automation.jobs import REFRESH_MODELS
-from mlops_assets.resources.git_history import GitHistory
+from mlops_assets.failures import TransientFailure
+from mlops_assets.resources.code_location import CodeLocation
+from mlops_assets.resources.git_history import GitHistory, Position, Upstream
 from mlops_assets.resources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 
@@ -23,20 +25,30 @@ class GitDecision:
     reason: str
 
 
-def decide(seen: str | None, head: str | None, branch: str | None, touched: Sequence[str]) -> GitDecision:
-    """`seen` is the head that was handled last, `touched` the watched files that differ between it and `head`."""
-    if branch is None or head is None:
-        return GitDecision(False, "none of the watched branches exists here: set GIT_BRANCH")
+def decide(
+    seen: str | None, place: Position, upstream: Upstream, touched: Sequence[str], branches: Sequence[str]
+) -> GitDecision:
+    """`seen` is the head that was handled last, `touched` the watched files that differ between it and HEAD."""
+    head, branch = place.commit, place.release
+    if head is None:
+        return GitDecision(False, f"{place.said}, and there is no commit yet")
+    if branch is None:
+        return GitDecision(False, f"{place.said}, and the release branches are {', '.join(branches)}: set GIT_BRANCH")
+    if upstream.problem:
+        waiting = f"; {upstream.problem}"
+    elif upstream.waiting:
+        waiting = f"; {upstream.waiting} commits wait at origin/{branch}: git pull, or set GIT_FAST_FORWARD=1"
+    else:
+        waiting = ""
     if seen is None:
-        return GitDecision(False, f"watching {branch} from {head[:12]} on")
+        return GitDecision(False, f"watching {branch} from {head[:12]} on{waiting}")
     if seen == head:
-        return GitDecision(False, f"{branch} is still at {head[:12]}")
+        return GitDecision(False, f"{branch} is still at {head[:12]}{waiting}")
+    moved = f"{branch} moved from {seen[:12]} to {head[:12]}"
     if not touched:
-        return GitDecision(
-            False, f"{branch} moved from {seen[:12]} to {head[:12]}, and nothing under {', '.join(WATCHED)} differs"
-        )
+        return GitDecision(False, f"{moved}, and nothing under {', '.join(WATCHED)} differs{waiting}")
     shown = ", ".join(touched[:3]) + (f" and {len(touched) - 3} more" if len(touched) > 3 else "")
-    return GitDecision(True, f"{branch} moved from {seen[:12]} to {head[:12]}: {shown}")
+    return GitDecision(True, f"{moved}: {shown}{waiting}")
 
 
 def build(settings: Settings) -> dg.SensorDefinition:
@@ -46,20 +58,28 @@ def build(settings: Settings) -> dg.SensorDefinition:
         job_name=REFRESH_MODELS,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Retrains and deploys when new commits touch {', '.join(WATCHED)}. Collects nothing.",
+        description=f"Retrains and deploys when new commits on {' or '.join(settings.git_branches)} touch "
+        f"{', '.join(WATCHED)}. Collects nothing. With GIT_FAST_FORWARD=1 it takes over what waits at origin first.",
     )
     def run_on_git_change(
         context: dg.SensorEvaluationContext,
         git_history: dg.ResourceParam[GitHistory],
         review_source: dg.ResourceParam[ReviewSource],
+        code_location: dg.ResourceParam[CodeLocation],
     ) -> dg.RunRequest | dg.SkipReason:
-        branch, head = git_history.watched_head(settings.git_branches)
+        place = git_history.position(settings.git_branches)
+        upstream = git_history.fetch(place.release) if place.release else Upstream()
+        if settings.git_fast_forward and upstream.waiting and place.release:
+            refused = git_history.fast_forward(place.release)
+            if refused is None:
+                return dg.SkipReason(_taken_over(place.release, upstream.waiting, code_location))
+            upstream = Upstream(problem=f"{upstream.waiting} commits wait at origin, not taken over: {refused}")
         handled = json.loads(context.cursor) if context.cursor else {"head": None, "runs": 0}
-        seen = handled["head"]
+        seen, head = handled["head"], place.commit
         touched = git_history.touched(seen, head, WATCHED) if seen and head and seen != head else []
-        decision = decide(seen, head, branch, touched)
+        decision = decide(seen, place, upstream, touched, settings.git_branches)
         if not decision.run:
-            if seen is None and head is not None:
+            if seen is None and place.release and head is not None:
                 context.update_cursor(json.dumps({"head": head, "runs": 0}))
             return dg.SkipReason(decision.reason)
         span = stored_range(settings, review_source.name)
@@ -70,7 +90,17 @@ def build(settings: Settings) -> dg.SensorDefinition:
         context.update_cursor(json.dumps({"head": head, "runs": runs}))
         return dg.RunRequest(
             run_key=f"{runs}:{head}",
-            tags={**range_tags(settings, apps, first, last), "mlops/trigger": f"git change: {decision.reason}"},
+            tags={**range_tags(settings, apps, first, last), "mlops/trigger": f"run_on_git_change: {decision.reason}"},
         )
 
     return run_on_git_change
+
+
+def _taken_over(branch: str, commits: int, code_location: CodeLocation) -> str:
+    """What a fast-forward leaves to say: the next tick, of the new code, decides about the run."""
+    taken = f"took {commits} commits of origin/{branch} over"
+    try:
+        code_location.reload()
+    except TransientFailure as failure:
+        return f"{taken}, but {failure}"
+    return f"{taken} and had the code loaded anew: the next tick decides"

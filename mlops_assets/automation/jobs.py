@@ -7,6 +7,11 @@ import dagster as dg
 PIPELINE = "pipeline"
 REFRESH_MODELS = "refresh_models"
 PROMOTE = "promote"
+COLLECTS = (PIPELINE,)
+"""Jobs of which one run at a time makes sense: a later one covers what an earlier one would."""
+
+_WRITES = {"mlops/writes": "clone"}
+"""The tag by which dagster.yaml lets one run at a time write data and models."""
 
 
 def build() -> list[Any]:  # dagster names the type of an asset job in a private module
@@ -17,18 +22,21 @@ def build() -> list[Any]:  # dagster names the type of an asset job in a private
             PIPELINE,
             selection=everything,
             executor_def=dg.in_process_executor,
+            tags=_WRITES,
             description="Collect, validate, version, train what is due, choose, build and deploy.",
         ),
         dg.define_asset_job(
             REFRESH_MODELS,
             selection=everything - dg.AssetSelection.assets("raw_reviews"),
             executor_def=dg.in_process_executor,
+            tags=_WRITES,
             description="The pipeline on the reviews that are there, without collecting.",
         ),
         dg.define_asset_job(
             PROMOTE,
             selection=dg.AssetSelection.assets("champion_model").downstream(),
             executor_def=dg.in_process_executor,
+            tags=_WRITES,
             description="Choose among the models that are there and deploy: launched when one training failed.",
         ),
     ]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mlops_assets.resources.code_location import CodeLocation
 from mlops_assets.resources.docker_engine import Login, engine_answers, registry_answers
 from mlops_assets.resources.docker_service import DockerService
 from mlops_assets.resources.dvc_repository import DvcRepository
@@ -15,7 +16,7 @@ IMAGE_NAME = "app-review-sentiment"
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """`review_source`, `repository`, `git_history` and `service`."""
+    """`review_source`, `repository`, `git_history`, `code_location` and `service`."""
     return {
         "review_source": review_source(settings),
         "repository": DvcRepository(
@@ -25,6 +26,7 @@ def build(settings: Settings) -> dict[str, Any]:
             remote_url=settings.dvc_remote_url,
         ),
         "git_history": GitHistory(settings.root),
+        "code_location": CodeLocation(settings.dagster_url),
         "service": service(settings),
     }
 

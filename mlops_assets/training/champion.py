@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def known_record(models: Path) -> Mapping[str, Any]:
     if record is None:
         raise PermanentFailure(f"{models / RECORD} is missing: materialize champion_model")
     return record
+
+
+def chosen_at(models: Path) -> datetime | None:
+    """When the champion was promoted; none where there is none, or where it came back with a restore."""
+    since = (read_record(models) or {}).get("since")
+    return datetime.fromisoformat(since) if since else None
 
 
 def write_record(models: Path, record: Mapping[str, Any]) -> None:

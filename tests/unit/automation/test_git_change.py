@@ -7,25 +7,34 @@ import pytest
 
 from mlops_assets.automation.git_change import decide
 from mlops_assets.definitions import build_definitions
-from mlops_assets.resources.git_history import GitHistory
+from mlops_assets.failures import TransientFailure
+from mlops_assets.resources.git_history import GitHistory, Position, Upstream
+from mlops_assets.settings import BadSetting
 from tests.user_clone import git, make_clone, settings_of
 
 OLD, NEW = "a" * 40, "b" * 40
+MAIN, NONE = Position("main", "main", NEW), Upstream()
 
 
 @pytest.mark.parametrize(
-    ("seen", "head", "branch", "touched", "runs", "said"),
+    ("seen", "place", "upstream", "touched", "runs", "said"),
     [
-        (None, None, None, [], False, "set GIT_BRANCH"),
-        (None, NEW, "main", [], False, "watching main"),
-        (NEW, NEW, "main", [], False, "still at"),
-        (OLD, NEW, "main", [], False, "nothing under"),
-        (OLD, NEW, "main", ["params.yaml"], True, "params.yaml"),
-        (OLD, NEW, "main", list("abcde"), True, "and 2 more"),
+        (None, Position("", None, None), NONE, [], False, "no git repository, and there is no commit yet"),
+        (None, Position("main", "main", None), NONE, [], False, "there is no commit yet"),
+        (OLD, Position("feature", None, NEW), NONE, ["x"], False, "HEAD is on feature, and the release branches are"),
+        (OLD, Position("detached", None, NEW), NONE, ["x"], False, "HEAD is detached, and the release branches are"),
+        (None, MAIN, NONE, [], False, "watching main"),
+        (NEW, MAIN, NONE, [], False, "still at"),
+        (NEW, MAIN, Upstream(3), [], False, "; 3 commits wait at origin/main: git pull, or set GIT_FAST_FORWARD=1"),
+        (NEW, MAIN, Upstream(problem="origin could not be fetched: x"), [], False, "; origin could not be fetched: x"),
+        (OLD, MAIN, NONE, [], False, "nothing under"),
+        (OLD, MAIN, NONE, ["params.yaml"], True, "params.yaml"),
+        (OLD, Position("detached", "main", NEW), NONE, ["params.yaml"], True, "main moved"),
+        (OLD, MAIN, NONE, list("abcde"), True, "and 2 more"),
     ],
 )
-def test_the_decision_and_its_reason(seen, head, branch, touched, runs, said) -> None:
-    decision = decide(seen, head, branch, touched)
+def test_the_decision_and_its_reason(seen, place, upstream, touched, runs, said) -> None:
+    decision = decide(seen, place, upstream, touched, ("main", "master"))
     assert decision.run is runs
     assert said in decision.reason
 
@@ -40,13 +49,29 @@ def clone(tmp_path: Path) -> Path:
     return root
 
 
-def tick(clone: Path, instance: dg.DagsterInstance, cursor: str | None):
-    definitions = build_definitions(settings_of(clone))
+class FakeCodeLocation:
+    """Stands for the webserver: counts, or says no."""
+
+    def __init__(self, problem: str = "") -> None:
+        self.problem, self.reloads = problem, 0
+
+    def reload(self) -> None:
+        self.reloads += 1
+        if self.problem:
+            raise TransientFailure(self.problem)
+
+
+def tick(clone: Path, instance: dg.DagsterInstance, cursor: str | None, location: object | None = None, **environ: str):
+    definitions = build_definitions(settings_of(clone, **environ))
     context = dg.build_sensor_context(
         instance=instance,
         cursor=cursor,
         definitions=definitions,
-        resources={"git_history": GitHistory(clone), "review_source": definitions.resources["review_source"]},
+        resources={
+            "git_history": GitHistory(clone),
+            "review_source": definitions.resources["review_source"],
+            "code_location": location or FakeCodeLocation(),
+        },
     )
     return definitions.resolve_sensor_def("run_on_git_change").evaluate_tick(context)
 
@@ -85,3 +110,125 @@ def test_a_commit_that_was_reset_away_and_made_again_runs_again(clone: Path) -> 
         second = tick(clone, instance, first.cursor)
         keys = [(one.run_requests or [])[0].run_key for one in (first, second)]
         assert len(set(keys)) == 2
+
+
+def commit(folder: Path, text: str, name: str = "dvc.yaml") -> str:
+    (folder / name).write_text(f"# {text}\n", encoding="utf-8")
+    git(folder, "add", name)
+    git(folder, "commit", "-qm", text)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def said(result) -> str:
+    assert result.run_requests == []
+    return result.skip_message or ""
+
+
+@pytest.fixture
+def colleague(clone: Path, tmp_path: Path) -> Path:
+    """A second clone, which pushes to the origin of the first."""
+    git(tmp_path, "clone", "-q", "--bare", str(clone), "origin.git")
+    git(clone, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    git(tmp_path, "clone", "-q", str(tmp_path / "origin.git"), "colleague")
+    return tmp_path / "colleague"
+
+
+def test_commits_at_origin_are_counted_and_left_there(clone: Path, colleague: Path) -> None:
+    with dg.instance_for_test() as instance:
+        before = git(clone, "rev-parse", "HEAD")
+        cursor = tick(clone, instance, None).cursor
+        for text in ("one", "two"):
+            commit(colleague, text)
+        git(colleague, "push", "-q")
+        assert "2 commits wait at origin/main" in said(tick(clone, instance, cursor))
+        assert git(clone, "rev-parse", "HEAD") == before
+
+
+def test_a_fast_forward_loads_the_code_anew_and_the_next_tick_runs_once(clone: Path, colleague: Path) -> None:
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        theirs = commit(colleague, "one")
+        git(colleague, "push", "-q")
+        location = FakeCodeLocation()
+        taken = tick(clone, instance, cursor, location, GIT_FAST_FORWARD="1")
+        assert "took 1 commits of origin/main over and had the code loaded anew" in said(taken)
+        assert (git(clone, "rev-parse", "HEAD"), location.reloads) == (theirs, 1)
+        launched = tick(clone, instance, taken.cursor or cursor, location, GIT_FAST_FORWARD="1")
+        assert len(launched.run_requests or []) == 1
+        assert "still at" in said(tick(clone, instance, launched.cursor, location, GIT_FAST_FORWARD="1"))
+
+
+def test_a_webserver_that_is_away_is_said_and_the_run_still_comes(clone: Path, colleague: Path) -> None:
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        commit(colleague, "one")
+        git(colleague, "push", "-q")
+        away = FakeCodeLocation("nobody answers")
+        assert "but nobody answers" in said(tick(clone, instance, cursor, away, GIT_FAST_FORWARD="1"))
+        assert len(tick(clone, instance, cursor, away, GIT_FAST_FORWARD="1").run_requests or []) == 1
+
+
+def test_a_dirty_work_tree_is_never_fast_forwarded(clone: Path, colleague: Path) -> None:
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        before = git(clone, "rev-parse", "HEAD")
+        commit(colleague, "one")
+        git(colleague, "push", "-q")
+        (clone / "params.yaml").write_text((clone / "params.yaml").read_text() + "# mine\n")
+        assert "not taken over: the work tree is not clean" in said(tick(clone, instance, cursor, GIT_FAST_FORWARD="1"))
+        assert git(clone, "rev-parse", "HEAD") == before
+
+
+def test_an_origin_that_cannot_be_reached_is_said_and_local_commits_still_run(clone: Path) -> None:
+    with dg.instance_for_test() as instance:
+        git(clone, "remote", "add", "origin", str(clone.parent / "gone.git"))
+        first = tick(clone, instance, None)
+        assert "origin could not be fetched" in said(first)
+        commit(clone, "one")
+        assert len(tick(clone, instance, first.cursor).run_requests or []) == 1
+
+
+def test_a_forced_push_and_a_revert_run_once_each(clone: Path) -> None:
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        commit(clone, "one")
+        cursor = tick(clone, instance, cursor).cursor
+        git(clone, "reset", "-q", "--hard", "HEAD~1")
+        commit(clone, "another one instead")
+        git(clone, "reflog", "expire", "--expire=now", "--all")
+        git(clone, "gc", "-q", "--prune=now")
+        rewritten = tick(clone, instance, cursor)
+        assert "is gone from the repository" in (rewritten.run_requests or [])[0].tags["mlops/trigger"]
+        git(clone, "revert", "--no-edit", "HEAD")
+        reverted = tick(clone, instance, rewritten.cursor)
+        assert len(reverted.run_requests or []) == 1
+        assert "still at" in said(tick(clone, instance, reverted.cursor))
+
+
+def test_a_detached_head_counts_where_a_release_branch_contains_it(clone: Path) -> None:
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        commit(clone, "one")
+        git(clone, "checkout", "-q", "--detach")
+        assert len(tick(clone, instance, cursor).run_requests or []) == 1
+        commit(clone, "on no branch")
+        assert "HEAD is detached, and the release branches are main, master" in said(tick(clone, instance, cursor))
+
+
+def test_another_branch_and_what_the_pipeline_commits_start_nothing(clone: Path) -> None:
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        git(clone, "checkout", "-q", "-b", "feature")
+        commit(clone, "one")
+        assert "HEAD is on feature" in said(tick(clone, instance, cursor))
+        git(clone, "checkout", "-q", "main")
+        (clone / "data").mkdir(exist_ok=True)
+        (clone / "data" / "validated.dvc").write_text("outs: []\n")
+        git(clone, "add", "-f", "data/validated.dvc")
+        git(clone, "commit", "-qm", "merged the branch pipeline")
+        assert "nothing under" in said(tick(clone, instance, cursor))
+
+
+def test_the_pipelines_own_branch_cannot_be_watched(clone: Path) -> None:
+    with pytest.raises(BadSetting, match="GIT_BRANCH must not name pipeline"):
+        settings_of(clone, GIT_BRANCH="main,pipeline")

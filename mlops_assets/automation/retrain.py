@@ -1,0 +1,104 @@
+"""Drift that lasts and a model that grew old are reasons to retrain, although no review and no code changed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from mlops_assets.assets.partitions import range_tags, stored_range
+from mlops_assets.automation.jobs import REFRESH_MODELS
+from mlops_assets.automation.schedules import at_work
+from mlops_assets.resources.review_source import ReviewSource
+from mlops_assets.settings import Settings, Triggers
+
+
+@dataclass(frozen=True)
+class RetrainDecision:
+    """Whether to train again, because of what (`drift`, `age`, empty), and why or why not."""
+
+    because: str
+    reason: str
+
+
+def decide(
+    now: datetime,
+    *,
+    drifted: bool,
+    drift_reason: str,
+    trained_at: datetime | None,
+    last: Mapping[str, datetime],
+    options: Triggers,
+) -> RetrainDecision:
+    """`trained_at` is when the serving model was chosen, `last` when each reason last started a run."""
+    if trained_at is None:
+        return RetrainDecision("", "no model was promoted yet, or it came back with a restore")
+    age = now - trained_at
+    old = bool(options.retrain_after_days) and age >= timedelta(days=options.retrain_after_days)
+    limit = f"retrain_after_days is {options.retrain_after_days}" if options.retrain_after_days else "age never counts"
+    aged = f"the model is {age.days} days old, {limit}"
+    because, reason = ("drift", drift_reason) if drifted else ("age", aged) if old else ("", f"{drift_reason}; {aged}")
+    if not because:
+        return RetrainDecision("", reason)
+    if last and now - max(last.values()) < timedelta(days=options.cooldown_days):
+        latest = max(last, key=lambda cause: last[cause])
+        return RetrainDecision(
+            "",
+            f"{reason}; but {latest} started a retrain at {last[latest]:%Y-%m-%d %H:%M} UTC, "
+            f"cooldown_days is {options.cooldown_days}",
+        )
+    return RetrainDecision(because, reason)
+
+
+def build(settings: Settings) -> dg.SensorDefinition:
+    """The sensor `retrain_on_drift_or_age`."""
+
+    @dg.sensor(
+        job_name=REFRESH_MODELS,
+        minimum_interval_seconds=600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Trains again, with force_retrain, where drift lasted for drift.sustained_ticks or the serving "
+        "model is older than triggers.retrain_after_days; at most once in triggers.cooldown_days.",
+    )
+    def retrain_on_drift_or_age(
+        context: dg.SensorEvaluationContext, review_source: dg.ResourceParam[ReviewSource]
+    ) -> dg.RunRequest | dg.SkipReason:
+        if busy := at_work(context.instance):
+            return dg.SkipReason(busy)
+        from mlops_assets.checks.drift import read_history
+        from mlops_assets.reviews.drift import DriftOptions, sustained
+        from mlops_assets.training.champion import chosen_at
+
+        ticks = int(DriftOptions.from_params(settings.sections["drift"]).sustained_ticks)
+        lasting = sustained(read_history(settings.instance_folder), ticks)
+        last = {
+            cause: datetime.fromisoformat(at)
+            for cause, at in (json.loads(context.cursor) if context.cursor else {}).items()
+        }
+        now = settings.now()
+        decision = decide(
+            now,
+            drifted=lasting.sustained,
+            drift_reason=lasting.reason,
+            trained_at=chosen_at(settings.models),
+            last=last,
+            options=settings.triggers,
+        )
+        span = stored_range(settings, review_source.name)
+        if not decision.because or span is None:
+            return dg.SkipReason(decision.reason)
+        context.update_cursor(
+            json.dumps({**{k: at.isoformat() for k, at in last.items()}, decision.because: now.isoformat()})
+        )
+        apps, first, months = span
+        return dg.RunRequest(
+            run_key=f"{decision.because}:{now.isoformat()}",
+            run_config={"resources": {"run_options": {"config": {"force_retrain": True}}}},
+            tags={
+                **range_tags(settings, apps, first, months),
+                "mlops/trigger": f"retrain_on_drift_or_age: {decision.because}: {decision.reason}",
+            },
+        )
+
+    return retrain_on_drift_or_age

@@ -1,0 +1,101 @@
+"""When drift or age starts a retrain, and what is said when they do not."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from mlops_assets.automation.retrain import decide
+from mlops_assets.definitions import build_definitions
+from mlops_assets.settings import BadSetting, Triggers
+from mlops_assets.training.champion import write_record
+from tests.user_clone import make_clone, settings_of
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+OPTIONS = Triggers(retrain_after_days=90, cooldown_days=7)
+
+
+def days_ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("drifted", "trained", "last", "because", "said"),
+    [
+        (False, None, {}, "", "no model was promoted yet"),
+        (False, days_ago(89.99), {}, "", "1 of 3 ticks; the model is 89 days old, retrain_after_days is 90"),
+        (False, days_ago(90), {}, "age", "the model is 90 days old"),
+        (True, days_ago(1), {}, "drift", "1 of 3 ticks"),
+        (True, days_ago(100), {}, "drift", "1 of 3 ticks"),
+        (True, days_ago(1), {"drift": days_ago(6.99)}, "", "but drift started a retrain at 2026-03-13"),
+        (True, days_ago(1), {"age": days_ago(2)}, "", "but age started a retrain at 2026-03-18"),
+        (True, days_ago(1), {"drift": days_ago(7), "age": days_ago(30)}, "drift", "1 of 3 ticks"),
+    ],
+)
+def test_the_decision_and_its_reason(drifted, trained, last, because, said) -> None:
+    decision = decide(NOW, drifted=drifted, drift_reason="1 of 3 ticks", trained_at=trained, last=last, options=OPTIONS)
+    assert decision.because == because
+    assert said in decision.reason
+
+
+def test_a_limit_of_zero_days_means_never() -> None:
+    decision = decide(
+        NOW,
+        drifted=False,
+        drift_reason="no verdict yet",
+        trained_at=days_ago(9999),
+        last={},
+        options=Triggers(retrain_after_days=0),
+    )
+    assert decision.because == ""
+    assert "age never counts" in decision.reason
+
+
+def test_an_old_model_starts_one_forced_run_and_then_waits(tmp_path) -> None:
+    clone = make_clone(tmp_path / "clone")
+    (clone / "models").mkdir()
+    write_record(clone / "models", {"model_version": "abc", "since": "2025-11-01T00:00:00+00:00"})
+    months = clone / "data" / "raw" / "sample.app"
+    months.mkdir(parents=True)
+    (months / "2026-01.parquet").write_bytes(b"a month")
+    definitions = build_definitions(settings_of(clone, NOW=NOW.isoformat()))
+    sensor = definitions.resolve_sensor_def("retrain_on_drift_or_age")
+
+    def tick(cursor: str | None):
+        return sensor.evaluate_tick(
+            dg.build_sensor_context(
+                instance=instance,
+                cursor=cursor,
+                definitions=definitions,
+                resources={"review_source": definitions.resources["review_source"]},
+            )
+        )
+
+    with dg.instance_for_test() as instance:
+        first = tick(None)
+        [request] = first.run_requests or []
+        assert request.run_config == {"resources": {"run_options": {"config": {"force_retrain": True}}}}
+        assert "age: the model is 139 days old" in request.tags["mlops/trigger"]
+        second = tick(first.cursor)
+        assert second.run_requests == []
+        assert "cooldown_days is 7" in (second.skip_message or "")
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"time_zone": "Mars/Olympus"}, "must be a zone such as Asia/Jakarta, got 'Mars/Olympus'"),
+        ({"cooldown_days": -1}, "cooldown_days must be 0 or more, got -1"),
+        ({"retrain_after_days": "90"}, "retrain_after_days: .*got '90'"),
+        ({"retrain": 1}, "triggers.retrain: .*known: time_zone, retrain_after_days, cooldown_days"),
+        ([], None),
+        (["x"], "triggers must be a mapping"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_with_its_name(tmp_path, section, said) -> None:
+    clone = make_clone(tmp_path / "clone", triggers=section)
+    if said is None:
+        assert settings_of(clone).triggers == Triggers()
+        return
+    with pytest.raises(BadSetting, match=said):
+        settings_of(clone)
