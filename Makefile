@@ -8,7 +8,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status test test-long lint bench lock import erase versions restore rollback sbom
+.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions restore rollback sbom
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ stop: .venv/.installed  ## Stop the service that `make run` left running
 
 status: .venv/.installed  ## What serves, and how the last run ended
 	@$(VENV)/python -m mlops_assets.cli status
+
+why: .venv/.installed  ## Why it ran, why it did not: what each trigger decided
+	@$(VENV)/python -m mlops_assets.cli why
 
 import: .venv/.installed  ## Take a file of reviews into data/imports, without names: FILE=
 	@$(VENV)/python -m mlops_assets.cli import --file "$(FILE)"

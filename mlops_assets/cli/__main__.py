@@ -27,6 +27,7 @@ COMMANDS = {
     "prepare": "make the Dagster instance and end runs whose process is gone",
     "stop": "stop the service that `run` left serving",
     "status": "what serves, and how the last run ended",
+    "why": "what each trigger decided, and with which numbers",
     "import": "a cleaned copy of a file of reviews into data/imports",
     "erase": "remove a person's reviews from every current file",
     "versions": "list the versions of data and models",
@@ -77,6 +78,15 @@ def _run(command: str) -> int:
         with open_instance(settings) as instance:
             for run_id in end_orphans(instance):
                 print(f"Run {run_id[:8]} was killed; ended it and freed its pools.")
+        return 0
+    if command == "why":
+        from mlops_assets.automation.why import decisions
+        from mlops_assets.cli.data import table
+        from mlops_assets.cli.instance import open_instance
+
+        with open_instance(settings) as instance:
+            rows = [one.row() for one in decisions(instance)]
+        print(table(rows) or "No trigger has decided anything yet: make ui starts the schedule and the sensors")
         return 0
     from mlops_assets.resources import outside
 
