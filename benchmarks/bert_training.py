@@ -240,7 +240,7 @@ def _trainer(layers: int, device: Device) -> Callable[[list[list[int]], np.ndarr
     return train
 
 
-def price(path: Path, seeds: tuple[int, ...] = (1, 2, 3), epochs: int = 5) -> dict[str, Any]:
+def price(path: Path, seeds: tuple[int, ...] = (1, 2, 3), epochs: int = 3) -> dict[str, Any]:
     """Accuracy of the compact model on gate and test, trained packed and trained a row per text, per seed."""
     from benchmarks.classic import labelled
 
@@ -255,6 +255,7 @@ def price(path: Path, seeds: tuple[int, ...] = (1, 2, 3), epochs: int = 5) -> di
         recipe = BertRecipe.from_params({"seed": seed, "epochs": epochs})
         for way, one_by_one in (("packed", False), ("padded", True)):
             found[way].append(_accuracy(sides, recipe, padded=one_by_one))
+            print(f"seed {seed}, {way}: {found[way][-1]:.4f}", file=sys.stderr, flush=True)
     return {
         "n": len(sides["held_out"]),
         "seeds": list(seeds),
