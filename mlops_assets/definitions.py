@@ -3,6 +3,7 @@
     raw_reviews → validated_reviews → versioned_dataset ─┬→ bert_model ────┐
     (Play Store)  (pandera, drift)    (DVC + git)        └→ classic_model ─┴→ champion_model
                                                                      → serving_image → deployed_image
+                                         and with versioned_dataset → predictions
 
 Tests and production use `build_definitions`; Dagster loads `defs`.
 """
@@ -16,6 +17,7 @@ import dagster as dg
 from mlops_assets import checks
 from mlops_assets.assets import deploy as deploy_assets
 from mlops_assets.assets import reviews as review_assets
+from mlops_assets.assets import serving as serving_assets
 from mlops_assets.assets import training as training_assets
 from mlops_assets.assets.partitions import review_partitions
 from mlops_assets.automation import housekeeping, jobs, rollback, schedules, sensors
@@ -42,6 +44,7 @@ def build_definitions(
             *of_reviews,
             *training_assets.build(),
             *deploy_assets.build(),
+            *serving_assets.build(),
         ],
         asset_checks=checks.build(),
         jobs=[*every_job, prune_job, rollback.build()],

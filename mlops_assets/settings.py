@@ -99,6 +99,7 @@ class Settings(BaseModel):
     force_retrain: bool = False
     skip_deploy: bool = False
     host: str = "127.0.0.1"
+    tls_certificate: Path | None = None
     deploy_target: DeployTarget = "auto"
     image_registry: str = "localhost:5000"
     registry_user: str = ""
@@ -149,6 +150,7 @@ class Settings(BaseModel):
             force_retrain=env.flag("FORCE_RETRAIN"),
             skip_deploy=env.flag("SKIP_DEPLOY"),
             host=env.text("HOST_ADDRESS", "127.0.0.1"),
+            tls_certificate=env.file("TLS_CERTIFICATE"),
             deploy_target=env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto",
             **_registry(env),
             server=MappingProxyType(
@@ -186,6 +188,11 @@ class Settings(BaseModel):
     def instance_folder(self) -> Path:
         """DAGSTER_HOME of the embedded default: run history, summaries, locks."""
         return self.root / ".dagster"
+
+    @property
+    def predictions(self) -> Path:
+        """What the serving model says of every stored review."""
+        return self.data / "predictions.parquet"
 
     @property
     def pipeline_clone(self) -> Path:
@@ -242,6 +249,15 @@ class _Environment:
         if not value.isdecimal() or not least <= int(value) <= most:
             raise BadSetting(f"{name} must be a whole number from {least} to {most}, got {value!r}")
         return int(value)
+
+    def file(self, name: str) -> Path | None:
+        value = self.text(name, "")
+        if not value:
+            return None
+        path = Path(value).expanduser().absolute()
+        if not path.is_file():
+            raise BadSetting(f"{name} must name a file, got {value!r}")
+        return path
 
     def instant(self, name: str) -> datetime | None:
         value = self.text(name, "")

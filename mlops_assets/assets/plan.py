@@ -71,13 +71,34 @@ def due_below(
     )
     verdict = champion_due(models)
     serving = serving_due(settings, service, not_to_deploy(settings, git_history, options))
+    scored = predictions_due(settings, dataset_version)
     return [
         StageDue("bert_model", bert.due, bert.reason),
         StageDue("classic_model", classic.due, classic.reason),
         StageDue("champion_model", verdict.due, verdict.reason),
         StageDue("serving_image", serving.due, serving.reason),
         StageDue("deployed_image", serving.due, serving.reason),
+        StageDue("predictions", scored.due, scored.reason),
     ]
+
+
+def predictions_due(settings: Settings, dataset_version: str) -> "Due":
+    """Whether the champion has to be asked about the reviews of the data version."""
+    from mlops_assets.reviews.predictions import About, sides_digest
+    from mlops_assets.training.champion import champion_folder, known_record
+    from mlops_assets.training.due import Due
+
+    if champion_folder(settings.models) is None:
+        return Due(True, "there is no champion yet")
+    model_version = str(known_record(settings.models)["model_version"])
+    about = About.read(settings.predictions)
+    if about is None:
+        return Due(True, "there are no predictions yet")
+    if about.model_version != model_version:
+        return Due(True, f"model {model_version} is the champion, the predictions are of {about.model_version}")
+    if (about.dataset_version, about.sides) != (dataset_version, sides_digest(settings.sections["sides"])):
+        return Due(True, f"data {dataset_version} is current, the predictions are of {about.dataset_version}")
+    return Due(False, f"model {model_version} scored data {dataset_version}")
 
 
 def serving_due(settings: Settings, service: Service, held: str | None) -> "Due":

@@ -73,10 +73,11 @@ def prune(
     *,
     dry_run: bool = False,
 ) -> None:
-    """Versions past their retention, and releases that are neither live nor ready for a rollback."""
-    from mlops_assets.deploy.release import prune_releases
+    """Versions past their retention, and releases that are neither live, nor the champion's, nor for a rollback."""
+    from mlops_assets.deploy.release import prune_releases, release_version
     from mlops_assets.deploy.rollback import KEPT
     from mlops_assets.resources.retention import prune_versions
+    from mlops_assets.training.champion import champion_folder
 
     live, last = service.live(), service.log.last_live(KEPT + 1)
     models: list[str] = [*([live.model_version] if live else []), *(entry.model_version for entry in last)]
@@ -85,6 +86,9 @@ def prune(
         repository, now=settings.now(), rules=_rules(settings), deployed=deployed, report=report, dry_run=dry_run
     )
     releases: list[str] = [*([live.release_version] if live else []), *(entry.release_version for entry in last)]
+    if champion := champion_folder(settings.models):
+        # Built with skip_deploy it was never live, and the next tick would build it again.
+        releases.append(release_version(champion, lock=settings.serving_lock))
     keep = frozenset(releases)
     folders = settings.releases.iterdir() if settings.releases.is_dir() else []
     for name in sorted(folder.name for folder in folders if folder.is_dir() and folder.name not in keep):

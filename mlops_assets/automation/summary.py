@@ -21,6 +21,7 @@ STAGES = (
     "champion_model",
     "serving_image",
     "deployed_image",
+    "predictions",
 )
 _ENDED = {
     dg.DagsterEventType.STEP_SUCCESS: "done",
@@ -84,7 +85,7 @@ _OUTPUTS = {
 def joined(failed: Mapping[str, Any], promoting: Mapping[str, Any]) -> dict[str, Any]:
     """One summary of a run that failed and of the run that promoted the model which it did train."""
     later = {row["stage"]: row for row in promoting["stages"]}
-    own = ("champion_model", "serving_image", "deployed_image")
+    own = ("champion_model", "serving_image", "deployed_image", "predictions")
     return {
         **failed,
         "promoted_by": promoting["run_id"],

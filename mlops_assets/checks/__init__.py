@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from mlops_assets.checks import collection, deploy, reviews
+from mlops_assets.checks import collection, deploy, reviews, serving
 
 
 def build() -> list[dg.AssetChecksDefinition]:
     """Every check of the graph."""
-    return [*collection.build(), *reviews.build(), *deploy.build()]
+    return [*collection.build(), *reviews.build(), *deploy.build(), *serving.build()]

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -98,10 +99,13 @@ def sort_table(table: pa.Table) -> pa.Table:
     return table.sort_by([("review_date", "ascending"), ("review_id", "ascending")])
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write `path` whole or not at all; equal tables give equal bytes."""
+def write_table(table: pa.Table, path: Path, *, about: Mapping[bytes, bytes] | None = None) -> None:
+    """Write `path` whole or not at all; equal tables give equal bytes. `about` goes into the footer."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table.combine_chunks(), sink, compression="zstd", row_group_size=128 * 1024, store_schema=False)
+    with pq.ParquetWriter(sink, table.schema.remove_metadata(), compression="zstd", store_schema=False) as writer:
+        writer.write_table(table.combine_chunks().replace_schema_metadata(), row_group_size=128 * 1024)
+        if about:
+            writer.add_key_value_metadata(about)
     write_bytes(sink.getvalue().to_pybytes(), path)
 
 

@@ -37,7 +37,7 @@ def plot_features(report: DriftReport) -> bytes:
 
 
 def plot_mixes(report: DriftReport) -> bytes:
-    """PNG: ratings, labels, lengths and languages before and now."""
+    """PNG: every mix of the report, before and now."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3), layout="constrained")
@@ -58,10 +58,12 @@ def plot_mixes(report: DriftReport) -> bytes:
 def _names(mix: str, count: int) -> list[str]:
     if mix == "rating":
         return [f"{stars}★" for stars in range(1, 6)]
-    if mix == "label":
+    if mix in {"label", "predicted"}:
         return ["neg", "pos"] if count == 2 else ["neg", "neu", "pos"]
     if mix == "language":
         return list(LANGUAGES)
+    if mix == "confidence":
+        return ["unsure", *[""] * (count - 2), "sure"][:count]
     return ["short", *[""] * (count - 2), "long"][:count]
 
 

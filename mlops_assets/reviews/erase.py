@@ -46,8 +46,8 @@ def erase(
     author_key: str | None = None,
     copies: Iterable[Path] = (),
 ) -> Erasure:
-    """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine, crawls and
-    cleaned imports, and from the stored files under `copies`.
+    """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine,
+    predictions, crawls and cleaned imports, and from the stored files under `copies`.
 
     `author` needs the key that the reviews were collected with. Raises `AuthorKeyMissing`, `NothingToErase`.
     """
@@ -67,7 +67,8 @@ def erase(
         known.reviews | {review_digest(one) for one in ids},
         known.authors | ({hashed} if hashed else frozenset()),
     ).save(store.folder)
-    before = {path: _rows(path) for path in [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]}
+    files = [*_parquet_files(data), *_predictions(data), *_cleaned_imports(data / "imports"), *aside]
+    before = {path: _rows(path) for path in files}
     for app_id in store.apps():
         store.erase(app_id, ids)
     removed = dict[str, int]()
@@ -114,6 +115,11 @@ def _parquet_files(data: Path) -> list[Path]:
     ]
 
 
+def _predictions(data: Path) -> list[Path]:
+    path = data / "predictions.parquet"
+    return [path] if path.is_file() else []
+
+
 def _cleaned_imports(folder: Path) -> list[Path]:
     """What `make import` wrote. A file that a person put there, or that DVC tracks, is theirs to change."""
     return [
@@ -140,7 +146,8 @@ def _filter_file(path: Path, ids: set[str]) -> None:
         pq.read_table(path, columns=["review_id"])["review_id"], value_set=pa.array(sorted(ids), pa.string())
     )
     if pc.any(hit).as_py():
-        columns.write_table(pq.read_table(path).filter(pc.invert(hit)), path)
+        about = pq.read_metadata(path).metadata
+        columns.write_table(pq.read_table(path).filter(pc.invert(hit)), path, about=about)
 
 
 def _rows(path: Path) -> int:

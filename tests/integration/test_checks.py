@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from mlops_assets.reviews import columns, sample
 from mlops_assets.reviews.drift import DriftOptions, recent
 from mlops_assets.reviews.drift_profile import Profile
 from mlops_assets.reviews.files import read_reviews
+from mlops_assets.reviews.predictions import About, predict, write
 from mlops_assets.reviews.store import ReviewStore
 from mlops_assets.reviews.validate import _Files
 from mlops_assets.settings import Settings
@@ -321,17 +324,50 @@ def _same_data(check: str) -> bool:
 def test_every_declared_check_has_a_violation_and_blocks_as_declared() -> None:
     graph = build_definitions(settings_of(Path(__file__).parents[2])).resolve_asset_graph()
     declared = {key.name: graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
-    assert declared == {name: name in BLOCKS for name in {*MUTATIONS, *OF_SERVING}}
+    assert declared == {name: name in BLOCKS for name in {*MUTATIONS, *OF_SERVING, *OF_PREDICTIONS}}
 
 
 OF_SERVING = ("packages_have_no_known_vulnerability",)
 
 
+OF_PREDICTIONS = ("predictions_have_not_drifted",)
+
+
 @pytest.mark.parametrize("check", OF_SERVING)
 def test_a_server_whose_packages_nobody_knows_is_a_warning(place: Place, check: str) -> None:
     """The clone has no lock of the server, so nothing can be audited."""
+    one = _judge(place, "serving_image", check)
+    assert (one.passed, one.severity, one.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+
+
+@pytest.mark.parametrize("check", OF_PREDICTIONS)
+@pytest.mark.parametrize("unsure", [False, True])
+def test_a_model_that_grows_unsure_of_the_newest_is_a_warning(place: Place, check: str, unsure: bool) -> None:
+    """The newest reviews are those of the store once more, a year later; the model meets them after its own."""
+    reviews = _frame(place)[["review_id", "app_id", "review_date", "review_text"]]
+
+    def scored(rows: pd.DataFrame, top: float, day: int) -> pd.DataFrame:
+        def sure(texts: Sequence[str]) -> np.ndarray:
+            best = top - np.array([zlib.crc32(text.encode()) % 1000 for text in texts]) / 10_000
+            return np.stack([1 - best, best], axis=1)
+
+        return predict(rows, ("negative", "positive"), sure, known=None, now=datetime(2027, 4, day, tzinfo=UTC))[0]
+
+    later = reviews.assign(
+        review_id=reviews["review_id"] + "-later", review_date=reviews["review_date"] + pd.Timedelta(days=365)
+    )
+    first, frame = scored(reviews, 0.99, 1), scored(later, 0.8 if unsure else 0.99, 2)
+    about = About("m" * 12, "d" * 12, ("negative", "positive"), "s" * 12)
+    write(pd.concat([first, frame], ignore_index=True), about, place.settings.predictions)
+    one = _judge(place, "predictions", check)
+    assert (one.passed, one.severity, one.blocking) == (not unsure, dg.AssetCheckSeverity.WARN, False)
+    assert ("confidence: mean 0.9" in (one.description or "")) is unsure
+
+
+def _judge(place: Place, asset: str, check: str) -> dg.AssetCheckEvaluation:
+    """The one check alone; what it says."""
     definitions = build_definitions(place.settings, {"service": FakeProcessService()})
-    key = dg.AssetCheckKey(dg.AssetKey("serving_image"), check)
+    key = dg.AssetCheckKey(dg.AssetKey(asset), check)
     job = definitions.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection=set(), asset_check_selection={key}
     )
@@ -339,7 +375,7 @@ def test_a_server_whose_packages_nobody_knows_is_a_warning(place: Place, check: 
         result = job.execute_in_process(instance=instance)
     assert result.success
     [one] = result.get_asset_check_evaluations()
-    assert (one.passed, one.severity, one.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+    return one
 
 
 def test_reviews_like_those_of_the_training_break_nothing(place: Place) -> None:

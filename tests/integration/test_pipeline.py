@@ -88,7 +88,9 @@ def test_a_second_run_finds_nothing_new_and_leaves_everything_as_it_is(place: Pl
     assert place.run() == 0
     assert _state(place) == before
     stages = place.stages()
-    assert {stages[name] for name in ("bert_model", "classic_model", "champion_model", "deployed_image")} == {"skipped"}
+    assert {
+        stages[name] for name in ("bert_model", "classic_model", "champion_model", "deployed_image", "predictions")
+    } == {"skipped"}
     assert place.summary["outputs"]["new_data_available"] is False
     assert place.summary["outputs"]["models_trained"] is False
     assert httpx.get(f"http://127.0.0.1:{place.port}/health").json()["model_version"] == pid

@@ -1,13 +1,17 @@
 """Run history past its retention goes with all that it left on the disk; what an asset's page shows stays."""
 
+import json
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from mlops_assets.automation.housekeeping import prune_runs
+from mlops_assets.automation.housekeeping import prune, prune_runs
+from mlops_assets.deploy.release import build_release
+from mlops_assets.resources import outside
 from mlops_assets.settings import Settings
-from tests.user_clone import PROJECT
+from tests.fakes.tiny_model import seal_tiny_model
+from tests.user_clone import PROJECT, make_clone, settings_of
 
 
 @dg.asset
@@ -53,6 +57,21 @@ def test_old_runs_go_with_their_files_and_the_latest_materialization_stays(setti
         assert instance.get_latest_materialization_event(once.key).run_id == shown
         assert prune_runs(instance, settings, said.append, newest=1) == 0
     assert said[0] == "remove 3 runs that began more than 0 days ago: their events, logs and summaries"
+
+
+def test_the_champions_release_stays_although_it_was_never_live(tmp_path: Path) -> None:
+    """Built with skip_deploy it would otherwise be built again by the next tick."""
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    version = seal_tiny_model(settings.models / "champion")
+    record = {"model": "classic", "model_version": version, "dataset_version": "d" * 12}
+    (settings.models / "champion.json").write_text(json.dumps(record), encoding="utf-8")
+    wanted = build_release(settings.models / "champion", settings.releases)
+    seal_tiny_model(tmp_path / "old", intercept=1.0)
+    older = build_release(tmp_path / "old", settings.releases)
+    things = outside.build(settings)
+    prune(settings, things["repository"], things["service"], lambda _: None)
+    assert wanted.folder.is_dir()
+    assert not older.folder.exists()
 
 
 def test_the_defaults_are_those_of_params(settings: Settings) -> None:

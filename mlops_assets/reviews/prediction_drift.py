@@ -1,0 +1,61 @@
+"""Does the serving model answer the newest reviews as it answered those of its own data? Warns, never blocks."""
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.reviews import drift_tests as tests
+from mlops_assets.reviews.drift import DriftOptions, DriftReport, FeatureDrift, recent
+from mlops_assets.reviews.drift_features import shares
+from mlops_assets.reviews.drift_profile import count_lengths
+
+_BINS = 6
+
+
+def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftReport:
+    """The newest predictions against those that the model gave when it first scored its data.
+
+    Only texts of the held-out sides count, before and now: a model is surer of what it was fitted on, and frequent
+    texts would be on one side of the comparison alone. `frame` has review_date, review_id, side, sentiment, confidence,
+    first_scored.
+    """
+    unseen = frame[frame["side"] != "train"]
+    before = unseen[unseen["first_scored"] == frame["first_scored"].min()]
+    now = recent(unseen, options)
+    if min(len(now), len(before)) < options.least_reviews:
+        reason = f"not judged: {min(len(now), len(before))} reviews unseen in training, {options.least_reviews} needed"
+        return DriftReport(drifted=False, reason=reason, reviews_before=len(before), reviews_now=len(now))
+    labels = sorted({"negative", "positive", *frame["sentiment"]})
+    inner = np.unique(np.quantile(before["confidence"], np.linspace(0, 1, _BINS + 1)[1:-1]))
+    edges = np.concatenate([[-np.inf], inner, [np.inf]])
+    mixes = {
+        "predicted": tuple(
+            np.array([(rows["sentiment"] == label).sum() for label in labels]) for rows in (before, now)
+        ),
+        "confidence": tuple(count_lengths(rows["confidence"].to_numpy(), edges) for rows in (before, now)),
+    }
+    said = {
+        "predicted": [_mix(labels, counts) for counts in mixes["predicted"]],
+        "confidence": [f"mean {rows['confidence'].mean():.3f}" for rows in (before, now)],
+    }
+    corrected = tests.holm([tests.mix_p(*pair) for pair in mixes.values()])
+    features = []
+    for (name, pair), certain in zip(mixes.items(), corrected, strict=True):
+        effect = tests.mix_distance(*pair)
+        drifted = certain <= options.alpha and effect >= options.floor_mix
+        features.append(
+            FeatureDrift(name, drifted, effect, options.floor_mix, tests.mix_p(*pair), certain, *said[name])
+        )
+    named = "; ".join(f"{one.name}: {one.before} before, {one.now} now" for one in features if one.drifted)
+    return DriftReport(
+        drifted=bool(named),
+        reason=f"{len(now)} newest predictions against {len(before)}: "
+        + (named or "neither the predicted mix nor the confidence differs beyond chance and its floor"),
+        reviews_before=len(before),
+        reviews_now=len(now),
+        features=tuple(features),
+        mixes={name: (shares(pair[0]).tolist(), shares(pair[1]).tolist()) for name, pair in mixes.items()},
+    )
+
+
+def _mix(labels: list[str], counts: np.ndarray) -> str:
+    return " / ".join(f"{share:.0%} {label}" for label, share in zip(labels, shares(counts), strict=True))
