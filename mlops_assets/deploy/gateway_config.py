@@ -8,6 +8,7 @@ SLOTS: tuple[Slot, Slot] = ("blue", "green")
 FOLDER = "/gateway"
 """Where the gateway's container sees its configuration, its admin socket and its certificate."""
 SOCKET = "admin.sock"
+CERTIFICATE = "cert.pem"
 PORT = 8080
 
 

@@ -27,7 +27,7 @@ class DockerService:
 
     target: Target = "docker"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that decides where and how it serves
         self,
         state_folder: Path,
         port: int,
@@ -38,15 +38,17 @@ class DockerService:
         project: str = "",
         repository: str = REPOSITORY,
         login: Login | None = None,
+        certificate: Path | None = None,
     ) -> None:
         """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on.
 
-        Images go to `repository` in the registry that its name begins with, by `login` where it wants one.
+        Images go to `repository` in the registry that its name begins with, by `login` where it wants one. With a
+        `certificate` (PEM: certificates, then the key) the public port speaks TLS.
         """
         self.folder, self._host, self._port = state_folder, host, port
         self._environment, self._key = dict(environment or {}), key
         self.project = project or f"mlops-{port}"
-        self._repository, self._login = repository, login
+        self._repository, self._login, self._certificate = repository, login, certificate
         self._images = ImageRecord(state_folder / "images.json")
         if is_loopback(host):
             # In its container the server listens on all addresses; the gateway publishes it to this machine alone.
@@ -57,7 +59,7 @@ class DockerService:
     def url(self) -> str:
         """Where people and programs ask."""
         host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104  # an address to ask, not to bind
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._certificate else 'http'}://{host}:{self._port}"
 
     def live(self) -> Live | None:
         """What serves, asked through the gateway; None where nothing of ours does."""
@@ -69,9 +71,9 @@ class DockerService:
         if instance is None:
             return None
         try:
-            health = ServiceClient(self.url.split("/")[2].rpartition(":")[0], self._port, timeout_s=5).ask(
-                "GET", "/health"
-            )
+            host = self.url.split("/")[2].rpartition(":")[0]
+            public = ServiceClient(host, self._port, timeout_s=5, certificate=self._certificate)
+            health = public.ask("GET", "/health")
         except NoAnswer:
             return None
         if health.status != 200:
@@ -191,7 +193,8 @@ class DockerService:
             return None
 
     def _gateway(self, engine: DockerEngine) -> HaproxyGateway:
-        return HaproxyGateway(engine, self.project, self.folder / "gateway", self._host, self._port)
+        folder = self.folder / "gateway"
+        return HaproxyGateway(engine, self.project, folder, self._host, self._port, certificate=self._certificate)
 
     def _backend(self, engine: DockerEngine, image: str = "") -> DockerBackend:
         return DockerBackend(engine, self._gateway(engine), self.project, self._environment, image=image, key=self._key)

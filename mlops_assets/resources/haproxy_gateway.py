@@ -26,9 +26,18 @@ class GatewayDown(TransientFailure):
 class HaproxyGateway:
     """Network, container and state of one project's gateway. `folder` is shared with the container."""
 
-    def __init__(self, engine: DockerEngine, project: str, folder: Path, host: str, port: int) -> None:
+    def __init__(
+        self,
+        engine: DockerEngine,
+        project: str,
+        folder: Path,
+        host: str,
+        port: int,
+        *,
+        certificate: Path | None = None,
+    ) -> None:
         self._engine, self._project, self._folder = engine, project, folder.absolute()
-        self._host, self._port = host, port
+        self._host, self._port, self._certificate = host, port, certificate
         self.network = project
 
     @property
@@ -48,6 +57,7 @@ class HaproxyGateway:
     def ensure(self) -> None:
         """Network and container are there, the admin socket answers and the live slot is in service."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        renewed = self._take_certificate()
         self._ensure_network()
         container = self._container()
         if container is not None and not (self._publishes_right(container) and self._obeys(container)):
@@ -60,6 +70,8 @@ class HaproxyGateway:
             self._write(self.live())
             container.start()
         self._wait()
+        if renewed:
+            self._renew()
         live = self.live()
         for slot in SLOTS:
             self.command(gateway_config.enable(slot) if slot == live else gateway_config.disable(slot))
@@ -85,7 +97,7 @@ class HaproxyGateway:
                 answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode().strip()
         except OSError as error:
             raise GatewayDown(f"the gateway {self.name} does not obey {line!r}: {error}") from error
-        if line.startswith("set ") and answer:
+        if line.startswith("set server ") and answer:
             raise GatewayDown(f"the gateway {self.name} refuses {line!r}: {answer}")
         return answer
 
@@ -108,7 +120,35 @@ class HaproxyGateway:
     def _publishes_right(self, container: Any) -> bool:
         bindings = container.attrs["HostConfig"].get("PortBindings") or {}
         wanted = [{"HostIp": self._host, "HostPort": str(self._port)}]
-        return bindings.get(f"{gateway_config.PORT}/tcp") == wanted
+        speaks = container.labels.get("mlops.tls", "off") == _said(self._certificate)
+        return speaks and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
+
+    def _take_certificate(self) -> bool:
+        """Put the certificate where the gateway reads it; whether it is another one than before."""
+        target = self._folder / gateway_config.CERTIFICATE
+        if self._certificate is None:
+            target.unlink(missing_ok=True)
+            return False
+        pem = self._certificate.read_text(encoding="ascii")
+        if "PRIVATE KEY" not in pem or "BEGIN CERTIFICATE" not in pem:
+            raise PermanentFailure(f"{self._certificate} must hold certificate and key in PEM: cat cert.pem key.pem")
+        if target.is_file() and target.read_text(encoding="ascii") == pem:
+            return False
+        renewed = target.is_file()
+        _replace(target, pem, mode=0o600)
+        return renewed
+
+    def _renew(self) -> None:
+        """Hand the running gateway its new certificate: connections stay, new ones see it."""
+        place = f"{gateway_config.FOLDER}/{gateway_config.CERTIFICATE}"
+        pem = "\n".join(line for line in self._certificate_text().splitlines() if line.strip())
+        said = self.command(f"set ssl cert {place} <<\n{pem}\n")
+        said += self.command(f"commit ssl cert {place}")
+        if "Success" not in said:
+            raise GatewayDown(f"the gateway {self.name} does not take the certificate: {said}")
+
+    def _certificate_text(self) -> str:
+        return (self._folder / gateway_config.CERTIFICATE).read_text(encoding="ascii")
 
     def _obeys(self, container: Any) -> bool:
         """False for one that runs but whose folder was deleted under it: it must be made anew."""
@@ -153,7 +193,7 @@ class HaproxyGateway:
 
     def _write(self, live: Slot | None) -> None:
         addresses: dict[Slot, str] = {slot: self.address(slot) for slot in SLOTS}
-        certificate = "cert.pem" if (self._folder / "cert.pem").exists() else ""
+        certificate = gateway_config.CERTIFICATE if self._certificate else ""
         _replace(self._folder / "haproxy.cfg", gateway_config.configuration(addresses, live, certificate=certificate))
         if live is not None:
             _replace(self._folder / "live.json", json.dumps({"slot": live}))
@@ -168,7 +208,11 @@ class HaproxyGateway:
                 user=f"{os.getuid()}:{os.getgid()}",  # so that the admin socket belongs to who deploys
                 ports={f"{gateway_config.PORT}/tcp": (self._host, self._port)},
                 volumes={str(self._folder): {"bind": gateway_config.FOLDER, "mode": "rw"}},
-                labels={"mlops.project": self._project, "mlops.role": "gateway"},
+                labels={
+                    "mlops.project": self._project,
+                    "mlops.role": "gateway",
+                    "mlops.tls": _said(self._certificate),
+                },
                 restart_policy={"Name": "unless-stopped"},
                 read_only=True,
                 cap_drop=["ALL"],
@@ -197,9 +241,14 @@ class HaproxyGateway:
                 return
 
 
-def _replace(path: Path, text: str) -> None:
+def _said(certificate: Path | None) -> str:
+    return "on" if certificate else "off"
+
+
+def _replace(path: Path, text: str, *, mode: int = 0o644) -> None:
     scratch = path.with_name(path.name + ".partial")
-    with scratch.open("w", encoding="utf-8") as file:
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT, mode), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -56,6 +56,7 @@ def service(settings: Settings) -> Service:
         key=key,
         repository=f"{settings.image_registry}/{IMAGE_NAME}",
         login=Login(settings.registry_user, password.get_secret_value()) if password else None,
+        certificate=settings.tls_certificate,
     )
     return TargetedService(
         settings.deploy_target,

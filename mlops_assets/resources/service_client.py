@@ -3,8 +3,10 @@
 import http.client
 import json
 import re
+import ssl
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.rollout import NoAnswer, Reply
@@ -15,9 +17,12 @@ _SERVER_ERROR = re.compile(rb'^http_requests_total\{[^}]*status="500"[^}]*\} (\S
 class ServiceClient:
     """One host and port; each question is a connection of its own."""
 
-    def __init__(self, host: str, port: int, *, key: str = "", timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, host: str, port: int, *, key: str = "", timeout_s: float = 10.0, certificate: Path | None = None
+    ) -> None:
+        """With `certificate` it speaks TLS and believes this very one, whatever name it bears."""
         self.host, self.port = host, port
-        self._key, self._timeout_s = key, timeout_s
+        self._key, self._timeout_s, self._certificate = key, timeout_s, certificate
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
         """The answer with its JSON; raises `NoAnswer`."""
@@ -37,7 +42,7 @@ class ServiceClient:
 
     def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes, float]:
         started = time.perf_counter()
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=self._timeout_s)
+        connection = self._connection()
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -51,5 +56,14 @@ class ServiceClient:
             connection.close()
         return response.status, content, time.perf_counter() - started
 
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._certificate is None:
+            return http.client.HTTPConnection(self.host, self.port, timeout=self._timeout_s)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(self._certificate)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=self._timeout_s, context=context)
+
     def _where(self, path: str) -> str:
-        return f"http://{self.host}:{self.port}{path}"
+        return f"{'https' if self._certificate else 'http'}://{self.host}:{self.port}{path}"

@@ -1,0 +1,125 @@
+"""The gateway with TLS, real: the given certificate answers, a renewed one without losing a request."""
+
+import datetime
+import http.client
+import ssl
+import threading
+import uuid
+
+import pytest
+import trustme
+
+from mlops_assets.deploy.release import build_release
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.docker_service import DockerService
+from tests.docker_engine import engine_or_skip
+from tests.fakes.tiny_model import seal_tiny_model
+from tests.integration.clients import free_port
+from tests.repository import ROOT
+
+pytestmark = [pytest.mark.docker, pytest.mark.long]
+
+
+def silent(_line: str) -> None:
+    return
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with engine_or_skip() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def made(engine, tmp_path_factory):
+    """Two releases of one server, each with its image."""
+    folder = tmp_path_factory.mktemp("releases")
+    found = []
+    for name, intercept in (("a", 0.0), ("b", 0.4)):
+        seal_tiny_model(folder / name, intercept=intercept)
+        release = build_release(folder / name, folder / "built", lock=ROOT / "locks" / "serving.txt")
+        found.append((release, engine.push(engine.build(release, "localhost:5000/mlops-tls", silent), (), silent)))
+    yield found
+    for _, image in found:
+        engine.client.images.remove(image.id, force=True)
+
+
+def test_the_public_port_speaks_tls_and_takes_a_renewed_certificate_without_losing_a_request(engine, made, tmp_path):
+    authority = trustme.CA()
+    pem, port = tmp_path / "tls.pem", free_port()
+    _issue(authority, pem)
+    service = DockerService(tmp_path / "s", port, project=f"mlops-tls-{uuid.uuid4().hex[:6]}", certificate=pem)
+    try:
+        (first, image), (second, other) = made
+        service.deploy(first, silent, image=image.reference, watch_s=0)
+        assert service.url.startswith("https://")
+        assert service.live().release_version == first.version
+        before = _certificate(port, authority)
+        with pytest.raises((http.client.HTTPException, OSError)):
+            _get(http.client.HTTPConnection("127.0.0.1", port, timeout=5))
+        (gateway,) = (c for c in engine.containers(f"mlops.project={service.project}") if "gateway" in c.name)
+        assert (service.folder / "gateway" / "cert.pem").stat().st_mode & 0o777 == 0o600
+
+        _issue(authority, pem)
+        failures, stop = [], threading.Event()
+        asking = threading.Thread(target=_keep_asking, args=(port, authority, failures, stop))
+        asking.start()
+        service.deploy(second, silent, image=other.reference, watch_s=0)
+        stop.set()
+        asking.join()
+        assert failures == []
+        assert service.live().release_version == second.version
+        assert _certificate(port, authority) != before
+        assert engine.client.containers.get(gateway.id).status == "running"
+    finally:
+        service.stop()
+
+
+def test_a_file_without_a_key_is_refused_before_anything_starts(engine, made, tmp_path):
+    (release, image), _ = made
+    pem = tmp_path / "tls.pem"
+    trustme.CA().cert_pem.write_to_path(str(pem))
+    service = DockerService(tmp_path / "s", free_port(), project=f"mlops-tls-{uuid.uuid4().hex[:6]}", certificate=pem)
+    try:
+        with pytest.raises(PermanentFailure, match="must hold certificate and key in PEM"):
+            service.deploy(release, silent, image=image.reference, watch_s=0)
+        assert engine.containers(f"mlops.project={service.project}") == []
+    finally:
+        service.stop()
+
+
+def _issue(authority, path):
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    authority.issue_cert("127.0.0.1", not_after=until).private_key_and_cert_chain_pem.write_to_path(str(path))
+
+
+def _connection(port, authority):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+
+
+def _certificate(port, authority):
+    connection = _connection(port, authority)
+    connection.connect()
+    with connection.sock as wrapped:
+        return wrapped.getpeercert(binary_form=True)
+
+
+def _get(connection):
+    connection.request("GET", "/health")
+    response = connection.getresponse()
+    response.read()
+    return response.status
+
+
+def _keep_asking(port, authority, failures, stop):
+    connection = _connection(port, authority)
+    while not stop.is_set():
+        try:
+            if _get(connection) != 200:
+                failures.append("not 200")
+        except Exception as error:  # noqa: BLE001 - whatever a client meets is a failure of the gateway
+            failures.append(repr(error))
+            connection.close()
+    connection.close()
