@@ -35,6 +35,10 @@ class PushFailed(TransientFailure):
     """The registry did not take the image; nothing names it there under the tags that matter."""
 
 
+class _Refused(Exception):
+    """The registry's own word."""
+
+
 @dataclass(frozen=True)
 class Image:
     """A pushed image; `reference` names it by digest and so never means another one."""
@@ -160,7 +164,7 @@ class DockerEngine:
                     if line.startswith("sha256:"):
                         digest = line
                 report(f"pushed {repository}:{tag}")
-            except self.errors.DockerException as error:
+            except (_Refused, self.errors.DockerException) as error:
                 raise PushFailed(f"{repository}:{tag} was not pushed: {error}") from error
         return Image(f"{repository}@{digest}", image.id, (own, *tags), int(image.attrs["Size"]))
 
@@ -273,7 +277,7 @@ def _lines(stream: Iterator[Mapping[str, Any]], failed: type[Exception]) -> Iter
 def _pushed(stream: Iterator[Mapping[str, Any]]) -> Iterator[str]:
     for message in stream:
         if "error" in message:
-            raise PushFailed(f"the registry refuses: {message['error']}")
+            raise _Refused(f"the registry refuses: {message['error']}")
         digest = message.get("aux", {}).get("Digest")
         if digest:
             yield str(digest)

@@ -1,0 +1,200 @@
+"""The image itself, with the real engine: its size, its layers, its files, and registries that want a login."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_assets.deploy.release import build_release
+from mlops_assets.resources.docker_engine import Image, Login, PushFailed
+from mlops_assets.resources.docker_service import DockerService
+from tests.docker_engine import engine_or_skip
+from tests.fakes.tiny_model import seal_tiny_model
+from tests.integration.clients import free_port, wait_until
+from tests.repository import ROOT
+
+pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(600)]
+
+REGISTRY, NAME = "localhost:5000", "mlops-test-image"
+MB = 1_000_000
+USER, PASSWORD = "robot", "right"
+HTPASSWD = "robot:$2b$05$abcdefghijklmnopqrstuu8xaCxxL82bnl.UY74PMksDxIJShppPC"
+PACKED = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def silent(_line: str) -> None:
+    return
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with engine_or_skip() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    """Two models with one server."""
+    folder = tmp_path_factory.mktemp("releases")
+    for name, intercept in (("a", 0.0), ("b", 0.4)):
+        seal_tiny_model(folder / name, intercept=intercept)
+    lock = ROOT / "locks" / "serving.txt"
+    return [build_release(folder / name, folder / "built", lock=lock) for name in ("a", "b")]
+
+
+@pytest.fixture(scope="module")
+def images(engine, releases) -> Iterator[list[Image]]:
+    pushed = [engine.push(engine.build(one, f"{REGISTRY}/{NAME}", silent), (), silent) for one in releases]
+    yield pushed
+    for image in pushed:
+        engine.client.images.remove(image.id, force=True)
+
+
+def layers_of(image: Image) -> list[dict[str, Any]]:
+    """What the registry stores of it: digest and compressed size of each layer, the lowest first."""
+    digest = image.reference.partition("@")[2]
+    request = urllib.request.Request(f"http://{REGISTRY}/v2/{NAME}/manifests/{digest}", headers={"Accept": PACKED})
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # this machine's registry
+        return json.load(answer)["layers"]
+
+
+def files_of(engine: Any, image: str, folder: Path) -> dict[str, tuple[int, str]]:
+    """Mode and SHA-256 of every file that the image adds to its base."""
+    saved = folder / "files.tar"
+    container = engine.client.containers.create(image)
+    try:
+        with saved.open("wb") as file:
+            for chunk in container.export():
+                file.write(chunk)
+    finally:
+        container.remove()
+    found = {}
+    with tarfile.open(saved) as tar:
+        for member in tar:
+            if member.isfile() and member.name.startswith(("app/", "packages/", "model/")):
+                content = tar.extractfile(member)
+                assert content is not None
+                found[member.name] = (member.mode, hashlib.file_digest(content, "sha256").hexdigest())
+    return found
+
+
+def test_it_keeps_its_size_and_a_new_model_pushes_one_layer(images):
+    first, second = map(layers_of, images)
+    assert [layer["digest"] for layer in first[:-1]] == [layer["digest"] for layer in second[:-1]]
+    assert first[-1]["digest"] != second[-1]["digest"]
+    without_model = sum(layer["size"] for layer in first[:-1])
+    assert without_model <= 350 * MB, f"{without_model / MB:.0f} MB compressed"
+
+
+def test_the_same_release_gives_the_same_files_in_a_second_build_from_nothing(engine, releases, images, tmp_path):
+    release, image = releases[0], images[0]
+    dockerfile = tmp_path / "Dockerfile"
+    stage = "FROM python:3.11-slim-bookworm"
+    # Another first step in each stage: nothing of the first build's cache fits.
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    text = text.replace(f"{stage} AS packages\n", f"{stage} AS packages\nRUN true\n").replace(
+        f"{stage}\n", f"{stage}\nRUN true && true\n"
+    )
+    dockerfile.write_text(text, encoding="utf-8")
+    again = engine.build(release, f"{REGISTRY}/{NAME}-again", silent, dockerfile=dockerfile)
+    try:
+        first, second = files_of(engine, image.reference, tmp_path), files_of(engine, again, tmp_path)
+    finally:
+        engine.client.images.remove(again, force=True)
+    assert first == second
+    packages = [name for name in first if name.startswith("packages/")]
+    assert not [name for name in packages if name.split("/")[1] in {"pip", "setuptools"}]
+    assert any(name.endswith(".pyc") for name in packages)
+
+
+def test_its_packages_keep_their_size(engine, images):
+    count = (
+        "import os; print(sum(os.lstat(os.path.join(f, n)).st_size for f, _, ns in os.walk('/packages') for n in ns))"
+    )
+    size = int(engine.client.containers.run(images[0].reference, ["-c", count], entrypoint="python", remove=True))
+    assert 50 * MB < size <= 250 * MB, f"{size / MB:.0f} MB"
+
+
+def test_it_says_what_it_holds(engine, releases, images):
+    labels = engine.client.images.get(images[0].reference).labels
+    wanted = {"release": "version", "model": "model_version", "dataset": "dataset_version", "server": "server_version"}
+    assert {name: labels[f"mlops.{name}"] for name in wanted} == {
+        name: getattr(releases[0], of) for name, of in wanted.items()
+    }
+
+
+@pytest.fixture
+def locked_registry(tmp_path) -> Iterator[str]:
+    """A registry on this machine that takes nothing without user and password."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("no docker-registry program")
+    port = free_port()
+    (tmp_path / "htpasswd").write_text(HTPASSWD + "\n", encoding="ascii")
+    (tmp_path / "registry.yml").write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/store}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\nauth: {{htpasswd: {{realm: test, path: {tmp_path}/htpasswd}}}}\n",
+        encoding="utf-8",
+    )
+    with subprocess.Popen(
+        [program, "serve", str(tmp_path / "registry.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert wait_until(lambda: _tags(port, "none") is not None)
+            yield f"localhost:{port}"
+        finally:
+            process.terminate()
+
+
+def _tags(port: int, name: str) -> list[str] | None:
+    """The repository's tags; none known is an empty list, no registry is None."""
+    manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    manager.add_password(None, f"http://127.0.0.1:{port}", USER, PASSWORD)
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/v2/{name}/tags/list", timeout=5) as answer:
+            return json.load(answer)["tags"] or []
+    except urllib.error.HTTPError as error:
+        with error:
+            return [] if error.code == 404 else None
+    except OSError:
+        return None
+
+
+def test_a_registry_with_a_login_takes_it_and_a_refused_push_leaves_nothing_behind(
+    engine, releases, locked_registry, tmp_path
+):
+    release, port = releases[0], int(locked_registry.rpartition(":")[2])
+    repository, tags = f"{locked_registry}/app", (f"v{releases[0].model_version}", "main-0123456789ab", "latest")
+
+    def service(password: str) -> DockerService:
+        login = Login(USER, password)
+        return DockerService(tmp_path / "state", free_port(), project="mlops-login", repository=repository, login=login)
+
+    refused = service("wrong")
+    with pytest.raises(PushFailed, match="was not pushed"):
+        refused.package(release, tags, silent)
+    assert refused.packaged(release.version) is None
+    assert _tags(port, "app") == []
+    taken = service(PASSWORD)
+    said: list[str] = []
+    image = taken.package(release, tags, said.append)
+    assert set(_tags(port, "app") or ()) == {release.version, *tags}
+    assert any(f"{image.reference} answers its 3 golden sentences" in line for line in said)
+    assert [line for line in said if line.startswith("pushed")][-1].endswith(":latest")
+    assert PASSWORD not in "".join(said)
+
+    reference = image.reference
+    taken.prune(frozenset({release.version}), silent)
+    assert engine.has_image(reference)
+    taken.prune(frozenset(), silent)
+    assert not engine.has_image(reference)
+    assert taken.packaged(release.version) is None
