@@ -84,7 +84,7 @@ def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> pd.Data
         if not any(folder.glob("*/*.parquet")):
             raise PermanentFailure(f"{folder} holds no reviews: name a file with --reviews, or collect with make run")
         return training_frame(folder, label_rule, settings.sections["sides"])
-    rows = read_reviews(reviews).frame
+    rows = read_reviews(reviews, app_id=settings.only_app).frame
     rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
     return add_sides(add_labels(rows, label_rule), settings.sections["sides"]).reset_index(drop=True)
 
