@@ -73,7 +73,8 @@ def _run(command: str) -> int:
 
         return run_pipeline(settings)
     if command == "prepare":
-        from mlops_assets.cli.instance import end_orphans, open_instance
+        from mlops_assets.automation.orphans import end_orphans
+        from mlops_assets.cli.instance import open_instance
 
         with open_instance(settings) as instance:
             for run_id in end_orphans(instance):

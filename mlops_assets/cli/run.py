@@ -9,10 +9,11 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
+from mlops_assets.automation.orphans import end_orphans
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
 from mlops_assets.cli.console import console
-from mlops_assets.cli.instance import end_orphans, open_instance
+from mlops_assets.cli.instance import open_instance
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import TransientFailure
 from mlops_assets.resources import outside

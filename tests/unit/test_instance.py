@@ -6,7 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from mlops_assets.cli.instance import end_orphans, open_instance
+from mlops_assets.automation.orphans import build, end_orphans
+from mlops_assets.cli.instance import open_instance
 from tests.user_clone import make_clone, settings_of
 
 STARTED = """
@@ -44,13 +45,20 @@ def test_a_killed_run_is_ended_and_a_living_one_is_not(tmp_path: Path) -> None:
         assert process.stdout.readline() == "running\n"
         with open_instance(settings) as instance:
             assert end_orphans(instance) == []
+            assert "has its process" in _tick(instance)
             process.kill()
             process.wait(timeout=30)
             (run,) = instance.get_runs()
-            assert end_orphans(instance) == [run.run_id]
+            assert _tick(instance) == f"ended {run.run_id}"
             ended = instance.get_run_by_id(run.run_id)
             assert ended is not None
             assert ended.status is dg.DagsterRunStatus.FAILURE
             pools = instance.event_log_storage.get_concurrency_info("repository")
             assert pools.active_slot_count == 0
             assert end_orphans(instance) == []
+
+
+def _tick(instance: dg.DagsterInstance) -> str:
+    """What the daemon's sensor says."""
+    with dg.build_sensor_context(instance=instance) as context:
+        return str(build().evaluate_tick(context).skip_message)
