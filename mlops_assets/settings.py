@@ -36,7 +36,18 @@ class Triggers(BaseModel):
     cooldown_days: int = 7
 
 
-SECTIONS = ("sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "deploy", "versions")
+SECTIONS = (
+    "sides",
+    "play_store",
+    "validation",
+    "drift",
+    "classic",
+    "bert",
+    "evaluate",
+    "deploy",
+    "versions",
+    "operations",
+)
 """Sections of params.yaml whose content the code that uses them checks."""
 
 FOR_THE_SERVER = (
@@ -113,6 +124,8 @@ class Settings(BaseModel):
     triggers: Triggers = Triggers()
     author_key: SecretStr | None = None
     play_store_url: str = "https://play.google.com"
+    notify_urls: tuple[SecretStr, ...] = ()
+    heartbeat_url: SecretStr | None = None
     sections: Mapping[str, Mapping[str, Any]]
 
     @classmethod
@@ -164,6 +177,8 @@ class Settings(BaseModel):
             triggers=params["triggers"],
             author_key=SecretStr(env.text("AUTHOR_KEY", "")) if env.text("AUTHOR_KEY", "") else None,
             play_store_url=env.text("PLAY_STORE_URL", "https://play.google.com").rstrip("/"),
+            notify_urls=_notify_urls(env.text("NOTIFY_URLS", "")),
+            heartbeat_url=_heartbeat_url(env.text("HEARTBEAT_URL", "")),
             sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
         )
 
@@ -316,6 +331,24 @@ def _triggers(section: Any) -> Triggers:
         if getattr(triggers, name) < 0:
             raise BadSetting(f"params.yaml: triggers.{name} must be 0 or more, got {getattr(triggers, name)}")
     return triggers
+
+
+def _notify_urls(value: str) -> tuple[SecretStr, ...]:
+    """Apprise addresses, parted by spaces, lines or commas; one may itself hold commas. No value is ever repeated."""
+    urls = [url for url in re.split(r"[\s,]+(?=[\w+.-]+://)|\s+", value) if url]
+    for place, url in enumerate(urls, start=1):
+        if not re.match(r"[\w+.-]+://.", url):
+            raise BadSetting(
+                f"NOTIFY_URLS: address {place} of {len(urls)} has no scheme such as mailto:// or slack://: "
+                "see https://github.com/caronc/apprise/wiki"
+            )
+    return tuple(SecretStr(url) for url in dict.fromkeys(urls))
+
+
+def _heartbeat_url(value: str) -> SecretStr | None:
+    if value and not re.match(r"https?://.", value):
+        raise BadSetting("HEARTBEAT_URL must begin with https:// or http://")
+    return SecretStr(value.rstrip("/")) if value else None
 
 
 def _month(name: str, value: str) -> str:

@@ -104,7 +104,7 @@ def build() -> list[dg.AssetsDefinition]:
                 context.log.info(held)
                 yield dg.MaterializeResult(metadata={"kept": True, "reason": held})
                 return
-            service.deploy(release, context.log.info, caused_by=f"run {context.run.run_id}")
+            done = service.deploy(release, context.log.info, caused_by=f"run {context.run.run_id}")
             live = service.live()
         if live is None or live.release_version != release.version:
             answer = live.release_version if live else "nothing"
@@ -114,6 +114,7 @@ def build() -> list[dg.AssetsDefinition]:
             metadata={
                 "url": dg.MetadataValue.url(live.url),
                 "docs": dg.MetadataValue.url(f"{live.url}/docs"),
+                "changed": done.changed,
                 "release": release.version,
                 "model_version": live.model_version,
                 "dataset_version": live.dataset_version,

@@ -5,10 +5,16 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.automation import git_change, orphans, retrain, run_summary
+from mlops_assets.automation import git_change, notifications, orphans, retrain, run_summary
 from mlops_assets.settings import Settings
 
 
 def build(settings: Settings, jobs: Sequence[Any]) -> list[dg.SensorDefinition]:
-    """What starts runs, what ends those whose process is gone, and a summary sensor for each way that a run can end."""
-    return [git_change.build(settings), retrain.build(settings), orphans.build(), *run_summary.build(settings, jobs)]
+    """What starts runs, what ends those whose process is gone, a summary for each way to end, and who is told."""
+    return [
+        git_change.build(settings),
+        retrain.build(settings),
+        orphans.build(),
+        *run_summary.build(settings, jobs),
+        notifications.build(),
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import RETRY_NUMBER_TAG
 from filelock import FileLock
 
 from mlops_assets.settings import Settings
@@ -23,6 +24,7 @@ STAGES = (
     "deployed_image",
     "predictions",
 )
+ROLLBACK = "rollback"
 _ENDED = {
     dg.DagsterEventType.STEP_SUCCESS: "done",
     dg.DagsterEventType.STEP_SKIPPED: "skipped",
@@ -52,7 +54,10 @@ def summarise(
         "started": _iso(record.start_time if record else None),
         "ended": _iso(record.end_time if record else None),
         "source": facts.get("raw_reviews", {}).get("source", settings.source),
+        "link": f"{settings.dagster_url}/runs/{run_id}",
+        "attempt_of": run.root_run_id if RETRY_NUMBER_TAG in run.tags else None,
         "stages": _stages(events, facts, run.status),
+        "failures": _other_failures(events),
         "checks": _checks(events),
         "reviews": {
             "new": facts.get("raw_reviews", {}).get("new_reviews"),
@@ -64,6 +69,7 @@ def summarise(
         "commit": dataset.get("commit"),
         "code": dataset.get("code"),
         "code_dirty": dataset.get("code_dirty"),
+        "deployed": _deployed(run.job_name, run.status, facts, live),
         "origin": facts.get("champion_model", {}).get("origin") or dataset.get("origin"),
         "outputs": _outputs(facts),
         "models": {kind: _figures(settings.models / name) for kind, name in METRICS.items()},
@@ -94,6 +100,7 @@ def joined(failed: Mapping[str, Any], promoting: Mapping[str, Any]) -> dict[str,
         "checks": [*failed["checks"], *promoting["checks"]],
         "origin": promoting["origin"] or failed["origin"],
         "champion": promoting["champion"],
+        "deployed": promoting["deployed"],
         "live": promoting["live"],
     }
 
@@ -155,6 +162,27 @@ def _stopped_by(
     if status is dg.DagsterRunStatus.FAILURE:
         return "the run ended before it"
     return None if "versioned_dataset" in facts else "not part of this run"
+
+
+def _other_failures(events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
+    """Failed steps that are no stage: those of other jobs."""
+    return [
+        {"step": str(event.step_key), "reason": _first_cause(event)}
+        for event in events
+        if event.event_type is dg.DagsterEventType.STEP_FAILURE and event.step_key not in STAGES
+    ]
+
+
+def _deployed(
+    job: str, status: dg.DagsterRunStatus, facts: Mapping[str, Mapping[str, Any]], live: Mapping[str, Any] | None
+) -> dict[str, str] | None:
+    """What this run put live; none where what serves stayed."""
+    about = facts.get("deployed_image", {})
+    if about.get("changed"):
+        return {name: str(about[name]) for name in ("model_version", "release", "url")}
+    if job == ROLLBACK and status is dg.DagsterRunStatus.SUCCESS and live:
+        return {"model_version": live["model_version"], "release": live["release_version"], "url": live["url"]}
+    return None
 
 
 def _first_cause(event: dg.DagsterEvent) -> str:

@@ -3,11 +3,14 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
+from mlops_assets.resources.notifier import Notifier, trouble
 from mlops_assets.settings import Settings
+
+CHANNELS = dg.AssetCheckKey(dg.AssetKey("deployed_image"), "notifications_reach_their_channels")
 
 
 def build() -> list[dg.AssetChecksDefinition]:
-    """The checks of `serving_image`."""
+    """The checks of `serving_image` and `deployed_image`."""
 
     @dg.asset_check(asset=dg.AssetKey("serving_image"))
     def packages_have_no_known_vulnerability(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
@@ -37,4 +40,19 @@ def build() -> list[dg.AssetChecksDefinition]:
             },
         )
 
-    return [packages_have_no_known_vulnerability]
+    @dg.asset_check(asset=CHANNELS.asset_key)
+    def notifications_reach_their_channels(notifier: dg.ResourceParam[Notifier]) -> dg.AssetCheckResult:
+        """Every channel of NOTIFY_URLS and the heartbeat took what was sent to it last.
+
+        It stops nothing: what a channel did not take waits in the outbox and is sent again. But who hears nothing may
+        think that nothing happened. The sensor `deliver_notifications` tells this check too when a channel changes.
+        """
+        standings = notifier.standings()
+        return dg.AssetCheckResult(
+            passed=not trouble(standings),
+            severity=dg.AssetCheckSeverity.WARN,
+            description=trouble(standings) or f"{len(standings)} channels, none in trouble",
+            metadata={"channels": metadata.table([vars(one) for one in standings])} if standings else {},
+        )
+
+    return [packages_have_no_known_vulnerability, notifications_reach_their_channels]

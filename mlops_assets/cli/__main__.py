@@ -97,9 +97,9 @@ def _run(command: str) -> int:
         return 0
     live = service.live()
     print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
-    latest = settings.instance_folder / "summaries" / "latest.json"
-    print(f"Last summary: {latest}" if latest.exists() else "No run has ended yet: make run")
-    return 0 if live else 1
+    from mlops_assets.cli.status import say_how_it_stands
+
+    return 0 if say_how_it_stands(settings) and live else 1
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
+from mlops_assets.automation.notifications import tell
 from mlops_assets.automation.orphans import end_orphans
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
@@ -57,7 +58,10 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             print(f"Only {trained} was trained; it is judged and deployed alone.", flush=True)
             last = execute(PROMOTE, dict(promotion_request(result.run_id, trained).tags)).run_id
         text, _ = leave_summary(instance, last, settings, things["service"])
+        told = tell(instance, things["notifier"], wait_s=30)
     print(f"\n{text}", flush=True)
+    if told:
+        print(told)
     _say_what_next(settings, things["service"].live())
     return 0 if result.success else 1
 

@@ -7,6 +7,7 @@ from mlops_assets.resources.docker_engine import Login, engine_answers, registry
 from mlops_assets.resources.docker_service import DockerService
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.git_history import GitHistory
+from mlops_assets.resources.notifier import Notifier
 from mlops_assets.resources.process_service import ProcessService
 from mlops_assets.resources.review_source import FileSource, ReviewSource, SampleSource
 from mlops_assets.resources.service import Service, TargetedService
@@ -16,7 +17,7 @@ IMAGE_NAME = "app-review-sentiment"
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """`review_source`, `repository`, `git_history`, `code_location` and `service`."""
+    """`review_source`, `repository`, `git_history`, `code_location`, `service` and `notifier`."""
     return {
         "review_source": review_source(settings),
         "repository": DvcRepository(
@@ -28,6 +29,7 @@ def build(settings: Settings) -> dict[str, Any]:
         "git_history": GitHistory(settings.root),
         "code_location": CodeLocation(settings.dagster_url),
         "service": service(settings),
+        "notifier": Notifier.of(settings),
     }
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.definitions import build_definitions
+from mlops_assets.resources.notifier import Notifier
 from mlops_assets.reviews import columns, sample
 from mlops_assets.reviews.drift import DriftOptions, recent
 from mlops_assets.reviews.drift_profile import Profile
@@ -27,6 +28,8 @@ from mlops_assets.settings import Settings
 from tests.fakes.dvc_repository import FakeDvcRepository
 from tests.fakes.process_service import FakeProcessService
 from tests.shared_data import SHARED_DATA
+from tests.unit.operations.summaries import FAILED, summary
+from tests.unit.operations.summaries import write as write_summaries
 from tests.user_clone import make_clone, settings_of
 
 APP, MONTHS = "com.valar.pintu", ("2026-01", "2026-03")
@@ -72,7 +75,7 @@ class Place:
 
     @property
     def settings(self) -> Settings:
-        return settings_of(self.root, NOW=NOW, SKIP_DEPLOY="1")
+        return settings_of(self.root, NOW=NOW, SKIP_DEPLOY="1", NOTIFY_URLS="json://127.0.0.1:9/hook")
 
     def run(
         self, assets: Sequence[str] = RESTS, job: str = "pipeline", tags: dict[str, str] | None = None
@@ -327,16 +330,33 @@ def test_every_declared_check_has_a_violation_and_blocks_as_declared() -> None:
     assert declared == {name: name in BLOCKS for name in {*MUTATIONS, *OF_SERVING, *OF_PREDICTIONS}}
 
 
-OF_SERVING = ("packages_have_no_known_vulnerability",)
+def no_lock_of_the_server(place: Place) -> str:
+    """The clone has no lock of the server, so nothing can be audited."""
+    assert place.settings.serving_lock is None
+    return "serving_image"
+
+
+def a_channel_that_nobody_answers(place: Place) -> str:
+    """A message waits for a port on which nothing listens."""
+    folder = place.root / ".dagster" / "summaries"
+    write_summaries(folder, summary(**FAILED))
+    told = Notifier.of(place.settings).tell()
+    assert [one.waiting for one in told.standings] == [1]
+    return "deployed_image"
+
+
+OF_SERVING = {
+    "packages_have_no_known_vulnerability": no_lock_of_the_server,
+    "notifications_reach_their_channels": a_channel_that_nobody_answers,
+}
 
 
 OF_PREDICTIONS = ("predictions_have_not_drifted",)
 
 
 @pytest.mark.parametrize("check", OF_SERVING)
-def test_a_server_whose_packages_nobody_knows_is_a_warning(place: Place, check: str) -> None:
-    """The clone has no lock of the server, so nothing can be audited."""
-    one = _judge(place, "serving_image", check)
+def test_a_violation_beside_the_data_is_a_warning(place: Place, check: str) -> None:
+    one = _judge(place, OF_SERVING[check](place), check)
     assert (one.passed, one.severity, one.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
 
 

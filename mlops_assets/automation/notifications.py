@@ -1,0 +1,69 @@
+"""Telling people: the sensor that delivers what waits, and the check that shows a channel in trouble."""
+
+import sqlite3
+
+import dagster as dg
+
+from mlops_assets.checks.deploy import CHANNELS
+from mlops_assets.resources.notifier import Notifier, Told, trouble
+
+
+def build() -> dg.SensorDefinition:
+    """The sensor `deliver_notifications`."""
+
+    @dg.sensor(
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Sends what waits in the outbox: failures, recoveries, deployments and new data at once, quiet "
+        "runs in a daily digest. A channel that is down is asked again later. NOTIFY_URLS and HEARTBEAT_URL name the "
+        "channels.",
+    )
+    def deliver_notifications(
+        context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]
+    ) -> dg.SensorResult:
+        told = notifier.tell()
+        shown = trouble(told.standings)
+        changed = not told.busy and shown != (context.cursor or "")
+        return dg.SensorResult(
+            skip_reason=_said(told),
+            cursor=shown if changed else context.cursor,
+            asset_events=[_verdict(told)] if changed else [],
+        )
+
+    return deliver_notifications
+
+
+def tell(instance: dg.DagsterInstance, notifier: Notifier, *, wait_s: float = 0) -> str:
+    """Deliver from outside the daemon; a line for the terminal, empty where there is nothing to say.
+
+    No channel and no full disk may turn a run that went well into a failure: what waits is sent by the next run.
+    """
+    try:
+        told = notifier.tell(wait_s=wait_s)
+        shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([CHANNELS]).get(CHANNELS)
+        if told.standings and (trouble(told.standings) or shown is not None):
+            instance.report_runless_asset_event(_verdict(told))
+    except (OSError, sqlite3.Error) as error:
+        return f"Warning: notifications wait, the outbox cannot be used ({error})."
+    if trouble(told.standings):
+        return f"Warning: {trouble(told.standings)}; the next run sends it again."
+    return ""
+
+
+def _verdict(told: Told) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=CHANNELS.asset_key,
+        check_name=CHANNELS.name,
+        passed=not trouble(told.standings),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=trouble(told.standings) or "every channel took what was sent to it",
+    )
+
+
+def _said(told: Told) -> str:
+    if told.busy:
+        return "another process delivers at this moment"
+    if not told.standings:
+        return "no channel: NOTIFY_URLS and HEARTBEAT_URL are empty"
+    waiting = sum(one.waiting for one in told.standings)
+    return f"{told.delivered} delivered, {waiting} wait. {trouble(told.standings)}".strip()

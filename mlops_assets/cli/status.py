@@ -1,0 +1,36 @@
+"""The part of `make status` about runs: how the last one ended, whether the next is overdue, what waits to be told."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from mlops_assets.operations.messages import WATCHED_JOBS
+from mlops_assets.operations.rules import OperationRules, overdue
+from mlops_assets.resources.notifier import Notifier
+from mlops_assets.settings import Settings
+
+
+def say_how_it_stands(settings: Settings) -> bool:
+    """Print it; False where a run of the pipeline is overdue."""
+    ended = [one for one in _summaries(settings) if one["job"] in WATCHED_JOBS and one.get("ended")]
+    last = max(ended, key=lambda one: datetime.fromisoformat(one["ended"]), default=None)
+    if last is not None:
+        print(f"Last run: {last['run_id'][:8]} of {last['job']}, {last['status'].lower()}, ended {last['ended']}")
+    late = overdue(
+        datetime.fromisoformat(last["ended"]) if last else None,
+        settings.now(),
+        OperationRules.from_params(settings.sections["operations"]),
+    )
+    if late:
+        print(f"Overdue: {late}. make run")
+    for one in Notifier.of(settings).standings():
+        if one.waiting or one.error:
+            print(f"Waits: {one.waiting} messages for {one.name}{', ' + one.error if one.error else ''}")
+    return late is None
+
+
+def _summaries(settings: Settings) -> list[dict[str, Any]]:
+    folder = settings.instance_folder / "summaries"
+    return [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")) if path.stem != "latest"
+    ]

@@ -1,0 +1,185 @@
+"""Messages over the wire: a real SMTP server and a real webhook on loopback, up, and down then up."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from mlops_assets.definitions import build_definitions
+from mlops_assets.resources.notifier import AppriseChannel, Notifier
+from mlops_assets.settings import BadSetting, Settings
+from tests.unit.operations.summaries import FAILED, NEW, summary, write
+from tests.user_clone import free_port, make_clone, settings_of
+
+SECRET = "tok3nThatIsSecret"
+
+
+@dataclass
+class Hooks:
+    """A web server that keeps paths and bodies."""
+
+    port: int
+    paths: list[str] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        hooks = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                hooks.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.do_GET()
+
+            def do_GET(self) -> None:
+                hooks.paths.append(self.path)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None: ...
+
+        with ThreadingHTTPServer(("127.0.0.1", self.port), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            try:
+                yield
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+@dataclass
+class Mailbox:
+    """An SMTP server that keeps mails."""
+
+    port: int
+    mails: list[str] = field(default_factory=list)
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  aiosmtpd's name
+        self.mails.append(envelope.content.decode())
+        return "250 OK"
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        controller.start()
+        try:
+            yield
+        finally:
+            controller.stop()
+
+
+@dataclass
+class Place:
+    root: Path
+    hooks: Hooks
+    mailbox: Mailbox
+    later: timedelta = timedelta(0)
+
+    @property
+    def settings(self) -> Settings:
+        urls = (
+            f"json://127.0.0.1:{self.hooks.port}/{SECRET}",
+            f"mailto://127.0.0.1:{self.mailbox.port}?from=bot@example.com&to=team@example.com&mode=insecure",
+        )
+        return settings_of(
+            self.root,
+            NOTIFY_URLS=" ".join(urls),
+            HEARTBEAT_URL=f"http://127.0.0.1:{self.hooks.port}/{SECRET}/beat",
+            NOW=f"2026-03-01T12:{int(self.later.total_seconds() // 60):02d}:00Z",
+        )
+
+    @property
+    def notifier(self) -> Notifier:
+        return Notifier.of(self.settings)
+
+    def up(self) -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(self.hooks.up())
+        stack.enter_context(self.mailbox.up())
+        return stack
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(make_clone(tmp_path / "clone"), Hooks(free_port()), Mailbox(free_port()))
+
+
+def test_a_failure_reaches_mail_and_webhook_with_its_id_and_the_heartbeat_says_fail(place: Place) -> None:
+    write(place.root / ".dagster" / "summaries", summary(**FAILED))
+    with place.up():
+        assert place.notifier.tell().delivered == 3
+        assert place.notifier.tell().delivered == 0
+    [hook] = place.hooks.bodies
+    assert hook["title"] == "pipeline failed: versioned_dataset: the disk is full: free 2 GB"
+    assert hook["message"].endswith("http://127.0.0.1:3000/runs/run-1\n[run-1:failure]")
+    [mail] = place.mailbox.mails
+    assert "pipeline failed" in mail
+    assert place.hooks.paths == [f"/{SECRET}", f"/{SECRET}/beat/fail"]
+
+
+def test_channels_that_are_down_get_everything_when_they_are_up_and_no_secret_is_told(place: Place) -> None:
+    folder = place.root / ".dagster" / "summaries"
+    write(folder, summary("a", **FAILED, ended="2026-03-01T01:00:00+00:00"))
+    told = place.notifier.tell()
+    assert told.delivered == 0
+    assert [one.waiting for one in told.standings] == [1, 1, 1]
+    assert all(one.error for one in told.standings)
+    assert SECRET not in repr(told)
+    write(folder, summary("b", **NEW, ended="2026-03-01T02:00:00+00:00"))
+    place.later = timedelta(minutes=5)
+    with place.up():
+        assert place.notifier.tell().delivered == 6
+    ids = [body["message"].rpartition("[")[2] for body in place.hooks.bodies]
+    assert sorted(ids) == ["a:failure]", "b:recovery]"]
+    assert len(place.mailbox.mails) == 2
+    assert place.hooks.paths[-2:] == [f"/{SECRET}/beat/fail", f"/{SECRET}/beat"]
+    shown = place.root / ".serving" / "shown" / "last_success"
+    assert shown.read_text(encoding="utf-8") == "1772330400\n"
+
+
+def test_an_address_that_apprise_does_not_know_is_a_channel_in_trouble(place: Place) -> None:
+    settings = settings_of(place.root, NOTIFY_URLS=f"nosuch://{SECRET}")
+    write(place.root / ".dagster" / "summaries", summary(**FAILED))
+    [standing] = Notifier.of(settings).tell().standings
+    assert standing.error == "Apprise does not understand the address nosuch://…: mend NOTIFY_URLS"
+
+
+def test_a_secret_shows_nowhere(place: Place) -> None:
+    assert SECRET not in repr(place.settings)
+    assert SECRET not in AppriseChannel(f"slack://{SECRET}/b/c").name
+    with pytest.raises(BadSetting) as refused:
+        settings_of(place.root, NOTIFY_URLS=f"slack:{SECRET}")
+    assert SECRET not in str(refused.value)
+
+
+def test_the_sensor_delivers_and_tells_the_check_when_a_channel_changes(place: Place) -> None:
+    import dagster as dg
+
+    write(place.root / ".dagster" / "summaries", summary(**FAILED))
+    definitions = build_definitions(place.settings)
+    sensor = definitions.resolve_sensor_def("deliver_notifications")
+
+    def tick(cursor: str | None) -> Any:
+        context = dg.build_sensor_context(
+            cursor=cursor, definitions=definitions, resources={"notifier": place.notifier}
+        )
+        return sensor.evaluate_tick(context)
+
+    first = tick(None)
+    assert [one.passed for one in first.asset_events] == [False]
+    assert tick(first.cursor).asset_events == []
+    place.later = timedelta(minutes=5)
+    with place.up():
+        second = tick(first.cursor)
+    assert [one.passed for one in second.asset_events] == [True]
+    assert "3 delivered, 0 wait" in str(second.skip_message)
