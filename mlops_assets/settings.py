@@ -107,6 +107,7 @@ class Settings(BaseModel):
     from_month: str | None = None
     fixed_now: datetime | None = None
     port: int = 8080
+    port_given: bool = False
     force_retrain: bool = False
     skip_deploy: bool = False
     host: str = "127.0.0.1"
@@ -160,6 +161,7 @@ class Settings(BaseModel):
             from_month=_month("FROM", env.text("FROM", "")) if env.text("FROM", "") else None,
             fixed_now=env.instant("NOW"),
             port=env.whole("PORT", 8080, 1, 65535),
+            port_given=bool(env.text("PORT", "")),
             force_retrain=env.flag("FORCE_RETRAIN"),
             skip_deploy=env.flag("SKIP_DEPLOY"),
             host=env.text("HOST_ADDRESS", "127.0.0.1"),
@@ -181,6 +183,11 @@ class Settings(BaseModel):
             heartbeat_url=_heartbeat_url(env.text("HEARTBEAT_URL", "")),
             sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
         )
+
+    def where_it_last_ran(self) -> Self:
+        """These settings with the port of the last `make run`, unless PORT says otherwise."""
+        known = self.port_file.read_text(encoding="utf-8").strip() if self.port_file.is_file() else ""
+        return self if self.port_given or not known.isdecimal() else self.model_copy(update={"port": int(known)})
 
     def now(self) -> datetime:
         """The time in UTC: `NOW` where it is set, else the clock."""
@@ -228,6 +235,11 @@ class Settings(BaseModel):
     def service_folder(self) -> Path:
         """State, deployment log and server logs of the service."""
         return self.root / ".serving"
+
+    @property
+    def port_file(self) -> Path:
+        """The port that the last `make run` used."""
+        return self.service_folder / "port"
 
     def profile(self, dataset_version: str) -> Path:
         """The drift profile of the reviews in a data version."""

@@ -49,7 +49,7 @@ def _on_data(given: argparse.Namespace) -> int:
     from mlops_assets.cli import data
     from mlops_assets.settings import Settings
 
-    settings = Settings.load()
+    settings = Settings.load().where_it_last_ran()
     if given.command == "import":
         return data.import_file(settings, given.file)
     if given.command == "erase":
@@ -91,6 +91,7 @@ def _run(command: str) -> int:
         return 0
     from mlops_assets.resources import outside
 
+    settings = settings.where_it_last_ran()
     service = outside.build(settings)["service"]
     if command == "stop":
         print("Stopped the service." if service.stop() else "No service was running.")

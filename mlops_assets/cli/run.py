@@ -38,6 +38,8 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             f"another run works in {settings.root}: wait until it ends, or stop it with Ctrl-C where it was started"
         ) from None
     with held, open_instance(settings) as instance:
+        settings.service_folder.mkdir(parents=True, exist_ok=True)
+        settings.port_file.write_text(f"{settings.port}\n", encoding="utf-8")
         for run_id in end_orphans(instance):
             print(f"Run {run_id[:8]} was killed; ended it and freed its pools.", flush=True)
         logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -98,3 +98,12 @@ def test_the_environment_wins_over_the_file_of_variables(root: Path) -> None:
 
 def test_a_secret_does_not_show_in_the_settings(root: Path) -> None:
     assert "hush" not in repr(Settings.load({"AUTHOR_KEY": "hush"}, root))
+
+
+def test_commands_find_the_service_where_the_last_run_put_it(root: Path) -> None:
+    assert Settings.load({}, root).where_it_last_ran().port == 8080
+    (root / ".serving").mkdir()
+    Settings.load({}, root).port_file.write_text("8090\n", encoding="utf-8")
+    assert Settings.load({}, root).where_it_last_ran().port == 8090
+    assert Settings.load({"PORT": "8080"}, root).where_it_last_ran().port == 8080
+    assert Settings.load({}, root).port == 8080
