@@ -170,10 +170,10 @@ def test_the_sensor_delivers_and_tells_the_check_when_a_channel_changes(place: P
     sensor = definitions.resolve_sensor_def("deliver_notifications")
 
     def tick(cursor: str | None) -> Any:
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             cursor=cursor, definitions=definitions, resources={"notifier": place.notifier}
-        )
-        return sensor.evaluate_tick(context)
+        ) as context:
+            return sensor.evaluate_tick(context)
 
     first = tick(None)
     assert [one.passed for one in first.asset_events] == [False]

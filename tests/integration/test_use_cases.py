@@ -69,26 +69,27 @@ class Team:
     def scheduled(self) -> dict[str, Any]:
         """What the tick of the clock asks for, run as the daemon would."""
         definitions = build_definitions(self.settings())
-        with open_instance(self.settings()) as instance:
-            context = dg.build_schedule_context(
+        with (
+            open_instance(self.settings()) as instance,
+            dg.build_schedule_context(
                 instance=instance, scheduled_execution_time=self.now, resources=dict(definitions.resources or {})
-            )
+            ) as context,
+        ):
             [request] = definitions.resolve_schedule_def("every_six_hours").evaluate_tick(context).run_requests or []
         return self.run(PIPELINE, request)
 
     def noticed(self, **environ: str) -> dict[str, Any] | str:
         """What the git sensor makes of HEAD: the summary of its run, or why there is none."""
         definitions = build_definitions(self.settings(**environ))
-        with open_instance(self.settings()) as instance:
-            context = dg.build_sensor_context(
-                instance=instance,
-                cursor=self.cursor,
-                definitions=definitions,
-                resources={
-                    name: (definitions.resources or {})[name]
-                    for name in ("git_history", "review_source", "code_location")
-                },
-            )
+        resources = {
+            name: (definitions.resources or {})[name] for name in ("git_history", "review_source", "code_location")
+        }
+        with (
+            open_instance(self.settings()) as instance,
+            dg.build_sensor_context(
+                instance=instance, cursor=self.cursor, definitions=definitions, resources=resources
+            ) as context,
+        ):
             tick = definitions.resolve_sensor_def("run_on_git_change").evaluate_tick(context)
         self.cursor = tick.cursor or self.cursor
         return self.run(REFRESH_MODELS, tick.run_requests[0]) if tick.run_requests else tick.skip_message or ""

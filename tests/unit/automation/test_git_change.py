@@ -63,7 +63,7 @@ class FakeCodeLocation:
 
 def tick(clone: Path, instance: dg.DagsterInstance, cursor: str | None, location: object | None = None, **environ: str):
     definitions = build_definitions(settings_of(clone, **environ))
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=instance,
         cursor=cursor,
         definitions=definitions,
@@ -72,8 +72,8 @@ def tick(clone: Path, instance: dg.DagsterInstance, cursor: str | None, location
             "review_source": definitions.resources["review_source"],
             "code_location": location or FakeCodeLocation(),
         },
-    )
-    return definitions.resolve_sensor_def("run_on_git_change").evaluate_tick(context)
+    ) as context:
+        return definitions.resolve_sensor_def("run_on_git_change").evaluate_tick(context)
 
 
 def test_one_run_for_several_commits_that_touch_watched_files_and_none_for_others(clone: Path) -> None:

@@ -62,14 +62,13 @@ def test_an_old_model_starts_one_forced_run_and_then_waits(tmp_path) -> None:
     sensor = definitions.resolve_sensor_def("retrain_on_drift_or_age")
 
     def tick(cursor: str | None):
-        return sensor.evaluate_tick(
-            dg.build_sensor_context(
-                instance=instance,
-                cursor=cursor,
-                definitions=definitions,
-                resources={"review_source": definitions.resources["review_source"]},
-            )
-        )
+        with dg.build_sensor_context(
+            instance=instance,
+            cursor=cursor,
+            definitions=definitions,
+            resources={"review_source": definitions.resources["review_source"]},
+        ) as context:
+            return sensor.evaluate_tick(context)
 
     with dg.instance_for_test() as instance:
         first = tick(None)

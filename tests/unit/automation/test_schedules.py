@@ -37,9 +37,9 @@ def test_the_time_zone_is_a_parameter(tmp_path) -> None:
 
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance):
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=instance,
         scheduled_execution_time=datetime(2026, 3, 20, 6, tzinfo=UTC),
         resources={"review_source": definitions.resources["review_source"]},
-    )
-    return definitions.resolve_schedule_def("every_six_hours").evaluate_tick(context)
+    ) as context:
+        return definitions.resolve_schedule_def("every_six_hours").evaluate_tick(context)
