@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy import gateway_config
@@ -14,8 +15,11 @@ from mlops_assets.deploy.rollout import Reply
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.docker_engine import DockerEngine, port_of
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
+from mlops_assets.resources.service import LAST_SUCCESS
 from mlops_assets.resources.service_client import ServiceClient
 
+_SHOWN = "/shown"
+"""Where a container sees the folder that it may read."""
 _STOP_S = 20
 _LOG_LINES = 30
 
@@ -48,7 +52,10 @@ class DockerBackend:
         *,
         image: str = "",
         key: str = "",
+        shown: Path,
     ) -> None:
+        """`shown` is the folder that the containers may read."""
+        self._shown = shown
         self._engine, self._gateway, self._project = engine, gateway, project
         self._environment, self._image, self._key = dict(environment), image, key
 
@@ -72,6 +79,8 @@ class DockerBackend:
     def start(self, release: Release) -> ServerContainer:
         live = self._gateway.live()
         slot = gateway_config.other(live) if live is not None and self.current() is not None else SLOTS[0]
+        # The engine would make a missing folder root's own, and the notifier could not write there.
+        self._shown.mkdir(parents=True, exist_ok=True)
         api = self._engine.client.api
         name = f"{self._project}-{release.version}-{uuid.uuid4().hex[:4]}"
         network = api.create_networking_config(
@@ -82,7 +91,7 @@ class DockerBackend:
             container = self._engine.create(
                 self._image,
                 name,
-                environment=self._environment,
+                environment={**self._environment, "LAST_SUCCESS_FILE": f"{_SHOWN}/{LAST_SUCCESS}"},
                 labels={
                     "mlops.project": self._project,
                     "mlops.role": "server",
@@ -90,7 +99,11 @@ class DockerBackend:
                     "mlops.release": release.version,
                 },
                 networking_config=network,
-                host={"restart_policy": {"Name": "unless-stopped"}, "network_mode": self._gateway.network},
+                host={
+                    "restart_policy": {"Name": "unless-stopped"},
+                    "network_mode": self._gateway.network,
+                    "binds": {str(self._shown): {"bind": _SHOWN, "mode": "ro"}},
+                },
             )
             container.start()
         except self._engine.errors.APIError as error:

@@ -15,7 +15,7 @@ from mlops_assets.resources.docker_engine import DockerEngine, EngineDown, Login
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
 from mlops_assets.resources.image_record import ImageRecord
 from mlops_assets.resources.image_trial import prove_image
-from mlops_assets.resources.service import Deployment, Live, Packaged, Target
+from mlops_assets.resources.service import SHOWN, Deployment, Live, Packaged, Target
 from mlops_assets.resources.service_client import ServiceClient
 from mlops_assets.serving.options import ServerOptions, is_loopback
 
@@ -197,7 +197,15 @@ class DockerService:
         return HaproxyGateway(engine, self.project, folder, self._host, self._port, certificate=self._certificate)
 
     def _backend(self, engine: DockerEngine, image: str = "") -> DockerBackend:
-        return DockerBackend(engine, self._gateway(engine), self.project, self._environment, image=image, key=self._key)
+        return DockerBackend(
+            engine,
+            self._gateway(engine),
+            self.project,
+            self._environment,
+            image=image,
+            key=self._key,
+            shown=(self.folder / SHOWN).absolute(),
+        )
 
     def _note(self, release: Release, image: str, outcome: Outcome, error: Failure | None, caused_by: str) -> None:
         self.log.add(

@@ -14,10 +14,8 @@ from filelock import FileLock, Timeout
 from mlops_assets.operations.messages import Kind, Message, fitted
 from mlops_assets.operations.outbox import Channel, Outbox, Standing, Unreachable
 from mlops_assets.operations.rules import OperationRules
+from mlops_assets.resources.service import LAST_SUCCESS, SHOWN
 from mlops_assets.settings import Settings
-
-LAST_SUCCESS = "last_success"
-"""File beside the service's state: when a run last ended well, in seconds since 1970. Its /metrics shows it."""
 
 _PING_TIMEOUT_S = 10.0
 
@@ -155,17 +153,18 @@ class Notifier:
         return Told(delivered, tuple(self._outbox.standings(self._channels)))
 
     def _renew_last_success(self) -> None:
-        """In a folder of its own, so that a container can have the folder mounted and sees each new file."""
         last = self._outbox.last_success()
         if last is None:
             return
         text = f"{datetime.fromisoformat(last).timestamp():.0f}\n"
-        path = self._service_folder / "shown" / LAST_SUCCESS
+        path = self._service_folder / SHOWN / LAST_SUCCESS
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o755)
         scratch = path.with_suffix(".partial")
         scratch.write_text(text, encoding="utf-8")
+        scratch.chmod(0o644)  # a container reads it as a user of its own
         scratch.replace(path)
 
 

@@ -13,7 +13,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
 from mlops_assets.failures import Failure
 from mlops_assets.resources.process_backend import ProcessBackend
-from mlops_assets.resources.service import Deployment, Live, Packaged, Target
+from mlops_assets.resources.service import LAST_SUCCESS, SHOWN, Deployment, Live, Packaged, Target
 from mlops_assets.resources.service_client import ServiceClient
 
 
@@ -33,7 +33,8 @@ class ProcessService:
     ) -> None:
         """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on."""
         self.folder, self._host, self._port = state_folder, host, port
-        self._environment, self._key = environment or {}, key
+        self._environment, self._key = dict(environment or {}), key
+        self._environment["LAST_SUCCESS_FILE"] = str((state_folder / SHOWN / LAST_SUCCESS).absolute())
         self.log = DeploymentLog(state_folder / "deployments.sqlite")
 
     @property

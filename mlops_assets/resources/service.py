@@ -14,6 +14,11 @@ from mlops_assets.settings import DeployTarget
 Target = Literal["process", "docker"]
 Report = Callable[[str], None]
 
+SHOWN, LAST_SUCCESS = "shown", "last_success"
+"""Folder below the service's state that its server may read, and the file in it that says when a run last ended well,
+in seconds since 1970. A folder of its own, so that a container that has it mounted sees each new file.
+"""
+
 ROLLBACK = "rollback"
 """What `caused_by` of a deployment begins with where a person went back."""
 

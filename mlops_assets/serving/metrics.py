@@ -1,7 +1,12 @@
 """What the server counts, in a registry of its own so that two apps in one process do not meet."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
+from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -12,12 +17,34 @@ _LENGTHS = (5, 10, 20, 40, 80, 160, 320, 640, 1250, 2500, 5000, 10_000)
 _SHARES = tuple(step / 20 for step in range(7, 21))
 
 
-class Metrics:
-    """One attribute per metric."""
+class _LastSuccess(Collector):
+    """When the pipeline last succeeded, read anew at each scrape; absent where no run has, so that an alert can ask
+    for its absence as for its age.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            at_s = float(self._path.read_text(encoding="ascii"))
+        except OSError:
+            return  # Not there yet, or not readable: the other metrics must not be lost with it.
+        yield GaugeMetricFamily(
+            "pipeline_last_success_timestamp_seconds",
+            "When a run of the pipeline last ended well, in seconds since 1970",
+            value=at_s,
+        )
+
+
+class Metrics:
+    """One attribute per metric; `last_success_file` is the pipeline's, not the server's."""
+
+    def __init__(self, last_success_file: Path | None = None) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
+        if last_success_file is not None:
+            registry.register(_LastSuccess(last_success_file))
         self.requests = Counter(
             "http_requests", "Requests by path, method and status", ["path", "method", "status"], registry=registry
         )

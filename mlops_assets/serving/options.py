@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote
 
 from mlops_assets.failures import PermanentFailure
@@ -17,7 +18,10 @@ class BadOption(PermanentFailure):
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Limits, keys and places; `digest` of a key is the SHA-256 of what the client sends."""
+    """Limits, keys and places; `digest` of a key is the SHA-256 of what the client sends.
+
+    last_success_file: where the pipeline keeps the time of its last success, in seconds since 1970; /metrics shows it
+    """
 
     max_text_chars: int = 10_000
     max_texts: int = 1_000
@@ -32,6 +36,7 @@ class ServerOptions:
     allow_anonymous: bool = False
     log_texts: bool = False
     prediction_log: str = ""
+    last_success_file: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ServerOptions":
@@ -50,6 +55,7 @@ class ServerOptions:
             allow_anonymous=_flag(environ, "ALLOW_ANONYMOUS"),
             log_texts=_flag(environ, "LOG_TEXTS"),
             prediction_log=_prediction_log(environ),
+            last_success_file=Path(place) if (place := environ.get("LAST_SUCCESS_FILE", "").strip()) else None,
         )
 
     def refuse_open_host(self, host: str) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -69,3 +70,9 @@ def wait_until(condition, timeout_s: float = 10.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def last_success(metrics: str) -> float | None:
+    """What an exposition says of the pipeline's last success."""
+    found = re.search(r"^pipeline_last_success_timestamp_seconds (\S+)$", metrics, re.MULTILINE)
+    return float(found[1]) if found else None

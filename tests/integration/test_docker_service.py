@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 
+import httpx
 import pytest
 
 from mlops_assets.artifact import Golden
@@ -17,7 +18,7 @@ from mlops_assets.resources.docker_engine import BuildFailed
 from mlops_assets.resources.docker_service import DockerService
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
-from tests.integration.clients import Clients, answers_of, free_port, wait_until
+from tests.integration.clients import Clients, answers_of, free_port, last_success, wait_until
 from tests.repository import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
@@ -254,6 +255,16 @@ def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releas
     subprocess.run(["kill", "-9", str(pid)], check=True)
     assert wait_until(lambda: engine.client.containers.get(container.id).attrs["RestartCount"] == 1, timeout_s=20)
     assert wait_until(lambda: service.live() is not None, timeout_s=30)
+
+
+def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases, images):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    assert last_success(httpx.get(f"{service.url}/metrics").text) is None
+    for at_s in (1772330400, 1772330401):
+        scratch = service.folder / "shown" / "partial"
+        scratch.write_text(f"{at_s}\n")
+        scratch.rename(scratch.with_name("last_success"))  # as the notifier writes it
+        assert last_success(httpx.get(f"{service.url}/metrics").text) == at_s
 
 
 def test_the_image_is_locked_down_and_holds_only_the_release(engine, service, releases, images, tmp_path):

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -18,7 +19,7 @@ from mlops_assets.deploy.rollout import DeploymentRefused
 from mlops_assets.resources.process_backend import PortTaken
 from mlops_assets.resources.process_service import ProcessService
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
-from tests.integration.clients import Clients, answers_of, free_port, wait_until
+from tests.integration.clients import Clients, answers_of, free_port, last_success, wait_until
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}  # noqa: TID251 - the test starts programs, settings do not
 
@@ -180,3 +181,12 @@ def test_the_server_sees_nothing_of_the_deployers_environment(service, releases,
     monkeypatch.setenv("AUTHOR_KEY", "secret")
     service.deploy(releases["a"], silent, watch_s=0)
     assert "AUTHOR_KEY" not in psutil.Process(service.live().pid).environ()
+
+
+def test_the_service_shows_when_the_pipeline_last_succeeded(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0)
+    assert last_success(httpx.get(f"{service.url}/metrics").text) is None
+    shown = service.folder / "shown" / "last_success"
+    shown.parent.mkdir()
+    shown.write_text("1772330400\n")
+    assert last_success(httpx.get(f"{service.url}/metrics").text) == 1772330400

@@ -11,6 +11,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
+from tests.integration.clients import last_success
 
 MANIFEST = Manifest("classic", ("negative", "positive"), 1, TrainedWith("d" * 12, "binary", "r", "c"), {}, {})
 
@@ -257,3 +258,13 @@ def test_a_full_queue_is_429_with_retry_after():
         for thread in threads:
             thread.join()
     assert sorted(reply.status_code for reply in statuses) == [200, 200, 429]
+
+
+def test_metrics_show_when_the_pipeline_last_succeeded_as_the_file_stands_at_that_moment(tmp_path):
+    path = tmp_path / "last_success"
+    with client_of(last_success_file=path) as client:
+        ready(client)
+        assert last_success(client.get("/metrics").text) is None
+        for at_s in (1772330400, 1772330401):
+            path.write_text(f"{at_s}\n")
+            assert last_success(client.get("/metrics").text) == at_s
