@@ -66,8 +66,8 @@ def build(settings: Settings) -> dg.SensorDefinition:
     ) -> dg.RunRequest | dg.SkipReason:
         if busy := at_work(context.instance):
             return dg.SkipReason(busy)
-        from mlops_assets.checks.drift import read_history
         from mlops_assets.reviews.drift import DriftOptions, sustained
+        from mlops_assets.reviews.drift_history import read_history
         from mlops_assets.training.champion import chosen_at
 
         ticks = int(DriftOptions.from_params(settings.sections["drift"]).sustained_ticks)

@@ -1,9 +1,5 @@
 """Whether the newest reviews still look like those that the serving model was trained on. Warns, never blocks."""
 
-import json
-from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,19 +12,19 @@ from mlops_assets.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.reviews.drift import DriftPoint, DriftReport
+    from mlops_assets.reviews.drift import DriftReport
 
 NAME = "data_has_not_drifted"
 WHY = (
     "A model answers well on reviews like those that it was trained on. Where the newest ones differ, its scores no "
     "longer say how it does, and a retrain may be due."
 )
-_KEPT_POINTS = 200
 
 
 def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: DvcRepository) -> dg.AssetCheckResult:
     """The newest reviews against the profile of the serving model's data; the verdict joins the history."""
     from mlops_assets.reviews.drift import DriftOptions, measure, recent
+    from mlops_assets.reviews.drift_history import remember
     from mlops_assets.reviews.drift_profile import Profile
     from mlops_assets.training.champion import read_record
 
@@ -42,43 +38,15 @@ def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: DvcReposi
         return _result(passed=True, reason=reason, more={})
     options = DriftOptions.from_params(settings.sections["drift"])
     report = measure(Profile.load(path), recent(frame, options), settings.label_rule, options)
-    lasting = _remember(settings, report, str(champion["model_version"]), int(options.sustained_ticks))
+    lasting = remember(
+        settings.instance_folder,
+        settings.now(),
+        str(champion["model_version"]),
+        report,
+        "reviews",
+        int(options.sustained_ticks),
+    )
     return _result(passed=not report.drifted, reason=report.reason, more={"sustained": lasting, **_shown(report)})
-
-
-def read_history(folder: Path) -> "list[DriftPoint]":
-    """The verdicts of earlier ticks, oldest first."""
-    from mlops_assets.reviews.drift import DriftPoint
-
-    path = folder / "drift.jsonl"
-    if not path.is_file():
-        return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [
-        DriftPoint(datetime.fromisoformat(row["at"]), row["model_version"], row["drifted"], tuple(row["features"]))
-        for row in rows
-    ]
-
-
-def _remember(settings: Settings, report: "DriftReport", model_version: str, ticks: int) -> str:
-    """Add the verdict to the history; what it says of drift that lasts."""
-    from mlops_assets.reviews.drift import DriftPoint, sustained
-
-    features = tuple(feature.name for feature in report.features if feature.drifted)
-    point = DriftPoint(settings.now(), model_version, report.drifted, features)
-    history = [*read_history(settings.instance_folder), point][-_KEPT_POINTS:]
-    _write_history(settings.instance_folder, history)
-    return sustained(history, ticks).reason
-
-
-def _write_history(folder: Path, history: "Sequence[DriftPoint]") -> None:
-    lines = [
-        json.dumps({**vars(point), "at": point.at.isoformat(), "features": list(point.features)}) for point in history
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / "drift.jsonl.partial"
-    scratch.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    scratch.replace(folder / "drift.jsonl")
 
 
 def _shown(report: "DriftReport") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 
 
@@ -14,20 +15,32 @@ def build() -> list[dg.AssetChecksDefinition]:
         """The newest reviews are answered as surely, and in the same mix, as those of the model's own data.
 
         A model that grows unsure, or finds far more of one sentiment, meets reviews that it did not learn from, or a
-        change in what people feel. Both are worth a look, and neither waits for labels. It stops nothing.
+        change in what people feel. Both are worth a look, and neither waits for labels. It stops nothing; what lasts
+        `drift.sustained_ticks` ticks starts a retrain.
         """
         from mlops_assets.reviews.drift import DriftOptions
+        from mlops_assets.reviews.drift_history import remember
         from mlops_assets.reviews.drift_plots import plot_mixes
         from mlops_assets.reviews.prediction_drift import measure_predictions
-        from mlops_assets.reviews.predictions import read
+        from mlops_assets.reviews.predictions import About, read
 
-        report = measure_predictions(read(settings.predictions), DriftOptions.from_params(settings.sections["drift"]))
-        shown = {}
+        about = About.read(settings.predictions)
+        if about is None:
+            raise PermanentFailure(f"{settings.predictions} holds no predictions: materialize predictions")
+        options = DriftOptions.from_params(settings.sections["drift"])
+        report = measure_predictions(read(settings.predictions), options)
+        lasting = remember(
+            settings.instance_folder,
+            settings.now(),
+            about.model_version,
+            report,
+            "predictions",
+            int(options.sustained_ticks),
+        )
+        shown: metadata.Metadata = {"sustained": lasting}
         if report.features:
-            shown = {
-                "features": metadata.table(report.rows()),
-                "mixes": metadata.picture(plot_mixes(report), "answers before and now"),
-            }
+            shown["features"] = metadata.table(report.rows())
+            shown["mixes"] = metadata.picture(plot_mixes(report), "answers before and now")
         return dg.AssetCheckResult(
             passed=not report.drifted,
             severity=dg.AssetCheckSeverity.WARN,

@@ -93,12 +93,13 @@ class DriftReport:
 
 @dataclass(frozen=True)
 class DriftPoint:
-    """One tick's verdict, as the history keeps it."""
+    """One tick's verdict about `of`, as the history keeps it: the `reviews`, or the model's `predictions` of them."""
 
     at: datetime
     model_version: str
     drifted: bool
     features: tuple[str, ...] = ()
+    of: str = "reviews"
 
 
 @dataclass(frozen=True)
@@ -185,22 +186,29 @@ def compare(
 def sustained(history: Sequence[DriftPoint], ticks: int) -> Sustained:
     """Drift has lasted where the newest `ticks` verdicts on one model all found it, with a feature in common.
 
-    `history` is in order of time. A new model starts the count anew; a single calm tick ends it.
+    `history` is in order of time. Verdicts about reviews and about predictions are counted apart, and either is enough.
+    A new model starts the count anew; a single calm tick ends it.
     """
     if not history:
         return Sustained(sustained=False, reason="no verdict yet")
-    newest = history[-1]
-    row: list[DriftPoint] = []
-    common = set(newest.features)
-    for point in reversed(history):
-        if point.model_version != newest.model_version or not point.drifted or not common & set(point.features):
-            break
-        common &= set(point.features)
-        row.append(point)
+    model = history[-1].model_version
+    rows: list[tuple[list[DriftPoint], str]] = []
+    for of in sorted({point.of for point in history}, reverse=True):
+        row: list[DriftPoint] = []
+        common: set[str] = set()
+        for point in reversed([point for point in history if point.of == of]):
+            shared = common & set(point.features) if row else set(point.features)
+            if point.model_version != model or not point.drifted or not shared:
+                break
+            common = shared
+            row.append(point)
+        rows.append((row, ", ".join(sorted(common))))
+    row, features = max(rows, key=lambda found: len(found[0]))
     if len(row) < ticks:
         return Sustained(sustained=False, reason=f"{len(row)} of {ticks} ticks in a row drifted alike")
     since = min(point.at for point in row)
-    reason = f"{', '.join(sorted(common))} drifted in {len(row)} ticks in a row since {since:%Y-%m-%d %H:%M} UTC"
+    of = "" if row[0].of == "reviews" else f" of the {row[0].of}"
+    reason = f"{features}{of} drifted in {len(row)} ticks in a row since {since:%Y-%m-%d %H:%M} UTC"
     return Sustained(sustained=True, reason=reason)
 
 

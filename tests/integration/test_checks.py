@@ -19,6 +19,7 @@ from mlops_assets.definitions import build_definitions
 from mlops_assets.resources.notifier import Notifier
 from mlops_assets.reviews import columns, sample
 from mlops_assets.reviews.drift import DriftOptions, recent
+from mlops_assets.reviews.drift_history import read_history
 from mlops_assets.reviews.drift_profile import Profile
 from mlops_assets.reviews.files import read_reviews
 from mlops_assets.reviews.predictions import About, predict, write
@@ -382,6 +383,12 @@ def test_a_model_that_grows_unsure_of_the_newest_is_a_warning(place: Place, chec
     one = _judge(place, "predictions", check)
     assert (one.passed, one.severity, one.blocking) == (not unsure, dg.AssetCheckSeverity.WARN, False)
     assert ("confidence: mean 0.9" in (one.description or "")) is unsure
+    point = read_history(place.settings.instance_folder)[-1]
+    assert (point.of, point.model_version, point.features) == (
+        "predictions",
+        "m" * 12,
+        ("confidence",) if unsure else (),
+    )
 
 
 def _judge(place: Place, asset: str, check: str) -> dg.AssetCheckEvaluation:

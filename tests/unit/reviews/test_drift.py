@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import drift, drift_plots, sample
 from mlops_assets.reviews import drift_tests as statistics
-from mlops_assets.reviews.drift import DriftOptions, DriftPoint, compare, measure, sustained
+from mlops_assets.reviews.drift import DriftOptions, DriftPoint, DriftReport, compare, measure, sustained
 from mlops_assets.reviews.drift_features import Features
+from mlops_assets.reviews.drift_history import read_history, remember
 from mlops_assets.reviews.drift_profile import Profile
 from tests.unit.reviews.rows import frame, review
 
@@ -251,6 +253,42 @@ def test_drift_has_lasted_where_the_newest_ticks_agree(points, lasted, reason):
     verdict = sustained(points, 3)
     assert verdict.sustained == lasted
     assert reason in verdict.reason
+
+
+def answers(*ticks: str, models: str | None = None) -> list[DriftPoint]:
+    return [replace(point, of="predictions") for point in history(*ticks, models=models)]
+
+
+def in_turn(*rows: list[DriftPoint]) -> list[DriftPoint]:
+    return [point for tick in zip(*rows, strict=True) for point in tick]
+
+
+@pytest.mark.parametrize(
+    ("points", "lasted", "reason"),
+    [
+        (in_turn(history("", "", ""), answers("c", "c", "c")), True, "content of the predictions drifted in 3 ticks"),
+        (in_turn(history("l", "l", "l"), answers("", "", "")), True, "label drifted in 3 ticks"),
+        (in_turn(history("l", "l", ""), answers("", "c", "c")), False, "2 of 3"),
+        (in_turn(history("l", "", ""), answers("", "l", "l")), False, "2 of 3"),
+        ([*answers("c", "c", "c"), *history("", models="b")], False, "0 of 3"),
+    ],
+)
+def test_answers_that_drifted_count_apart_from_reviews_and_either_is_enough(points, lasted, reason):
+    verdict = sustained(points, 3)
+    assert verdict.sustained == lasted
+    assert reason in verdict.reason
+
+
+def test_the_history_keeps_verdicts_about_both_and_reads_lines_that_name_neither(tmp_path):
+    old = '{"at": "2026-01-01T00:00:00+00:00", "model_version": "m", "drifted": true, "features": ["label"]}\n'
+    (tmp_path / "drift.jsonl").write_text(old)
+    report = DriftReport(drifted=False, reason="", reviews_before=9, reviews_now=9)
+    said = remember(tmp_path, START, "m", report, "predictions", 1)
+    assert said == "label drifted in 1 ticks in a row since 2026-01-01 00:00 UTC"
+    assert [(point.of, point.drifted) for point in read_history(tmp_path)] == [
+        ("reviews", True),
+        ("predictions", False),
+    ]
 
 
 @pytest.mark.parametrize(
