@@ -25,7 +25,7 @@ def resolve(requirements: list[str], constraints: list[str]) -> list[str]:
         )
     finally:
         constraint_file.unlink()
-    packages = [item["metadata"] for item in json.loads(done.stdout)["install"]]
+    packages = [item["metadata"] for item in json.loads(done.stdout)["install"] if item["metadata"]["name"] != "pip"]
     return sorted((f"{p['name']}=={p['version'].split('+')[0]}" for p in packages), key=str.lower)
 
 

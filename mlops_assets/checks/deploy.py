@@ -19,7 +19,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         It stops nothing, since a finding may be in the version that serves already. Where the auditor or its database
         cannot be reached the claim is not proven, so the check says *not audited*.
         """
-        from mlops_assets.resources.dependency_audit import audit
+        from mlops_assets.resources.dependency_audit import recent_audit
 
         lock = settings.serving_lock
         if lock is None:
@@ -28,13 +28,14 @@ def build() -> list[dg.AssetChecksDefinition]:
                 severity=dg.AssetCheckSeverity.WARN,
                 description="not audited: there is no locks/serving.txt, restore it with make lock",
             )
-        found = audit(lock)
+        found, at = recent_audit(lock, settings.instance_folder / "audit.json", settings.now())
         return dg.AssetCheckResult(
             passed=found.clean,
             severity=dg.AssetCheckSeverity.WARN,
             description=found.told(),
             metadata={
                 "audited": found.audited,
+                "audited_at": at.isoformat(timespec="seconds"),
                 "not_audited": len(found.skipped),
                 "findings": metadata.table([{"finding": one} for one in found.findings]),
             },

@@ -1,10 +1,12 @@
 """Asks pip-audit about a release's locked packages. What it could not look up is *not audited*, never *no findings*."""
 
+import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 from mlops_assets.deploy.sbom import locked_packages
 
 _TIMEOUT_S = 120
+_FRESH = timedelta(days=1)
+_FRESH_WHERE_NOT_AUDITED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,31 @@ def audit(requirements: Path, program: Sequence[str] = (sys.executable, "-m", "p
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return Audit(0, skipped=tuple(packages), why=f"pip-audit gave no report: {last}")
     return _judged(packages, rows)
+
+
+def recent_audit(
+    requirements: Path, kept: Path, now: datetime, judge: Callable[[Path], Audit] = audit
+) -> tuple[Audit, datetime]:
+    """The audit of the very same packages kept in the file `kept`, with its time, or one made `now`.
+
+    Vulnerabilities become known by the day, while a run with nothing new takes seconds: an audit holds a day, one that
+    could not look an hour.
+    """
+    lock = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if kept.is_file():
+        stored = json.loads(kept.read_text(encoding="utf-8"))
+        row = stored["audit"]
+        found = Audit(row["audited"], tuple(row["findings"]), tuple(row["skipped"]), row["why"])
+        at = datetime.fromisoformat(stored["at"])
+        fresh = _FRESH_WHERE_NOT_AUDITED if found.skipped else _FRESH
+        if stored["lock"] == lock and timedelta() <= now - at < fresh:
+            return found, at
+    found = judge(requirements)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    scratch = kept.with_suffix(".partial")
+    scratch.write_text(json.dumps({"lock": lock, "at": now.isoformat(), "audit": asdict(found)}), encoding="utf-8")
+    scratch.replace(kept)
+    return found, now
 
 
 def _judged(packages: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Audit:
