@@ -61,6 +61,7 @@ def choose(
         "model": serves.kind,
         "model_version": chosen,
         "dataset_version": serves.trained_with.dataset_version,
+        "against": verdict.champion_version,
         "promoted": verdict.promote,
         "reason": verdict.reason,
         "figures": verdict.record()["figures"],

@@ -94,9 +94,9 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             metadata={
                 "new_data_available": changes > 0,
                 "new_reviews": new,
-                "changed_reviews": changes,
+                "changed_reviews": changes - new,
                 "changed_months": ", ".join(changed) or "none",
-                "reason": f"{new} new, {changes} changed of source {review_source.name}",
+                "reason": f"{new} new, {changes - new} changed of source {review_source.name}",
                 "source": review_source.name,
                 "by_app": metadata.table([one.as_row() for one in passes]),
                 "dagster/row_count": sum(store.count(app) for app in asked),

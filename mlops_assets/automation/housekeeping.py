@@ -130,7 +130,7 @@ def _delete_run(instance: dg.DagsterInstance, run_id: str, summaries: Path) -> N
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
     # The run itself last: killed before, the next pruning finds it again.
-    for suffix in (".json", ".md"):
+    for suffix in (".json", ".md", ".html"):
         (summaries / f"{run_id}{suffix}").unlink(missing_ok=True)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     events = instance.event_log_storage

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import EngineEventData
 
 from mlops_assets.automation.jobs import PROMOTE
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
@@ -15,6 +16,9 @@ from mlops_assets.settings import Settings
 
 MADE_BY_HAND = "mlops/make_run"
 """Tag of a run in the process of `make run`."""
+
+SUMMARY = "mlops/summary"
+"""Tag of a run whose summary stands among its events: the path of its page."""
 
 _ENDINGS = {
     "summarise_success": dg.DagsterRunStatus.SUCCESS,
@@ -32,7 +36,7 @@ _ABOUT = {
 
 
 def leave_summary(instance: dg.DagsterInstance, run_id: str, settings: Settings, service: Service) -> tuple[str, bool]:
-    """Write the run's summary unless it has one; its Markdown and whether it was written.
+    """Write the run's summary unless it has one, and show it in the run's events; its Markdown, whether it was written.
 
     A promoting run has none of its own: its stages join those of the run that it promotes.
     """
@@ -44,7 +48,13 @@ def leave_summary(instance: dg.DagsterInstance, run_id: str, settings: Settings,
     if parent is not None:
         summary = joined(summarise(instance, parent, settings, told), summary)
     text = as_markdown(summary)
-    return text, write_summary(settings.instance_folder / "summaries", summary, text)
+    written = write_summary(settings.instance_folder / "summaries", summary)
+    if run is not None and SUMMARY not in run.tags:
+        about = {"summary": dg.MetadataValue.md(text), "page": dg.MetadataValue.path(summary["page"])}
+        instance.report_engine_event("The run's summary", run, EngineEventData(metadata=about))
+        # The tag last: killed before it, the next process shows the summary again rather than never.
+        instance.add_run_tags(run_id, {SUMMARY: summary["page"]})
+    return text, written
 
 
 def build(settings: Settings, jobs: Sequence[Any]) -> list[dg.SensorDefinition]:

@@ -10,6 +10,8 @@ import dagster as dg
 from dagster._core.storage.tags import RETRY_NUMBER_TAG
 from filelock import FileLock
 
+from mlops_assets.automation.summary_page import as_page
+from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.settings import Settings
 from mlops_assets.training.champion import METRICS
 
@@ -46,15 +48,18 @@ def summarise(
     events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
     facts = _metadata_by_asset(events)
     dataset = facts.get("versioned_dataset", {})
+    started, ended = (record.start_time, record.end_time) if record else (None, None)
     return {
         "run_id": run_id,
         "job": run.job_name,
         "status": run.status.value,
         "trigger": _trigger(run.tags),
-        "started": _iso(record.start_time if record else None),
-        "ended": _iso(record.end_time if record else None),
+        "started": _iso(started),
+        "ended": _iso(ended),
+        "duration_s": round(ended - started, 1) if started and ended else None,
         "source": facts.get("raw_reviews", {}).get("source", settings.source),
         "link": f"{settings.dagster_url}/runs/{run_id}",
+        "page": str(settings.instance_folder / "summaries" / f"{run_id}.html"),
         "attempt_of": run.root_run_id if RETRY_NUMBER_TAG in run.tags else None,
         "stages": _stages(events, facts, run.status),
         "failures": _other_failures(events),
@@ -69,6 +74,7 @@ def summarise(
         "commit": dataset.get("commit"),
         "code": dataset.get("code"),
         "code_dirty": dataset.get("code_dirty"),
+        "image": _image(facts),
         "deployed": _deployed(run.job_name, run.status, facts, live),
         "origin": facts.get("champion_model", {}).get("origin") or dataset.get("origin"),
         "outputs": _outputs(facts),
@@ -96,17 +102,23 @@ def joined(failed: Mapping[str, Any], promoting: Mapping[str, Any]) -> dict[str,
         **failed,
         "promoted_by": promoting["run_id"],
         "ended": promoting["ended"],
+        "duration_s": _together(failed["duration_s"], promoting["duration_s"]),
         "stages": [later[row["stage"]] if row["stage"] in own else row for row in failed["stages"]],
         "checks": [*failed["checks"], *promoting["checks"]],
         "origin": promoting["origin"] or failed["origin"],
+        "image": promoting["image"],
         "champion": promoting["champion"],
         "deployed": promoting["deployed"],
         "live": promoting["live"],
     }
 
 
-def write_summary(folder: Path, summary: Mapping[str, Any], text: str) -> bool:
-    """Write `<run_id>.json`, `<run_id>.md` and `latest.json` unless this run has a summary; whether it was written.
+def _together(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else round(one + other, 1)
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> bool:
+    """Write `<run_id>.json`, `.md`, `.html` and `latest.json` unless this run has a summary; whether it was written.
 
     The summary that a promoting run joined replaces the one that its run had alone.
     """
@@ -115,7 +127,8 @@ def write_summary(folder: Path, summary: Mapping[str, Any], text: str) -> bool:
     with FileLock(folder / ".lock"):
         if target.exists() and ("promoted_by" not in summary or "promoted_by" in _json(target)):
             return False
-        _replace(folder / f"{summary['run_id']}.md", text)
+        _replace(folder / f"{summary['run_id']}.md", as_markdown(summary))
+        _replace(folder / f"{summary['run_id']}.html", as_page(summary))
         content = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
         _replace(folder / "latest.json", content)
         _replace(target, content)
@@ -171,6 +184,14 @@ def _other_failures(events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
         for event in events
         if event.event_type is dg.DagsterEventType.STEP_FAILURE and event.step_key not in STAGES
     ]
+
+
+def _image(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What this run built: its release and, where the target is docker, the image by digest."""
+    about = facts.get("serving_image", {})
+    if "release" not in about:
+        return None
+    return {name: about.get(name) for name in ("release", "model_version", "image", "size_mb")}
 
 
 def _deployed(

@@ -3,42 +3,57 @@
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST_CELL = 300  # the whole reason is in the JSON and in the UI
-_MARK = {"done": "✓", "skipped": "–", "failed": "✗"}
+from mlops_assets.operations.messages import cause
+
+_LONGEST_CELL = 300  # the whole reason is in the JSON, on the page and in the UI
+MARK = {"done": "✓", "skipped": "–", "failed": "✗"}
 
 
 def as_markdown(summary: Mapping[str, Any]) -> str:
     """The whole summary; every figure with its side, its sample size and its data version."""
-    lines = [
-        f"# Run {summary['run_id'][:8]}: {_outcome(summary)}",
-        "",
-        f"{summary['job']}, started {summary['trigger']}, {summary['started']} to {summary['ended']}, "
-        f"source {summary['source']}",
-        "",
-        "| Stage | Status | Reason |",
-        "| --- | --- | --- |",
-    ]
+    lines = [f"# Run {summary['run_id'][:8]}: {outcome(summary)}", "", about(summary), ""]
+    lines += [f"Cause: {cause(summary)}.", ""] if summary["status"] == "FAILURE" else []
+    lines += [f"<{summary['link']}>", ""]
+    lines += ["| Stage | Status | Reason |", "| --- | --- | --- |"]
     lines += [
-        f"| {row['stage']} | {_MARK[row['status']]} {row['status']} | {_cell(row['reason'])} |"
+        f"| {row['stage']} | {MARK[row['status']]} {row['status']} | {_cell(row['reason'])} |"
         for row in summary["stages"]
     ]
-    lines += ["", *_checks(summary), *_data(summary), *_models(summary), *_serving(summary)]
+    lines += ["", *_failures(summary), *_checks(summary)]
+    lines += [f"{line}\n" for line in data_lines(summary)]
+    lines += _models(summary)
+    lines += [f"{line}\n" for line in serving_lines(summary)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _outcome(summary: Mapping[str, Any]) -> str:
+def outcome(summary: Mapping[str, Any]) -> str:
+    """How the run ended, in words."""
     status = str(summary["status"])
-    return {"SUCCESS": "succeeded", "FAILURE": "failed", "CANCELED": "was cancelled"}.get(status, status.lower())
+    told = {"SUCCESS": "succeeded", "FAILURE": "failed", "CANCELED": "was cancelled"}.get(status, status.lower())
+    if "promoted_by" in summary:
+        return f"{told}, and the model that it did train was judged by run {summary['promoted_by'][:8]}"
+    return told
 
 
-def _checks(summary: Mapping[str, Any]) -> list[str]:
-    failed = [row for row in summary["checks"] if not row["passed"]]
-    passed = len(summary["checks"]) - len(failed)
-    lines = [f"Checks: {passed} passed, {len(failed)} failed."] if summary["checks"] else []
-    return lines + [f"- {row['check']} ({row['severity'].lower()}): {row['reason']}" for row in failed]
+def about(summary: Mapping[str, Any]) -> str:
+    """What ran, why, when and for how long."""
+    took = f" ({duration(summary['duration_s'])})" if summary["duration_s"] is not None else ""
+    return (
+        f"{summary['job']}, started {summary['trigger']}, {summary['started'] or 'never at work'} to "
+        f"{summary['ended']}{took}, source {summary['source']}"
+    )
 
 
-def _data(summary: Mapping[str, Any]) -> list[str]:
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 8.2 s, 3 min 5 s, 1 h 2 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def data_lines(summary: Mapping[str, Any]) -> list[str]:
+    """What the run collected, and the version that it made or found."""
     reviews = summary["reviews"]
     words = [
         f"{reviews[name]} {label}"
@@ -55,26 +70,34 @@ def _data(summary: Mapping[str, Any]) -> list[str]:
         code = f", code {summary['code'][:12]}" if summary.get("code") else ""
         dirty = f" with uncommitted changes ({summary['code_dirty']})" if summary.get("code_dirty") else ""
         lines.append(f"Data version {summary['dataset_version']}, commit {summary['commit'][:12]}{code}{dirty}.")
-    if (origin := summary.get("origin")) not in (None, "none", "pushed"):
+    if (origin := summary.get("origin")) not in (None, "", "none", "pushed"):
         lines.append(f"Warning: the branch pipeline is here alone, origin did not take it: {origin}.")
-    return [*lines, ""] if lines else []
+    return lines
 
 
-def _models(summary: Mapping[str, Any]) -> list[str]:
-    rows = [(kind, figures) for kind, figures in summary["models"].items() if figures]
-    if not rows:
-        return []
-    lines = [
-        "| Model | Version | Data | Validation | Gate | Test | Newest months of gate and test |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for kind, figures in rows:
-        sides = " | ".join(_score(figures.get(side)) for side in ("validation", "gate", "test", "newest"))
-        lines.append(f"| {kind} | {figures['model_version']} | {figures['dataset_version']} | {sides} |")
-    return [*lines, ""]
+def serving_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The verdict, what was built and what answers."""
+    champion, image, live = summary["champion"], summary["image"], summary["live"]
+    lines: list[str] = []
+    if champion:
+        lines.append(f"Champion: {champion['model']} {champion['model_version']}: {champion['reason']}.")
+        if forward := champion.get("forward"):
+            told = f"model {forward['model_version']} on the reviews that arrived after its data"
+            lines.append(f"Forward: {told}: {score(forward)}.")
+    if image:
+        size = f", {image['size_mb']} MB" if image.get("size_mb") else ""
+        name = f", image {image['image']}{size}" if image.get("image") else ", no image: the target is a process"
+        lines.append(f"Release: {image['release']} of model {image['model_version']}{name}.")
+    if live:
+        versions = f"model {live['model_version']}, data {live['dataset_version']}, release {live['release_version']}"
+        lines.append(f"Live: {versions}, at {live['url']}.")
+    else:
+        lines.append("Live: no service answers.")
+    return lines
 
 
-def _score(side: Mapping[str, Any] | None) -> str:
+def score(side: Mapping[str, Any] | None) -> str:
+    """One side's figures with n."""
     if not side or not side["n"]:
         return "no reviews"
     low, high = side.get("accuracy_interval") or (None, None)
@@ -82,19 +105,48 @@ def _score(side: Mapping[str, Any] | None) -> str:
     return f"accuracy {side['accuracy']:.3f}{interval}, macro-F1 {side['macro_f1']:.3f}, n = {side['n']}"
 
 
-def _serving(summary: Mapping[str, Any]) -> list[str]:
-    champion, live = summary["champion"], summary["live"]
-    lines: list[str] = []
-    if champion:
-        lines.append(f"Champion: {champion['model']} {champion['model_version']}: {champion['reason']}.")
-        if forward := champion.get("forward"):
-            told = f"model {forward['model_version']} on the reviews that arrived after its data"
-            lines.append(f"Forward: {told}: {_score(forward)}.")
-    if live:
-        lines.append(f"Live: model {live['model_version']}, data {live['dataset_version']}, at {live['url']}.")
-    else:
-        lines.append("Live: no service answers.")
-    return lines
+def change(summary: Mapping[str, Any], kind: str) -> str:
+    """A model's macro-F1 on the gate side less that of the model that served when this run decided."""
+    champion = summary["champion"] or {}
+    if champion.get("run_id") not in {summary["run_id"], summary.get("promoted_by")}:
+        return "not judged"
+    if not champion.get("against"):
+        return "no model served before"
+    if champion["candidates"].get(kind) == champion["against"]:
+        return "serves already"
+    found = champion["figures"].get("changes", {}).get(kind)
+    if not found:
+        return "other labels than the serving model"
+    told = f"{found['points']:+.1f} points macro-F1 [{found['low']:+.1f}, {found['high']:+.1f}], n = {found['n']}"
+    return f"{told}, against {champion['against']}"
+
+
+def _failures(summary: Mapping[str, Any]) -> list[str]:
+    lines = [f"- {row['step']} failed: {_cell(row['reason'])}" for row in summary["failures"]]
+    return [*lines, ""] if lines else []
+
+
+def _checks(summary: Mapping[str, Any]) -> list[str]:
+    failed = [row for row in summary["checks"] if not row["passed"]]
+    passed = len(summary["checks"]) - len(failed)
+    lines = [f"Checks: {passed} passed, {len(failed)} failed."] if summary["checks"] else []
+    lines += ["", *(f"- {row['check']} ({row['severity'].lower()}): {row['reason']}" for row in failed)]
+    return [*lines, ""]
+
+
+def _models(summary: Mapping[str, Any]) -> list[str]:
+    rows = [(kind, figures) for kind, figures in summary["models"].items() if figures]
+    if not rows:
+        return []
+    lines = [
+        "| Model | Version | Data | Validation | Gate | Change at the gate | Test | Newest months of gate and test |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind, figures in rows:
+        sides = {side: score(figures.get(side)) for side in ("validation", "gate", "test", "newest")}
+        cells = [sides["validation"], sides["gate"], change(summary, kind), sides["test"], sides["newest"]]
+        lines.append(f"| {kind} | {figures['model_version']} | {figures['dataset_version']} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _cell(text: str) -> str:

@@ -39,7 +39,7 @@ def messages_of(summary: Mapping[str, Any], *, failed_before: bool) -> list[Mess
     deployed = _deployed(summary)
     if summary["status"] == "FAILURE":
         # The attempts of an automatic retry share one alert: the id is that of the first.
-        failure = message("failure", f"{job} failed: {_cause(summary)}", str(summary.get("attempt_of") or run_id))
+        failure = message("failure", f"{job} failed: {cause(summary)}", str(summary.get("attempt_of") or run_id))
         return [failure, message("deployment", f"{job}: {deployed}")] if deployed else [failure]
     if summary["status"] != "SUCCESS":
         return [message("quiet", f"{job} was cancelled")]
@@ -98,7 +98,8 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: max(0, most - 1)].rstrip() + _ELLIPSIS
 
 
-def _cause(summary: Mapping[str, Any]) -> str:
+def cause(summary: Mapping[str, Any]) -> str:
+    """Why a run failed: its first failed stage, check or step."""
     for row in summary["stages"]:
         if row["status"] == "failed":
             return f"{row['stage']}: {row['reason']}"
@@ -125,6 +126,8 @@ def _text(summary: Mapping[str, Any]) -> str:
     """Plain lines: mail, chat and webhook show them alike, and no table breaks on a phone."""
     marks = {"done": "ok", "skipped": "skipped", "failed": "FAILED"}
     lines = [f"Run {str(summary['run_id'])[:8]} of {summary['job']}, started {summary['trigger']}"]
+    if summary.get("page"):
+        lines.append(f"Summary {summary['page']}")
     lines += [
         f"{row['stage']}: {marks[row['status']]}{', ' + row['reason'] if row['reason'] else ''}"
         for row in summary["stages"]

@@ -75,7 +75,13 @@ def decide(
     verdict = judge(best, champion, gate, required=required, rules=rules)
     others = [f"{best.name} is ahead of {other.name}, {_compare(best, other, gate, rules)}" for other in ranked[1:]]
     others += list(broken.values())
-    return Verdict(**{**verdict.__dict__, "reason": "; ".join([verdict.reason, *others])})
+    changes = {
+        each.name: asdict(difference(each, champion, gate, rules))
+        for each in contenders
+        if champion is not None and champion.labels == each.labels
+    }
+    figures = {**verdict.figures, "changes": changes}
+    return Verdict(**{**verdict.__dict__, "reason": "; ".join([verdict.reason, *others]), "figures": figures})
 
 
 def judge(

@@ -46,7 +46,8 @@ def test_old_runs_go_with_their_files_and_the_latest_materialization_stays(setti
         shown = dg.materialize([once], instance=instance).run_id
         talked = [talk.execute_in_process(instance=instance).run_id for _ in range(4)]
         for run_id in (shown, *talked):
-            (summaries / f"{run_id}.json").touch()
+            for suffix in (".json", ".md", ".html"):
+                (summaries / f"{run_id}{suffix}").touch()
         left = _runs_on_disk(home)
         assert prune_runs(instance, settings, said.append, newest=1, dry_run=True) == 3
         assert _runs_on_disk(home) == left

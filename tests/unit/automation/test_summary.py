@@ -1,15 +1,21 @@
 """The summary of a run: every stage with its status and reason, written once."""
 
 import json
+import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
+from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.automation.summary import STAGES, joined, summarise, write_summary
-from mlops_assets.automation.summary_text import as_markdown
+from mlops_assets.automation.summary_page import as_page
+from mlops_assets.automation.summary_text import as_markdown, change, duration
+from mlops_assets.deploy.history import DeploymentLog
+from tests.fakes.service import FakeService
 from tests.user_clone import make_clone, settings_of
 
 
@@ -76,9 +82,10 @@ def test_a_run_has_one_summary_however_often_it_is_told(instance: dg.DagsterInst
     root = make_clone(tmp_path / "clone")
     summary = summarise(instance, run_of(instance), settings_of(root), None)
     folder = tmp_path / "summaries"
-    assert write_summary(folder, summary, "first")
-    assert not write_summary(folder, summary, "second")
-    assert (folder / f"{summary['run_id']}.md").read_text(encoding="utf-8") == "first"
+    assert write_summary(folder, summary)
+    assert not write_summary(folder, {**summary, "status": "FAILURE"})
+    assert (folder / f"{summary['run_id']}.md").read_text(encoding="utf-8") == as_markdown(summary)
+    assert (folder / f"{summary['run_id']}.html").read_text(encoding="utf-8") == as_page(summary)
     assert json.loads((folder / "latest.json").read_text(encoding="utf-8"))["run_id"] == summary["run_id"]
 
 
@@ -93,9 +100,9 @@ def test_a_promoting_runs_stages_join_the_summary_of_the_failed_one(
     promoting = summarise(instance, run_of(instance), settings, None)
     folder = tmp_path / "summaries"
     both = joined(alone, promoting)
-    assert write_summary(folder, alone, as_markdown(alone))
-    assert write_summary(folder, both, as_markdown(both))
-    assert not write_summary(folder, alone, as_markdown(alone))
+    assert write_summary(folder, alone)
+    assert write_summary(folder, both)
+    assert not write_summary(folder, alone)
     kept = json.loads((folder / f"{failed}.json").read_text(encoding="utf-8"))
     status = {row["stage"]: row["status"] for row in kept["stages"]}
     assert (status["bert_model"], status["classic_model"], status["champion_model"]) == ("failed", "done", "done")
@@ -138,13 +145,71 @@ def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
     (root / "models").mkdir(exist_ok=True)
     (root / "models" / "metrics.json").write_text(json.dumps(metrics))
     forward = {**score, "n": 5, "model_version": "m0"}
-    champion = {"model": "classic", "model_version": "m1", "reason": "first model", "forward": forward}
+    champion = {"model": "classic", "model_version": "m1", "run_id": "r", "reason": "first model", "forward": forward}
     (root / "models" / "champion.json").write_text(json.dumps(champion))
 
     text = as_markdown(summarise(instance, run_of(instance), settings_of(root), None))
     assert (
-        "| classic | m1 | d1 | no reviews | accuracy 0.900 [0.800, 0.950], macro-F1 0.880, n = 40 | no reviews | "
-        in text
+        "| classic | m1 | d1 | no reviews | accuracy 0.900 [0.800, 0.950], macro-F1 0.880, n = 40 | not judged " in text
     )
     assert "macro-F1 0.880, n = 7 |\n" in text
     assert "Forward: model m0 on the reviews that arrived after its data: accuracy 0.900 [0.800, 0.950]" in text
+
+
+def test_each_models_change_against_the_serving_one_stands_beside_its_score() -> None:
+    points = {"points": 1.25, "low": -0.5, "high": 3.0, "n": 65}
+    champion = {
+        "run_id": "run-1",
+        "against": "m0",
+        "candidates": {"bert": "m0", "classic": "m1"},
+        "figures": {"changes": {"classic": points}},
+    }
+    told = {"run_id": "run-1", "champion": champion}
+    assert change(told, "classic") == "+1.2 points macro-F1 [-0.5, +3.0], n = 65, against m0"
+    assert change(told, "bert") == "serves already"
+    assert change({**told, "champion": {**champion, "against": None}}, "classic") == "no model served before"
+    assert change({**told, "run_id": "run-2"}, "classic") == "not judged"
+    assert change({**told, "run_id": "run-0", "promoted_by": "run-1"}, "classic").startswith("+1.2")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(8.24, "8.2 s"), (59.9, "59.9 s"), (60, "1 min 0 s"), (185, "3 min 5 s"), (3720, "1 h 2 min")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_the_page_tells_all_that_the_markdown_tells_and_loads_nothing(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    summary = summarise(instance, run_of(instance, fails="serving_image"), settings, None)
+    summary["stages"][0]["reason"] = "<script>alert(1)</script>"
+    page = as_page(summary)
+    for told in (*STAGES, "failed", "Cause: serving_image: the disk is full: free 2 GB", summary["link"], "by hand"):
+        assert escape(str(told)) in page
+    assert summary["duration_s"] > 0
+    assert duration(summary["duration_s"]) in page
+    assert "<script" not in page
+    loaded = re.findall(r"""(?:src|srcset|url|@import)\s*[=("']""", page)
+    assert loaded == []
+    assert re.findall(r"""href="([^"]*)""", page) == [summary["link"]]
+
+
+def test_the_run_itself_shows_its_summary_once_and_names_its_page(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    run_id, service = run_of(instance), FakeService("process", DeploymentLog(tmp_path / "deployments.sqlite"))
+    for written in (True, False):
+        assert leave_summary(instance, run_id, settings, service)[1] is written
+    [event] = [
+        entry.dagster_event
+        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        if entry.dagster_event and entry.dagster_event.message == "The run's summary"
+    ]
+    shown = event.engine_event_data.metadata
+    assert shown["summary"].value.startswith(f"# Run {run_id[:8]}: succeeded")
+    page = settings.instance_folder / "summaries" / f"{run_id}.html"
+    assert page.is_file()
+    assert shown["page"].value == str(page)
+    assert instance.get_run_by_id(run_id).tags["mlops/summary"] == str(page)
