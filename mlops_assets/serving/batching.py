@@ -60,13 +60,14 @@ class Batcher:
     batch_tokens: int = 2_048
     max_queue_texts: int = 4_000
     deadline_s: float = 10.0
+    tokens_per_s: float = 0.0
+    """What is known of the model's speed before its first batch; without it the first requests are all let in."""
     on_batch: Callable[[BatchReport], None] = lambda _report: None
     clock: Callable[[], float] = time.monotonic
 
     _queue: list[_Item] = field(default_factory=list)
     _running: int = 0
     _tokens_waiting: int = 0
-    _tokens_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="inference")
@@ -105,7 +106,7 @@ class Batcher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _refuse_when_full(self, texts: int) -> None:
-        wait = self._tokens_waiting / self._tokens_per_s if self._tokens_per_s else 0.0
+        wait = self._tokens_waiting / self.tokens_per_s if self.tokens_per_s else 0.0
         if len(self._queue) + texts > self.max_queue_texts or (self._queue and wait > self.deadline_s):
             raise QueueFull(
                 f"{len(self._queue)} texts are waiting, at most {self.max_queue_texts} may: retry later",
@@ -151,7 +152,7 @@ class Batcher:
             answers, seconds = done.result()
             tokens = sum(item.length for item in batch)
             rate = self.workers * tokens / max(seconds, 1e-6)
-            self._tokens_per_s += (rate - self._tokens_per_s) * (_SMOOTHING if self._tokens_per_s else 1)
+            self.tokens_per_s += (rate - self.tokens_per_s) * (_SMOOTHING if self.tokens_per_s else 1)
             for item, answer in zip(batch, answers, strict=True):
                 if not item.future.done():
                     item.future.set_result(answer)

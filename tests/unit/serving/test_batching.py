@@ -50,6 +50,13 @@ def test_texts_of_like_length_share_a_batch_and_others_do_not():
     assert sorted(sorted(map(len, batch)) for batch in recorder.batches[1:]) == [[5], [20, 20, 21], [99, 100]]
 
 
+def test_what_would_wait_beyond_the_deadline_is_refused_at_once_also_before_the_first_batch():
+    recorder = Recorder(held=True)
+    batcher = recorder.batcher(workers=1, deadline_s=2.0, tokens_per_s=10.0)
+    with pytest.raises(QueueFull, match="1 texts are waiting"):
+        asyncio.run(held_up(batcher, recorder, [["a" * 21], ["b"]]))
+
+
 def test_a_batch_stays_within_its_tokens():
     recorder = Recorder(held=True)
     asyncio.run(held_up(recorder.batcher(workers=1, batch_tokens=100), recorder, [["a" * 30] for _ in range(7)]))

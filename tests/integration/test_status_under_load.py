@@ -1,0 +1,69 @@
+"""A real server whose inference is saturated still says at once how it is."""
+
+import http.client
+import json
+import sys
+import threading
+
+import pytest
+
+from benchmarks.serving_load import STATUS, asked_meanwhile, running
+from mlops_assets.artifact import Golden, TrainedWith
+from mlops_assets.serving.model import load
+from tests.integration.clients import free_port
+
+pytestmark = pytest.mark.long
+
+LABELS = ("negative", "positive")
+TEXTS = [f"aplikasi {'sangat ' * (number % 40)}bagus nomor {number}" for number in range(1_000)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A BERT of random weights, large enough that two cores cannot keep up with its clients."""
+    from mlops_assets.training.bert_export import Exporter
+    from mlops_assets.training.bert_recipe import BertRecipe
+    from mlops_assets.training.compact import build
+
+    recipe = BertRecipe(vocabulary_size=500, layers=4, hidden=256, heads=4, max_length=128)
+    base, folder = build(TEXTS, recipe, LABELS), tmp_path_factory.mktemp("model") / "model"
+    exporter = Exporter(base, folder, LABELS, recipe, TrainedWith("0" * 12, "binary", recipe.digest(), "test"), load)
+    exporter.write()
+    answers = exporter.answers("fp32", TEXTS[:3])
+    golden = [Golden(text, tuple(map(float, row))) for text, row in zip(TEXTS[:3], answers, strict=True)]
+    exporter.seal(exporter.runtime("fp32"), metrics={}, golden=golden)
+    return folder
+
+
+def test_the_status_endpoints_answer_promptly_while_inference_is_saturated(folder):
+    """Asked are 50 ms, which the benchmark shows on a quiet machine; here others may be at work."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlops_assets.serving", "--model", str(folder), "--port", str(port)]
+    one, many = (json.dumps(body).encode() for body in ({"text": TEXTS[39]}, {"texts": TEXTS[:100]}))
+    stop, statuses = threading.Event(), set()
+
+    def ask(path, body):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        while not stop.is_set():
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            reply.read()
+            statuses.add(reply.status)
+            stop.wait(0.2 if reply.status == 429 else 0)
+        connection.close()
+
+    with running(command, port, folder):
+        asking = [threading.Thread(target=ask, args=("/predict", one)) for _ in range(16)]
+        asking += [threading.Thread(target=ask, args=("/predict/batch", many)) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        told = asked_meanwhile(port, seconds=5)
+        stop.set()
+        for thread in asking:
+            thread.join()
+    assert set(told) == {path.removeprefix("/") for path in STATUS}
+    assert statuses <= {200, 429}
+    for name, figures in told.items():
+        assert figures["n"] >= 10, name
+        assert figures["p50_ms"] < 50, (name, figures)
+        assert figures["max_ms"] < 1_000, (name, figures)
