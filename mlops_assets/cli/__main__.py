@@ -73,12 +73,11 @@ def _run(command: str) -> int:
 
         return run_pipeline(settings)
     if command == "prepare":
-        from mlops_assets.automation.orphans import end_orphans
-        from mlops_assets.cli.instance import open_instance
+        from mlops_assets.cli.instance import end_killed_runs, open_instance
+        from mlops_assets.resources import outside
 
         with open_instance(settings) as instance:
-            for run_id in end_orphans(instance):
-                print(f"Run {run_id[:8]} was killed; ended it and freed its pools.")
+            end_killed_runs(instance, settings, outside.build(settings)["service"])
         return 0
     if command == "why":
         from mlops_assets.automation.why import decisions

@@ -6,6 +6,9 @@ import os
 
 import dagster as dg
 
+from mlops_assets.automation.orphans import end_orphans
+from mlops_assets.automation.run_summary import leave_summary
+from mlops_assets.resources.service import Service
 from mlops_assets.settings import Settings
 
 
@@ -24,3 +27,13 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             instance.upgrade()  # prints progress of databases that are empty
         made_by.write_text(dg.__version__, encoding="utf-8")
     return instance
+
+
+def end_killed_runs(instance: dg.DagsterInstance, settings: Settings, service: Service) -> None:
+    """End runs whose process is gone, free their pools and leave their summaries.
+
+    The daemon's sensors would write those too, but only where one has run here before.
+    """
+    for run_id in end_orphans(instance):
+        leave_summary(instance, run_id, settings, service)
+        print(f"Run {run_id[:8]} was killed; ended it and freed its pools.", flush=True)

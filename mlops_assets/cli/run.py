@@ -10,11 +10,10 @@ from filelock import FileLock, Timeout
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
 from mlops_assets.automation.notifications import tell
-from mlops_assets.automation.orphans import end_orphans
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
 from mlops_assets.cli.console import console
-from mlops_assets.cli.instance import open_instance
+from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import TransientFailure
 from mlops_assets.resources import outside
@@ -40,8 +39,7 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
     with held, open_instance(settings) as instance:
         settings.service_folder.mkdir(parents=True, exist_ok=True)
         settings.port_file.write_text(f"{settings.port}\n", encoding="utf-8")
-        for run_id in end_orphans(instance):
-            print(f"Run {run_id[:8]} was killed; ended it and freed its pools.", flush=True)
+        end_killed_runs(instance, settings, things["service"])
         logging.getLogger("alembic").setLevel(logging.WARNING)
         definitions = build_definitions(settings, things, loggers={"console": console})
 

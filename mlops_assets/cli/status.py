@@ -1,4 +1,4 @@
-"""The part of `make status` about runs: how the last one ended, whether the next is overdue, what waits to be told."""
+"""The part of `make status` about runs: how the last one ended, whether the next is overdue, what waits."""
 
 import json
 from datetime import datetime
@@ -23,10 +23,25 @@ def say_how_it_stands(settings: Settings) -> bool:
     )
     if late:
         print(f"Overdue: {late}. make run")
+    for line in _held(settings):
+        print(f"Waits: {line}")
     for one in Notifier.of(settings).standings():
         if one.waiting or one.error:
             print(f"Waits: {one.waiting} messages for {one.name}{', ' + one.error if one.error else ''}")
     return late is None
+
+
+def _held(settings: Settings) -> list[str]:
+    """Collections that ended before their feed did, or whose deletions nobody has accepted: nothing is trained."""
+    from mlops_assets.reviews.collect import last_collection
+    from mlops_assets.reviews.collect_options import CollectOptions
+    from mlops_assets.reviews.store import ReviewStore
+
+    options = CollectOptions.from_params(settings.sections["play_store"])
+    store = ReviewStore(settings.data / "raw")
+    crawled = [app for app in settings.apps if (store.folder / app / "crawl.json").is_file()]
+    found = {app: last_collection(store, app, options) for app in crawled}
+    return [f"the collection of {app}, {reason}" for app, (status, reason) in found.items() if status == "partial"]
 
 
 def _summaries(settings: Settings) -> list[dict[str, Any]]:

@@ -7,8 +7,10 @@ import pytest
 from mlops_assets.cli.status import say_how_it_stands
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.operations.rules import OperationRules
+from mlops_assets.resources.notifier import Notifier
+from mlops_assets.reviews.crawl_state import CrawlState
 from tests.unit.operations.summaries import FAILED, summary, write
-from tests.user_clone import make_clone, settings_of
+from tests.user_clone import free_port, make_clone, settings_of
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,27 @@ def test_a_run_is_overdue_past_interval_and_slack(
 def test_a_clone_without_any_run_is_overdue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not say_how_it_stands(settings_of(make_clone(tmp_path / "clone")))
     assert "no run of the pipeline has ended yet" in capsys.readouterr().out
+
+
+def test_a_held_collection_and_an_undelivered_message_are_said_and_are_not_overdue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = "com.valar.pintu"
+    root = make_clone(tmp_path / "clone")
+    write(root / ".dagster" / "summaries", summary(**FAILED))
+    settings = settings_of(root, NOW="2026-03-01T08:00:00Z", NOTIFY_URLS=f"json://127.0.0.1:{free_port()}/tok3n")
+    state = CrawlState("id", last={"status": "partial", "reason": "2026-02 would lose 9 of 90 reviews"})
+    state.save(root / "data" / "raw" / app)
+    Notifier.of(settings).tell()
+    assert say_how_it_stands(settings)
+    said = capsys.readouterr().out
+    assert f"Waits: the collection of {app}, 2026-02 would lose 9 of 90 reviews\n" in said
+    assert "Waits: 1 messages for json://127.0.0.1" in said
+    assert "tok3n" not in said
+    state.last["status"] = "whole"
+    state.save(root / "data" / "raw" / app)
+    say_how_it_stands(settings)
+    assert "collection" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("section", [{"digest_hour": 24}, {"interval_hours": 0}, {"slack_hours": "2"}, {"hour": 1}])
