@@ -1,7 +1,9 @@
 """The way to people: Apprise channels and the heartbeat, behind the outbox."""
 
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -17,7 +19,12 @@ from mlops_assets.operations.rules import OperationRules
 from mlops_assets.resources.service import LAST_SUCCESS, SHOWN
 from mlops_assets.settings import Settings
 
+MESSAGE_ID = "X-Notification-Id"
+"""The header that bears a message's id, the same on a repeat."""
+
 _PING_TIMEOUT_S = 10.0
+_SAY_ADDRESSES = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "urllib3.connectionpool")
+"""Loggers that write whole addresses, httpx at INFO: in those of channels the path is the password."""
 
 
 class AppriseChannel:
@@ -37,20 +44,28 @@ class AppriseChannel:
         """Deliver; raises `Unreachable` with what Apprise said, without the address's secrets."""
         import apprise
 
-        # What it logs by itself may name the address; what is worth telling is captured below.
-        apprise.logger.propagate = False
-        plugin: Any = apprise.Apprise.instantiate(self._url)
-        if plugin is None:
-            raise Unreachable(f"Apprise does not understand the address {self.name}: mend NOTIFY_URLS")
+        with _no_address_logged():
+            plugin: Any = apprise.Apprise.instantiate(self._url)
+            if plugin is None:
+                raise Unreachable(f"Apprise does not understand the address {self.name}: mend NOTIFY_URLS")
+            taken, told = self._hand_over(plugin, message)
+        if not taken:
+            raise Unreachable(f"{self.name}: {_without_secrets(told, self._url) or 'it did not take the message'}")
+
+    def _hand_over(self, plugin: Any, message: Message) -> tuple[bool, str]:
+        """Whether the plugin took the message, and what Apprise said of it."""
+        import apprise
+
         title, body = fitted(message, title_most=plugin.title_maxlen, body_most=plugin.body_maxlen)
         kind = {"failure": "failure", "recovery": "success"}.get(message.kind, "info")
+        if isinstance(getattr(plugin, "headers", None), dict):
+            plugin.headers[MESSAGE_ID] = message.id  # mail and webhooks; elsewhere the id ends the text
         taken, told = False, ""
         capture: Any = apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s")
         with capture as said:
             taken = plugin.notify(title=title, body=body, notify_type=kind, body_format="text")
             told = " ".join(said.getvalue().split())
-        if not taken:
-            raise Unreachable(f"{self.name}: {_without_secrets(told, self._url) or 'it did not take the message'}")
+        return bool(taken), told
 
 
 class Heartbeat:
@@ -73,7 +88,8 @@ class Heartbeat:
         base, mark, query = self._url.partition("?")
         path = f"{base.rstrip('/')}/{message.text}" if message.text else base
         try:
-            answer = httpx.get(f"{path}{mark}{query}", timeout=_PING_TIMEOUT_S, follow_redirects=True)
+            with _no_address_logged():
+                answer = httpx.get(f"{path}{mark}{query}", timeout=_PING_TIMEOUT_S, follow_redirects=True)
         except httpx.HTTPError as error:
             raise Unreachable(f"heartbeat: {type(error).__name__}") from None  # its text may hold the address
         if answer.status_code >= 400:
@@ -166,6 +182,23 @@ class Notifier:
         scratch.write_text(text, encoding="utf-8")
         scratch.chmod(0o644)  # a container reads it as a user of its own
         scratch.replace(path)
+
+
+@contextmanager
+def _no_address_logged() -> Iterator[None]:
+    """While something is sent, what logs addresses is silent and what Apprise says goes nowhere but to its captor."""
+    apprise_log = logging.getLogger("apprise")
+    apprise_log.propagate = False
+    if not apprise_log.handlers:
+        apprise_log.addHandler(logging.NullHandler())  # without any, Python prints warnings by itself
+    talking = [log for name in _SAY_ADDRESSES if not (log := logging.getLogger(name)).disabled]
+    for log in talking:
+        log.disabled = True
+    try:
+        yield
+    finally:
+        for log in talking:
+            log.disabled = False
 
 
 def _shown(url: str) -> str:

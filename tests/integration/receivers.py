@@ -13,11 +13,12 @@ from aiosmtpd.controller import Controller
 
 @dataclass
 class Hooks:
-    """A web server that keeps paths and bodies."""
+    """A web server that keeps paths, bodies and the ids of messages."""
 
     port: int
     paths: list[str] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
+    ids: list[str | None] = field(default_factory=list)
 
     @contextmanager
     def up(self) -> Iterator[None]:
@@ -25,6 +26,7 @@ class Hooks:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                hooks.ids.append(self.headers["X-Notification-Id"])
                 hooks.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.do_GET()
 

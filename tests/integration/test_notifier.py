@@ -1,11 +1,14 @@
 """Messages over the wire: a real SMTP server and a real webhook on loopback, up, and down then up."""
 
+import io
+import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from mlops_assets.definitions import build_definitions
@@ -64,6 +67,8 @@ def test_a_failure_reaches_mail_and_webhook_with_its_id_and_the_heartbeat_says_f
     assert hook["message"].endswith("http://127.0.0.1:3000/runs/run-1\n[run-1:failure]")
     [mail] = place.mailbox.mails
     assert "pipeline failed" in mail
+    assert place.hooks.ids == ["run-1:failure"]
+    assert "X-Notification-Id: run-1:failure" in mail
     assert place.hooks.paths == [f"/{SECRET}", f"/{SECRET}/beat/fail"]
 
 
@@ -100,6 +105,29 @@ def test_a_secret_shows_nowhere(place: Place) -> None:
     with pytest.raises(BadSetting) as refused:
         settings_of(place.root, NOTIFY_URLS=f"slack:{SECRET}")
     assert SECRET not in str(refused.value)
+
+
+def test_no_secret_is_logged_at_any_level_and_none_is_printed(
+    place: Place, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A handler as a program has it: caplog's own listens at loggers that hand nothing on, too.
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    logging.getLogger().addHandler(handler)
+    for name in ("", "apprise", "httpx", "httpcore", "urllib3"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    write(place.root / ".dagster" / "summaries", summary(**FAILED))
+    place.notifier.tell()
+    wrong = settings_of(place.root, NOTIFY_URLS=f"nosuch://{SECRET} slack://{SECRET} tgram://{SECRET}")
+    Notifier.of(wrong).tell()
+    place.later = timedelta(minutes=5)
+    with place.up():
+        assert place.notifier.tell().delivered
+        assert httpx.get(f"http://127.0.0.1:{place.hooks.port}/other").status_code == 200
+    logging.getLogger().removeHandler(handler)
+    said = capsys.readouterr()
+    assert SECRET not in log.getvalue() + said.out + said.err
+    assert "/other" in log.getvalue()  # what others ask for is logged as ever
 
 
 def test_the_sensor_delivers_and_tells_the_check_when_a_channel_changes(place: Place) -> None:
