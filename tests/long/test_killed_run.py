@@ -1,24 +1,45 @@
-"""A run that is killed, followed by `make run`, ends where an undisturbed one ends."""
+"""Everything is killed at ten points of a run, and the next run ends where an undisturbed clone stands meanwhile."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+import httpx
 import pytest
 
+from mlops_assets.cli.instance import open_instance
 from mlops_assets.resources.process_service import ProcessService
-from tests.user_clone import free_port, git, make_clone
+from tests.integration.receivers import Hooks
+from tests.user_clone import free_port, git, make_clone, settings_of
 
-pytestmark = pytest.mark.long
-CLOCK = "2026-03-15T00:00:00Z"
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+POINTS = {
+    "start": "raw_reviews\n",
+    "collecting": "generated",
+    "validating": "validated_reviews\n",
+    "committing data": "versioned_dataset\n",
+    "mid-training": "epoch",
+    "between trainings": "classic_model\n",
+    "committing models": "champion_model\n",
+    "predicting": "predictions\n",
+    "the new server starts": "is starting beside",
+    "the new server has the port": "is live; it is watched",
+}
+"""Each in a run that a new month makes necessary; the line of its output at which it is killed."""
+ALWAYS_PROMOTES = {"rounds": 200, "margin_points": 20, "slice_reviews": 100_000}
+"""So that each new month ends in a deployment."""
 
 
-def command(root: Path, port: int) -> subprocess.Popen[str]:
+def command(root: Path, port: int, now: str, **environ: str) -> subprocess.Popen[str]:
     """`make run` in the clone, its output readable line by line."""
     return subprocess.Popen(
         [sys.executable, "-m", "mlops_assets.cli", "run"],
@@ -26,9 +47,11 @@ def command(root: Path, port: int) -> subprocess.Popen[str]:
             "PATH": os.environ["PATH"],  # noqa: TID251  git and its programs
             "HOME": str(root.parent),
             "PIPELINE_ROOT": str(root),
-            "NOW": CLOCK,
+            "NOW": now,
             "PORT": str(port),
             "DEPLOY_TARGET": "process",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **environ,
         },
         cwd=root,
         stdout=subprocess.PIPE,
@@ -44,14 +67,14 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def kill_when(process: subprocess.Popen[str], due: Callable[[str], bool]) -> None:
+def kill_when(process: subprocess.Popen[str], due: str) -> None:
     """Kill the whole group as soon as a line of its output is the one."""
     assert process.stdout is not None
     with process.stdout:
-        reached = any(due(line) for line in process.stdout)
+        reached = any(due in line for line in process.stdout)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
-    assert reached, "the run ended before the line that was waited for"
+    assert reached, f"the run ended before it said {due!r}"
 
 
 def outcome(root: Path) -> dict[str, Any]:
@@ -59,6 +82,9 @@ def outcome(root: Path) -> dict[str, Any]:
     latest = json.loads((root / ".dagster" / "summaries" / "latest.json").read_text(encoding="utf-8"))
     champion = json.loads((root / "models" / "champion.json").read_text(encoding="utf-8"))
     files = [path for path in (root / "data").rglob("*.parquet") if path.is_file()]
+    log = git(
+        root, "log", "--first-parent", "--format=%(trailers:key=Data-Version,valueonly,separator=%x2C)", "pipeline"
+    )
     return {
         "dataset_version": latest["dataset_version"],
         "models": {kind: figures["model_version"] for kind, figures in latest["models"].items()},
@@ -66,42 +92,77 @@ def outcome(root: Path) -> dict[str, Any]:
         "live": latest["live"]["model_version"],
         "files": {path.relative_to(root).as_posix(): path.read_bytes() for path in files},
         "tree": git(root, "ls-tree", "-r", "pipeline", "--", "data", "models/bert.dvc", "models/classic.dvc"),
-        "commits": len(git(root, "log", "--first-parent", "--format=%H", "pipeline").splitlines()),
+        "commits": log.splitlines(),
     }
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    root, port = make_clone(tmp_path_factory.mktemp("undisturbed") / "clone"), free_port()
+@contextmanager
+def answering_throughout(port: int) -> Iterator[None]:
+    """Ask the service without a pause, each time by a new connection; any answer but 200 fails the test."""
+    over, failures, asked = threading.Event(), [], 0
+
+    def ask() -> None:
+        nonlocal asked
+        while not over.wait(0.02):
+            asked += 1
+            try:
+                reply = httpx.post(f"http://127.0.0.1:{port}/predict", json={"text": "bagus"}, timeout=30)
+                if reply.status_code != 200:
+                    failures.append(reply.text)
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
     try:
-        finish(command(root, port))
-        return outcome(root)
+        yield
     finally:
-        ProcessService(root / ".serving", port).stop()
+        over.set()
+        asking.join()
+    assert asked > 100
+    assert failures == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "raw_reviews\n",
-        "generated",
-        "versioned_dataset\n",
-        "bert_model\n",
-        "epoch",
-        "classic_model\n",
-        "champion_model\n",
-    ],
-    ids=["start", "collecting", "committing data", "training", "mid-epoch", "between trainings", "committing models"],
-)
-@pytest.mark.timeout(600)
-def test_a_killed_run_followed_by_another_ends_as_an_undisturbed_one(
-    tmp_path: Path, undisturbed: dict[str, Any], line: str
+@pytest.fixture
+def clones(tmp_path: Path) -> Iterator[list[tuple[Path, int]]]:
+    """Two clones after the same first run: one to kill in, one that nobody disturbs."""
+    both = [(make_clone(tmp_path / name, evaluate=ALWAYS_PROMOTES), free_port()) for name in ("killed", "undisturbed")]
+    try:
+        for first in [command(*clone, "2026-03-15T00:00:00Z") for clone in both]:
+            finish(first)
+        yield both
+    finally:
+        for root, port in both:
+            ProcessService(root / ".serving", port).stop()
+
+
+def test_everything_killed_at_ten_points_ends_as_if_nobody_had_and_the_service_answers_throughout(
+    clones: list[tuple[Path, int]],
 ) -> None:
-    root, port = make_clone(tmp_path / "clone"), free_port()
-    try:
-        kill_when(command(root, port), lambda shown: line in shown)
-        output = finish(command(root, port))
-        assert "was killed; ended it" in output
-        assert outcome(root) == undisturbed
-    finally:
-        ProcessService(root / ".serving", port).stop()
+    killed, undisturbed = clones
+    hooks = Hooks(free_port())
+    told = {"NOTIFY_URLS": f"json://127.0.0.1:{hooks.port}/"}
+    with hooks.up(), answering_throughout(killed[1]):
+        for month, (point, line) in enumerate(POINTS.items(), start=4):
+            now = f"{2026 + month // 13}-{(month - 1) % 12 + 1:02d}-15T00:00:00Z"
+            beside = command(*undisturbed, now)
+            kill_when(command(*killed, now, **told), line)
+            assert "was killed; ended it" in finish(command(*killed, now, **told)), point
+            finish(beside)
+            assert outcome(killed[0]) == outcome(undisturbed[0]), point
+    _every_run_has_one_summary_and_is_told_once(killed[0], hooks)
+
+
+def _every_run_has_one_summary_and_is_told_once(root: Path, hooks: Hooks) -> None:
+    folder = root / ".dagster" / "summaries"
+    summaries = [
+        json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json") if path.stem != "latest"
+    ]
+    with open_instance(settings_of(root)) as instance:
+        assert sorted(run.run_id for run in instance.get_runs()) == sorted(one["run_id"] for one in summaries)
+        assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
+    ended = Counter(one["status"] for one in summaries)
+    assert ended == {"FAILURE": len(POINTS), "SUCCESS": len(POINTS) + 1}
+    ids = Counter(body["message"].rpartition("[")[2].rstrip("]") for body in hooks.bodies)
+    assert set(ids.values()) == {1}
+    assert Counter(name.rpartition(":")[2] for name in ids) == {"failure": len(POINTS), "recovery": len(POINTS)}
