@@ -1,15 +1,18 @@
 """Which model serves: the candidates' answers to the gate side, the verdict, and the commit of what was decided."""
 
-import shutil
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets import artifact
+from mlops_assets.artifact import Kind
 from mlops_assets.assets.reviews import current_dataset_version, labelled_reviews
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.settings import Settings
+from mlops_assets.training.champion import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +26,80 @@ _TIMED_TEXTS = 30
 def choose(
     settings: Settings, repository: DvcRepository, live_model: str | None, *, run_id: str, forced: bool
 ) -> dict[str, Any]:
-    """Judge the candidates, put the better one under `models/champion`, commit both; the record of the decision."""
+    """Judge the candidates, commit both with the decision and the card, put the better one under `models/champion`.
+
+    The champion changes only after the commit. Killed anywhere, the next call finds the champion of before, and the
+    decision on the branch if it got that far: the same candidates against the same champion are judged once.
+    """
     from mlops_assets.training.card import model_card
-    from mlops_assets.training.champion import candidates, champion_folder, read_record, write_record
+    from mlops_assets.training.champion import (
+        candidates,
+        champion_folder,
+        keep_place,
+        put_in_place,
+        settle_place,
+        write_record,
+    )
+
+    models = settings.models
+    settle_place(models)
+    present = candidates(models)
+    incumbent = champion_folder(models)
+    against = artifact.model_version(incumbent) if incumbent else None
+    committed = repository.decision()
+    if committed and (committed["candidates"], committed["against"]) == (present, against):
+        decision = committed
+    else:
+        decision = _decide(settings, repository, live_model, present, incumbent, run_id=run_id, forced=forced)
+    serving = models / decision["candidate"] if decision["promoted"] else models / "champion"
+    serves = artifact.read(serving)
+    card = model_card(
+        serves,
+        decision["model_version"],
+        decision=decision,
+        forward=None if decision["promoted"] else decision["forward"],
+    )
+    repository.stage_models(
+        bert=models / "bert" if "bert" in present else None,
+        classic=models / "classic" if "classic" in present else None,
+        metrics={METRICS[kind]: models / METRICS[kind] for kind in present},
+    )
+    dataset_version = decision["judged_on"]
+    version = repository.commit_models(
+        run_id,
+        f"Models on data {dataset_version}: {serves.kind} serves",
+        dataset_version,
+        champion=decision["model_version"],
+        decision=decision,
+        card=card,
+    )
+    if decision["promoted"]:
+        put_in_place(serving, models)
+    record = {
+        **decision,
+        "models_trained": version.changed,
+        "commit": version.commit,
+        "origin": version.origin,
+        "run_id": run_id,
+    }
+    (models / "champion.md").write_text(card, encoding="utf-8")
+    write_record(models, record)
+    keep_place(models)
+    return record
+
+
+def _decide(
+    settings: Settings,
+    repository: DvcRepository,
+    live_model: str | None,
+    present: Mapping[Kind, str],
+    incumbent: Path | None,
+    *,
+    run_id: str,
+    forced: bool,
+) -> dict[str, Any]:
+    """The decision between the candidates and the champion, as it is stored with the version."""
+    from mlops_assets.training.champion import read_record
     from mlops_assets.training.evaluate import Evaluation
     from mlops_assets.training.gate import decide
 
@@ -33,55 +107,34 @@ def choose(
     rules = Evaluation.from_params(settings.sections["evaluate"])
     frame = labelled_reviews(settings, repository)
     gate = frame[frame["side"] == "gate"].reset_index(drop=True)
-    present = candidates(models)
     dataset_version = current_dataset_version(repository)
-    incumbent = champion_folder(models)
-    champion = _contender("champion", incumbent, gate) if incumbent else None
     verdict = decide(
         [_contender(kind, models / kind, gate) for kind in present],
-        champion,
+        _contender("champion", incumbent, gate) if incumbent else None,
         gate,
         required=_why_wanted(incumbent, dataset_version, live_model, forced=forced),
         rules=rules,
     )
+    if verdict.serves is None:
+        raise PermanentFailure(f"no model may serve: {verdict.reason}")
+    serves = artifact.read(models / verdict.candidate if verdict.promote else models / "champion", verify=False)
     forward = _forward(incumbent, frame, rules) if incumbent else None
-    if verdict.promote:
-        _put_in_place(models / verdict.candidate, models / "champion")
-    serves = artifact.read(models / "champion", verify=False)
-    repository.stage_models(
-        bert=models / "bert" if "bert" in present else None,
-        classic=models / "classic" if "classic" in present else None,
-        metrics={name: models / name for name in ("bert_metrics.json", "metrics.json") if (models / name).is_file()},
-    )
-    chosen = artifact.model_version(models / "champion")
-    committed = repository.commit_models(
-        run_id, f"Models on data {dataset_version}: {serves.kind} serves", dataset_version, champion=chosen
-    )
-    record = {
+    return {
         "model": serves.kind,
-        "model_version": chosen,
+        "model_version": verdict.serves,
         "dataset_version": serves.trained_with.dataset_version,
+        "judged_on": dataset_version,
+        "candidate": verdict.candidate,
+        "candidate_version": verdict.candidate_version,
         "against": verdict.champion_version,
         "promoted": verdict.promote,
         "reason": verdict.reason,
         "figures": verdict.record()["figures"],
         "forward": forward and {**forward, "model_version": verdict.champion_version},
-        "candidates": present,
-        "models_trained": committed.changed,
-        "commit": committed.commit,
-        "origin": committed.origin,
+        "candidates": dict(present),
         "run_id": run_id,
         "since": settings.now().isoformat() if verdict.promote else (read_record(models) or {}).get("since"),
     }
-    card = model_card(
-        serves,
-        record["model_version"],
-        decision=record,
-        forward=None if verdict.promote else forward,
-    )
-    (models / "champion.md").write_text(card, encoding="utf-8")
-    write_record(models, record)
-    return record
 
 
 def _forward(incumbent: Path, frame: "pd.DataFrame", rules: "Evaluation") -> dict[str, Any] | None:
@@ -130,15 +183,3 @@ def _contender(name: str, folder: Path, gate: "pd.DataFrame") -> "Contender":
         milliseconds=statistics.median(times) if times else None,
         megabytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
     )
-
-
-def _put_in_place(source: Path, target: Path) -> None:
-    """A copy of `source` as `target`, whole or not at all."""
-    scratch, old = target.with_name(".champion.partial"), target.with_name(".champion.old")
-    for leftover in (scratch, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, scratch)
-    if target.exists():
-        target.replace(old)
-    scratch.replace(target)
-    shutil.rmtree(old, ignore_errors=True)

@@ -18,7 +18,16 @@ from mlops_assets.resources.data_remote import DamagedCache, DataRemote
 from mlops_assets.resources.dvc_commands import Dvc
 from mlops_assets.resources.dvc_objects import ObjectFolder, parse_listing, pointed_object
 from mlops_assets.resources.git_commands import GitFailure
-from mlops_assets.resources.pipeline_branch import CONFIG, METRICS, POINTERS, Change, PipelineBranch, Published
+from mlops_assets.resources.pipeline_branch import (
+    CARD,
+    CONFIG,
+    DECISION,
+    METRICS,
+    POINTERS,
+    Change,
+    PipelineBranch,
+    Published,
+)
 from mlops_assets.resources.private_clone import PrivateClone
 from mlops_assets.resources.remote_url import committed_config, committed_url, local_config
 from mlops_assets.resources.staging import Staging
@@ -177,7 +186,10 @@ class DvcRepository:
             )
 
     def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:
-        """Stage model folders (None: as on the branch) and metrics files, by name (`metrics.json`)."""
+        """Stage model folders and metrics files, by name (`metrics.json`).
+
+        A model without a folder stays as it is on the branch, without its scores: they are of another version.
+        """
         with self.locked():
             staging = Staging(self.folder)
             for name, folder in (("bert", bert), ("classic", classic)):
@@ -194,9 +206,19 @@ class DvcRepository:
             self._at_phase("staged")
 
     def commit_models(
-        self, run_id: str, message: str, dataset_version: str, *, champion: str | None = None
+        self,
+        run_id: str,
+        message: str,
+        dataset_version: str,
+        *,
+        champion: str | None = None,
+        decision: Mapping[str, Any] | None = None,
+        card: str | None = None,
     ) -> ModelsVersion:
-        """Version what `stage_models` staged, trained on `dataset_version`; `champion` is the model that serves."""
+        """Version what `stage_models` staged, trained on `dataset_version`.
+
+        `champion` is the model that serves, `decision` why, `card` its model card; both are stored with the version.
+        """
         with self.locked():
             if self._code is None:
                 self.prepare()
@@ -209,8 +231,20 @@ class DvcRepository:
             )
             versions |= {name: model_version(self.folder / "models" / name) for name in self._staged_models}
             trailers["Model-Versions"] = " ".join(f"{name}={version}" for name, version in sorted(versions.items()))
-            published, pushed = self._commit(Change(message, {**pointers, **self._metrics}, trailers))
+            told = json.dumps(decision, indent=1, ensure_ascii=False, sort_keys=True) + "\n" if decision else None
+            about = {DECISION: told, CARD: card}
+            files = {**pointers, **self._metrics, **{path: text for path, text in about.items() if text}}
+            absent = frozenset(
+                path for pointer, path in _SCORES.items() if pointer not in pointers and path not in files
+            )
+            published, pushed = self._commit(Change(message, files, trailers, absent))
             return ModelsVersion(published.commit, published.changed, pushed, published.origin, self._known_code())
+
+    def decision(self, commit: str | None = None) -> dict[str, Any] | None:
+        """Which model a version (the newest, if none is named) chose to serve, and why; None where it does not say."""
+        with self.locked():
+            text = self.branch.file(commit or self.branch.tip(), DECISION)
+            return None if text is None else json.loads(text)
 
     def _return_to_tip(self) -> str | None:
         self._clone.clear_stale_locks()
@@ -272,7 +306,7 @@ class DvcRepository:
             files[".dvc/.gitignore"] = _DVC_IGNORE
         same = all(self.branch.file(tip, path) == content for path, content in files.items())
         unasked = same and self.remote.folder is None
-        dropped = frozenset[str]() if unasked else self._out_of_reach(files, tip)
+        dropped = change.dropped | (frozenset[str]() if unasked else self._out_of_reach(files, tip))
         pushed = 0 if unasked else self._push(files, tip, dropped)
         self._at_phase("proven")
         change = Change(change.subject, files, change.trailers, dropped)
@@ -290,6 +324,8 @@ class DvcRepository:
                 continue
             if self.remote.missing(self.remote.objects_of([pointed_object(text)])):
                 lost |= {path, _SCORES.get(path, path)}
+        if any(path in _SCORES for path in lost):
+            lost |= {DECISION, CARD} - files.keys()
         return frozenset(lost)
 
     def _push(self, files: Mapping[str, str], tip: str | None, dropped: frozenset[str]) -> int:

@@ -16,8 +16,10 @@ from mlops_assets.resources.user_repository import BRANCH, Code, UserRepository
 
 POINTERS = ("data/raw.dvc", "data/validated.dvc", "models/bert.dvc", "models/classic.dvc")
 METRICS = ("models/bert_metrics.json", "models/metrics.json")
+DECISION, CARD = "models/decision.json", "models/model_card.md"
+"""Which model serves and why, and its card. Not named as the working state's own: a checkout would take those away."""
 CONFIG = ".dvc/config"
-FILES = (*POINTERS, *METRICS, CONFIG, ".dvc/.gitignore")
+FILES = (*POINTERS, *METRICS, DECISION, CARD, CONFIG, ".dvc/.gitignore")
 
 AUTHOR = "Review pipeline"
 EMAIL = "pipeline@localhost"

@@ -16,8 +16,9 @@ from mlops_assets.training.champion import candidates, read_record, write_record
 def restore_champion(repository: DvcRepository, models: Path, version: Version, known: Sequence[Version]) -> str | None:
     """Put the version's champion into `models/champion`, with its record and card; its model version.
 
-    It may have been trained for an earlier version: `known` (newest first) tells which. None where the version names
-    no champion. Killed half-way, record and folder differ, and the next run decides anew.
+    The decision that chose it comes back with it. It may have been trained for an earlier version: `known` (newest
+    first) tells which. None where the version names no champion. Killed half-way, record and folder differ, and the
+    next run decides anew.
     """
     if version.champion is None:
         return None
@@ -44,14 +45,20 @@ def restore_champion(repository: DvcRepository, models: Path, version: Version, 
     manifest = artifact.read(scratch)
     shutil.rmtree(models / "champion", ignore_errors=True)
     scratch.replace(models / "champion")
+    decided = repository.decision(version.commit) or {}
+    if decided.get("model_version") != version.champion:
+        decided = {}
+    told = f"restored with version {version.commit[:12]}"
     restored: dict[str, Any] = {
+        **decided,
         "model": manifest.kind,
         "model_version": version.champion,
         "dataset_version": manifest.trained_with.dataset_version,
         "promoted": True,
-        "reason": f"restored with version {version.commit[:12]}",
-        "figures": {},
-        "forward": None,
+        "reason": f"{told}; decided then: {decided['reason']}" if decided else told,
+        "figures": decided.get("figures", {}),
+        "forward": decided.get("forward"),
+        "since": None,
         "candidates": candidates(models),
         "models_trained": False,
         "commit": version.commit,

@@ -1,6 +1,7 @@
 """Which of the two models serves: `models/champion.json`, the decision with its reason."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.training.due import Due, metrics_version
 
 RECORD = "champion.json"
+_SCRATCH, _BEFORE = ".champion.partial", ".champion.old"
 METRICS: Mapping[Kind, str] = {"bert": "bert_metrics.json", "classic": "metrics.json"}
 """The metrics file of each kind of model."""
 
@@ -43,9 +45,35 @@ def write_record(models: Path, record: Mapping[str, Any]) -> None:
     scratch.replace(models / RECORD)
 
 
-def candidates(models: Path) -> dict[str, str]:
+def put_in_place(source: Path, models: Path) -> None:
+    """A copy of the model in `source` as the champion; the one before stays beside it until `keep_place`."""
+    scratch, old, target = (models / name for name in (_SCRATCH, _BEFORE, "champion"))
+    for leftover in (scratch, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(source, scratch)
+    if target.exists():
+        target.replace(old)
+    scratch.replace(target)
+
+
+def keep_place(models: Path) -> None:
+    """The decision that put the champion in place is on record: the one before is no longer needed."""
+    shutil.rmtree(models / _BEFORE, ignore_errors=True)
+
+
+def settle_place(models: Path) -> None:
+    """After a kill between the champion's place and its record: the champion that the record names is back in place."""
+    record, old = read_record(models), models / _BEFORE
+    if record is None or champion_folder(models) is not None or not (old / artifact.MANIFEST).is_file():
+        return
+    if artifact.model_version(old) == record["model_version"]:
+        shutil.rmtree(models / "champion", ignore_errors=True)
+        old.replace(models / "champion")
+
+
+def candidates(models: Path) -> dict[Kind, str]:
     """Model kind -> version, of the models that have scores; a failed training leaves a model without any."""
-    found: dict[str, str] = {}
+    found: dict[Kind, str] = {}
     for kind, metrics in METRICS.items():
         if (models / kind / artifact.MANIFEST).is_file():
             version = artifact.model_version(models / kind)

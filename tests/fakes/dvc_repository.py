@@ -70,12 +70,22 @@ class FakeDvcRepository:
                 self._staged[f"models/{name}"] = model_version(folder)
         self._metrics = {f"models/{name}": path.read_text(encoding="utf-8") for name, path in metrics.items()}
 
+    def decision(self, commit: str | None = None) -> dict[str, Any] | None:
+        return self.commits[-1]["trailers"].get("decision") if self.commits else None
+
     def commit_models(
-        self, run_id: str, message: str, dataset_version: str, *, champion: str | None = None
+        self,
+        run_id: str,
+        message: str,
+        dataset_version: str,
+        *,
+        champion: str | None = None,
+        decision: Mapping[str, Any] | None = None,
+        card: str | None = None,
     ) -> ModelsVersion:
         files = {name: value for name, value in self._staged.items() if name.startswith("models/")} | self._metrics
         commit, changed = self._commit(
-            run_id, message, files, {"Models-Data-Version": dataset_version, "Champion": champion}
+            run_id, message, files, {"Models-Data-Version": dataset_version, "Champion": champion, "decision": decision}
         )
         return ModelsVersion(commit, changed, len(files) if changed else 0, "none", self.code)
 

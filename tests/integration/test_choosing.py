@@ -1,0 +1,170 @@
+"""The decision which model serves is stored with its version, once, wherever the process that takes it is killed."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops_assets import artifact
+from mlops_assets.assets import choosing
+from mlops_assets.resources.dvc_repository import DvcRepository
+from mlops_assets.resources.restore_champion import restore_champion
+from mlops_assets.reviews import columns
+from mlops_assets.settings import Settings
+from mlops_assets.training import champion
+from mlops_assets.training.champion import champion_due, read_record
+from tests.fakes.tiny_model import seal_tiny_model
+from tests.integration.user_clone import QUICK_DVC, UserClone
+from tests.unit.reviews.rows import APP, frame, review
+
+ALMOST_ALL_GATE = {"train": 5, "validation": 5, "gate": 85, "test": 5}
+
+
+@pytest.fixture(autouse=True)
+def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+
+
+class Place:
+    """A clone with a data version of 120 reviews and, below models/, a classic model that answers by two words."""
+
+    def __init__(self, folder: Path) -> None:
+        self.user = UserClone(folder, dvc=QUICK_DVC)
+        params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
+        self.user.write("params.yaml", yaml.safe_dump(params | {"apps": [APP], "sides": ALMOST_ALL_GATE}))
+        kinds = (("bagus nomor", 5), ("sering error nomor", 1), ("halo nomor", 1))
+        texts = [(f"{text} {n}", stars) for n in range(40) for text, stars in kinds]
+        rows = [review(f"r{n}", review_text=text, rating=stars) for n, (text, stars) in enumerate(texts)]
+        path = folder / "reviews.parquet"
+        columns.write_frame(frame(*rows), path)
+        self.user.months = {f"{APP}/2026-01.parquet": path}
+        self.user.version_data()
+        self.settings = Settings.load({"DEPLOY_TARGET": "process"}, folder)
+        self.models = self.settings.models
+
+    def train(self, intercept: float) -> str:
+        """A classic model whose answers the intercept moves: at -0.5 all are right, at 0.5 a third is not."""
+        shutil.rmtree(self.models / "classic", ignore_errors=True)
+        version = seal_tiny_model(self.models / "classic", intercept=intercept)
+        (self.models / "metrics.json").write_text(json.dumps({"model_version": version, "test": {"n": 3}}))
+        return version
+
+    def choose(self, **options: Any) -> dict[str, Any]:
+        repository = self.user.repository(**options)
+        repository.prepare()
+        return choosing.choose(self.settings, repository, None, run_id="run-9", forced=True)
+
+    def stored(self) -> dict[str, Any]:
+        return json.loads(self.user.git("show", "pipeline:models/decision.json"))
+
+    def commits(self) -> int:
+        return len(self.user.git("log", "--first-parent", "--format=%h", "main..pipeline").splitlines())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """The first model, right on two thirds, serves."""
+    place = Place(tmp_path / "user")
+    place.train(0.5)
+    place.choose()
+    return place
+
+
+def test_decision_and_card_stand_in_the_version_s_commit(place: Place) -> None:
+    version = place.train(-0.5)
+    record = place.choose()
+    assert record["promoted"]
+    assert record["model_version"] == version
+    stored = place.stored()
+    assert {name: record[name] for name in stored} == stored
+    assert stored["figures"]["candidate"]["gate"]["n"] == stored["figures"]["n"] > 80
+    assert len(stored["figures"]["difference"]) == 4
+    card = place.user.git("show", "pipeline:models/model_card.md")
+    assert f"`{version}`" in card
+    assert stored["reason"] in card
+
+
+def test_a_model_that_failed_to_train_leaves_no_scores_in_the_version(place: Place) -> None:
+    names = place.user.git("ls-tree", "-r", "--name-only", "pipeline").splitlines()
+    assert "models/metrics.json" in names
+    repository = place.user.repository()
+    repository.prepare()
+    repository.stage_models(bert=None, classic=None, metrics={})
+    repository.commit_models("run-8", "Neither was trained", "0" * 12)
+    names = place.user.git("ls-tree", "-r", "--name-only", "pipeline").splitlines()
+    assert "models/metrics.json" not in names
+    assert "models/classic.dvc" in names
+
+
+POINTS = ("staged", "added", "pushed", "proven", "composed", "sent to origin", "sent to user", "place", "record", "end")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_anywhere_the_next_call_ends_with_the_one_decision(
+    place: Place, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In-process: raising there leaves the same files as a kill, since every step is a rename."""
+    before, commits = champion.known_record(place.models)["model_version"], place.commits()
+    version = place.train(-0.5)
+
+    def at(phase: str) -> None:
+        if phase == point:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        for name, own in (("put_in_place", "place"), ("write_record", "record"), ("keep_place", "end")):
+            really = getattr(champion, name)
+            patched.setattr(champion, name, lambda *given, own=own, really=really: (at(own), really(*given)))
+        with pytest.raises(KeyboardInterrupt):
+            place.choose(at_phase=at)
+    assert point == "end" or champion_due(place.models)
+    if point != "end":
+        place.choose()
+    record = read_record(place.models)
+    assert record is not None
+    assert (record["against"], record["model_version"], record["promoted"]) == (before, version, True)
+    assert record["reason"].startswith("better beyond noise")
+    assert not champion_due(place.models)
+    assert artifact.model_version(place.models / "champion") == version
+    assert place.commits() == commits + 1
+
+
+def test_killed_with_the_place_empty_the_champion_before_is_judged_against(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = champion.known_record(place.models)["model_version"]
+    version = place.train(-0.5)
+    really = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if self.name == ".champion.partial":
+            raise KeyboardInterrupt
+        return really(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            place.choose()
+    assert not (place.models / "champion").exists()
+    record = place.choose()
+    assert (record["against"], record["model_version"]) == (before, version)
+
+
+def test_a_restored_champion_comes_back_with_the_decision_that_chose_it(place: Place) -> None:
+    first, stored = champion.known_record(place.models), place.stored()
+    place.train(-0.5)
+    place.choose()
+    repository: DvcRepository = place.user.repository()
+    repository.prepare()
+    known = repository.versions()
+    older = next(one for one in known if one.champion == first["model_version"])
+    assert restore_champion(repository, place.models, older, known) == first["model_version"]
+    restored = champion.known_record(place.models)
+    assert restored["figures"] == stored["figures"]
+    assert stored["reason"] in restored["reason"]
+    assert stored["reason"] in (place.models / "champion.md").read_text(encoding="utf-8")
