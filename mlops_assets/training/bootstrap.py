@@ -9,6 +9,9 @@ import numpy as np
 
 Interval = tuple[float, float]
 
+MOST_DRAWS = 20_000_000
+"""Of texts, over all rounds of `resampled_means`: about a second."""
+
 
 def resampled_counts(
     cells: np.ndarray,
@@ -34,6 +37,20 @@ def resampled_counts(
         kinds, repeats = np.unique(table, axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(repeats.sum(), repeats / repeats.sum(), size=rounds)
     return drawn @ kinds
+
+
+def resampled_means(
+    values: np.ndarray, *, texts: Sequence[int] | Sequence[str] | None = None, rounds: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """The mean of `values` (n,) in every resample of the distinct texts (rounds,); of many texts fewer rounds."""
+    group = np.arange(len(values)) if texts is None else np.unique(np.asarray(texts), return_inverse=True)[1]
+    sums, sizes = np.bincount(group, values), np.bincount(group)
+    rng, many = np.random.default_rng(seed), len(sums)
+    means = []
+    for _ in range(max(200, min(rounds, MOST_DRAWS // many))):
+        drawn = np.bincount(rng.integers(0, many, many), minlength=many)
+        means.append((drawn @ sums) / (drawn @ sizes))
+    return np.array(means)
 
 
 def interval(values: np.ndarray, confidence: float = 0.95) -> Interval:

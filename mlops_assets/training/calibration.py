@@ -26,9 +26,14 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     return powered / powered.sum(axis=1, keepdims=True)
 
 
+def log_losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Negative log of the probability that each true label (its index) was given, shape (n,)."""
+    return -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _TINY))
+
+
 def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Mean negative log of the probability that the true label (its index) was given."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _TINY)).mean())
+    """The mean of `log_losses`."""
+    return float(log_losses(probabilities, truth).mean())
 
 
 def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:

@@ -113,12 +113,8 @@ def _members(members: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
-    gain = members["forest_brings"]
-    told = (
-        f"The forest brings the vote {gain['points']:+.1f} points of accuracy on test over the logistic regression "
-        f"alone ({gain['low']:+.1f} to {gain['high']:+.1f})."
-    )
-    return f"## Members, on test\n\n{_table(['member', 'n', 'accuracy', 'macro-F1'], rows)}\n\n{told}"
+    table = _table(["member", "n", "accuracy", "macro-F1"], rows)
+    return f"## Members, on test\n\n{table}\n\n{members.get('said', '')}".rstrip()
 
 
 def _slices(slices: Sequence[Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.text import TEXT_VERSION
 from mlops_assets.training import calibration, classic_features, classic_report, evaluate, forest
 from mlops_assets.training.classic_features import Features, Matrix
+from mlops_assets.training.classic_report import ForestBrings
 from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.golden import GOLDEN_SENTENCES
 from mlops_assets.training.recipe import ClassicRecipe
@@ -40,29 +41,46 @@ class Answers(Protocol):
 
 
 @dataclass(frozen=True)
-class Vote:
-    """The fitted members and how they vote."""
+class Mix:
+    """A logistic regression of some strength, with the forest beside it by some share, calibrated."""
 
-    features: Features
     logistic: Any
-    trees: Any
     strength: float
     forest_share: float
     temperature: float
 
-    def members(self, matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, labels) of the logistic regression and of the forest, each alone."""
+    def of(self, weights: Any, from_trees: np.ndarray) -> np.ndarray:
+        """Probabilities (n, labels) of TF-IDF weights and the forest's answers."""
+        mixed = _mixed(self.logistic.predict_proba(weights), from_trees, self.forest_share)
+        return calibration.apply_temperature(mixed, self.temperature)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The fitted members, what each is worth alone and together, and which of it was taken."""
+
+    features: Features
+    trees: Any
+    mixes: Mapping[str, Mix]
+    """`logistic`: as good as it gets without the forest; `vote`: with it. Each has its own strength."""
+    taken: str
+    brings: ForestBrings | None
+    """The evidence, where there are enough validation reviews."""
+
+    @property
+    def mix(self) -> Mix:
+        return self.mixes[self.taken]
+
+    def members(self, matrix: Matrix) -> dict[str, np.ndarray]:
+        """Probabilities (n, labels) of the logistic regression alone, the forest alone, and the vote of both."""
         if not matrix.words.shape[0]:
-            nothing = np.zeros((0, len(self.logistic.classes_)))
-            return nothing, nothing
-        return self.logistic.predict_proba(matrix.weights), self.trees.predict_proba(matrix.presence)
+            return dict.fromkeys((*self.mixes, "forest"), np.zeros((0, self.trees.n_classes_)))
+        from_trees, weights = self.trees.predict_proba(matrix.presence), matrix.weights
+        return {name: mix.of(weights, from_trees) for name, mix in self.mixes.items()} | {"forest": from_trees}
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """The calibrated vote (n, labels)."""
-        return self.together(*self.members(self.features.of(texts)))
-
-    def together(self, logistic: np.ndarray, trees: np.ndarray) -> np.ndarray:
-        return calibration.apply_temperature(_mixed(logistic, trees, self.forest_share), self.temperature)
+        """The answers (n, labels) of what was taken."""
+        return self.members(self.features.of(texts))[self.taken]
 
 
 def train_classic(
@@ -92,29 +110,26 @@ def train_classic(
     report(f"classic: {len(train)} reviews to train on, {len(held_out)} held out")
     vote = fit(train, held_out[held_out["side"] == "validation"], names, recipe, report)
     report(f"classic: fitted in {time.monotonic() - started:.1f} s, measuring")
-    logistic, trees = vote.members(vote.features.of(held_out["review_text"].tolist()))
-    answers = vote.together(logistic, trees)
+    members = vote.members(vote.features.of(held_out["review_text"].tolist()))
     metrics = {
         "model": "classic",
         "dataset_version": trained_with.dataset_version,
         "code_version": trained_with.code,
-        **evaluate.judged(held_out, answers, names, rules),
-        "members": classic_report.members(
-            held_out, names, {"logistic": logistic, "forest": trees, "vote": answers}, rules
-        ),
+        **evaluate.judged(held_out, members[vote.taken], names, rules),
+        "members": classic_report.members(held_out, names, members, vote.taken, vote.brings, rules),
         "learning_curve": classic_report.learning_curve(
             train,
             held_out[held_out["side"] == "test"],
             names,
-            lambda weights, truth: _logistic(weights, truth, vote.strength).predict_proba,
+            lambda weights, truth: _logistic(weights, truth, vote.mix.strength).predict_proba,
             lambda texts: vote.features.of(texts).weights,
             recipe,
             rules,
         ),
         "chosen": {
-            "strength": vote.strength,
-            "forest_share": vote.forest_share,
-            "temperature": vote.temperature,
+            "strength": vote.mix.strength,
+            "forest_share": vote.mix.forest_share,
+            "temperature": vote.mix.temperature,
             "by": "log loss on validation",
         },
         "data": evaluate.data_figures(frame),
@@ -131,8 +146,8 @@ def train_classic(
         metrics=metrics,
         golden=[Golden(text, tuple(row)) for text, row in zip(GOLDEN_SENTENCES, golden.tolist(), strict=True)],
         runtime={
-            "temperature": vote.temperature,
-            "forest_share": vote.forest_share,
+            "temperature": vote.mix.temperature,
+            "forest_share": vote.mix.forest_share,
             "word_longest": recipe.word_longest,
             "char_shortest": recipe.char_shortest,
             "char_longest": recipe.char_longest,
@@ -152,7 +167,9 @@ def fit(
 ) -> Vote:
     """Both members fitted on `train`; strength, the forest's share and the temperature chosen on `validation`.
 
-    Without enough validation reviews to choose by, the middle value of each list stands.
+    The forest has a vote only where it lowers the log loss on validation beyond noise, against the logistic regression
+    at the strength that is best for it alone. Without enough validation reviews to choose by, the middle strength
+    stands and the forest has none.
     """
     truth = evaluate.indices(train["label"], names)
     features, matrix = classic_features.fit(train["review_text"].tolist(), recipe)
@@ -162,26 +179,50 @@ def fit(
     report(f"classic: {recipe.trees} trees grown")
     asked = features.of(validation["review_text"].tolist())
     right = evaluate.indices(validation["label"], names)
-    share, strength = _middle(recipe.votes), _middle(recipe.strengths)
-    logistic = None
+    shares = [share for share in recipe.votes if share > 0]
+    choices = {"logistic": (_middle(recipe.strengths), 0.0)}
+    if shares:
+        choices["vote"] = (_middle(recipe.strengths), _middle(shares))
+    fitted: dict[float, Any] = {}
+    from_trees, brings = np.zeros((0, len(names))), None
+    if len(right):
+        from_trees = trees.predict_proba(asked.presence)
     if len(right) >= calibration.LEAST_ROWS:
         searched = np.arange(len(truth))
         if len(truth) > recipe.search_reviews:
             searched = np.random.default_rng(recipe.seed).choice(len(truth), recipe.search_reviews, replace=False)
-        from_trees = trees.predict_proba(asked.presence)
         tried = {value: _logistic(weights[searched], truth[searched], value) for value in recipe.strengths}
         losses = {
-            (value, part): _calibrated_loss(_mixed(model.predict_proba(asked.weights), from_trees, part), right)
+            (value, share): _calibrated_losses(_mixed(model.predict_proba(asked.weights), from_trees, share), right)
             for value, model in tried.items()
-            for part in recipe.votes
+            for share in (0.0, *shares)
         }
-        strength, share = min(losses, key=lambda choice: losses[choice])
-        logistic = tried[strength] if len(searched) == len(truth) else None
-        report(f"classic: strength {strength:g}, forest's share {share:g} by log loss on {len(right)} reviews")
-    logistic = logistic or _logistic(weights, truth, strength)
-    vote = Vote(features, logistic, trees, strength, share, temperature=1.0)
-    mixed = _mixed(*vote.members(asked), share)
-    return dataclasses.replace(vote, temperature=calibration.fit_temperature(mixed, right))
+        best = sorted(losses, key=lambda choice: losses[choice].mean())
+        choices["logistic"] = next(choice for choice in best if choice[1] == 0)
+        if shares:
+            choices["vote"] = next(choice for choice in best if choice[1] > 0)
+            brings = classic_report.forest_brings(
+                losses[choices["logistic"]],
+                losses[choices["vote"]],
+                evaluate.text_keys(validation["review_text"]).tolist(),
+                share=choices["vote"][1],
+            )
+            report(f"classic: {brings}")
+        fitted = tried if len(searched) == len(truth) else {}
+    taken = "logistic"
+    if shares and (0 not in recipe.votes or (brings and brings.earns_its_place)):
+        taken = "vote"
+    mixes = {}
+    for name, (strength, share) in choices.items():
+        if strength not in fitted:
+            fitted[strength] = _logistic(weights, truth, strength)
+        uncalibrated = Mix(fitted[strength], strength, share, temperature=1.0)
+        temperature = 1.0
+        if len(right):
+            temperature = calibration.fit_temperature(uncalibrated.of(asked.weights, from_trees), right)
+        mixes[name] = dataclasses.replace(uncalibrated, temperature=temperature)
+    report(f"classic: strength {mixes[taken].strength:g}, forest's share {mixes[taken].forest_share:g}")
+    return Vote(features, trees, mixes, taken, brings)
 
 
 def _logistic(weights: Any, truth: np.ndarray, strength: float) -> Any:
@@ -202,13 +243,14 @@ def _middle(values: Sequence[float]) -> float:
     return values[len(values) // 2]
 
 
-def _calibrated_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Log loss at its best temperature: a vote is less sure than its members and is not to be judged for that."""
+def _calibrated_losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Log loss of each answer (n,) at the best temperature: a vote is less sure than its members by itself."""
     temperature = calibration.fit_temperature(probabilities, truth)
-    return calibration.log_loss(calibration.apply_temperature(probabilities, temperature), truth)
+    return calibration.log_losses(calibration.apply_temperature(probabilities, temperature), truth)
 
 
 def _write(folder: Path, vote: Vote) -> None:
+    names = len(vote.trees.classes_)
     terms = {
         "word": vote.features.words.get_feature_names_out().tolist(),
         "char": vote.features.chars.get_feature_names_out().tolist(),
@@ -217,9 +259,9 @@ def _write(folder: Path, vote: Vote) -> None:
     arrays: dict[str, Any] = {
         "word_idf": vote.features.words.idf_.astype(np.float64),
         "char_idf": vote.features.chars.idf_.astype(np.float64),
-        "coefficients": vote.logistic.coef_,
-        "intercept": vote.logistic.intercept_,
-        **forest.arrays(vote.trees, len(terms["word"])),
+        "coefficients": vote.mix.logistic.coef_,
+        "intercept": vote.mix.logistic.intercept_,
+        **forest.arrays(vote.trees.estimators_ if vote.mix.forest_share else [], len(terms["word"]), names),
     }
     np.savez_compressed(folder / "weights.npz", **arrays)
     for name in ("vocabulary.json", "weights.npz"):

@@ -1,23 +1,59 @@
 """Figures that only the classic model has: what each member brings, and what more data would bring."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mlops_assets.training import evaluate, paired
+from mlops_assets.training import bootstrap, evaluate, paired
 from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.recipe import ClassicRecipe
 
 
-def members(
-    held_out: pd.DataFrame, names: Sequence[str], answers: Mapping[str, np.ndarray], rules: Evaluation
-) -> dict[str, Any]:
-    """What each member reaches alone and in the vote by side, and what the vote gains over the first on test.
+@dataclass(frozen=True)
+class ForestBrings:
+    """How much lower the log loss on validation is with the forest's best share than without it, per review."""
 
-    `answers` holds probabilities (n, labels) of `logistic`, `forest` and `vote`.
+    n: int
+    share: float
+    gain: float
+    low: float
+    high: float
+
+    @property
+    def earns_its_place(self) -> bool:
+        return self.low > 0
+
+    def __str__(self) -> str:
+        told = (
+            f"with a share of {self.share:g} the forest lowers the log loss on validation by {self.gain:.4f} "
+            f"({self.low:.4f} to {self.high:.4f}, n={self.n})"
+        )
+        if self.earns_its_place:
+            return f"the forest earns its place: {told}"
+        return f"the forest has not been shown to earn its place: {told}"
+
+
+def forest_brings(without: np.ndarray, beside: np.ndarray, texts: Sequence[int], *, share: float) -> ForestBrings:
+    """From the losses (n,) of every validation review without the forest and with it."""
+    gains = without - beside
+    low, high = bootstrap.interval(bootstrap.resampled_means(gains, texts=texts))
+    return ForestBrings(len(gains), share, *(round(float(value), 6) for value in (gains.mean(), low, high)))
+
+
+def members(
+    held_out: pd.DataFrame,
+    names: Sequence[str],
+    answers: Mapping[str, np.ndarray],
+    taken: str,
+    brings: ForestBrings | None,
+    rules: Evaluation,
+) -> dict[str, Any]:
+    """What each member reaches alone and in the vote by side, and what the forest brings, in numbers and words.
+
+    `answers` holds probabilities (n, labels) of `logistic`, `forest` and `vote`; `taken` is the one that serves.
     """
     side = held_out["side"].to_numpy(dtype=object)
     texts = evaluate.text_keys(held_out["review_text"])
@@ -36,8 +72,9 @@ def members(
         }
         for name in evaluate.HELD_OUT
     }
+    figures |= {"taken": taken, "validation_log_loss": brings and asdict(brings), "said": _said(taken, brings)}
     test = side == "test"
-    if not test.any():
+    if not test.any() or "vote" not in answers:
         return figures
     gain = paired.difference(
         evaluate.indices(held_out["label"][test], names),
@@ -47,7 +84,16 @@ def members(
         rules,
         accuracy=True,
     )
+    told = f"On test the vote is {gain} of accuracy against the logistic regression alone."
+    figures["said"] += f" {told}"
     return {**figures, "forest_brings": {"side": "test", "score": "accuracy", **asdict(gain)}}
+
+
+def _said(taken: str, brings: ForestBrings | None) -> str:
+    has = "It has a vote." if taken == "vote" else "It has no vote."
+    if brings is None:
+        return f"What the forest brings is not known: too few validation reviews. {has}"
+    return f"{str(brings).capitalize()}. {has}"
 
 
 def learning_curve(

@@ -3,6 +3,7 @@
 It sees which words a review holds, not how much they weigh: the server then meets no rounding at a threshold.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ def grow(present: Any, truth: np.ndarray, recipe: ClassicRecipe) -> Any:
     return forest.fit(present, truth).set_params(n_jobs=1)
 
 
-def arrays(forest: Any, words: int) -> dict[str, np.ndarray]:
-    """All trees as plain arrays that are answered without walking down a tree (QuickScorer, SIGIR 2015).
+def arrays(trees: Sequence[Any], words: int, labels: int) -> dict[str, np.ndarray]:
+    """Fitted trees as plain arrays that are answered without walking down a tree (QuickScorer, SIGIR 2015).
 
     The leaves of all trees stand in one row, in each tree those of texts without a node's word first. A word that a
     text holds rules out, for every node that asks for it, the leaves of texts without it; the answer of a tree is the
@@ -45,7 +46,7 @@ def arrays(forest: Any, words: int) -> dict[str, np.ndarray]:
     """
     first, asked, start, end, answers = [], [], [], [], []
     before = 0
-    for member in forest.estimators_:
+    for member in trees:
         tree = member.tree_
         absent, present = tree.children_left, tree.children_right
         leaf = absent < 0
@@ -66,6 +67,13 @@ def arrays(forest: Any, words: int) -> dict[str, np.ndarray]:
         value = tree.value[order, 0, :]
         answers.append(value / value.sum(axis=1, keepdims=True))
         before += len(order)
+    if not trees:
+        empty = np.zeros(0, dtype=np.int32)
+        return {
+            **dict.fromkeys(("first", "start", "end"), empty),
+            "of_word": np.zeros(words + 1, dtype=np.int32),
+            "answers": np.zeros((0, labels)),
+        }
     word = np.concatenate(asked)
     by_word = np.argsort(word, kind="stable")
     return {

@@ -74,7 +74,7 @@ class ClassicRecipe(Recipe):
     strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """Inverse regularisation of the logistic regression."""
     votes: tuple[float, ...] = (0.0, 0.15, 0.3, 0.45, 0.6)
-    """The forest's share of the vote."""
+    """The forest's share of the vote. Where 0 is among them the forest has a vote only if it earns it on validation."""
     search_reviews: int = 20_000
     """Strengths are compared on models of at most this many reviews; only the winner is fitted on all."""
     trees: int = 200

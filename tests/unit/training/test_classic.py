@@ -85,12 +85,54 @@ def test_each_member_s_share_is_told(model):
     for side in ("validation", "gate", "test"):
         members = trained.metrics["members"][side]
         assert members.keys() == {"logistic", "forest", "vote"}
-        assert members["vote"]["accuracy"] == trained.metrics[side]["accuracy"]
+        taken = trained.metrics["members"]["taken"]
+        assert members[taken]["accuracy"] == trained.metrics[side]["accuracy"]
     assert trained.metrics["chosen"]["forest_share"] in SMALL.votes
     assert trained.metrics["chosen"]["strength"] in SMALL.strengths
     brings = trained.metrics["members"]["forest_brings"]
     assert brings["side"] == "test"
     assert brings["low"] <= brings["points"] <= brings["high"]
+
+
+def test_a_forest_that_brings_nothing_beyond_noise_has_no_vote_and_the_metrics_say_so(model):
+    folder, trained = model
+    members = trained.metrics["members"]
+    gain = members["validation_log_loss"]
+    assert gain["low"] < 0 < gain["n"]
+    assert members["taken"] == "logistic"
+    assert trained.metrics["chosen"]["forest_share"] == 0
+    assert members["said"].startswith("The forest has not been shown to earn its place: with a share of 0.")
+    assert "It has no vote. On test the vote is " in members["said"]
+    with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+        assert len(arrays["answers"]) == 0
+
+
+def test_a_forest_that_sees_what_a_sum_of_words_cannot_has_a_vote(tmp_path):
+    frame = invented(2400)
+    pairs = {"bagus jelek": "negative", "bagus": "positive", "jelek": "positive", "": "negative"}
+    drawn = np.random.default_rng(0).choice(list(pairs), len(frame))
+    words = [f"{text} ya" for text in drawn]
+    frame = frame.assign(review_text=words, label=[pairs[text] for text in drawn])
+    recipe = dataclasses.replace(SMALL, word_longest=1, char_shortest=1, char_longest=1)
+    trained = train(frame, tmp_path / "m", recipe)
+    members = trained.metrics["members"]
+    assert members["taken"] == "vote"
+    assert members["said"].startswith("The forest earns its place")
+    assert members["test"]["vote"]["accuracy"] == trained.metrics["test"]["accuracy"]
+
+
+def test_few_validation_reviews_give_the_forest_no_vote(tmp_path):
+    frame = invented(300)
+    few = frame[(frame["side"] != "validation") | (frame.index < 100)]
+    members = train(few, tmp_path / "m").metrics["members"]
+    assert members["taken"] == "logistic"
+    assert members["said"].startswith("What the forest brings is not known")
+
+
+def test_a_recipe_without_the_share_0_takes_the_vote(tmp_path):
+    trained = train(invented(600), tmp_path / "m", dataclasses.replace(SMALL, votes=(0.3,)))
+    assert trained.metrics["chosen"]["forest_share"] == 0.3
+    assert "It has a vote." in trained.metrics["members"]["said"]
 
 
 def test_more_data_is_shown_to_help_or_not(model):
@@ -209,7 +251,7 @@ def test_the_forest_is_bounded():
     truth = (frame["label"] == "positive").to_numpy(dtype=int)
     grown = forest.grow(matrix.presence, truth, dataclasses.replace(SMALL, max_leaf_nodes=7))
     assert max(tree.tree_.n_leaves for tree in grown.estimators_) <= 7
-    arrays = forest.arrays(grown, matrix.words.shape[1])
+    arrays = forest.arrays(grown.estimators_, matrix.words.shape[1], 2)
     assert len(arrays["first"]) == SMALL.trees
     assert len(arrays["answers"]) == sum(tree.tree_.n_leaves for tree in grown.estimators_)
     assert len(arrays["start"]) == len(arrays["answers"]) - SMALL.trees
