@@ -1,5 +1,6 @@
 """Whether a stated confidence is the share that is right: temperature, expected calibration error, reliability."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,13 +64,18 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, most_bins: int = 1
     if not len(truth):
         return []
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    bins = max(1, min(most_bins, len(truth) // 20))
-    borders = np.unique(np.quantile(confidence, np.arange(1, bins) / bins))
-    place = np.searchsorted(borders, confidence, side="right")
+    place = _bins(confidence, most_bins)
     return [
         Bin(int((place == b).sum()), _round(confidence[place == b].mean()), _round(right[place == b].mean()))
         for b in np.unique(place)
     ]
+
+
+def _bins(confidence: np.ndarray, most_bins: int) -> np.ndarray:
+    """The bin of each answer (n,)."""
+    bins = max(1, min(most_bins, len(confidence) // 20))
+    borders = np.unique(np.quantile(confidence, np.arange(1, bins) / bins))
+    return np.searchsorted(borders, confidence, side="right")
 
 
 def _round(value: float) -> float:
@@ -79,3 +85,22 @@ def _round(value: float) -> float:
 def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
     """Mean distance between confidence and accuracy over the bins of `reliability`, weighted by their size."""
     return sum(b.n * abs(b.confidence - b.accuracy) for b in reliability(probabilities, truth)) / max(1, len(truth))
+
+
+def error_by_chance(
+    probabilities: np.ndarray, texts: Sequence[int] | Sequence[str] | np.ndarray, *, rounds: int = 400, seed: int = 0
+) -> float:
+    """The error that a perfectly calibrated model with these confidences stays below in 19 of 20 draws.
+
+    Few reviews make bins that are off by luck. A text that repeats is drawn once: its reviews are right together.
+    """
+    if not len(probabilities):
+        return 0.0
+    confidence = probabilities.max(axis=1)
+    place = _bins(confidence, most_bins=10)
+    _, first, group = np.unique(np.asarray(texts), return_index=True, return_inverse=True)
+    sizes = np.zeros((len(first), place.max() + 1))
+    np.add.at(sizes, (group, place), 1)
+    sure, rng = confidence[first], np.random.default_rng(seed)
+    off = [np.abs((sure - (rng.random(len(sure)) < sure)) @ sizes).sum() / len(confidence) for _ in range(rounds)]
+    return float(np.quantile(off, 0.95))

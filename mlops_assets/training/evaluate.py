@@ -41,8 +41,7 @@ class Evaluation(Recipe):
     slice_reviews: int = 30
     """Slices with fewer reviews on the gate side are shown and decide nothing."""
     max_calibration_error: float = 0.15
-    calibration_reviews: int = 200
-    """The calibration budget is judged from this many gate reviews on: below, the error is mostly sampling."""
+    """Broken where the error is also more than chance gives a perfectly calibrated model on the same reviews."""
     max_milliseconds: float = 250.0
     """Median time of one review, alone."""
     max_megabytes: float = 1500.0
@@ -56,7 +55,6 @@ class Evaluation(Recipe):
         self.require_between("slice_points", 0, 100)
         self.require_between("slice_reviews", 1, 100_000)
         self.require_between("max_calibration_error", 0.01, 1)
-        self.require_between("calibration_reviews", 1, 100_000)
         self.require("max_milliseconds", "above 0", holds=self.max_milliseconds > 0)
         self.require("max_megabytes", "above 0", holds=self.max_megabytes > 0)
         self.require_between("seed", 0, 2**31 - 1)
@@ -112,6 +110,8 @@ def scores(
         truth * many + answered, many * many, texts=texts, rounds=rules.rounds, seed=rules.seed
     ).reshape(-1, many, many)
 
+    losses = calibration.log_losses(probabilities, truth)
+    drawn_losses = bootstrap.resampled_means(losses, texts=texts, rounds=rules.rounds, seed=rules.seed)
     distinct = len(truth) if texts is None else len(set(texts))
 
     def with_interval(name: str, value: float, values: np.ndarray) -> dict[str, Any]:
@@ -128,8 +128,11 @@ def scores(
         **with_interval("accuracy", float(bootstrap.accuracy_of(counts)), bootstrap.accuracy_of(drawn)),
         **with_interval("macro_f1", float(bootstrap.macro_f1_of(counts)), bootstrap.macro_f1_of(drawn)),
         "majority_share": _plain(counts.sum(axis=1).max() / len(truth)),
-        "log_loss": _plain(calibration.log_loss(probabilities, truth)),
+        **with_interval("log_loss", float(losses.mean()), drawn_losses),
         "calibration_error": _plain(calibration.expected_calibration_error(probabilities, truth)),
+        "calibration_error_by_chance": _plain(
+            calibration.error_by_chance(probabilities, texts if texts is not None else range(len(truth)))
+        ),
         "per_class": {
             name: {
                 "n": int(counts[i].sum()),

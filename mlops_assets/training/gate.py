@@ -56,7 +56,9 @@ def decide(
     required: str | None = None,
     rules: Evaluation | None = None,
 ) -> Verdict:
-    """The better of the contenders that keep their budgets, judged against the model that serves.
+    """The best contender that keeps its budgets and may take the place of the model that serves.
+
+    Where the best is stopped the next one is judged: a challenger of the champion's own kind has the narrower interval.
 
     `gate` holds the rows of the gate side (review_text, label, rating, app_id, review_date); `required` says why a new
     model is wanted even when it is only as good ("the data changed", "forced"), or is None.
@@ -72,8 +74,7 @@ def decide(
     best = ranked[0]
     if not sound:
         return _verdict(best, champion, gate, rules, promote=False, reason="; ".join(broken.values()))
-    verdict = judge(best, champion, gate, required=required, rules=rules)
-    others = [f"{best.name} is ahead of {other.name}, {_compare(best, other, gate, rules)}" for other in ranked[1:]]
+    verdict, others = _first_that_may(ranked, champion, gate, rules, required)
     others += list(broken.values())
     changes = {
         each.name: asdict(difference(each, champion, gate, rules))
@@ -82,6 +83,29 @@ def decide(
     }
     figures = {**verdict.figures, "changes": changes}
     return Verdict(**{**verdict.__dict__, "reason": "; ".join([verdict.reason, *others]), "figures": figures})
+
+
+def _first_that_may(
+    ranked: Sequence[Contender],
+    champion: Contender | None,
+    gate: pd.DataFrame,
+    rules: Evaluation,
+    required: str | None,
+) -> tuple[Verdict, list[str]]:
+    """The verdict on the best contender that may serve, or on the best of all, and what is to be said of the others."""
+    best = ranked[0]
+    verdict = judge(best, champion, gate, required=required, rules=rules)
+    ahead = [f"{best.name} is ahead of {other.name}, {_compare(best, other, gate, rules)}" for other in ranked[1:]]
+    if verdict.promote or (champion is not None and champion.model_version == best.model_version):
+        return verdict, ahead
+    for other in ranked[1:]:
+        if champion is not None and champion.model_version == other.model_version:
+            continue
+        second = judge(other, champion, gate, required=required, rules=rules)
+        if second.promote:
+            return second, [*ahead, f"{best.name} may not: {verdict.reason}"]
+        ahead.append(f"{other.name} may not either: {second.reason}")
+    return verdict, ahead
 
 
 def judge(
@@ -161,6 +185,7 @@ def broken_budget(contender: Contender, gate: pd.DataFrame, rules: Evaluation) -
     """Why this model may not serve whatever it is compared with, or None."""
     truth = _truth(contender, gate)
     error = calibration.expected_calibration_error(contender.probabilities, truth)
+    by_chance = calibration.error_by_chance(contender.probabilities, evaluate.text_keys(gate["review_text"]))
     counts = evaluate.confusion(truth, contender.probabilities.argmax(axis=1), len(contender.labels))
     guessed = np.full_like(truth, counts.sum(axis=1).argmax())
     guessing = float(bootstrap.macro_f1_of(evaluate.confusion(truth, guessed, len(contender.labels))))
@@ -168,8 +193,9 @@ def broken_budget(contender: Contender, gate: pd.DataFrame, rules: Evaluation) -
     told = f"{contender.name} {contender.model_version}"
     if reached < guessing:
         return f"{told} is no better than one answer for all: macro-F1 {reached:.3f} against {guessing:.3f}"
-    if len(truth) >= rules.calibration_reviews and error > rules.max_calibration_error:
-        return f"{told} breaks its calibration budget: error {error:.3f}, {rules.max_calibration_error:g} is allowed"
+    if error > max(rules.max_calibration_error, by_chance):
+        allowed = f"{rules.max_calibration_error:g} is allowed, chance alone gives up to {by_chance:.3f}"
+        return f"{told} breaks its calibration budget: error {error:.3f} on n={len(truth)}, {allowed}"
     if contender.milliseconds is not None and contender.milliseconds > rules.max_milliseconds:
         spent = f"{contender.milliseconds:.1f} ms a review, {rules.max_milliseconds:g} ms are allowed"
         return f"{told} breaks its latency budget: {spent}"
@@ -228,10 +254,12 @@ def _verdict(
 
     def measured(each: Contender) -> dict[str, Any]:
         texts = evaluate.text_keys(gate["review_text"])
+        whole = evaluate.scores(gate["label"], each.probabilities, each.labels, texts=texts.tolist(), rules=rules)
         return {
-            "gate": evaluate.brief(
-                evaluate.scores(gate["label"], each.probabilities, each.labels, texts=texts.tolist(), rules=rules)
-            ),
+            "gate": {
+                **evaluate.brief(whole),
+                **{name: whole[name] for name in ("calibration_error", "calibration_error_by_chance")},
+            },
             "newest": evaluate.brief(
                 evaluate.scores(
                     gate["label"][window],

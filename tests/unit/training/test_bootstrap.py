@@ -55,3 +55,15 @@ def test_a_label_that_does_not_occur_has_no_f1_and_nothing_has_no_score():
     assert np.isnan(bootstrap.accuracy_of(np.zeros((2, 2))))
     assert np.isnan(bootstrap.macro_f1_of(np.zeros((2, 2))))
     assert np.isnan(bootstrap.interval(np.array([np.nan]))).all()
+
+
+def test_resampled_means_move_as_resampled_counts_do():
+    rng = np.random.default_rng(3)
+    right = (rng.random(400) < 0.7).astype(int)
+    texts = np.arange(400) // 4
+    means = bootstrap.resampled_means(right.astype(float), texts=texts.tolist(), seed=1)
+    counts = bootstrap.resampled_counts(right, 2, texts=texts.tolist(), seed=2)
+    shares = counts[:, 1] / counts.sum(axis=1)
+    assert means.shape == (2000,)
+    assert bootstrap.interval(means) == pytest.approx(bootstrap.interval(shares), abs=0.01)
+    assert (bootstrap.resampled_means(right.astype(float), texts=texts.tolist(), seed=1) == means).all()

@@ -52,3 +52,24 @@ def test_a_reliability_bin_holds_about_twenty_answers_where_there_are_so_many(ro
 def test_answers_of_equal_confidence_share_a_bin():
     table = calibration.reliability(np.tile([0.8, 0.2], (200, 1)), np.repeat([0, 1], 100))
     assert [(b.n, b.accuracy) for b in table] == [(200, 0.5)]
+
+
+def test_chance_gives_a_calibrated_model_its_error_and_less_of_it_the_more_reviews():
+    rng = np.random.default_rng(1)
+    limits, above = [], 0
+    for n in (100, 1000, 10_000):
+        sure = rng.uniform(0.5, 1, n)
+        given = np.column_stack([1 - sure, sure])
+        limits.append(calibration.error_by_chance(given, np.arange(n)))
+        for _ in range(40):
+            truth = (rng.random(n) < sure).astype(int)
+            above += calibration.expected_calibration_error(given, truth) > limits[-1]
+    assert limits == sorted(limits, reverse=True)
+    assert 0 < above <= 15  # of 120, of which one in twenty is expected
+
+
+def test_repeats_of_one_text_are_right_or_wrong_together():
+    given = np.tile([0.3, 0.7], (200, 1))
+    assert calibration.error_by_chance(given, np.zeros(200)) == pytest.approx(0.7)
+    assert calibration.error_by_chance(given, np.arange(200)) < 0.1
+    assert calibration.error_by_chance(np.zeros((0, 2)), []) == 0

@@ -104,7 +104,11 @@ def test_a_slice_that_falls_within_its_allowance_stops_nothing():
     [
         ({"milliseconds": 250.1}, "classic new breaks its latency budget: 250.1 ms a review, 250 ms are allowed"),
         ({"megabytes": 1500.1}, "classic new breaks its size budget: 1500.1 MB, 1500 MB are allowed"),
-        ({"sure": 0.99}, "classic new breaks its calibration budget: error 0.190, 0.15 is allowed"),
+        (
+            {"sure": 0.99},
+            "classic new breaks its calibration budget: error 0.190 on n=200, 0.15 is allowed, "
+            "chance alone gives up to 0.015",
+        ),
     ],
 )
 def test_a_broken_budget_stops_even_a_better_model(costs, reason):
@@ -159,6 +163,47 @@ def test_a_better_model_over_budget_leaves_the_place_to_the_other():
     assert "bert b breaks its latency budget" in verdict.reason
     alone = decide([slow], None, gate, rules=RULES)
     assert (alone.promote, alone.serves) == (False, None)
+
+
+def test_few_reviews_break_no_calibration_budget_by_luck_and_many_do_not_hide_it():
+    few, many = gate_of(12), gate_of(150)
+    by_luck = answering(few, range(4), sure=0.85)
+    assert judge(by_luck, None, few, rules=RULES).promote
+    overconfident = answering(many, range(45), sure=0.99)
+    assert "breaks its calibration budget: error 0.290 on n=150" in judge(overconfident, None, many, rules=RULES).reason
+
+
+def test_where_the_best_is_stopped_the_next_one_is_judged():
+    gate = gate_of(600, negated=60)
+    champion = answering(gate, range(100, 220), "champion", "old")
+    falls = answering(gate, range(30), "bert", "b")
+    sound = answering(gate, range(100, 150), "classic", "c")
+    for contenders in ([falls, sound], [sound, falls]):
+        verdict = decide(contenders, champion, gate, rules=RULES)
+        assert (verdict.promote, verdict.candidate) == (True, "classic")
+        assert verdict.reason.startswith("better beyond noise: classic c against champion old")
+        assert "; bert is ahead of classic, " in verdict.reason
+        assert "; bert may not: slice 'negation' falls: bert b against champion old" in verdict.reason
+    stays = decide([falls, answering(gate, range(100, 219), "classic", "c")], champion, gate, rules=RULES)
+    assert (stays.promote, stays.candidate) == (False, "bert")
+    assert "; classic may not either: within noise and not required" in stays.reason
+
+
+def test_the_champion_itself_is_no_second_choice():
+    gate = gate_of(600, negated=60)
+    champion = answering(gate, range(100, 220), "champion", "old")
+    kept = answering(gate, range(100, 220), "classic", "old")
+    verdict = decide([answering(gate, range(30), "bert", "b"), kept], champion, gate, required="forced", rules=RULES)
+    assert (verdict.promote, verdict.serves) == (False, "old")
+    assert verdict.reason.count("may not") == 0
+
+
+def test_agreeing_on_a_few_texts_does_not_show_that_a_model_is_as_good():
+    for rows, promote in ((60, False), (120, True)):
+        gate = gate_of(rows)
+        verdict = judge(answering(gate, range(6)), serving(gate, range(6)), gate, required="forced", rules=RULES)
+        assert verdict.promote == promote, verdict.reason
+    assert "macro-F1 +0.0 points (-2.5 to +2.5, n=120)" in verdict.reason
 
 
 def test_the_record_can_be_stored_and_holds_both_scores_interval_and_n():
