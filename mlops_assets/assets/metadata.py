@@ -38,12 +38,17 @@ def review_schema() -> dg.TableSchema:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
     """Rows as a Markdown table; the keys of the first are the header."""
+    return dg.MetadataValue.md(lines_of(rows) or "none")
+
+
+def lines_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The lines of such a table; empty without rows."""
     if not rows:
-        return dg.MetadataValue.md("none")
+        return ""
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(_cell(row.get(name)) for name in names) + " |" for row in rows]
-    return dg.MetadataValue.md("\n".join(lines))
+    return "\n".join(lines)
 
 
 def picture(png: bytes, alt: str) -> dg.MetadataValue:

@@ -1,6 +1,6 @@
 """What the page of a model shows: scores with their sample sizes, pictures, slices, the decision, the card."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,30 +21,132 @@ def about_model(metrics: Mapping[str, Any], folder: Path, frame: "pd.DataFrame")
     """A trained model's figures, each with what it was measured on, and its surest mistakes among the reviews."""
     from mlops_assets.training import plots
 
-    sides = [{**score_row(side, of), "calibration error": of["calibration_error"]} for side, of in _measured(metrics)]
+    def shown(picture: Callable[..., bytes], alt: str, *given: Any) -> dg.MetadataValue:
+        return metadata.picture(picture(*given), alt)
+
+    sides = [
+        {**score_row(side, of), "calibration error": f"{of['calibration_error']:.3f}"}
+        for side, of in _measured(metrics)
+    ]
     page: metadata.Metadata = {
         "model_version": metrics["model_version"],
         "dataset_version": metrics["dataset_version"],
         "trained_by_run": metrics["run_id"],
         "scores": metadata.table(sides),
-        "confusion_matrix": metadata.picture(plots.confusion_matrix(metrics["confusion_matrix"]), "confusion matrix"),
-        "slices": metadata.table([score_row(row["slice"], row) for row in metrics.get("slices", ()) if row["n"]]),
-        "surest_mistakes": surest_mistakes(frame, folder),
+    }
+    if metrics.get("members"):
+        page["members"] = _members(metrics["members"])
+    if metrics.get("export"):
+        page["export"] = metadata.table(list(_variants(metrics)))
+    page["by_label"] = metadata.table(list(_by_label(metrics)))
+    page["slices"] = metadata.table([score_row(row["slice"], row) for row in _slices(metrics, by_month=False)])
+    page["slices_by_month"] = metadata.table([score_row(row["slice"], row) for row in _slices(metrics, by_month=True)])
+    page["confusion_matrix"] = shown(plots.confusion_matrix, "confusion matrix", metrics["confusion_matrix"])
+    if metrics.get("reliability"):
+        page["reliability"] = shown(plots.reliability, "reliability", metrics["reliability"])
+    if metrics.get("learning_curve"):
+        page["learning_curve"] = shown(plots.learning_curve, "learning curve", metrics["learning_curve"])
+    if metrics.get("loss_curve"):
+        page["training_curve"] = shown(
+            plots.training_curve, "loss and validation accuracy", metrics["loss_curve"], metrics["epochs"]
+        )
+    # The long ones last: whatever stands below them is not seen.
+    return {
+        **page,
         "folder": metadata.link(folder),
         "metrics": dg.MetadataValue.json(dict(metrics)),
+        "surest_mistakes": surest_mistakes(frame, folder),
     }
-    if metrics.get("reliability"):
-        page["reliability"] = metadata.picture(plots.reliability(metrics["reliability"]), "reliability")
-    if metrics.get("learning_curve"):
-        page["learning_curve"] = metadata.picture(plots.learning_curve(metrics["learning_curve"]), "learning curve")
-    if metrics.get("loss_curve"):
-        curve = plots.training_curve(metrics["loss_curve"], metrics["epochs"])
-        page["training_curve"] = metadata.picture(curve, "loss and validation accuracy")
-    if metrics.get("export"):
-        page["export"] = dg.MetadataValue.json(dict(metrics["export"]))
-    if metrics.get("members"):
-        page["members"] = dg.MetadataValue.json(dict(metrics["members"]))
-    return page
+
+
+def about_decision(decision: Mapping[str, Any], champion: Mapping[str, Any]) -> metadata.Metadata:
+    """The figures of the model that serves (`champion`: its metrics) and those that the decision was taken on.
+
+    The forward score is of the model that served until then: what deployment really met.
+    """
+    rows = [score_row(side, of) for side, of in _measured(champion)]
+    forward = decision.get("forward") or {"n": 0}
+    if forward["n"]:
+        rows.append(score_row(f"forward, of {forward['model_version']}", forward))
+    figures = decision["figures"]
+    return {
+        "scores": metadata.table(rows),
+        "comparison": metadata.table(list(_compared(decision))),
+        "slice_changes": metadata.table(
+            [
+                {"measured on": name, "n": change["n"], "accuracy, points": _points(change)}
+                for name, change in figures.get("slices", {}).items()
+            ]
+        ),
+        "decision": dg.MetadataValue.json(dict(figures)),
+    }
+
+
+_ON_GATE = {"gate": "gate", "newest": "newest window of gate"}
+
+
+def _compared(decision: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    figures = decision["figures"]
+    if "difference" not in figures:
+        return
+    for side, change in (("gate", figures["difference"]), ("newest", figures["newest_difference"])):
+        own, other = figures["candidate"][side], figures["champion"][side]
+        if own["n"]:
+            yield {
+                "macro-F1 on": f"{_ON_GATE[side]}, n = {own['n']}",
+                f"{decision['candidate']} {decision['candidate_version']}": _with_interval(own, "macro_f1"),
+                f"serving {decision['against']}": _with_interval(other, "macro_f1"),
+                "difference, points": _points(change),
+            }
+
+
+def _points(change: Mapping[str, Any]) -> str:
+    return f"{change['points']:+.1f} [{change['low']:+.1f}, {change['high']:+.1f}]"
+
+
+def _by_label(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for side, figures in _measured(metrics):
+        for name, own in figures["per_class"].items():
+            scores = {score: _with_interval(own, score) for score in ("precision", "recall", "f1")}
+            yield {"measured on": side, "label": name, "n": own["n"], **scores}
+
+
+def _slices(metrics: Mapping[str, Any], *, by_month: bool) -> list[Mapping[str, Any]]:
+    rows = [row for row in metrics.get("slices", ()) if row["n"]]
+    months = [row for row in rows if row["slice"].startswith("month ")]
+    return (
+        sorted(months, key=lambda row: row["slice"], reverse=True) if by_month else [r for r in rows if r not in months]
+    )
+
+
+def _variants(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    fp32, int8 = metrics["export"]["fp32"], metrics["export"]["int8"]
+    serves = metrics["variant"]
+    yield {
+        "variant": "fp32, against torch",
+        "n": fp32["n"],
+        "largest difference in probability": f"{fp32['largest_difference_from_torch']:.1e}",
+        "mean difference": "-",
+        "same label": "-",
+        "serves": "yes" if serves == "fp32" else "no",
+    }
+    yield {
+        "variant": "int8, against fp32, on validation",
+        "n": int8["n"],
+        "largest difference in probability": f"{int8['largest_difference']:.4f}",
+        "mean difference": f"{int8['mean_difference']:.4f}",
+        "same label": f"{int8['label_agreement']:.2%}",
+        "serves": "yes" if serves == "int8" else "no",
+    }
+
+
+def _members(members: Mapping[str, Any]) -> dg.MetadataValue:
+    """What each member reaches on test, and in words whether the forest earns its place."""
+    test = members.get("test", {})
+    rows = [
+        score_row(f"{name}, test", test[name]) for name in ("logistic", "forest", "vote") if test.get(name, {}).get("n")
+    ]
+    return dg.MetadataValue.md("\n\n".join(filter(None, [metadata.lines_of(rows), members.get("said", "")])))
 
 
 def surest_mistakes(frame: "pd.DataFrame", folder: Path) -> dg.MetadataValue:
@@ -61,17 +163,17 @@ def surest_mistakes(frame: "pd.DataFrame", folder: Path) -> dg.MetadataValue:
     records = [
         dg.TableRecord(
             {
-                "review": row["review_id"],
-                "app": row["app_id"],
+                "text": row["review_text"][:LONGEST_SHOWN],
                 "stars": int(row["rating"]),
                 "answered": row["answered"],
                 "confidence": round(float(row["confidence"]), 3),
-                "text": row["review_text"][:LONGEST_SHOWN],
+                "app": row["app_id"],
+                "review": row["review_id"],
             }
         )
         for row in table.to_dict("records")
     ]
-    columns = [dg.TableColumn(name, "string") for name in ("review", "app", "stars", "answered", "confidence", "text")]
+    columns = [dg.TableColumn(name, "string") for name in ("text", "stars", "answered", "confidence", "app", "review")]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.assets import metadata
 from mlops_assets.assets.choosing import choose
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.assets.model_page import about_model, score_row
+from mlops_assets.assets.model_page import about_decision, about_model
 from mlops_assets.assets.plan import bert_trained_with, classic_trained_with
 from mlops_assets.assets.reviews import OWNERS, current_dataset_version, labelled_reviews
 from mlops_assets.resources.dvc_repository import DvcRepository
@@ -163,16 +164,7 @@ def build() -> list[dg.AssetsDefinition]:
                 if due
                 else known_record(settings.models)
             )
-        figures = record["figures"]
-        sides = [
-            score_row(f"{name}, {side}", figures[name][side])
-            for name in ("candidate", "champion")
-            for side in ("gate", "newest")
-            if figures.get(name, {}).get(side, {}).get("n")
-        ]
-        forward = record.get("forward") or {"n": 0}
-        if forward["n"]:
-            sides.append(score_row(f"served {forward['model_version']}, forward", forward))
+        metrics = artifact.read(settings.models / "champion", verify=False).metrics
         return dg.MaterializeResult(
             metadata={
                 "model": record["model"],
@@ -183,8 +175,7 @@ def build() -> list[dg.AssetsDefinition]:
                 "dataset_version": record["dataset_version"],
                 "commit": record["commit"],
                 "origin": record["origin"] if due else "",
-                "scores": metadata.table(sides),
-                "decision": dg.MetadataValue.json(figures),
+                **about_decision(record, metrics),
                 "model_card": dg.MetadataValue.md((settings.models / "champion.md").read_text(encoding="utf-8")),
                 "folder": metadata.link(settings.models / "champion"),
             }

@@ -9,9 +9,7 @@ import numpy as np
 
 Interval = tuple[float, float]
 
-MOST_DRAWS = 20_000_000
-"""Of texts, over all rounds of `resampled_means`: about a second."""
-_TOGETHER = 1_000_000
+MANY_TEXTS = 3000
 
 
 def resampled_counts(
@@ -43,17 +41,19 @@ def resampled_counts(
 def resampled_means(
     values: np.ndarray, *, texts: Sequence[int] | Sequence[str] | None = None, rounds: int = 2000, seed: int = 0
 ) -> np.ndarray:
-    """The mean of `values` (n,) in every resample of the distinct texts (rounds,); of many texts fewer rounds."""
+    """The mean of `values` (n,) in every resample of the distinct texts, shape (rounds,).
+
+    Over more than `MANY_TEXTS` the means are drawn from the normal distribution that they then have.
+    """
     group = np.arange(len(values)) if texts is None else np.unique(np.asarray(texts), return_inverse=True)[1]
     sums, sizes = np.bincount(group, values), np.bincount(group)
     rng, many = np.random.default_rng(seed), len(sums)
-    left, means = max(200, min(rounds, MOST_DRAWS // many)), []
-    while left:
-        at_once = min(left, max(1, _TOGETHER // many))
-        drawn = rng.integers(0, many, (at_once, many))
-        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
-        left -= at_once
-    return np.concatenate(means)
+    if many > MANY_TEXTS:
+        mean = sums.sum() / sizes.sum()
+        error = np.sqrt(((sums - mean * sizes) ** 2).sum()) / sizes.sum()
+        return rng.normal(mean, error, rounds)
+    drawn = rng.multinomial(many, np.full(many, 1 / many), size=rounds)
+    return (drawn @ sums) / (drawn @ sizes)
 
 
 def interval(values: np.ndarray, confidence: float = 0.95) -> Interval:

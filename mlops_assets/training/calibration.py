@@ -88,7 +88,7 @@ def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> 
 
 
 def error_by_chance(
-    probabilities: np.ndarray, texts: Sequence[int] | Sequence[str] | np.ndarray, *, rounds: int = 400, seed: int = 0
+    probabilities: np.ndarray, texts: Sequence[int] | Sequence[str] | np.ndarray, *, rounds: int = 200, seed: int = 0
 ) -> float:
     """The error that a perfectly calibrated model with these confidences stays below in 19 of 20 draws.
 

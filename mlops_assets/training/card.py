@@ -108,8 +108,8 @@ def _classes(test: Mapping[str, Any]) -> str:
 def _members(members: Mapping[str, Any]) -> str:
     rows = [
         [name, str(own["n"]), _with_interval(own, "accuracy"), _with_interval(own, "macro_f1")]
-        for name, own in members.get("test", {}).items()
-        if own["n"]
+        for name in ("logistic", "forest", "vote")
+        if (own := members.get("test", {}).get(name, {})).get("n")
     ]
     if not rows:
         return ""

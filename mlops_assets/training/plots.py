@@ -53,9 +53,11 @@ def learning_curve(points: Sequence[Mapping[str, Any]]) -> bytes:
     axes.fill_between([p["rows"] for p in known], low, high, color=_BLUE, alpha=0.15, linewidth=0)
     if points:
         axes.set_xscale("log")
+        axes.set_xticks(rows, [f"{count:,}" for count in rows])
+        axes.minorticks_off()
     axes.set_xlabel("reviews trained on", fontsize=8)
     axes.set_ylabel("accuracy on test", fontsize=8)
-    axes.set_title(f"Learning curve, n = {points[0]['n'] if points else 0}", fontsize=9)
+    axes.set_title(f"Logistic regression alone, n = {points[0]['n'] if points else 0}", fontsize=9)
     return _png(figure)
 
 

@@ -43,8 +43,57 @@ def test_validation_gate_test_and_the_newest_window_stand_side_by_side(page):
     assert [line.split(" | ")[0] for line in table[2:]] == ["| validation", "| gate", "| test", "| newest"]
 
 
-def test_pictures_slices_and_members_are_there(page):
-    assert {"slices", "reliability", "learning_curve", "confusion_matrix", "members"} <= page.keys()
+def test_pictures_and_slices_are_there_and_the_long_table_of_mistakes_is_last(page):
+    assert {"slices", "slices_by_month", "reliability", "learning_curve", "confusion_matrix"} <= page.keys()
+    assert list(page)[-1] == "surest_mistakes"
+    months = [line.split(" | ")[0] for line in page["slices_by_month"].value.splitlines()[2:]]
+    assert months == sorted(months, reverse=True)
+    assert "month" not in page["slices"].value
+
+
+def test_every_label_has_its_figures_on_every_side(page):
+    lines = page["by_label"].value.splitlines()
+    assert lines[0] == "| measured on | label | n | precision | recall | f1 |"
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        [f"| {side}", label] for side in ("validation", "gate", "test", "newest") for label in ("negative", "positive")
+    ]
+
+
+def test_what_the_forest_brings_is_said_in_words_below_the_members(page):
+    table, said = page["members"].value.split("\n\n")
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
+        "| logistic, test", "| forest, test", "| vote, test",
+    ]  # fmt: skip
+    assert said.startswith("What the forest brings is not known: too few validation reviews. It has no vote.")
+
+
+def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
+    side = {"n": 50, "accuracy": 0.8, "macro_f1": 0.79, "accuracy_interval": [0.7, 0.9], "macro_f1_interval": None}
+    change = {"n": 50, "points": 1.5, "low": -1.0, "high": 4.0}
+    decision = {
+        "candidate": "bert",
+        "candidate_version": "new",
+        "against": "old",
+        "forward": {**side, "n": 12, "model_version": "old"},
+        "figures": {
+            "candidate": {"gate": side, "newest": {"n": 0}},
+            "champion": {"gate": side, "newest": {"n": 0}},
+            "difference": change,
+            "newest_difference": None,
+            "slices": {"slang": change},
+        },
+    }
+    page = model_page.about_decision(decision, dict.fromkeys(("validation", "gate", "test", "newest"), side))
+    assert [line.split(" | ")[0] for line in page["scores"].value.splitlines()[2:]] == [
+        "| validation", "| gate", "| test", "| newest", "| forward, of old",
+    ]  # fmt: skip
+    assert page["comparison"].value.splitlines()[2:] == ["| gate, n = 50 | 0.790 | 0.790 | +1.5 [-1.0, +4.0] |"]
+    assert page["slice_changes"].value.splitlines()[2:] == ["| slang | 50 | +1.5 [-1.0, +4.0] |"]
+
+
+def test_a_decision_that_came_back_without_figures_has_a_page():
+    page = model_page.about_decision({"figures": {}, "forward": None}, {"test": {"n": 0}})
+    assert page["comparison"].value == page["slice_changes"].value == page["scores"].value == "none"
 
 
 def test_the_surest_mistakes_are_wrong_answers_as_plain_cells(page, frame):

@@ -67,3 +67,14 @@ def test_resampled_means_move_as_resampled_counts_do():
     assert means.shape == (2000,)
     assert bootstrap.interval(means) == pytest.approx(bootstrap.interval(shares), abs=0.01)
     assert (bootstrap.resampled_means(right.astype(float), texts=texts.tolist(), seed=1) == means).all()
+
+
+def test_means_over_many_texts_are_as_wide_as_the_draws(monkeypatch):
+    rng = np.random.default_rng(4)
+    texts = rng.integers(0, 500, 2000).tolist()
+    values = rng.exponential(size=2000)
+    drawn = bootstrap.resampled_means(values, texts=texts)
+    monkeypatch.setattr(bootstrap, "MANY_TEXTS", 100)
+    normal = bootstrap.resampled_means(values, texts=texts)
+    assert normal.std() == pytest.approx(drawn.std(), rel=0.1)
+    assert normal.mean() == pytest.approx(drawn.mean(), abs=0.01)
