@@ -121,6 +121,7 @@ class ProcessBackend:
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+                    *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inherited()),
                 ],
             )
         return ServerProcess(
@@ -210,6 +211,18 @@ class ProcessBackend:
             if _ended(process.pid, created, _KILL_S):
                 return
         raise PermanentFailure(f"process {process.pid} does not end even by SIGKILL: end it, then deploy again")
+
+
+def _inherited() -> list[int]:
+    """Descriptors beyond the standard three that a child would get from this process, such as the lock of a cron job
+    that runs `flock`: a server that outlives the deployer must not hold it.
+    """
+    found = []
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208  # numbers, not files
+        with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _bind(host: str, port: int) -> socket.socket:
