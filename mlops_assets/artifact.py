@@ -48,7 +48,10 @@ class TrainedWith:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `manifest.json`. It holds no time and no run, so that equal inputs give an equal version."""
+    """The content of `manifest.json`. It holds no time and no run, so that equal inputs give an equal version.
+
+    `training_files` are those of `files` that no server reads: without them the folder is whole.
+    """
 
     kind: Kind
     labels: tuple[str, ...]
@@ -57,10 +60,11 @@ class Manifest:
     metrics: Mapping[str, Any]
     files: Mapping[str, str]
     runtime: Mapping[str, Any] = field(default_factory=dict)
+    training_files: tuple[str, ...] = ()
     format: int = FORMAT
 
 
-def seal(
+def seal(  # noqa: PLR0913  # what a manifest holds
     folder: Path,
     *,
     kind: Kind,
@@ -70,10 +74,12 @@ def seal(
     metrics: Mapping[str, Any],
     golden: Sequence[Golden],
     runtime: Mapping[str, Any] | None = None,
+    training_files: Sequence[str] = (),
 ) -> str:
     """Write `golden.json` and then `manifest.json` over what lies in `folder`; return the model version.
 
-    `runtime` holds what the server needs beside the files: temperature, truncation, vote weights.
+    `runtime` holds what the server needs beside the files: temperature, truncation, vote weights. `training_files`
+    names what it does not need.
     """
     _write_json(folder / GOLDEN, [{"text": g.text, "probabilities": list(g.probabilities)} for g in golden])
     manifest = Manifest(
@@ -84,6 +90,7 @@ def seal(
         metrics=metrics,
         files={name: _sha256(folder / name) for name in _content(folder)},
         runtime=runtime or {},
+        training_files=tuple(sorted(training_files)),
     )
     _write_json(folder / MANIFEST, asdict(manifest))
     return model_version(folder)
@@ -95,7 +102,10 @@ def model_version(folder: Path) -> str:
 
 
 def read(folder: Path, *, verify: bool = True) -> Manifest:
-    """The manifest; with `verify`, every file is hashed and must be the sealed one, no more and no fewer."""
+    """The manifest; with `verify`, every file is hashed and must be the sealed one, no more and no fewer.
+
+    Files that only training reads may be absent.
+    """
     _manifest_digest(folder)
     try:
         raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -103,6 +113,7 @@ def read(folder: Path, *, verify: bool = True) -> Manifest:
             **{
                 **raw,
                 "labels": tuple(raw["labels"]),
+                "training_files": tuple(raw.get("training_files", ())),
                 "trained_with": TrainedWith(**raw["trained_with"]),
             }
         )
@@ -114,9 +125,8 @@ def read(folder: Path, *, verify: bool = True) -> Manifest:
         )
     if verify:
         found = {name: _sha256(folder / name) for name in _content(folder)}
-        wrong = sorted(
-            name for name in found.keys() | manifest.files.keys() if found.get(name) != manifest.files.get(name)
-        )
+        wanted = manifest.files.keys() - (set(manifest.training_files) - found.keys())
+        wrong = sorted(name for name in found.keys() | wanted if found.get(name) != manifest.files.get(name))
         if wrong:
             raise BrokenArtifact(
                 f"{folder}: {', '.join(wrong)} not as sealed: restore the folder or train the model again"

@@ -2,7 +2,7 @@
 
 release.json   versions and the SHA-256 of every file; written last
 app/           the server's sources, the only code that the service imports from the project
-model/         the sealed model folder
+model/         the sealed model folder, without what only training reads
 requirements.txt   the server's locked dependencies, where the lock is given
 """
 
@@ -62,7 +62,12 @@ def build_release(champion: Path, releases: Path, *, lock: Path | None = None, p
     scratch = releases / f"{_BUILDING}{uuid.uuid4().hex}"
     try:
         _copy_server(package, scratch / "app" / "mlops_assets")
-        shutil.copytree(champion, scratch / "model", copy_function=shutil.copyfile)
+        shutil.copytree(
+            champion,
+            scratch / "model",
+            copy_function=shutil.copyfile,
+            ignore=shutil.ignore_patterns(*manifest.training_files),
+        )
         if lock is not None:
             shutil.copyfile(lock, scratch / "requirements.txt")
         files = {path.relative_to(scratch).as_posix(): _sha256(path) for path in _files(scratch)}

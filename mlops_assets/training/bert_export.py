@@ -94,6 +94,8 @@ class Exporter:
         return given
 
     def seal(self, runtime: Mapping[str, Any], *, metrics: Mapping[str, Any], golden: Sequence[Golden]) -> str:
+        served = {"tokenizer.json", ONNX if runtime["variant"] == "fp32" else bert_int8.ONNX_INT8, artifact.GOLDEN}
+        names = {path.name for path in self.folder.iterdir()} - {artifact.MANIFEST}
         return artifact.seal(
             self.folder,
             kind="bert",
@@ -103,6 +105,7 @@ class Exporter:
             metrics=metrics,
             golden=golden,
             runtime=runtime,
+            training_files=sorted(names - served),
         )
 
     def runtime(self, variant: str, temperature: float = 1.0) -> dict[str, Any]:

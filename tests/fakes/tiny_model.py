@@ -39,7 +39,7 @@ def seal_tiny_model(folder: Path, *, dataset_version: str = "d" * 12, intercept:
     )
 
 
-def seal(folder: Path, golden, dataset_version: str = "d" * 12) -> str:
+def seal(folder: Path, golden, dataset_version: str = "d" * 12, training_files=()) -> str:
     """Seal again with other golden sentences."""
     return artifact.seal(
         folder,
@@ -56,4 +56,5 @@ def seal(folder: Path, golden, dataset_version: str = "d" * 12) -> str:
             "char_shortest": 2,
             "char_longest": 2,
         },
+        training_files=training_files,
     )

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
+from mlops_assets import artifact
 from mlops_assets.artifact import BrokenArtifact
 from mlops_assets.deploy.release import BrokenRelease, build_release, prune_releases, read_release
-from tests.fakes.tiny_model import seal_tiny_model
+from tests.fakes.tiny_model import seal, seal_tiny_model
 
 
 @pytest.fixture
@@ -34,6 +35,18 @@ def test_the_release_holds_the_server_without_the_rest_of_the_project(champion, 
     release = build_release(champion, tmp_path / "releases")
     names = {path.name for path in (release.app / "mlops_assets").iterdir()}
     assert names == {"__init__.py", "artifact.py", "failures.py", "text.py", "serving"}
+
+
+def test_the_release_leaves_out_what_only_training_reads(champion, tmp_path):
+    (champion / "checkpoint.bin").write_bytes(b"as large as the model")
+    seal(champion, artifact.read_golden(champion), training_files=["checkpoint.bin"])
+    release = build_release(champion, tmp_path / "releases")
+    assert not (release.model / "checkpoint.bin").exists()
+    assert artifact.read(release.model).training_files == ("checkpoint.bin",)
+    assert release.model_version == artifact.model_version(champion)
+    (release.model / "checkpoint.bin").write_bytes(b"another one")
+    with pytest.raises(BrokenArtifact, match=r"checkpoint\.bin not as sealed"):
+        artifact.read(release.model)
 
 
 def test_a_file_changed_after_the_build_is_named(champion, tmp_path):

@@ -1,6 +1,7 @@
 """A trained BERT as a folder: complete, equal to torch, repeatable, and honest about its int8 variant."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,23 @@ def test_the_folder_is_sealed_and_holds_no_code(trained: tuple[Trained, Path, li
     }
     assert artifact.model_version(root / "model") == result.model_version
     assert not (root / "checkpoints" / "checkpoint.safetensors").exists()
+
+
+def test_what_only_training_reads_may_be_left_out_and_nothing_else(
+    trained: tuple[Trained, Path, list[str]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(trained[1] / "model", tmp_path / "model")
+    manifest = artifact.read(folder)
+    served = "model.int8.onnx" if manifest.runtime["variant"] == "int8" else "model.onnx"
+
+    for name in manifest.training_files:
+        (folder / name).unlink()
+
+    assert {path.name for path in folder.iterdir()} == {"golden.json", "manifest.json", "tokenizer.json", served}
+    prove(load_with_golden(folder))
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(artifact.BrokenArtifact, match=r"tokenizer\.json not as sealed"):
+        artifact.read(folder)
 
 
 def test_metrics_name_run_data_and_code_and_the_manifest_neither_run_nor_time(
