@@ -31,8 +31,8 @@ def app_of(folder: Path) -> FastAPI:
     labels = ("negative", "positive")
     app = FastAPI()
 
-    @app.get("/ready")
-    def ready() -> dict[str, str]:
+    @app.get("/health")
+    def health() -> dict[str, str]:
         return {"status": "ready"}
 
     @app.post("/predict")

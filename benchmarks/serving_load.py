@@ -21,6 +21,7 @@ import psutil
 
 from mlops_assets import artifact
 
+_READY_S = 120.0
 STATUS = ("/live", "/ready", "/health", "/metrics")
 
 
@@ -138,13 +139,13 @@ def _ready(port: int, process: subprocess.Popen[bytes], started: float, folder: 
 
     golden = artifact.read_golden(folder)[0] if folder is not None else None
     client = ServiceClient("127.0.0.1", port)
-    while process.poll() is None:
+    while process.poll() is None and time.perf_counter() < started + _READY_S:
         with contextlib.suppress(NoAnswer):
             ready = client.ask("GET", "/health" if golden is None else "/ready").status == 200
             if ready and (golden is None or _right(client.ask("POST", "/predict", {"text": golden.text}).body, golden)):
                 return time.perf_counter() - started
         time.sleep(0.01)
-    raise RuntimeError(f"the server ended with {process.returncode}")
+    raise RuntimeError(f"no right answer within {_READY_S:g} s; the server's exit status: {process.returncode}")
 
 
 def _right(answer: Mapping[str, Any], golden: artifact.Golden) -> bool:
