@@ -93,7 +93,7 @@ def _run(command: str) -> int:
     settings = settings.where_it_last_ran()
     service = outside.build(settings)["service"]
     if command == "stop":
-        print("Stopped the service." if service.stop() else "No service was running.")
+        print("Stopped the service." if service.stop(caused_by="make stop") else "No service was running.")
         return 0
     live = service.live()
     print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")

@@ -57,6 +57,10 @@ class DeploymentLog:
         before = [entry for entry in changes if datetime.fromisoformat(entry.at) <= instant]
         return before[0] if before and before[0].outcome == "live" else None
 
+    def newest(self) -> Entry | None:
+        """What serves, or was stopped last, as far as the log knows."""
+        return next((entry for entry in self.entries(100_000) if entry.outcome in {"live", "stopped"}), None)
+
     def last_live(self, count: int) -> list[Entry]:
         """The newest entry of each of the last `count` different releases that were live, newest first."""
         found: dict[str, Entry] = {}

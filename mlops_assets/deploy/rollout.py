@@ -3,10 +3,11 @@
 It decides; a `Backend` does. Whatever goes wrong, the old one serves on and the new one's log is in the error.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, TypeVar
 
 from mlops_assets.artifact import Golden
 from mlops_assets.deploy.release import Release
@@ -48,12 +49,34 @@ class Reply:
 
 @dataclass(frozen=True)
 class Watching:
-    """How a new instance is judged. Latency is that of the golden probes, against the old one's before the switch."""
+    """How a new instance is judged. Latency is that of the golden probes, against the old one's before the switch.
+
+    ready_timeout_s: so long may it take until it is ready
+    watch_s: so long is it watched after the switch; what fails meanwhile is rolled back
+    slower_at_most: so many times the old one's latency may it take
+    always_fast_s: under this it is never too slow
+    """
 
     ready_timeout_s: float = 60.0
     watch_s: float = 3.0
     slower_at_most: float = 5.0
     always_fast_s: float = 0.25
+
+    @classmethod
+    def from_params(cls, section: Mapping[str, Any]) -> Self:
+        """From the section `deploy` of params.yaml; raises `PermanentFailure` with name, value and rule."""
+        for name, value in section.items():
+            if name not in cls.__dataclass_fields__:
+                known = ", ".join(cls.__dataclass_fields__)
+                raise PermanentFailure(f"params.yaml: deploy.{name} is no parameter, known are {known}")
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
+                raise PermanentFailure(f"params.yaml: deploy.{name} must be a number from 0, got {value!r}")
+        return cls(**{name: float(value) for name, value in section.items()})
+
+    def but(self, *, ready_timeout_s: float | None, watch_s: float | None) -> Self:
+        """With what is given in the place of its own."""
+        given = {"ready_timeout_s": ready_timeout_s, "watch_s": watch_s}
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
 
 
 class Running(Protocol[Asked_contra]):

@@ -1,21 +1,19 @@
 """The deploy target `docker`: a container behind a gateway that holds the public port."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
 
-from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
+from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
-from mlops_assets.failures import Failure
 from mlops_assets.resources.docker_backend import DockerBackend
 from mlops_assets.resources.docker_engine import DockerEngine, EngineDown, Login
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
 from mlops_assets.resources.image_record import ImageRecord
 from mlops_assets.resources.image_trial import prove_image
-from mlops_assets.resources.service import SHOWN, Deployment, Live, Packaged, Target
+from mlops_assets.resources.service import SHOWN, Deployment, Live, Packaged, Target, note, note_stop, on_record
 from mlops_assets.resources.service_client import ServiceClient
 from mlops_assets.serving.options import ServerOptions, is_loopback
 
@@ -39,6 +37,7 @@ class DockerService:
         repository: str = REPOSITORY,
         login: Login | None = None,
         certificate: Path | None = None,
+        watching: Watching | None = None,
     ) -> None:
         """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on.
 
@@ -46,6 +45,7 @@ class DockerService:
         `certificate` (PEM: certificates, then the key) the public port speaks TLS.
         """
         self.folder, self._host, self._port = state_folder, host, port
+        self._watching = watching or Watching()
         self._environment, self._key = dict(environment or {}), key
         self.project = project or f"mlops-{port}"
         self._repository, self._login, self._certificate = repository, login, certificate
@@ -140,13 +140,14 @@ class DockerService:
         report: Callable[[str], None],
         *,
         image: str = "",
-        timeout_s: float = 60.0,
-        watch_s: float = 5.0,
+        timeout_s: float | None = None,
+        watch_s: float | None = None,
         caused_by: str = "",
     ) -> Deployment:
         """Put `image`, which holds `release`, live; raises `DeploymentRefused` or `RolledBack`, the old one serving on.
 
-        Without `image` it is the release's own, packaged where it is not yet. A second deployment waits for the first.
+        Without `image` it is the release's own, packaged where it is not yet. `timeout_s` and `watch_s` stand in for
+        those of `watching`. A second deployment waits for the first.
         """
         ServerOptions.from_environment(self._environment).refuse_open_host(self._host)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -159,14 +160,15 @@ class DockerService:
             before = backend.current()
             previous = self._version_of(before.port) if before is not None else None
             try:
-                instance = roll_out(release, backend, report, Watching(ready_timeout_s=timeout_s, watch_s=watch_s))
+                watching = self._watching.but(ready_timeout_s=timeout_s, watch_s=watch_s)
+                instance = roll_out(release, backend, report, watching)
             except (DeploymentRefused, RolledBack) as error:
                 outcome = "rolled back" if isinstance(error, RolledBack) else "refused"
-                self._note(release, image, outcome, error, caused_by)
+                note(self.log, self.target, release, outcome, caused_by=caused_by, error=error, image=image)
                 raise
             changed = before is None or instance.id != before.id
-            if changed:
-                self._note(release, image, "live", None, caused_by)
+            if changed or not on_record(self.log, self.target, release):
+                note(self.log, self.target, release, "live", caused_by=caused_by, image=image)
         return Deployment(
             release.version,
             release.model_version,
@@ -176,14 +178,16 @@ class DockerService:
             previous=previous,
         )
 
-    def stop(self) -> bool:
+    def stop(self, *, caused_by: str = "") -> bool:
         """Remove every container and the network of this project; whether one served."""
-        with DockerEngine() as engine:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"), DockerEngine() as engine:
             backend = self._backend(engine)
             live = backend.current()
             for container in engine.containers(f"mlops.project={self.project}"):
                 container.remove(force=True)
             self._gateway(engine).remove()
+            note_stop(self.log, self.target, caused_by=caused_by)
         return live is not None
 
     def _version_of(self, port: int) -> str | None:
@@ -205,19 +209,4 @@ class DockerService:
             image=image,
             key=self._key,
             shown=(self.folder / SHOWN).absolute(),
-        )
-
-    def _note(self, release: Release, image: str, outcome: Outcome, error: Failure | None, caused_by: str) -> None:
-        self.log.add(
-            Entry(
-                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                target=self.target,
-                release_version=release.version,
-                model_version=release.model_version,
-                dataset_version=release.dataset_version,
-                caused_by=caused_by,
-                outcome=outcome,
-                reason=str(error).splitlines()[0] if error is not None else "",
-                image=image,
-            )
         )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mlops_assets.deploy.rollout import Watching
 from mlops_assets.resources.code_location import CodeLocation
 from mlops_assets.resources.docker_engine import Login, engine_answers, registry_answers
 from mlops_assets.resources.docker_service import DockerService
@@ -50,6 +51,7 @@ def service(settings: Settings) -> Service:
     environment = {name: value.get_secret_value() for name, value in settings.server.items()}
     key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
     password = settings.registry_password
+    watching = Watching.from_params(settings.sections["deploy"])
     docker = DockerService(
         folder,
         settings.port,
@@ -59,10 +61,11 @@ def service(settings: Settings) -> Service:
         repository=f"{settings.image_registry}/{IMAGE_NAME}",
         login=Login(settings.registry_user, password.get_secret_value()) if password else None,
         certificate=settings.tls_certificate,
+        watching=watching,
     )
     return TargetedService(
         settings.deploy_target,
-        ProcessService(folder, settings.port, settings.host, environment=environment, key=key),
+        ProcessService(folder, settings.port, settings.host, environment=environment, key=key, watching=watching),
         docker,
         engine_answers=lambda: engine_answers() and registry_answers(settings.image_registry),
         docker_was_used=(folder / "gateway").is_dir,

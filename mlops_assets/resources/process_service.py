@@ -3,17 +3,25 @@
 # ruff: noqa: ARG002 - it promises what the other target needs, and needs none of it
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
 
-from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
+from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
-from mlops_assets.failures import Failure
 from mlops_assets.resources.process_backend import ProcessBackend
-from mlops_assets.resources.service import LAST_SUCCESS, SHOWN, Deployment, Live, Packaged, Target
+from mlops_assets.resources.service import (
+    LAST_SUCCESS,
+    SHOWN,
+    Deployment,
+    Live,
+    Packaged,
+    Target,
+    note,
+    note_stop,
+    on_record,
+)
 from mlops_assets.resources.service_client import ServiceClient
 
 
@@ -30,9 +38,11 @@ class ProcessService:
         *,
         environment: Mapping[str, str] | None = None,
         key: str = "",
+        watching: Watching | None = None,
     ) -> None:
         """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on."""
         self.folder, self._host, self._port = state_folder, host, port
+        self._watching = watching or Watching()
         self._environment, self._key = dict(environment or {}), key
         self._environment["LAST_SUCCESS_FILE"] = str((state_folder / SHOWN / LAST_SUCCESS).absolute())
         self.log = DeploymentLog(state_folder / "deployments.sqlite")
@@ -69,28 +79,30 @@ class ProcessService:
         release: Release,
         report: Callable[[str], None],
         *,
-        timeout_s: float = 60.0,
-        watch_s: float = 2.0,
+        timeout_s: float | None = None,
+        watch_s: float | None = None,
         caused_by: str = "",
     ) -> Deployment:
         """Put `release` live; raises `DeploymentRefused` or `RolledBack` with the old one serving as before.
 
-        A second deployment waits for the first.
+        `timeout_s` and `watch_s` stand in for those of `watching`. A second deployment waits for the first.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         backend = self._backend()
         with FileLock(self.folder / "lock"):
             try:
                 before = backend.current()
-                process = roll_out(release, backend, report, Watching(ready_timeout_s=timeout_s, watch_s=watch_s))
+                watching = self._watching.but(ready_timeout_s=timeout_s, watch_s=watch_s)
+                process = roll_out(release, backend, report, watching)
             except (DeploymentRefused, RolledBack) as error:
-                self._note(release, "rolled back" if isinstance(error, RolledBack) else "refused", error, caused_by)
+                outcome = "rolled back" if isinstance(error, RolledBack) else "refused"
+                note(self.log, self.target, release, outcome, caused_by=caused_by, error=error)
                 raise
             finally:
                 backend.close()
             changed = before is None or process.name != before.name
-            if changed:
-                self._note(release, "live", None, caused_by)
+            if changed or not on_record(self.log, self.target, release):
+                note(self.log, self.target, release, "live", caused_by=caused_by)
         return Deployment(
             release.version,
             release.model_version,
@@ -113,7 +125,7 @@ class ProcessService:
     def prune(self, keep: frozenset[str], report: Callable[[str], None]) -> None:
         """Nothing: the folders of ended processes go with the next deployment."""
 
-    def stop(self) -> bool:
+    def stop(self, *, caused_by: str = "") -> bool:
         """End every process of this service; whether there was one."""
         if not self.folder.is_dir():
             return False
@@ -123,6 +135,7 @@ class ProcessService:
             if live is not None:
                 backend.stop(live)
             backend.sweep()
+            note_stop(self.log, self.target, caused_by=caused_by)
         return live is not None
 
     def processes(self) -> list[int]:
@@ -136,17 +149,3 @@ class ProcessService:
 
     def _backend(self) -> ProcessBackend:
         return ProcessBackend(self.folder, self._host, self._port, self._environment, self._key)
-
-    def _note(self, release: Release, outcome: Outcome, error: Failure | None, caused_by: str) -> None:
-        self.log.add(
-            Entry(
-                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                target=self.target,
-                release_version=release.version,
-                model_version=release.model_version,
-                dataset_version=release.dataset_version,
-                caused_by=caused_by,
-                outcome=outcome,
-                reason=str(error).splitlines()[0] if error is not None else "",
-            )
-        )

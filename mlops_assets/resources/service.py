@@ -1,11 +1,12 @@
 """The service whatever runs it: what the targets promise, which one is asked, and the way back."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from mlops_assets.deploy.history import DeploymentLog
+from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
 from mlops_assets.deploy.release import Release, read_release
 from mlops_assets.deploy.rollback import KEPT, choose
 from mlops_assets.failures import Failure
@@ -95,7 +96,7 @@ class Service(Protocol):
         """Remove what was packaged of releases that are not in `keep`."""
         ...
 
-    def stop(self) -> bool:
+    def stop(self, *, caused_by: str = "") -> bool:
         """End the service; whether there was one."""
         ...
 
@@ -164,7 +165,7 @@ class TargetedService:
             f"the service moves from target {other.target} to {self.target}: "
             f"release {before.release_version} at {before.url} stops first"
         )
-        other.stop()
+        other.stop(caused_by=f"the move to target {self.target}")
         try:
             return self._chosen.deploy(release, report, caused_by=caused_by)
         except Failure:
@@ -179,11 +180,11 @@ class TargetedService:
         """Remove images of releases that are not in `keep`."""
         self._chosen.prune(keep, report)
 
-    def stop(self) -> bool:
+    def stop(self, *, caused_by: str = "") -> bool:
         """End the service on either target; whether there was one."""
         other = self._other()
-        stopped = self._chosen.stop()
-        return (other.stop() if other is not None else False) or stopped
+        stopped = self._chosen.stop(caused_by=caused_by)
+        return (other.stop(caused_by=caused_by) if other is not None else False) or stopped
 
     @property
     def _chosen(self) -> Service:
@@ -194,6 +195,53 @@ class TargetedService:
         if self.target == "docker":
             return self._process
         return self._docker if self._docker_was_used() and self._engine_answers() else None
+
+
+def note(
+    log: DeploymentLog,
+    target: Target,
+    release: Release,
+    outcome: Outcome,
+    *,
+    caused_by: str,
+    error: Failure | None = None,
+    image: str = "",
+) -> None:
+    """Put a deployment on record."""
+    log.add(
+        Entry(
+            at=_now(),
+            target=target,
+            release_version=release.version,
+            model_version=release.model_version,
+            dataset_version=release.dataset_version,
+            caused_by=caused_by,
+            outcome=outcome,
+            reason=str(error).splitlines()[0] if error is not None else "",
+            image=image,
+        )
+    )
+
+
+def on_record(log: DeploymentLog, target: Target, release: Release) -> bool:
+    """Whether the log says that `release` is live: a deployment killed after its switch has left no entry."""
+    newest = log.newest()
+    return newest is not None and (newest.outcome, newest.target, newest.release_version) == (
+        "live",
+        target,
+        release.version,
+    )
+
+
+def note_stop(log: DeploymentLog, target: Target, *, caused_by: str) -> None:
+    """Put on record that what `target` served has stopped."""
+    newest = log.newest()
+    if newest is not None and (newest.outcome, newest.target) == ("live", target):
+        log.add(replace(newest, at=_now(), outcome="stopped", caused_by=caused_by, reason=""))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def held_back(service: Service, wanted: str) -> str | None:

@@ -55,6 +55,6 @@ class FakeProcessService:
             previous=before.release_version if before else None,
         )
 
-    def stop(self) -> bool:
+    def stop(self, *, caused_by: str = "") -> bool:
         was, self._live = self._live is not None, None
         return was

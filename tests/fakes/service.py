@@ -50,7 +50,7 @@ class FakeService:
     def prune(self, keep: frozenset[str], report: Callable[[str], None]) -> None:
         self.said.append("prune")
 
-    def stop(self) -> bool:
+    def stop(self, *, caused_by: str = "") -> bool:
         self.said.append("stop")
         was, self._live = self._live is not None, None
         return was

@@ -1,12 +1,18 @@
 """The docker target with the real engine: images, the gateway, refusals, roll-back, kills."""
 
+import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,9 +22,11 @@ from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
 from mlops_assets.resources.docker_engine import BuildFailed
 from mlops_assets.resources.docker_service import DockerService
+from mlops_assets.resources.haproxy_gateway import IMAGE
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Clients, answers_of, free_port, last_success, wait_until
+from tests.integration.engine_restart import SOCKET
 from tests.repository import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
@@ -183,32 +191,66 @@ def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(en
     assert [entry.outcome for entry in service.log.entries()] == ["rolled back", "live"]
 
 
-DEPLOY = """
-import sys
-from pathlib import Path
-from mlops_assets.deploy.release import read_release
-from mlops_assets.resources.docker_service import DockerService
-folder, port, project, release, image = sys.argv[1:]
-DockerService(Path(folder), int(port), project=project).deploy(
-    read_release(Path(release)), lambda line: print(line, flush=True), image=image, watch_s=5)
-"""
+def deployment_killed(service, point, release, image):
+    """Deploy `release` in a process that ends at `point`."""
+    command = [sys.executable, "-m", "tests.integration.killed_deployment", "docker", point]
+    command += [service.folder, port_of(service), service.project, release.folder, image.reference]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert f"killed {point}" in done.stdout
 
 
-@pytest.mark.parametrize("step", ["is starting", "is ready", "is live"])
-def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(engine, service, releases, images, step):
+@pytest.fixture(scope="module")
+def standing(releases, images, tmp_path_factory):
+    """A service that stands through several kills."""
+    folder = tmp_path_factory.mktemp("standing") / "state"
+    service = DockerService(folder, free_port(), project=f"mlops-test-{uuid.uuid4().hex[:6]}")
     service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
-    arguments = [service.folder, port_of(service), service.project, releases["b"].folder, images["b"].reference]
-    with Clients(port_of(service), answers_of(releases["a"], releases["b"]), count=4) as clients:
-        command = [sys.executable, "-c", DEPLOY, *map(str, arguments)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as deploying:
-            for line in deploying.stdout:
-                if re.search(step, line):
-                    deploying.kill()
-                    break
-        service.deploy(releases["b"], silent, image=images["b"].reference, watch_s=0)
+    yield service
+    service.stop()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after DockerBackend.sweep",
+        "after DockerEngine.create",
+        "after DockerBackend.start",
+        "before HaproxyGateway.switch",
+        "before HaproxyGateway._write",
+        "after HaproxyGateway._write",
+        "after HaproxyGateway.switch",
+        "before HaproxyGateway.release",
+        "after Container.stop",
+    ],
+)
+def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(engine, standing, releases, images, point):
+    before = standing.live().release_version
+    name = "b" if before == releases["a"].version else "a"
+    with Clients(port_of(standing), answers_of(releases["a"], releases["b"]), count=4) as clients:
+        deployment_killed(standing, point, releases[name], images[name])
+        standing.deploy(releases[name], silent, image=images[name].reference, watch_s=0, caused_by="the next one")
     assert clients.failures == []
-    assert service.live().release_version == releases["b"].version
-    assert len(servers(engine, service)) == 1
+    assert standing.live().release_version == releases[name].version
+    assert len(servers(engine, standing)) == 1
+    newest = standing.log.entries()[0]
+    assert (newest.outcome, newest.release_version, newest.caused_by) == (
+        "live",
+        releases[name].version,
+        "the next one",
+    )
+
+
+@pytest.mark.parametrize(
+    "point", ["after HaproxyGateway._ensure_network", "before Container.start", "after HaproxyGateway._run"]
+)
+def test_the_first_deployment_killed_while_it_makes_the_gateway_is_finished_by_the_next_one(
+    engine, service, releases, images, point
+):
+    deployment_killed(service, point, releases["a"], images["a"])
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    assert service.live().release_version == releases["a"].version
+    assert len(engine.containers(f"mlops.project={service.project}")) == 2
 
 
 def test_a_gateway_that_restarts_serves_what_it_served_and_one_that_is_lost_is_made_anew(
@@ -226,6 +268,30 @@ def test_a_gateway_that_restarts_serves_what_it_served_and_one_that_is_lost_is_m
     assert service.live() is None
     service.deploy(releases["b"], silent, image=images["b"].reference, watch_s=0)
     assert service.live().release_version == releases["b"].version
+
+
+def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, releases, images):
+    """On an engine of its own: the shared one runs what others need."""
+    programs = [shutil.which(name) for name in ("dockerd", "unshare", "ip")]
+    if os.geteuid() != 0 or None in programs:
+        pytest.skip("a second engine needs root and the programs dockerd, unshare and ip")
+    image = f"{REPOSITORY}:{releases['a'].version}"
+    assert engine.has_image(images["a"].reference)
+    with tempfile.TemporaryDirectory(prefix="engine-") as folder:
+        tars = [Path(folder) / f"{number}.tar" for number in range(2)]
+        for tar, name in zip(tars, (IMAGE, image), strict=True):
+            with tar.open("wb") as file:
+                file.writelines(engine.client.api.get_image(name))
+        command = ["unshare", "--net", sys.executable, "-m", "tests.integration.engine_restart"]
+        command += [folder, str(releases["a"].folder), image, *map(str, tars)]
+        environment = {"PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{folder}/{SOCKET}"}  # noqa: TID251  for programs
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    returned = json.loads(done.stdout)
+    assert {name: version for name, (version, _) in returned.items()} == {
+        "SIGTERM": releases["a"].version,
+        "SIGKILL": releases["a"].version,
+    }
 
 
 def test_of_two_deployments_at_once_one_waits_for_the_other(engine, service, releases, images):

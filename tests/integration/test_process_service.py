@@ -1,11 +1,12 @@
 """The process target with real processes: it serves, changes hands under load, and refuses what is broken."""
 
 import os
-import re
+import select
 import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from mlops_assets.resources.process_backend import PortTaken
 from mlops_assets.resources.process_service import ProcessService
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Clients, answers_of, free_port, last_success, wait_until
+from tests.repository import ROOT
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}  # noqa: TID251 - the test starts programs, settings do not
 
@@ -129,36 +131,62 @@ def test_another_port_moves_the_service_there(service, releases):
     assert len(list(moved.processes())) == 1
 
 
-DEPLOY = """
-import sys
-from pathlib import Path
-from mlops_assets.deploy.release import read_release
-from mlops_assets.resources.process_service import ProcessService
-folder, port, release, wait_for = sys.argv[1:]
-def report(line):
-    print(line, flush=True)
-ProcessService(Path(folder), int(port), environment={"PATH": "/usr/bin:/bin"}).deploy(
-    read_release(Path(release)), report, watch_s=5)
-"""
-
-
 @pytest.mark.long
-@pytest.mark.parametrize("step", ["is starting", "is ready", "is live"])
-def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(service, releases, step):
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after ProcessBackend.sweep",
+        "after ProcessBackend.start",
+        "before ProcessBackend.switch",
+        "before ProcessBackend._record",
+        "after ProcessBackend._record",
+        "after ProcessBackend.switch",
+        "before ProcessBackend._end",
+    ],
+)
+def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(service, releases, point):
     service.deploy(releases["a"], silent, watch_s=0)
+    command = [sys.executable, "-m", "tests.integration.killed_deployment", "process", point]
+    command += [service.folder, port_of(service), "", releases["b"].folder, ""]
     with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients:
-        arguments = [str(service.folder), str(port_of(service)), str(releases["b"].folder), step]
-        with subprocess.Popen(
-            [sys.executable, "-c", DEPLOY, *arguments], stdout=subprocess.PIPE, text=True
-        ) as deploying:
-            for line in deploying.stdout:
-                if re.search(step, line):
-                    deploying.kill()
-                    break
-        service.deploy(releases["b"], silent, watch_s=0)
+        done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert f"killed {point}" in done.stdout
+        service.deploy(releases["b"], silent, watch_s=0, caused_by="the next one")
     assert clients.failures == []
     assert service.live().release_version == releases["b"].version
     assert len(list(service.processes())) == 1
+    newest = service.log.entries()[0]
+    assert (newest.outcome, newest.release_version, newest.caused_by) == (
+        "live",
+        releases["b"].version,
+        "the next one",
+    )
+
+
+def test_the_server_holds_nothing_that_its_deployer_had_open(service, releases):
+    """Such as the lock of a cron job that runs `flock`: the next one would wait for ever."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)  # as a shell hands its descriptors on
+    try:
+        service.deploy(releases["a"], silent, watch_s=0)
+    finally:
+        os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        assert select.select([pipe], [], [], 5)[0], "the server holds the other end"
+        assert pipe.read() == b""
+
+
+def test_a_stop_is_on_record(service, releases):
+    service.deploy(releases["a"], silent, watch_s=0, caused_by="run 1")
+    assert service.stop(caused_by="make stop")
+    assert [(entry.outcome, entry.caused_by) for entry in service.log.entries()] == [
+        ("stopped", "make stop"),
+        ("live", "run 1"),
+    ]
+    assert service.log.live_at(datetime.now(UTC)) is None
+    assert not service.stop(caused_by="make stop")
+    assert len(service.log.entries()) == 2
 
 
 def test_two_deployments_at_once_follow_one_another(service, releases):

@@ -7,6 +7,7 @@ import pytest
 
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, Reply, RolledBack, Watching, roll_out
+from mlops_assets.failures import PermanentFailure
 from tests.fakes.tiny_model import seal_tiny_model
 
 
@@ -92,6 +93,26 @@ class MemoryBackend:
 
     def log(self, instance):
         return "last line of the log"
+
+
+def test_how_a_release_is_watched_stands_in_the_parameters():
+    given = Watching.from_params({"watch_s": 30, "slower_at_most": 1.5})
+    assert given == Watching(watch_s=30.0, slower_at_most=1.5)
+    assert given.but(ready_timeout_s=4, watch_s=None) == Watching(4, 30.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"watch": 3}, r"deploy\.watch is no parameter, known are .*watch_s"),
+        ({"watch_s": -1}, r"deploy\.watch_s must be a number from 0, got -1"),
+        ({"watch_s": "long"}, r"deploy\.watch_s must be a number from 0, got 'long'"),
+        ({"slower_at_most": True}, r"deploy\.slower_at_most must be a number from 0, got True"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_by_name_value_and_rule(section, said):
+    with pytest.raises(PermanentFailure, match=said):
+        Watching.from_params(section)
 
 
 class Clock:
