@@ -184,6 +184,8 @@ class DockerEngine:
             self.client.api.pull(reference, auth_config=_auth(login))
         except self.errors.DockerException as error:
             raise PullFailed(f"{reference} is neither here nor does its registry give it: {error}") from error
+        if not self.has_image(reference):  # A pull that breaks off half-way is told in its output alone.
+            raise PullFailed(f"{reference} is not here although its registry gave it: deploy again")
 
     def remove_image(self, reference: str) -> bool:
         """Remove the image with all its names unless a container needs it; whether it is gone."""

@@ -9,7 +9,7 @@ from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
 from mlops_assets.resources.docker_backend import DockerBackend
-from mlops_assets.resources.docker_engine import DockerEngine, EngineDown, Login
+from mlops_assets.resources.docker_engine import DockerEngine, EngineDown, Login, PullFailed
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
 from mlops_assets.resources.image_record import ImageRecord
 from mlops_assets.resources.image_trial import prove_image
@@ -146,14 +146,13 @@ class DockerService:
     ) -> Deployment:
         """Put `image`, which holds `release`, live; raises `DeploymentRefused` or `RolledBack`, the old one serving on.
 
-        Without `image` it is the release's own, packaged where it is not yet. `timeout_s` and `watch_s` stand in for
-        those of `watching`. A second deployment waits for the first.
+        Without `image` it is the release's own, packaged where it is not yet, or is lost here and in the registry.
+        `timeout_s` and `watch_s` stand in for those of `watching`. A second deployment waits for the first.
         """
         ServerOptions.from_environment(self._environment).refuse_open_host(self._host)
         self.folder.mkdir(parents=True, exist_ok=True)
         if not image:
-            known = self.packaged(release.version) or self.package(release, (), report)
-            image = known.reference
+            image = self._image_of(release, report)
         with FileLock(self.folder / "lock"), DockerEngine() as engine:
             engine.fetch(image, login=self._login)
             backend = self._backend(engine, image)
@@ -189,6 +188,18 @@ class DockerService:
             self._gateway(engine).remove()
             note_stop(self.log, self.target, caused_by=caused_by)
         return live is not None
+
+    def _image_of(self, release: Release, report: Callable[[str], None]) -> str:
+        known = self.packaged(release.version)
+        if known is not None:
+            try:
+                with DockerEngine() as engine:
+                    engine.fetch(known.reference, login=self._login)
+            except PullFailed as error:
+                report(f"{error}; it is made anew from {release.folder}")
+            else:
+                return known.reference
+        return self.package(release, (), report).reference
 
     def _version_of(self, port: int) -> str | None:
         try:

@@ -23,6 +23,8 @@ from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
 from mlops_assets.resources.docker_engine import BuildFailed
 from mlops_assets.resources.docker_service import DockerService
 from mlops_assets.resources.haproxy_gateway import IMAGE
+from mlops_assets.resources.image_record import ImageRecord
+from mlops_assets.resources.service import Packaged
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Clients, answers_of, free_port, last_success, wait_until
@@ -312,6 +314,25 @@ def test_of_two_deployments_at_once_one_waits_for_the_other(engine, service, rel
     assert {entry.outcome for entry in service.log.entries()} == {"live"}
     assert service.live().release_version == newest.release_version
     assert len(servers(engine, service)) == 1
+
+
+@pytest.mark.usefixtures("images")
+def test_an_image_that_is_lost_here_and_in_the_registry_is_made_anew(engine, tmp_path, releases):
+    project = f"mlops-test-{uuid.uuid4().hex[:6]}"
+    service = DockerService(tmp_path / "state", free_port(), project=project, repository=REPOSITORY)
+    lost = Packaged(f"{REPOSITORY}@sha256:{'0' * 64}", (), 1)
+    (tmp_path / "state").mkdir()
+    ImageRecord(tmp_path / "state" / "images.json").set(releases["a"].version, lost)
+    said = []
+    try:
+        service.deploy(releases["a"], said.append, watch_s=0)
+        assert service.live().release_version == releases["a"].version
+    finally:
+        service.stop()
+    assert any("made anew" in line for line in said)
+    image = service.packaged(releases["a"].version)
+    assert image != lost
+    assert engine.has_image(image.reference)
 
 
 def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releases, images):
