@@ -16,6 +16,7 @@ BATCH_TOKENS = 2048
 WASTE = 0.1
 """Share of a batch that may be padding."""
 _ENCODED_TOGETHER = 64
+_SPIN_US = "20"
 
 
 class BertModel:
@@ -39,10 +40,12 @@ class BertModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # A thread that spins for work starves the other batch, the event loop and the machine's other processes: on two
-        # busy cores single texts went at a fifth of the rate of threads that sleep. One batch alone uses all threads,
-        # two at once have one each.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A thread that spins for long starves the other batch, the event loop and the machine's other processes: on two
+        # busy cores single texts went at a fifth of the rate of threads that sleep. One that sleeps at once wakes up
+        # too late for the next operator: single texts took a half longer. One batch alone uses all threads, two at
+        # once have one each.
+        options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
+        options.add_session_config_entry("optimization.disable_specified_optimizers", "SkipLayerNormFusion")
         self._session = onnxruntime.InferenceSession(
             str(folder / FILES[variant]), options, providers=["CPUExecutionProvider"]
         )

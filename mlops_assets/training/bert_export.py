@@ -19,6 +19,7 @@ from mlops_assets import artifact, text
 from mlops_assets.artifact import Golden, TrainedWith
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.training import bert_data, bert_int8, calibration, evaluate
+from mlops_assets.training.bert_graph import split_layer_norms
 from mlops_assets.training.bert_recipe import BertRecipe
 from mlops_assets.training.bert_state import Progress
 from mlops_assets.training.compact import Base
@@ -255,4 +256,5 @@ def write_onnx(model: Any, path: Path) -> None:
     finally:
         model.set_attn_implementation(before)
         raw.unlink(missing_ok=True)
+    split_layer_norms(fused.model)
     fused.save_model_to_file(str(path))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.training.bert_data import Ids
+from mlops_assets.training.bert_graph import fuse_integer_products
 
 ONNX_INT8 = "model.int8.onnx"
 
@@ -38,6 +39,7 @@ def write_int8(fp32: Path, path: Path, calibration: Ids) -> None:
     dynamic = [node for node in quantised.graph.node if node.op_type == "DynamicQuantizeLinear"]
     ranges = activation_ranges(fp32, sorted({node.input[0] for node in dynamic}), spread(calibration))
     _fix_scales(quantised, ranges)
+    fuse_integer_products(quantised)
     onnx.save(quantised, path)
 
 

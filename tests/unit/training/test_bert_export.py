@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,23 @@ def test_what_only_training_reads_may_be_left_out_and_nothing_else(
     (folder / "tokenizer.json").unlink()
     with pytest.raises(artifact.BrokenArtifact, match=r"tokenizer\.json not as sealed"):
         artifact.read(folder)
+
+
+def test_both_variants_are_made_of_the_operators_that_run_fastest(trained: tuple[Trained, Path, list[str]]) -> None:
+    import onnx
+
+    layers = 2
+
+    def operators(name: str) -> Counter[str]:
+        return Counter(node.op_type for node in onnx.load(trained[1] / "model" / name).graph.node)
+
+    fp32, int8 = operators("model.onnx"), operators("model.int8.onnx")
+    assert fp32["Attention"] == layers
+    assert int8["QAttention"] == layers
+    assert fp32["LayerNormalization"] == int8["LayerNormalization"] == 2 * layers
+    assert int8["Gelu"] == layers
+    assert int8["MatMulIntegerToFloat"] == 3 * layers + 2  # pooler and classifier
+    assert not (fp32.keys() | int8.keys()) & {"SkipLayerNormalization", "MatMulInteger", "DynamicQuantizeLinear"}
 
 
 def test_metrics_name_run_data_and_code_and_the_manifest_neither_run_nor_time(
