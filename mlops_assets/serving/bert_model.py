@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.artifact import BrokenArtifact, Manifest
+from mlops_assets.serving.batching import wasteful
 from mlops_assets.text import normalise
 
 FILES: Mapping[str, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 
 BATCH_TOKENS = 2048
 """Texts together in one run: enough to keep two cores busy, few enough to stay in the cache."""
-WASTE = 0.1
-"""Share of a batch that may be padding."""
 _ENCODED_TOGETHER = 64
 _SPIN_US = "20"
 
@@ -82,14 +81,14 @@ class BertModel:
         return softmax(np.asarray(logits, np.float64) / self._temperature)
 
 
-def batches(lengths: Sequence[int], most_tokens: int = BATCH_TOKENS, waste: float = WASTE) -> Iterator[list[int]]:
-    """Indices in batches of like length, longest first, each within `most_tokens` and `waste`."""
+def batches(lengths: Sequence[int], most_tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Indices in batches of like length, longest first, each within `most_tokens` and not `wasteful`."""
     batch: list[int] = []
     tokens = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         width = lengths[batch[0]] if batch else lengths[index]
         area = width * (len(batch) + 1)
-        if batch and (area > most_tokens or area - tokens - lengths[index] > waste * area):
+        if batch and (area > most_tokens or wasteful(area, tokens + lengths[index])):
             yield batch
             batch, tokens = [], 0
         batch.append(index)

@@ -50,6 +50,13 @@ def test_texts_of_like_length_share_a_batch_and_others_do_not():
     assert sorted(sorted(map(len, batch)) for batch in recorder.batches[1:]) == [[5], [20, 20, 21], [99, 100]]
 
 
+def test_little_padding_is_less_than_a_batch_more():
+    recorder = Recorder(held=True)
+    groups = [["a" * n] for n in (4, 12, 20, 60, 43)]  # 8 + 16 tokens of padding are too many, 17 too
+    asyncio.run(held_up(recorder.batcher(workers=1), recorder, groups))
+    assert sorted(sorted(map(len, batch)) for batch in recorder.batches[1:]) == [[4, 12], [20], [43], [60]]
+
+
 def test_what_would_wait_beyond_the_deadline_is_refused_at_once_also_before_the_first_batch():
     recorder = Recorder(held=True)
     batcher = recorder.batcher(workers=1, deadline_s=2.0, tokens_per_s=10.0)
