@@ -8,7 +8,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions restore rollback sbom
+.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback sbom
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ erase: .venv/.installed  ## Remove a person's reviews from every current file: A
 
 versions: install  ## List the versions of data and models, and which one is live
 	@$(VENV)/python -m mlops_assets.cli versions
+
+deployments: .venv/.installed  ## What was live when, who or what put it there, with which data
+	@$(VENV)/python -m mlops_assets.cli deployments
 
 restore: install  ## Data and models back to a version: VERSION=commit, data or model version
 	@$(VENV)/python -m mlops_assets.cli restore --version "$(VERSION)"

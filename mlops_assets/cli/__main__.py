@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from mlops_assets.failures import Failure
 
@@ -31,6 +32,7 @@ COMMANDS = {
     "import": "a cleaned copy of a file of reviews into data/imports",
     "erase": "remove a person's reviews from every current file",
     "versions": "list the versions of data and models",
+    "deployments": "what was live when, who or what put it there",
     "restore": "bring data and models back to a version",
     "rollback": "an earlier release live again",
     "sbom": "the bill of materials of what serves, or of the newest release",
@@ -39,6 +41,7 @@ _ARGUMENTS = {
     "import": ("file",),
     "erase": ("author", "review"),
     "versions": (),
+    "deployments": (),
     "restore": ("version",),
     "rollback": ("to",),
     "sbom": (),
@@ -50,17 +53,16 @@ def _on_data(given: argparse.Namespace) -> int:
     from mlops_assets.settings import Settings
 
     settings = Settings.load().where_it_last_ran()
-    if given.command == "import":
-        return data.import_file(settings, given.file)
-    if given.command == "erase":
-        return data.erase_reviews(settings, author=given.author, review=given.review)
-    if given.command == "restore":
-        return data.restore_version(settings, given.version)
-    if given.command == "rollback":
-        return data.roll_back(settings, given.to)
-    if given.command == "sbom":
-        return data.write_sbom(settings)
-    return data.show_versions(settings)
+    commands: dict[str, Callable[[], int]] = {
+        "import": lambda: data.import_file(settings, given.file),
+        "erase": lambda: data.erase_reviews(settings, author=given.author, review=given.review),
+        "versions": lambda: data.show_versions(settings),
+        "deployments": lambda: data.show_deployments(settings),
+        "restore": lambda: data.restore_version(settings, given.version),
+        "rollback": lambda: data.roll_back(settings, given.to),
+        "sbom": lambda: data.write_sbom(settings),
+    }
+    return commands[given.command]()
 
 
 def _run(command: str) -> int:

@@ -1,4 +1,4 @@
-"""Commands about reviews and versions: import, erase, versions, restore, rollback, sbom."""
+"""Commands about reviews and versions: import, erase, versions, deployments, restore, rollback, sbom."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,6 +79,27 @@ def show_versions(settings: Settings) -> int:
     live = things["service"].live()
     rows = [version.row() for version in list_versions(things["repository"].user.git, live and live.model_version)]
     print(table(rows) or "No version yet: make run")
+    return 0
+
+
+def show_deployments(settings: Settings, newest: int = 50) -> int:
+    """`make deployments`: what was live when, who or what put it there, with which data; the newest first."""
+    from mlops_assets.resources import outside
+
+    rows = [
+        {
+            "at": entry.at[:19],
+            "outcome": entry.outcome,
+            "release": entry.release_version,
+            "model": entry.model_version,
+            "data": entry.dataset_version,
+            "target": entry.target,
+            "caused by": entry.caused_by,
+            "reason": entry.reason,
+        }
+        for entry in outside.service(settings).log.entries(newest)
+    ]
+    print(table(rows) or "No deployment yet: make run")
     return 0
 
 
