@@ -133,6 +133,12 @@ def running(command: Sequence[str], port: int, folder: Path | None = None) -> It
             process.terminate()
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU time that the process took since it started."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
 def _ready(port: int, process: subprocess.Popen[bytes], started: float, folder: Path | None) -> float:
     from mlops_assets.deploy.rollout import NoAnswer
     from mlops_assets.resources.service_client import ServiceClient

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
             load=load,
         )
         texts = frame.loc[frame["side"] != "train", "review_text"].tolist()[:most]
-        expected = padded_one_at_a_time(folder, texts)
+        expected = padded_one_at_a_time(folder)(texts)
         figures: dict[str, Any] = {"n": len(texts), "test_accuracy": trained.metrics["test"]["accuracy"]}
         for variant in VARIANTS:
             _seal(folder, trained_with, {**artifact.read(folder).runtime, "variant": variant, "temperature": 1.0}, ())
@@ -93,22 +93,26 @@ def agreement_of(answers: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     return {"largest_difference": float(f"{moved:.2g}"), "label_agreement": round(same, 5)}
 
 
-def padded_one_at_a_time(folder: Path, texts: Sequence[str]) -> np.ndarray:
-    """Probabilities as the reference server gives them."""
+def padded_one_at_a_time(folder: Path) -> Callable[[Sequence[str]], np.ndarray]:
+    """The reference server's way to probabilities, opened."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     model: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    rows = []
-    with torch.inference_mode():
-        for text in texts:
-            inputs = tokenizer(
-                normalise(text), padding="max_length", truncation=True, max_length=PADDED_TO, return_tensors="pt"
-            )
-            logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-            rows.append(torch.softmax(logits, -1)[0].numpy())
-    return np.array(rows)
+
+    def probabilities(texts: Sequence[str]) -> np.ndarray:
+        rows = []
+        with torch.inference_mode():
+            for text in texts:
+                inputs = tokenizer(
+                    normalise(text), padding="max_length", truncation=True, max_length=PADDED_TO, return_tensors="pt"
+                )
+                logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+                rows.append(torch.softmax(logits, -1)[0].numpy())
+        return np.array(rows)
+
+    return probabilities
 
 
 def _seal(folder: Path, trained_with: TrainedWith, runtime: dict[str, Any], golden: Sequence[Golden]) -> None:
