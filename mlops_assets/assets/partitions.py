@@ -37,11 +37,34 @@ def range_tags(settings: Settings, apps: Sequence[str], first: str, last: str) -
 def months_by_app(context: dg.AssetExecutionContext) -> dict[str, list[str]]:
     """The months that this run covers, by app."""
     asked: dict[str, list[str]] = {}
-    for key in context.partition_keys:
+    for key in _keys(context):
         if not isinstance(key, dg.MultiPartitionKey):
             raise TypeError(f"partition {key!r} has no app and month: use the partitions of review_partitions")
         asked.setdefault(key.keys_by_dimension[APP], []).append(key.keys_by_dimension[MONTH])
     return {app: sorted(months) for app, months in asked.items()}
+
+
+def _keys(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The keys of the run's range where it has one, else those that Dagster names.
+
+    Dagster 1.13 gives a backfill of a job, which "Materialize all" on a job's page is, the range and the key of its
+    first month; `context.partition_keys` then holds that month alone.
+    """
+    tags, partitions = context.run.tags, context.assets_def.partitions_def
+    if RANGE_START not in tags or partitions is None:
+        return context.partition_keys
+    return partitions.get_partition_keys_in_range(dg.PartitionKeyRange(tags[RANGE_START], tags[RANGE_END]))
+
+
+def record_rows(context: dg.AssetExecutionContext, rows: Mapping[tuple[str, str], int]) -> None:
+    """The rows of every (app, month) that the run covers, on that partition's page."""
+    named = {str(key) for key in context.partition_keys}
+    for (app, month), count in rows.items():
+        key, about = partition_key(app, month), {"dagster/partition_row_count": count}
+        if str(key) in named:
+            context.add_asset_metadata(about, partition_key=key)
+        else:
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=about))
 
 
 def months_asked(by_app: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from mlops_assets.assets import metadata
 from mlops_assets.assets.evidence import gather, refuse_broken
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, partition_key
+from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, record_rows
 from mlops_assets.assets.plan import due_below
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DataVersion, DvcRepository
@@ -86,9 +86,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             settle(repository, settings.data, context.log.info)
             passes = review_source.collect(store, asked, context.log.info, config.asked(context.run))
         new, changes = sum(one.new for one in passes), sum(one.changes for one in passes)
-        for app, month in months_asked(asked):
-            rows = metadata.rows_in(store.path(app, month))
-            context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=partition_key(app, month))
+        record_rows(context, {key: metadata.rows_in(store.path(*key)) for key in months_asked(asked)})
         changed = sorted({month for one in passes for month in one.changed_months})
         return dg.MaterializeResult(
             metadata={
@@ -143,11 +141,8 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             ]
             everything = read_source(settings.data / "validated", review_source.name, known_apps(settings))
             claims = judge_all(everything, settings.label_rule)
-        covered = set(months_asked(asked))
-        for one in (result for result in results if (result.app_id, result.month) in covered):
-            context.add_asset_metadata(
-                {"dagster/partition_row_count": one.good}, partition_key=partition_key(one.app_id, one.month)
-            )
+        rows = {(one.app_id, one.month): one.good for one in results}
+        record_rows(context, {key: rows.get(key, 0) for key in months_asked(asked)})
         reasons = Counter[str]()
         for result in results:
             reasons.update(result.reasons)

@@ -73,7 +73,14 @@ def test_a_torn_feed_trains_nothing_and_the_next_run_goes_on_from_there(
     assert len(fake.requests) <= 8
 
 
-def test_a_backfill_of_months_is_one_run_and_one_pass(tmp_path: Path, store: tuple[FakePlayStore, str]) -> None:
+OF_A_JOB = {"dagster/partition/app": APP, "dagster/partition/month": "2026-01"}
+"""What a backfill of a job names beside its range: its first month alone."""
+
+
+@pytest.mark.parametrize("also", [{}, OF_A_JOB], ids=["of assets", "of a job"])
+def test_a_backfill_of_months_is_one_run_and_one_pass(
+    tmp_path: Path, store: tuple[FakePlayStore, str], also: dict[str, str]
+) -> None:
     fake, url = store
     fake.add(APP, reviews(300, newest=datetime(2026, 2, 25, tzinfo=UTC), prefix="old"))
     root = make_clone(tmp_path / "clone", **FAST)
@@ -84,7 +91,7 @@ def test_a_backfill_of_months_is_one_run_and_one_pass(tmp_path: Path, store: tup
             [definitions.get_assets_def("raw_reviews")],
             instance=instance,
             resources=definitions.resources,
-            tags={**range_tags(settings, [APP], "2026-01", "2026-03"), "dagster/backfill": "test"},
+            tags={**range_tags(settings, [APP], "2026-01", "2026-03"), "dagster/backfill": "test", **also},
         )
         assert done.success
         months = instance.get_materialized_partitions(dg.AssetKey("raw_reviews"))
