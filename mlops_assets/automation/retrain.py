@@ -34,18 +34,22 @@ def decide(
     """`trained_at` is when the serving model was chosen, `last` when each reason last started a run."""
     if trained_at is None:
         return RetrainDecision("", "no model was promoted yet, or it came back with a restore")
+    cooldown = timedelta(days=options.cooldown_days)
     age = now - trained_at
     old = bool(options.retrain_after_days) and age >= timedelta(days=options.retrain_after_days)
     limit = f"retrain_after_days is {options.retrain_after_days}" if options.retrain_after_days else "age never counts"
-    aged = f"the model is {age.days} days old, {limit}"
+    told = f"{age.days} days old" if age >= timedelta() else f"of {trained_at:%Y-%m-%d}, ahead of the clock"
+    aged = f"the model is {told}, {limit}"
     because, reason = ("drift", drift_reason) if drifted else ("age", aged) if old else ("", f"{drift_reason}; {aged}")
     if not because:
         return RetrainDecision("", reason)
-    if last and now - max(last.values()) < timedelta(days=options.cooldown_days):
-        latest = max(last, key=lambda cause: last[cause])
+    # A retrain further ahead than the cool-down is from a clock that was wrong: it must not silence this for weeks.
+    recent = {cause: at for cause, at in last.items() if abs(now - at) < cooldown}
+    if recent:
+        latest = max(recent, key=lambda cause: recent[cause])
         return RetrainDecision(
             "",
-            f"{reason}; but {latest} started a retrain at {last[latest]:%Y-%m-%d %H:%M} UTC, "
+            f"{reason}; but {latest} started a retrain at {recent[latest]:%Y-%m-%d %H:%M} UTC, "
             f"cooldown_days is {options.cooldown_days}",
         )
     return RetrainDecision(because, reason)

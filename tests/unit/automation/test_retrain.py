@@ -30,6 +30,9 @@ def days_ago(days: float) -> datetime:
         (True, days_ago(1), {"drift": days_ago(6.99)}, "", "but drift started a retrain at 2026-03-13"),
         (True, days_ago(1), {"age": days_ago(2)}, "", "but age started a retrain at 2026-03-18"),
         (True, days_ago(1), {"drift": days_ago(7), "age": days_ago(30)}, "drift", "1 of 3 ticks"),
+        (True, days_ago(1), {"drift": days_ago(-1)}, "", "but drift started a retrain at 2026-03-21"),
+        (True, days_ago(1), {"drift": days_ago(-40), "age": days_ago(30)}, "drift", "1 of 3 ticks"),
+        (False, days_ago(-40), {}, "", "the model is of 2026-04-29, ahead of the clock"),
     ],
 )
 def test_the_decision_and_its_reason(drifted, trained, last, because, said) -> None:
