@@ -45,8 +45,9 @@ def summarise(
     if run is None:
         raise KeyError(f"no run {run_id} in {settings.instance_folder}")
     record = instance.get_run_record_by_id(run_id)
-    events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
-    facts = _metadata_by_asset(events)
+    entries = [entry for entry in instance.all_logs(run_id) if entry.dagster_event]
+    events = [entry.dagster_event for entry in entries if entry.dagster_event]
+    facts, seconds = _metadata_by_asset(events), _step_seconds(entries)
     dataset = facts.get("versioned_dataset", {})
     started, ended = (record.start_time, record.end_time) if record else (None, None)
     return {
@@ -61,7 +62,7 @@ def summarise(
         "link": f"{settings.dagster_url}/runs/{run_id}",
         "page": str(settings.instance_folder / "summaries" / f"{run_id}.html"),
         "attempt_of": run.root_run_id if RETRY_NUMBER_TAG in run.tags else None,
-        "stages": _stages(events, facts, run.status),
+        "stages": [{**row, "seconds": seconds.get(row["stage"])} for row in _stages(events, facts, run.status)],
         "failures": _other_failures(events),
         "checks": _checks(events),
         "reviews": {
@@ -84,6 +85,7 @@ def summarise(
     }
 
 
+_FIGURES = ("n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
 _OUTPUTS = {
     "new_data_available": "raw_reviews",
     "data_valid": "validated_reviews",
@@ -155,6 +157,21 @@ def _stages(
             reason = stopped or due.get(stage, "nothing is due")
         rows.append({"stage": stage, "status": state, "reason": reason})
     return rows
+
+
+def _step_seconds(entries: list[dg.EventLogEntry]) -> dict[str, float]:
+    """How long each step that ended was at work, in its last attempt."""
+    started: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for entry in entries:
+        event = entry.dagster_event
+        if event is None or event.step_key is None:
+            continue
+        if event.event_type is dg.DagsterEventType.STEP_START:
+            started[event.step_key] = entry.timestamp
+        elif event.event_type in _ENDED and event.step_key in started:
+            seconds[event.step_key] = round(entry.timestamp - started[event.step_key], 2)
+    return seconds
 
 
 def _stopped_by(
@@ -265,7 +282,7 @@ def _figures(path: Path) -> dict[str, Any] | None:
     if metrics is None:
         return None
     sides = {
-        side: {name: metrics[side].get(name) for name in ("n", "accuracy", "accuracy_interval", "macro_f1")}
+        side: {name: metrics[side].get(name) for name in _FIGURES}
         for side in ("validation", "gate", "test", "newest")
         if metrics.get(side)
     }

@@ -3,10 +3,13 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
+from mlops_assets.resources.fact_keeper import FactKeeper
 from mlops_assets.resources.notifier import Notifier, trouble
 from mlops_assets.settings import Settings
 
 CHANNELS = dg.AssetCheckKey(dg.AssetKey("deployed_image"), "notifications_reach_their_channels")
+
+FACTS = dg.AssetCheckKey(dg.AssetKey("deployed_image"), "dashboards_have_every_run")
 
 
 def build() -> list[dg.AssetChecksDefinition]:
@@ -56,4 +59,18 @@ def build() -> list[dg.AssetChecksDefinition]:
             metadata={"channels": metadata.table([vars(one) for one in standings])} if standings else {},
         )
 
-    return [packages_have_no_known_vulnerability, notifications_reach_their_channels]
+    @dg.asset_check(asset=FACTS.asset_key)
+    def dashboards_have_every_run(fact_keeper: dg.ResourceParam[FactKeeper]) -> dg.AssetCheckResult:
+        """The database of the dashboards took what runs left so far.
+
+        It stops nothing: the facts are on disk, and the sensor `record_facts` writes what is missing and tells this
+        check. But who looks at a dashboard in the meantime sees the past and may take it for the present.
+        """
+        trouble = fact_keeper.trouble()
+        return dg.AssetCheckResult(
+            passed=not trouble,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=trouble or ("it did" if fact_keeper.database else "there is none: POSTGRES_HOST is empty"),
+        )
+
+    return [packages_have_no_known_vulnerability, notifications_reach_their_channels, dashboards_have_every_run]

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from mlops_assets.failures import Failure
+from mlops_assets.failures import Failure, TransientFailure
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
 
 COMMANDS = {
     "run": "the whole pipeline, then the summary",
-    "prepare": "make the Dagster instance and end runs whose process is gone",
+    "prepare": "make the Dagster instance and the tables of the dashboards, end runs whose process is gone",
     "stop": "stop the service that `run` left serving",
     "status": "what serves, and how the last run ended",
     "why": "what each trigger decided, and with which numbers",
@@ -78,8 +78,13 @@ def _run(command: str) -> int:
         from mlops_assets.cli.instance import end_killed_runs, open_instance
         from mlops_assets.resources import outside
 
+        things = outside.build(settings)
+        try:
+            things["fact_keeper"].prepare()
+        except TransientFailure as failure:
+            print(f"Warning: {failure}", file=sys.stderr)  # the sensor record_facts does it when the database is back
         with open_instance(settings) as instance:
-            end_killed_runs(instance, settings, outside.build(settings)["service"])
+            end_killed_runs(instance, settings, things["service"])
         return 0
     if command == "why":
         from mlops_assets.automation.why import decisions

@@ -34,6 +34,7 @@ def import_file(settings: Settings, file: str) -> int:
 def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     """`make erase`: a person's reviews out of every current file, and which versions still hold them."""
     from mlops_assets.resources import outside
+    from mlops_assets.resources.fact_keeper import FactKeeper
     from mlops_assets.resources.restore import KEPT
     from mlops_assets.resources.versions import list_versions
     from mlops_assets.reviews.erase import erase
@@ -58,6 +59,9 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         print("No other current file holds it." if imports else "No current file holds it.")
     if done.note:
         print(f"Note: {done.note}.")
+    trouble = FactKeeper.of(settings).keep().trouble
+    if trouble:
+        print(f"NOT removed from the dashboards, which may still show it: {trouble}. Run this command again.")
     versions = list_versions(outside.build(settings)["repository"].user.git)
     print("\nThese versions were made before and may still hold it:")
     print(table([{"commit": v.commit[:12], "data version": v.dataset_version or ""} for v in versions]) or "none")
@@ -67,7 +71,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         "objects elsewhere)"
         "\nModels and their cards that were made before may quote its text: make run FORCE_RETRAIN=1 makes them anew."
     )
-    return 0
+    return 1 if trouble else 0
 
 
 def show_versions(settings: Settings) -> int:

@@ -8,6 +8,7 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from mlops_assets.assets.partitions import range_tags
+from mlops_assets.automation.dashboard_facts import record
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
 from mlops_assets.automation.notifications import tell
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
@@ -58,10 +59,10 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             print(f"Only {trained} was trained; it is judged and deployed alone.", flush=True)
             last = execute(PROMOTE, dict(promotion_request(result.run_id, trained).tags)).run_id
         text, _ = leave_summary(instance, last, settings, things["service"])
-        told = tell(instance, things["notifier"], wait_s=30)
+        told = [tell(instance, things["notifier"], wait_s=30), record(instance, things["fact_keeper"])]
     print(f"\n{text}", flush=True)
-    if told:
-        print(told)
+    for warning in filter(None, told):
+        print(warning)
     _say_what_next(settings, things["service"].live())
     return 0 if result.success else 1
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mlops_assets.operations.messages import WATCHED_JOBS
 from mlops_assets.operations.rules import OperationRules, overdue
+from mlops_assets.resources.fact_keeper import FactKeeper
 from mlops_assets.resources.notifier import Notifier
 from mlops_assets.settings import Settings
 
@@ -28,6 +29,8 @@ def say_how_it_stands(settings: Settings) -> bool:
     for one in Notifier.of(settings).standings():
         if one.waiting or one.error:
             print(f"Waits: {one.waiting} messages for {one.name}{', ' + one.error if one.error else ''}")
+    if trouble := FactKeeper.of(settings).trouble():
+        print(f"Waits: {trouble}")
     return late is None
 
 

@@ -15,7 +15,7 @@ from mlops_assets.deploy.rollout import Reply
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.docker_engine import DockerEngine, port_of
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
-from mlops_assets.resources.service import LAST_SUCCESS
+from mlops_assets.resources.service import LAST_SUCCESS, OVERVIEW
 from mlops_assets.resources.service_client import ServiceClient
 
 _SHOWN = "/shown"
@@ -91,7 +91,11 @@ class DockerBackend:
             container = self._engine.create(
                 self._image,
                 name,
-                environment={**self._environment, "LAST_SUCCESS_FILE": f"{_SHOWN}/{LAST_SUCCESS}"},
+                environment={
+                    **self._environment,
+                    "LAST_SUCCESS_FILE": f"{_SHOWN}/{LAST_SUCCESS}",
+                    "OVERVIEW_FILE": f"{_SHOWN}/{OVERVIEW}",
+                },
                 labels={
                     "mlops.project": self._project,
                     "mlops.role": "server",

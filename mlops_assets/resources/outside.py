@@ -7,6 +7,7 @@ from mlops_assets.resources.code_location import CodeLocation
 from mlops_assets.resources.docker_engine import Login, engine_answers, registry_answers
 from mlops_assets.resources.docker_service import DockerService
 from mlops_assets.resources.dvc_repository import DvcRepository
+from mlops_assets.resources.fact_keeper import FactKeeper
 from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.notifier import Notifier
 from mlops_assets.resources.process_service import ProcessService
@@ -18,7 +19,7 @@ IMAGE_NAME = "app-review-sentiment"
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """`review_source`, `repository`, `git_history`, `code_location`, `service` and `notifier`."""
+    """`review_source`, `repository`, `git_history`, `code_location`, `service`, `notifier` and `fact_keeper`."""
     return {
         "review_source": review_source(settings),
         "repository": DvcRepository(
@@ -31,6 +32,7 @@ def build(settings: Settings) -> dict[str, Any]:
         "code_location": CodeLocation(settings.dagster_url),
         "service": service(settings),
         "notifier": Notifier.of(settings),
+        "fact_keeper": FactKeeper.of(settings),
     }
 
 

@@ -13,6 +13,7 @@ from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack,
 from mlops_assets.resources.process_backend import ProcessBackend
 from mlops_assets.resources.service import (
     LAST_SUCCESS,
+    OVERVIEW,
     SHOWN,
     Deployment,
     Live,
@@ -45,6 +46,7 @@ class ProcessService:
         self._watching = watching or Watching()
         self._environment, self._key = dict(environment or {}), key
         self._environment["LAST_SUCCESS_FILE"] = str((state_folder / SHOWN / LAST_SUCCESS).absolute())
+        self._environment["OVERVIEW_FILE"] = str((state_folder / SHOWN / OVERVIEW).absolute())
         self.log = DeploymentLog(state_folder / "deployments.sqlite")
 
     @property

@@ -20,6 +20,9 @@ SHOWN, LAST_SUCCESS = "shown", "last_success"
 in seconds since 1970. A folder of its own, so that a container that has it mounted sees each new file.
 """
 
+OVERVIEW = "overview.json"
+"""The file beside it with what the service's overview page shows of runs, models and reviews."""
+
 ROLLBACK = "rollback"
 """What `caused_by` of a deployment begins with where a person went back."""
 

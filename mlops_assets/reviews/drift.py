@@ -93,13 +93,19 @@ class DriftReport:
 
 @dataclass(frozen=True)
 class DriftPoint:
-    """One tick's verdict about `of`, as the history keeps it: the `reviews`, or the model's `predictions` of them."""
+    """One tick's verdict about `of`, as the history keeps it: the `reviews`, or the model's `predictions` of them.
+
+    `features` drifted; `measured` holds each feature's name, effect, floor, p (corrected) and drifted; `n` is how many
+    reviews were compared.
+    """
 
     at: datetime
     model_version: str
     drifted: bool
     features: tuple[str, ...] = ()
     of: str = "reviews"
+    measured: tuple[Mapping[str, Any], ...] = ()
+    n: int = 0
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,17 @@ def read_history(folder: Path) -> list[DriftPoint]:
 def remember(folder: Path, at: datetime, model_version: str, report: DriftReport, of: str, ticks: int) -> str:
     """Add the verdict about `of` to the history; what the history then says of drift that lasts."""
     features = tuple(feature.name for feature in report.features if feature.drifted)
-    point = DriftPoint(at, model_version, report.drifted, features, of)
+    measured = tuple(
+        {
+            "name": one.name,
+            "effect": float(one.effect),
+            "floor": float(one.floor),
+            "p": float(one.corrected),
+            "drifted": bool(one.drifted),
+        }
+        for one in report.features
+    )
+    point = DriftPoint(at, model_version, bool(report.drifted), features, of, measured, int(report.reviews_now))
     history = [*read_history(folder), point][-_KEPT_POINTS:]
     _write(folder, history)
     return sustained(history, ticks).reason
@@ -36,6 +46,8 @@ def _point(row: dict[str, Any]) -> DriftPoint:
         drifted=row["drifted"],
         features=tuple(row["features"]),
         of=row.get("of", "reviews"),
+        measured=tuple(row.get("measured", ())),
+        n=row.get("n", 0),
     )
 
 

@@ -54,7 +54,7 @@ class ServerOptions:
             api_keys=_keys(environ.get("API_KEYS", "")),
             allow_anonymous=_flag(environ, "ALLOW_ANONYMOUS"),
             log_texts=_flag(environ, "LOG_TEXTS"),
-            prediction_log=_prediction_log(environ),
+            prediction_log=prediction_log_place(environ),
             last_success_file=Path(place) if (place := environ.get("LAST_SUCCESS_FILE", "").strip()) else None,
         )
 
@@ -102,7 +102,7 @@ def _keys(value: str) -> dict[str, str]:
     return keys
 
 
-def _prediction_log(environ: Mapping[str, str]) -> str:
+def prediction_log_place(environ: Mapping[str, str]) -> str:
     """`postgresql://…` where POSTGRES_HOST is set, else `sqlite:PATH` where PREDICTION_LOG is, else nothing."""
     host = environ.get("POSTGRES_HOST", "").strip()
     if host:

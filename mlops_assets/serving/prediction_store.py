@@ -13,7 +13,7 @@ Row = tuple[str, str, str, str, float, str, int, str | None, str, str]
 _COLUMNS = (
     "request_id, at, caller, sentiment, confidence, probabilities, characters, text, model_version, dataset_version"
 )
-_CREATE = (
+CREATE = (
     "CREATE TABLE IF NOT EXISTS predictions (request_id TEXT PRIMARY KEY, at TEXT NOT NULL, caller TEXT NOT NULL, "
     "sentiment TEXT NOT NULL, confidence DOUBLE PRECISION NOT NULL, probabilities TEXT NOT NULL, "
     "characters INTEGER NOT NULL, text TEXT, model_version TEXT NOT NULL, dataset_version TEXT NOT NULL)",
@@ -77,7 +77,7 @@ class SqlStore:
             if self._connection is None:
                 self._connection = self._connect()
                 cursor = self._connection.cursor()
-                for statement in _CREATE:
+                for statement in CREATE:
                     cursor.execute(statement)
                 self._connection.commit()
             cursor = self._connection.cursor()

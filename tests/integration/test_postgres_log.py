@@ -1,13 +1,7 @@
 """The prediction log in a real PostgreSQL: written, fed back, and again after the database was away."""
 
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,52 +9,15 @@ from starlette.testclient import TestClient
 
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.options import ServerOptions
-from tests.integration.clients import free_port, wait_until
+from tests.integration.clients import wait_until
+from tests.integration.postgres_server import Postgres, running_postgres
 from tests.unit.serving.test_app import loaded, ready
-
-psycopg: Any = pytest.importorskip("psycopg", reason="psycopg is not installed: make install")
-
-
-class Postgres:
-    """A cluster of its own in a temporary folder, on loopback; PostgreSQL refuses to run as root."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.environment = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": str(self.port), "POSTGRES_USER": "mlops"}
-        self._folder = folder
-        self._user = "postgres" if os.geteuid() == 0 else None
-        if self._user:
-            os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-        self._run("initdb", "-D", f"{folder}/data", "-U", "mlops", "--auth=trust", "--no-sync")
-
-    def start(self) -> None:
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F"
-        self._run("pg_ctl", "-D", f"{self._folder}/data", "-l", f"{self._folder}/log", "-w", "-o", options, "start")
-
-    def stop(self) -> None:
-        self._run("pg_ctl", "-D", f"{self._folder}/data", "-m", "immediate", "-w", "stop")
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(f"postgresql://mlops@127.0.0.1:{self.port}/postgres") as connection:
-            return connection.execute(query).fetchall()
-
-    def _run(self, *command: str) -> None:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=self._user, cwd="/")
 
 
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
-    if shutil.which("initdb") is None:
-        pytest.skip("no PostgreSQL on this machine: apt-get install postgresql, with its programs on PATH")
-    folder = Path(tempfile.mkdtemp(prefix="mlops-pg-"))
-    postgres = Postgres(folder)
-    postgres.start()
-    try:
-        yield postgres
-    finally:
-        if (folder / "data" / "postmaster.pid").exists():
-            postgres.stop()
-        shutil.rmtree(folder)
+    with running_postgres() as server:
+        yield server
 
 
 def test_predictions_and_feedback_go_to_postgresql_and_on_after_it_was_away(postgres: Postgres) -> None:

@@ -1,0 +1,178 @@
+"""What runs left, in a real PostgreSQL: complete, once, also after the database was away, and gone when erased."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_assets.cli.data import erase_reviews
+from mlops_assets.cli.status import say_how_it_stands
+from mlops_assets.deploy.history import DeploymentLog, Entry
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.fact_keeper import FactKeeper
+from mlops_assets.reviews.drift import DriftReport, FeatureDrift
+from mlops_assets.reviews.drift_history import remember
+from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.validate import validate_months
+from mlops_assets.settings import Settings
+from tests.integration.postgres_server import Postgres, psycopg, running_postgres
+from tests.unit.operations.summaries import FAILED, summary, write
+from tests.unit.reviews.rows import frame, review
+from tests.user_clone import make_clone, settings_of
+
+APP = "com.valar.pintu"
+SIDE = {"n": 60, "accuracy": 0.8, "accuracy_interval": [0.7, 0.9], "macro_f1": 0.79, "macro_f1_interval": [0.6, 0.9]}
+MODELS = {
+    "models": {"classic": {"model_version": "m1", "dataset_version": "d1", "run_id": "run-1", "test": SIDE}},
+    "champion": {
+        "model": "classic",
+        "model_version": "m1",
+        "dataset_version": "d1",
+        "reason": "first",
+        "forward": {"model_version": "m1", "n": 12, "accuracy": 0.75, "macro_f1": None},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(server: Postgres) -> Postgres:
+    """The server with nothing in it."""
+    if not (server._folder / "data" / "postmaster.pid").exists():
+        server.start()
+    with psycopg.connect(f"postgresql://mlops@127.0.0.1:{server.port}/postgres", autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS facts CASCADE")
+        connection.execute("DROP TABLE IF EXISTS feedback, predictions")
+    return server
+
+
+@pytest.fixture
+def settings(postgres: Postgres, tmp_path: Path) -> Settings:
+    """A clone that a run and some reviews were left in."""
+    root = make_clone(tmp_path / "clone")
+    write(root / ".dagster" / "summaries", summary("run-1", started="2026-03-01T06:00:00+00:00", **MODELS))
+    log = DeploymentLog(root / ".serving" / "deployments.sqlite")
+    for at, release, outcome in (("2026-03-01", "r1", "live"), ("2026-03-02", "r2", "live"), ("2026-03-03", "r3", "x")):
+        log.add(Entry(f"{at}T06:00:00+00:00", "process", release, "m1", "d1", "run run-1", outcome, ""))
+    feature = FeatureDrift("rating", True, 0.3, 0.1, 0.001, 0.002, "before", "now")
+    report = DriftReport(drifted=True, reason="", reviews_before=500, reviews_now=200, features=(feature,))
+    remember(root / ".dagster", datetime(2026, 3, 1, 6, tzinfo=UTC), "m1", report, "reviews", 3)
+    texts = {"bagus": 5, "jelek sekali": 1, "error terus": 2, "": 4}
+    stored = frame(*(review(f"r{stars}", app_id=APP, review_text=text, rating=stars) for text, stars in texts.items()))
+    ReviewStore(root / "data" / "raw").upsert(APP, stored)
+    validate_months(root / "data", APP, ReviewStore(root / "data" / "raw").months(APP))
+    return settings_of(root, **postgres.environment, NOW="2026-03-01T08:00:00Z")
+
+
+def test_what_a_run_left_is_written_once(settings: Settings, postgres: Postgres) -> None:
+    keeper = FactKeeper.of(settings)
+    assert keeper.keep().runs == 1
+    assert keeper.keep() == type(keeper.keep())(runs=0, trouble="")
+    assert postgres.rows("SELECT run_id, outcome FROM facts.runs") == [("run-1", "success")]
+    scores = postgres.rows(
+        "SELECT side, kind, n, accuracy_low, macro_f1_high, champion FROM facts.scores ORDER BY side"
+    )
+    assert scores == [("forward", "classic", 12, None, None, True), ("test", "classic", 60, 0.7, 0.9, True)]
+    served = postgres.rows("SELECT release_version, until::date::text FROM facts.served ORDER BY at")
+    assert served == [("r1", "2026-03-02"), ("r2", None)]
+    assert postgres.rows("SELECT feature, effect, p, drifted FROM facts.drift") == [("rating", 0.3, 0.002, True)]
+    assert postgres.rows('SELECT "raw", validated, quarantined FROM facts.volumes') == [(4, 3, 1)]
+    complaints = postgres.rows('SELECT "text" FROM facts.reviews WHERE "text" IS NOT NULL ORDER BY 1')
+    assert complaints == [("error terus",), ("jelek sekali",)]
+
+
+def test_a_summary_that_a_promoting_run_joined_replaces_the_one_before(settings: Settings, postgres: Postgres) -> None:
+    keeper = FactKeeper.of(settings)
+    keeper.keep()
+    write(settings.instance_folder / "summaries", summary("run-1", promoted_by="run-2", **FAILED))
+    assert keeper.keep().runs == 1
+    assert postgres.rows("SELECT outcome, cause FROM facts.runs") == [
+        ("failure", "versioned_dataset: the disk is full: free 2 GB")
+    ]
+    assert postgres.rows("SELECT count(*) FROM facts.scores") == [(0,)]
+
+
+def test_a_database_that_is_away_is_said_and_gets_everything_when_it_is_back(
+    settings: Settings, postgres: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keeper = FactKeeper.of(settings)
+    keeper.keep()
+    postgres.stop()
+    write(settings.instance_folder / "summaries", summary("run-2", ended="2026-03-01T07:00:00+00:00"))
+    assert "took nothing" in keeper.keep().trouble
+    say_how_it_stands(settings)
+    assert "Waits: the database of the dashboards took nothing" in capsys.readouterr().out
+    shown = json.loads((settings.service_folder / "shown" / "overview.json").read_text(encoding="utf-8"))
+    assert [run["run_id"] for run in shown["pipeline"]["runs"]] == ["run-1", "run-2"]
+    assert shown["pipeline"]["facts_behind"] is True
+    postgres.start()
+    assert keeper.keep().runs == 1
+    assert keeper.trouble() == ""
+    assert postgres.rows("SELECT count(*) FROM facts.runs") == [(2,)]
+
+
+def test_an_erased_review_leaves_database_and_overview_and_a_database_that_is_away_is_a_failure(
+    settings: Settings, postgres: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FactKeeper.of(settings).keep()
+    overview = settings.service_folder / "shown" / "overview.json"
+    assert postgres.rows("SELECT review_id FROM facts.reviews WHERE \"text\" = 'jelek sekali'") == [("r1",)]
+    assert "jelek sekali" in overview.read_text(encoding="utf-8")
+    postgres.stop()
+    assert erase_reviews(settings, author="", review="r1") == 1
+    assert "NOT removed from the dashboards" in capsys.readouterr().out
+    assert "jelek sekali" not in overview.read_text(encoding="utf-8")
+    postgres.start()
+    assert erase_reviews(settings, author="", review="r1") == 0
+    assert postgres.rows("SELECT review_id FROM facts.reviews ORDER BY 1") == [("r2",), ("r5",)]
+
+
+def test_migrations_run_once_and_a_newer_schema_is_left_alone(settings: Settings, postgres: Postgres) -> None:
+    keeper = FactKeeper.of(settings)
+    version = keeper.prepare()
+    applied = postgres.rows("SELECT version, applied_at FROM facts.schema_version")
+    keeper.prepare()
+    keeper.keep()
+    assert postgres.rows("SELECT version, applied_at FROM facts.schema_version") == applied
+    assert [one for one, _ in applied] == list(range(1, (version or 0) + 1))
+    with psycopg.connect(f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres") as connection:
+        connection.execute("INSERT INTO facts.schema_version VALUES (99)")
+    with pytest.raises(PermanentFailure, match="schema version 99, and this code knows 1"):
+        keeper.prepare()
+    assert "schema version 99" in keeper.keep().trouble
+
+
+def test_the_role_of_the_dashboards_reads_and_changes_nothing(settings: Settings, postgres: Postgres) -> None:
+    reading = settings_of(settings.root, **postgres.environment, POSTGRES_READER_PASSWORD="it's a secret")
+    FactKeeper.of(reading).prepare()
+    FactKeeper.of(reading).prepare()
+    with psycopg.connect(f"postgresql://dashboards@127.0.0.1:{postgres.port}/postgres", autocommit=True) as reader:
+        reader.execute("SELECT count(*) FROM facts.reviews")
+        reader.execute("SELECT count(*), max(sentiment) FROM predictions LEFT JOIN feedback USING (request_id)")
+        for refused in (
+            "DELETE FROM facts.runs",
+            "SELECT text FROM predictions",
+            "SELECT caller FROM predictions",
+            "CREATE TABLE facts.mine (x INTEGER)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(refused)
+
+
+def test_without_a_database_only_the_overview_is_kept(settings: Settings, tmp_path: Path) -> None:
+    alone = settings_of(settings.root)
+    keeper = FactKeeper.of(alone)
+    assert keeper.keep().trouble == ""
+    assert not (alone.instance_folder / "facts.json").exists()
+    shown: dict[str, Any] = json.loads((alone.service_folder / "shown" / "overview.json").read_text(encoding="utf-8"))
+    assert shown["reviews"]["volumes"] == [{"app_id": APP, "raw": 4, "validated": 3, "quarantined": 1, "deleted": 0}]
+    assert re.fullmatch(r"[0-9a-f]{16}", shown["data_digest"])
