@@ -118,7 +118,6 @@ class Settings(BaseModel):
     registry_password: SecretStr | None = None
     server: Mapping[str, SecretStr] = MappingProxyType({})
     deploy_key: SecretStr | None = None
-    postgres_reader_password: SecretStr | None = None
     dvc_remote_url: str | None = None
     git_branches: tuple[str, ...] = ("main", "master")
     git_fast_forward: bool = False
@@ -173,7 +172,6 @@ class Settings(BaseModel):
                 {name: SecretStr(env.text(name, "")) for name in FOR_THE_SERVER if env.text(name, "")}
             ),
             deploy_key=SecretStr(env.text("DEPLOY_KEY", "")) if env.text("DEPLOY_KEY", "") else None,
-            postgres_reader_password=_secret(env.text("POSTGRES_READER_PASSWORD", "")),
             dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
             git_fast_forward=env.flag("GIT_FAST_FORWARD"),
@@ -315,10 +313,6 @@ def _registry(env: _Environment) -> dict[str, Any]:
         "registry_user": user,
         "registry_password": SecretStr(password) if password else None,
     }
-
-
-def _secret(value: str) -> SecretStr | None:
-    return SecretStr(value) if value else None
 
 
 def _branches(value: str) -> tuple[str, ...]:

@@ -45,11 +45,7 @@ class FactKeeper:
     def of(cls, settings: Settings) -> "FactKeeper":
         """The keeper of a clone."""
         environ = {name: value.get_secret_value() for name, value in settings.server.items()}
-        password = settings.postgres_reader_password
-        store = None
-        if environ.get("POSTGRES_HOST"):
-            store = FactStore(prediction_log_place(environ), password.get_secret_value() if password else "")
-        return cls(settings, store)
+        return cls(settings, FactStore(prediction_log_place(environ)) if environ.get("POSTGRES_HOST") else None)
 
     @property
     def database(self) -> bool:

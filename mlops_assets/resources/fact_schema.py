@@ -57,14 +57,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-READER = "dashboards"
-"""The role of Grafana: a viewer of a dashboard can send any query of its own, so the role can only read."""
+READER = "reader"
+"""The role of Grafana where the database has it: a viewer of a dashboard can send any query of its own, so the role can
+only read.
+"""
 
 READER_SEES = (
     f"GRANT USAGE ON SCHEMA facts TO {READER}",
     f"GRANT SELECT ON ALL TABLES IN SCHEMA facts TO {READER}",
-    f"GRANT SELECT ON feedback TO {READER}",
-    # Not the text of a request, nor who asked.
+    f"ALTER DEFAULT PRIVILEGES IN SCHEMA facts GRANT SELECT ON TABLES TO {READER}",
+    # Of requests not the text, nor who asked.
+    f"REVOKE ALL ON predictions FROM {READER}",
     f"GRANT SELECT (request_id, at, sentiment, confidence, characters, model_version, dataset_version) "
     f"ON predictions TO {READER}",
+    f"REVOKE ALL ON feedback FROM {READER}",
+    f"GRANT SELECT (request_id, at, label) ON feedback TO {READER}",
 )

@@ -1,4 +1,4 @@
-"""The PostgreSQL database behind the dashboards: migrated, filled and let at by Grafana's role. It decides nothing."""
+"""The PostgreSQL database behind the dashboards: migrated, filled, and open to Grafana's role for reading."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,12 +39,12 @@ class Facts:
 class FactStore:
     """Connects with each call; raises `FactsNotWritten` where the database is away or refuses."""
 
-    def __init__(self, place: str, reader_password: str = "") -> None:
-        self._place, self._reader_password = place, reader_password
+    def __init__(self, place: str) -> None:
+        self._place = place
 
     def prepare(self) -> int:
-        """Migrate, and renew the reader's password; the schema's version."""
-        return self._transact(lambda connection: self._prepare(connection, always=True))
+        """Migrate, and let the reader in; the schema's version."""
+        return self._transact(_prepare)
 
     def write(self, read: Callable[[], Facts]) -> int:
         """Write what is missing, all of it or nothing; how many runs were written.
@@ -53,7 +53,7 @@ class FactStore:
         """
 
         def work(connection: Any) -> int:
-            self._prepare(connection, always=False)
+            _prepare(connection)
             return _write(connection, read())
 
         return self._transact(work)
@@ -71,26 +71,18 @@ class FactStore:
                 f"the database of the dashboards took nothing: {said}: the next run or tick writes what is missing"
             ) from error
 
-    def _prepare(self, connection: Any, *, always: bool) -> int:
-        migrated = _migrate(connection)
-        if self._reader_password and (migrated or always or not _reader_exists(connection)):
-            self._let_reader_in(connection)
-        return len(MIGRATIONS)
 
-    def _let_reader_in(self, connection: Any) -> None:
-        sql: Any = import_module("psycopg.sql")
-        verb = "ALTER" if _reader_exists(connection) else "CREATE"
-        connection.execute(
-            sql.SQL(f"{verb} ROLE {READER} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {{}}").format(
-                sql.Literal(self._reader_password)
-            )
-        )
+def _prepare(connection: Any) -> int:
+    _migrate(connection)
+    role = f"SELECT has_schema_privilege(rolname, 'facts', 'USAGE') FROM pg_roles WHERE rolname = '{READER}'"  # noqa: S608  # constant
+    if connection.execute(role).fetchone() == (False,):
         for statement in READER_SEES:
             connection.execute(statement)
+    return len(MIGRATIONS)
 
 
-def _migrate(connection: Any) -> bool:
-    """Run what is missing, once each; whether there was anything."""
+def _migrate(connection: Any) -> None:
+    """Run what is missing, once each."""
     if connection.execute("SELECT to_regclass('facts.schema_version')").fetchone() == (None,):
         for statement in VERSIONS:
             connection.execute(statement)
@@ -104,11 +96,6 @@ def _migrate(connection: Any) -> bool:
         for statement in statements:
             connection.execute(statement)
         connection.execute("INSERT INTO facts.schema_version (version) VALUES (%s)", (version,))
-    return found < len(MIGRATIONS)
-
-
-def _reader_exists(connection: Any) -> bool:
-    return connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (READER,)).fetchone() is not None
 
 
 def _write(connection: Any, facts: Facts) -> int:

@@ -152,16 +152,23 @@ def test_migrations_run_once_and_a_newer_schema_is_left_alone(settings: Settings
 
 
 def test_the_role_of_the_dashboards_reads_and_changes_nothing(settings: Settings, postgres: Postgres) -> None:
-    reading = settings_of(settings.root, **postgres.environment, POSTGRES_READER_PASSWORD="it's a secret")
-    FactKeeper.of(reading).prepare()
-    FactKeeper.of(reading).prepare()
-    with psycopg.connect(f"postgresql://dashboards@127.0.0.1:{postgres.port}/postgres", autocommit=True) as reader:
+    owner = f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres"
+    keeper = FactKeeper.of(settings)
+    keeper.prepare()
+    with psycopg.connect(owner) as connection:
+        connection.execute("CREATE ROLE reader LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    keeper.keep()
+    with psycopg.connect(owner.replace("mlops@", "reader@"), autocommit=True) as reader:
         reader.execute("SELECT count(*) FROM facts.reviews")
-        reader.execute("SELECT count(*), max(sentiment) FROM predictions LEFT JOIN feedback USING (request_id)")
+        reader.execute(
+            "SELECT count(*), max(sentiment), max(label) FROM predictions LEFT JOIN feedback USING (request_id)"
+        )
         for refused in (
             "DELETE FROM facts.runs",
             "SELECT text FROM predictions",
             "SELECT caller FROM predictions",
+            "SELECT caller FROM feedback",
             "CREATE TABLE facts.mine (x INTEGER)",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
