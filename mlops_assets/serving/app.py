@@ -49,7 +49,7 @@ def create_app(
 ) -> FastAPI:
     """The app around one model; `load` is called once, in a thread, when the server starts."""
     options = options or ServerOptions()
-    metrics = Metrics(options.last_success_file)
+    metrics = Metrics(options.last_success_file, options.overview_file)
     service = Service(load, options, metrics, release_version)
     access = Access(options.api_keys, options.rate_limit_per_s, options.rate_limit_burst)
     log = open_log(options.prediction_log, on_drop=metrics.log_dropped.inc)

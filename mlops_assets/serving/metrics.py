@@ -1,7 +1,10 @@
 """What the server counts, in a registry of its own so that two apps in one process do not meet."""
 
+import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -37,14 +40,47 @@ class _LastSuccess(Collector):
         )
 
 
-class Metrics:
-    """One attribute per metric; `last_success_file` is the pipeline's, not the server's."""
+class _Pipeline(Collector):
+    """How the pipeline stands, from the file that it writes for the overview page; read anew at each scrape."""
 
-    def __init__(self, last_success_file: Path | None = None) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            told: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))["pipeline"]
+        except (OSError, ValueError, KeyError):
+            return  # Not there yet, or of another version: the other metrics must not be lost with it.
+        for name, about, value in (
+            ("interval_seconds", "How often a run of the pipeline is expected", told["interval_s"]),
+            ("drift_sustained", "1 where drift of reviews or predictions has lasted", told["drift_sustained"]),
+            ("facts_behind", "1 where the database of the dashboards misses runs", told["facts_behind"]),
+        ):
+            yield GaugeMetricFamily(f"pipeline_{name}", about, value=float(value))
+        runs = GaugeMetricFamily("pipeline_runs", "Runs on record by job and outcome", labels=["job", "outcome"])
+        for one in told["outcomes"]:
+            runs.add_metric([one["job"], one["outcome"]], one["runs"])
+        yield runs
+        if last := told["last_run"]:
+            ended = GaugeMetricFamily(
+                "pipeline_last_run_timestamp_seconds",
+                "When the last run of the pipeline ended, and how, in seconds since 1970",
+                labels=["job", "outcome"],
+            )
+            ended.add_metric([last["job"], last["outcome"]], datetime.fromisoformat(last["ended"]).timestamp())
+            yield ended
+
+
+class Metrics:
+    """One attribute per metric; `last_success_file` and `overview_file` are the pipeline's, not the server's."""
+
+    def __init__(self, last_success_file: Path | None = None, overview_file: Path | None = None) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
         if last_success_file is not None:
             registry.register(_LastSuccess(last_success_file))
+        if overview_file is not None:
+            registry.register(_Pipeline(overview_file))
         self.requests = Counter(
             "http_requests", "Requests by path, method and status", ["path", "method", "status"], registry=registry
         )

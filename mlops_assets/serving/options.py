@@ -21,6 +21,7 @@ class ServerOptions:
     """Limits, keys and places; `digest` of a key is the SHA-256 of what the client sends.
 
     last_success_file: where the pipeline keeps the time of its last success, in seconds since 1970; /metrics shows it
+    overview_file: where it keeps what /overview shows of runs, models and reviews
     """
 
     max_text_chars: int = 10_000
@@ -37,6 +38,7 @@ class ServerOptions:
     log_texts: bool = False
     prediction_log: str = ""
     last_success_file: Path | None = None
+    overview_file: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ServerOptions":
@@ -55,7 +57,8 @@ class ServerOptions:
             allow_anonymous=_flag(environ, "ALLOW_ANONYMOUS"),
             log_texts=_flag(environ, "LOG_TEXTS"),
             prediction_log=prediction_log_place(environ),
-            last_success_file=Path(place) if (place := environ.get("LAST_SUCCESS_FILE", "").strip()) else None,
+            last_success_file=_path(environ, "LAST_SUCCESS_FILE"),
+            overview_file=_path(environ, "OVERVIEW_FILE"),
         )
 
     def refuse_open_host(self, host: str) -> None:
@@ -82,6 +85,11 @@ def _whole(environ: Mapping[str, str], name: str, default: int, least: int, most
     if not value.isdecimal() or not least <= int(value) <= most:
         raise BadOption(f"{name} must be a whole number from {least} to {most}, got {value!r}")
     return int(value)
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    value = environ.get(name, "").strip()
+    return Path(value) if value else None
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:
