@@ -29,6 +29,10 @@ PATHS = (
     "/metrics",
     "/model/info",
     "/openapi.json",
+    "/overview",
+    "/overview.css",
+    "/overview.js",
+    "/overview/content",
     "/page.css",
     "/page.js",
     "/predict",
@@ -72,7 +76,7 @@ def create_app(
     app.state.service = service
     problems.install(app)
     _add_status_routes(app, service, metrics)
-    app.include_router(PredictionRoutes(service, options, log, access).router())
+    app.include_router(PredictionRoutes(service, options, log, access, metrics).router())
     page.add_routes(app)
     app.add_middleware(
         Edge, metrics=metrics, draining=draining or Draining(), max_body_bytes=options.max_body_bytes, paths=PATHS

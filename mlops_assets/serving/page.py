@@ -1,4 +1,7 @@
-"""The pages for people: reviews at `/`, the interface at `/docs`. Read once; nothing comes from elsewhere."""
+"""The pages for people: reviews at `/`, the interface at `/docs`, how all stands at `/overview`.
+
+Read once; nothing comes from elsewhere.
+"""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +13,9 @@ _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/docs": ("docs.html", "text/html; charset=utf-8"),
     "/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+    "/overview": ("overview.html", "text/html; charset=utf-8"),
+    "/overview.css": ("overview.css", "text/css; charset=utf-8"),
+    "/overview.js": ("overview.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }

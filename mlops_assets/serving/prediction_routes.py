@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from mlops_assets.serving import problems
+from mlops_assets.serving import overview, problems
 from mlops_assets.serving.access import Access
 from mlops_assets.serving.messages import (
     BatchAnswer,
@@ -20,6 +21,7 @@ from mlops_assets.serving.messages import (
     Word,
     text_problem,
 )
+from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
 from mlops_assets.serving.prediction_log import Prediction, PredictionLog
@@ -33,8 +35,10 @@ _ASKING = problems.documented(400, 401, 405, 413, 422, 429, 503)
 class PredictionRoutes:
     """Each method is one route; `admit` stands before all of them."""
 
-    def __init__(self, service: Service, options: ServerOptions, log: PredictionLog, access: Access) -> None:
-        self._service, self._options, self._log, self._access = service, options, log, access
+    def __init__(
+        self, service: Service, options: ServerOptions, log: PredictionLog, access: Access, metrics: Metrics
+    ) -> None:
+        self._service, self._options, self._log, self._access, self._metrics = service, options, log, access, metrics
 
     def router(self) -> APIRouter:
         """The routes, to be included in the app."""
@@ -44,6 +48,7 @@ class PredictionRoutes:
         router.post("/explain", responses=_ASKING)(self.explain)
         router.post("/feedback", responses={**_ASKING, **problems.documented(404)})(self.feedback)
         router.get("/model/info", responses=problems.documented(401, 405, 413, 429, 503))(self.model_info)
+        router.get("/overview/content", include_in_schema=False)(self.overview)
         return router
 
     async def admit(
@@ -152,6 +157,11 @@ class PredictionRoutes:
             authentication="api key" if self._options.api_keys else "off",
             golden=len(loaded.golden),
         )
+
+    async def overview(self) -> Response:
+        """What the page /overview shows: reviews' texts are in it, so it asks for a key where keys are on."""
+        shown = await run_in_threadpool(overview.content, self._service, self._metrics, self._options.overview_file)
+        return Response(shown, media_type="text/html; charset=utf-8")
 
     def _record(self, request_id: str, text: str, answer: Answer, loaded: LoadedModel, caller: str) -> None:
         self._log.add(

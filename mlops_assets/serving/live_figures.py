@@ -1,0 +1,68 @@
+"""What the server itself has counted since it started, as figures for people."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mlops_assets.serving.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Counts are since the start; times in seconds, None where there was nothing to time."""
+
+    requests: int
+    failed: int
+    refused: int
+    latencies: Mapping[str, float | None]
+    queue: int
+    texts_per_batch: float | None
+    labels: Mapping[str, int]
+    confidence: float | None
+    dropped: int
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> "Figures":
+        """Read from the registry that /metrics shows."""
+        samples = [one for family in metrics.registry.collect() for one in family.samples]
+
+        def total(name: str, chosen: Callable[[Mapping[str, str]], bool] = lambda _: True) -> float:
+            return sum(one.value for one in samples if one.name == name and chosen(one.labels))
+
+        def buckets(name: str, chosen: Callable[[Mapping[str, str]], bool] = lambda _: True) -> dict[float, float]:
+            found: dict[float, float] = {}
+            for one in samples:
+                if one.name == f"{name}_bucket" and chosen(one.labels):
+                    limit = float(one.labels["le"])
+                    found[limit] = found.get(limit, 0) + one.value
+            return found
+
+        predictions = buckets("http_request_seconds", lambda labels: labels["path"].startswith("/predict"))
+        batches = total("batch_texts_count")
+        return cls(
+            requests=int(total("http_requests_total")),
+            failed=int(total("http_requests_total", lambda labels: labels["status"][0] == "5")),
+            refused=int(total("http_requests_total", lambda labels: labels["status"][0] == "4")),
+            latencies={f"p{share * 100:g}": quantile(predictions, share) for share in (0.5, 0.95, 0.99)},
+            queue=int(total("queue_texts")),
+            texts_per_batch=total("batch_texts_sum") / batches if batches else None,
+            labels={one.labels["label"]: int(one.value) for one in samples if one.name == "predictions_total"},
+            confidence=quantile(buckets("prediction_confidence"), 0.5),
+            dropped=int(total("prediction_log_dropped_total")),
+        )
+
+
+def quantile(buckets: Mapping[float, float], share: float) -> float | None:
+    """By interpolation within the bucket, as Prometheus does it; `buckets` are counts up to each limit."""
+    limits = sorted(buckets)
+    if not limits or not buckets[limits[-1]]:
+        return None
+    wanted = share * buckets[limits[-1]]
+    below, before = 0.0, 0.0
+    for limit in limits:
+        if buckets[limit] >= wanted:
+            if limit == float("inf"):
+                return below
+            inside = buckets[limit] - before
+            return below + (limit - below) * ((wanted - before) / inside if inside else 1)
+        below, before = limit, buckets[limit]
+    return below
