@@ -22,7 +22,6 @@ import yaml
 
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.resources.process_service import ProcessService
-from stack.grafana.build import files
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.repository import ROOT
@@ -160,11 +159,6 @@ def _ask_for_a_while(url: str, postgres: Postgres) -> None:
     for number, request_id in enumerate(ids[:20]):
         label = "positive" if number % 3 else "negative"
         assert httpx.post(f"{url}/feedback", json={"request_id": request_id, "label": label}).status_code == 200
-
-
-def test_the_dashboards_are_what_the_code_writes() -> None:
-    found = {path.name: path.read_text(encoding="utf-8") for path in STACK.glob("grafana/dashboards/*")}
-    assert found == files(), "python -m stack.grafana.build"
 
 
 @pytest.mark.parametrize("target", QUERIES)
