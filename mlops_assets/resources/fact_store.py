@@ -74,8 +74,12 @@ class FactStore:
 
 def _prepare(connection: Any) -> int:
     _migrate(connection)
-    role = f"SELECT has_schema_privilege(rolname, 'facts', 'USAGE') FROM pg_roles WHERE rolname = '{READER}'"  # noqa: S608  # constant
-    if connection.execute(role).fetchone() == (False,):
+    # Too little where the schema is new, too much where somebody granted all tables.
+    wrong = (
+        "SELECT NOT has_schema_privilege(rolname, 'facts', 'USAGE') OR "
+        "has_column_privilege(rolname, 'predictions', 'caller', 'SELECT') FROM pg_roles WHERE rolname = %s"
+    )
+    if connection.execute(wrong, (READER,)).fetchone() == (True,):
         for statement in READER_SEES:
             connection.execute(statement)
     return len(MIGRATIONS)

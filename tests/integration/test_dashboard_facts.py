@@ -154,9 +154,11 @@ def test_migrations_run_once_and_a_newer_schema_is_left_alone(settings: Settings
 def test_the_role_of_the_dashboards_reads_and_changes_nothing(settings: Settings, postgres: Postgres) -> None:
     owner = f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres"
     keeper = FactKeeper.of(settings)
-    keeper.prepare()
+    keeper.keep()
     with psycopg.connect(owner) as connection:
         connection.execute("CREATE ROLE reader LOGIN")
+    keeper.keep()
+    with psycopg.connect(owner) as connection:
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
     keeper.keep()
     with psycopg.connect(owner.replace("mlops@", "reader@"), autocommit=True) as reader:
