@@ -21,6 +21,7 @@ from mlops_assets.operations.rules import OperationRules
 from mlops_assets.resources.fact_store import Facts, FactStore
 from mlops_assets.resources.service import OVERVIEW, SHOWN
 from mlops_assets.serving.options import prediction_log_place
+from mlops_assets.serving.told import FORMAT
 from mlops_assets.settings import Settings
 
 _LOCK_WAIT_S = 120
@@ -98,10 +99,13 @@ class FactKeeper:
         old: dict[str, Any] = {}
         with suppress(OSError, ValueError):  # none yet, or torn: it is made anew
             old = json.loads(path.read_text(encoding="utf-8"))
+        if old.get("format") != FORMAT:
+            old = {}
         digest = self._data_digest()
         reviews = old["reviews"] if old.get("data_digest") == digest else overview.of_reviews(*self._review_rows())
         summaries = self._summaries()
         new = {
+            "format": FORMAT,
             "data_digest": digest,
             "pipeline": overview.of_pipeline(
                 summaries,

@@ -1,15 +1,15 @@
 """What the server counts, in a registry of its own so that two apps in one process do not meet."""
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.registry import Collector
+
+from mlops_assets.serving.told import read_told
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -47,10 +47,10 @@ class _Pipeline(Collector):
         self._path = path
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        try:
-            told: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))["pipeline"]
-        except (OSError, ValueError, KeyError):
-            return  # Not there yet, or of another version: the other metrics must not be lost with it.
+        found = read_told(self._path)
+        if found is None:
+            return
+        told = found["pipeline"]
         for name, about, value in (
             ("interval_seconds", "How often a run of the pipeline is expected", told["interval_s"]),
             ("drift_sustained", "1 where drift of reviews or predictions has lasted", told["drift_sustained"]),

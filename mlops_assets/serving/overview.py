@@ -3,7 +3,6 @@
 What the server has counted is its own; the rest is the file that the pipeline writes after each run.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -15,6 +14,7 @@ from mlops_assets.serving.live_figures import Figures
 from mlops_assets.serving.machine import machine_rows
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.service import Service
+from mlops_assets.serving.told import read_told
 
 Told = Mapping[str, Any]
 _STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
@@ -25,21 +25,15 @@ _SIDES = {"test": "test side", "newest": "newest window", "forward": "forward"}
 def content(service: Service, metrics: Metrics, path: Path | None) -> str:
     """The page's content; says so where the pipeline has not written anything yet."""
     parts = [_serving(service, Figures.of(metrics))]
-    told = _read(path)
+    told = read_told(path)
     if told is None:
         where = f" into {path}" if path else ""
-        parts.append(f'<p class="none">The pipeline has written nothing{escape(where)} yet: its next run does.</p>')
+        said = f"The pipeline has written nothing{where} yet that this server understands: its next run does."
+        parts.append(f'<p class="none">{escape(said)}</p>')
     else:
         parts += [_models(told["models"]), _pipeline(told["pipeline"], told["reviews"]), _reviews(told["reviews"])]
     parts.append(_section("Machine", _cards(machine_rows()), "Of the machine or container that the server runs in."))
     return "".join(parts)
-
-
-def _read(path: Path | None) -> Told | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path else None
-    except (OSError, ValueError):
-        return None  # Not there yet; the page says so.
 
 
 def _serving(service: Service, now: Figures) -> str:

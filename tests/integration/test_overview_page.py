@@ -109,7 +109,7 @@ def test_where_keys_are_on_the_content_needs_one_and_the_empty_page_does_not(ove
         assert "error terus" in client.get("/overview/content", headers={"Authorization": "Bearer k3y"}).text
 
 
-@pytest.mark.parametrize("content", [None, "", "{"], ids=["no file", "empty", "torn"])
+@pytest.mark.parametrize("content", [None, "", "{", '{"format": 2}'], ids=["no file", "empty", "torn", "newer"])
 def test_before_the_first_run_the_page_says_so_and_the_metrics_are_whole(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "overview.json"
     if content is not None:
