@@ -11,6 +11,7 @@ from pydantic import Field
 from mlops_assets.assets import metadata
 from mlops_assets.assets.evidence import gather, refuse_broken
 from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.parameters import refuse_bad_parameters
 from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, record_rows
 from mlops_assets.assets.plan import due_below
 from mlops_assets.failures import PermanentFailure
@@ -83,6 +84,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         store = ReviewStore(settings.data / "raw")
         asked = months_by_app(context)
         with told_to_dagster():
+            refuse_bad_parameters(settings)
             settle(repository, settings.data, context.log.info)
             passes = review_source.collect(store, asked, context.log.info, config.asked(context.run))
         new, changes = sum(one.new for one in passes), sum(one.changes for one in passes)
@@ -131,6 +133,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
 
         with told_to_dagster():
             if not context.job_def.has_node_named("raw_reviews"):
+                refuse_bad_parameters(settings)
                 settle(repository, settings.data, context.log.info)
             asked = months_by_app(context)
             imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}

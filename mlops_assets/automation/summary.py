@@ -1,6 +1,7 @@
 """The summary of a run: read from the run's own events and the figures that the models carry. Written once."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,14 +225,19 @@ def _deployed(
 
 
 def _first_cause(event: dg.DagsterEvent) -> str:
-    """The user's message of a failed step in one line: the failure's description, else the innermost error."""
+    """The user's message of a failed step in one line: the failure's description, the first of our own failures in the
+    chain (it names the next step; what lies below it is a library's), else the innermost error.
+    """
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    error = data.error
-    while error is not None and error.cause is not None:
+    error, last = data.error, "unknown error"
+    while error is not None:
+        last = " ".join(error.message.split())
+        if own := re.match(r"mlops_assets\.[\w.]+: ", last):
+            return last[own.end() :]
         error = error.cause
-    return " ".join((error.message if error else "unknown error").split())
+    return last
 
 
 def _checks(events: list[dg.DagsterEvent]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from mlops_assets.assets.parameters import refuse_bad_parameters
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.dashboard_facts import record
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
@@ -27,6 +28,7 @@ class RunInProgress(TransientFailure):
 
 def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -> int:
     """Run the job `pipeline` over the months that the source and FROM ask for; 0 when every stage went well."""
+    refuse_bad_parameters(settings)
     things = {**outside.build(settings), **(replace or {})}
     tags = _asked(settings, things["review_source"])
     settings.instance_folder.mkdir(parents=True, exist_ok=True)

@@ -25,17 +25,22 @@ def side_of(text: str, percents: Mapping[str, float] = PERCENTS) -> str:
 
 def add_sides(frame: pd.DataFrame, percents: Mapping[str, float] = PERCENTS) -> pd.DataFrame:
     """The rows with the side of their `review_text` in `side`. `percents` are of distinct texts."""
-    _require(percents)
+    require_percents(percents)
     texts = frame["review_text"]
     sides = {text: side_of(text, percents) for text in texts.unique()}
     return frame.assign(side=cast("pd.Series", texts.map(sides).astype("str")))
 
 
-def _require(percents: Mapping[str, float]) -> None:
+def require_percents(percents: Mapping[str, float]) -> None:
+    """Raise `PermanentFailure` unless every side has its percentage and together they make the whole."""
     if set(percents) != set(SIDES):
-        raise PermanentFailure(f"sides must name exactly {', '.join(SIDES)}, got {', '.join(percents) or 'none'}")
+        raise PermanentFailure(
+            f"params.yaml: sides must name exactly {', '.join(SIDES)}, got {', '.join(percents) or 'none'}"
+        )
     for side, percent in percents.items():
         if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 < percent < 100:
-            raise PermanentFailure(f"sides: {side} must be a percentage above 0 and below 100, got {percent!r}")
+            raise PermanentFailure(
+                f"params.yaml: sides: {side} must be a percentage above 0 and below 100, got {percent!r}"
+            )
     if abs(sum(percents.values()) - 100) > 1e-9:
-        raise PermanentFailure(f"sides must add up to 100 percent, got {sum(percents.values()):g}")
+        raise PermanentFailure(f"params.yaml: sides must add up to 100 percent, got {sum(percents.values()):g}")

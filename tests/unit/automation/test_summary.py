@@ -15,6 +15,7 @@ from mlops_assets.automation.summary import STAGES, joined, summarise, write_sum
 from mlops_assets.automation.summary_page import as_page
 from mlops_assets.automation.summary_text import as_markdown, change, duration
 from mlops_assets.deploy.history import DeploymentLog
+from mlops_assets.failures import TransientFailure
 from tests.fakes.service import FakeService
 from tests.user_clone import make_clone, settings_of
 
@@ -71,6 +72,23 @@ def test_a_failure_gives_its_cause_and_what_is_below_names_it(instance: dg.Dagst
     assert stages["versioned_dataset"] == ("failed", "the disk is full: free 2 GB")
     assert stages["bert_model"] == ("skipped", "versioned_dataset failed")
     assert stages["deployed_image"] == ("skipped", "versioned_dataset failed")
+
+
+@pytest.mark.parametrize("retried", [True, False])
+def test_a_failure_of_ours_is_the_cause_and_not_the_librarys_error_below_it(
+    instance: dg.DagsterInstance, tmp_path: Path, retried: bool
+) -> None:
+    @dg.asset(name="bert_model")
+    def unreachable() -> None:
+        failure = TransientFailure("nobody/model cannot be fetched from the hub: try again")
+        failure.__cause__ = OSError(-2, "Name or service not known")
+        if retried:
+            raise dg.RetryRequested(max_retries=0) from failure
+        raise failure
+
+    run = dg.materialize([unreachable], instance=instance, raise_on_error=False)
+    stages = stages_of(instance, run.run_id, make_clone(tmp_path / "clone"))
+    assert stages["bert_model"] == ("failed", "nobody/model cannot be fetched from the hub: try again")
 
 
 def test_nothing_due_gives_each_stages_own_reason(instance: dg.DagsterInstance, tmp_path: Path) -> None:
