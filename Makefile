@@ -19,6 +19,7 @@ help:  ## This list
 install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, from the locks
 
 .venv/.installed: locks/pipeline.txt
+	@echo 'Installing the locked dependencies: a few minutes, once.'
 	$(PYTHON) -m venv .venv
 	$(VENV)/pip install --quiet -r locks/pipeline.txt
 	$(VENV)/pip install --quiet --no-deps -e .

@@ -1,5 +1,6 @@
 """The only reader of the environment and of params.yaml: frozen, typed, refuses nonsense at once."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -164,7 +165,7 @@ class Settings(BaseModel):
             port_given=bool(env.text("PORT", "")),
             force_retrain=env.flag("FORCE_RETRAIN"),
             skip_deploy=env.flag("SKIP_DEPLOY"),
-            host=env.text("HOST_ADDRESS", "127.0.0.1"),
+            host=env.address("HOST_ADDRESS", "127.0.0.1"),
             tls_certificate=env.file("TLS_CERTIFICATE"),
             deploy_target=env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto",
             **_registry(env),
@@ -175,10 +176,10 @@ class Settings(BaseModel):
             dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
             git_fast_forward=env.flag("GIT_FAST_FORWARD"),
-            dagster_url=env.text("DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/"),
+            dagster_url=env.url("DAGSTER_URL", "http://127.0.0.1:3000"),
             triggers=params["triggers"],
             author_key=SecretStr(env.text("AUTHOR_KEY", "")) if env.text("AUTHOR_KEY", "") else None,
-            play_store_url=env.text("PLAY_STORE_URL", "https://play.google.com").rstrip("/"),
+            play_store_url=env.url("PLAY_STORE_URL", "https://play.google.com"),
             notify_urls=_notify_urls(env.text("NOTIFY_URLS", "")),
             heartbeat_url=_heartbeat_url(env.text("HEARTBEAT_URL", "")),
             sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
@@ -276,6 +277,19 @@ class _Environment:
         if not value.isdecimal() or not least <= int(value) <= most:
             raise BadSetting(f"{name} must be a whole number from {least} to {most}, got {value!r}")
         return int(value)
+
+    def url(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        if not re.fullmatch(r"https?://[^\s/]\S*", value):
+            raise BadSetting(f"{name} must begin with https:// or http:// and name a host, got {value!r}")
+        return value.rstrip("/")
+
+    def address(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        try:
+            return value if value == "localhost" else str(ipaddress.ip_address(value))
+        except ValueError:
+            raise BadSetting(f"{name} must be localhost or an IP address such as 127.0.0.1, got {value!r}") from None
 
     def file(self, name: str) -> Path | None:
         value = self.text(name, "")

@@ -196,11 +196,13 @@ def _stopped_by(
 
 
 def _other_failures(events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
-    """Failed steps that are no stage: those of other jobs."""
+    """Failed steps that are no stage: those of other jobs, and checks that broke, not claims that are false."""
     return [
         {"step": str(event.step_key), "reason": _first_cause(event)}
         for event in events
-        if event.event_type is dg.DagsterEventType.STEP_FAILURE and event.step_key not in STAGES
+        if event.event_type is dg.DagsterEventType.STEP_FAILURE
+        and event.step_key not in STAGES
+        and "DagsterAssetCheckFailedError" not in _first_cause(event)
     ]
 
 

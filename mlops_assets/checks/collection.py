@@ -76,4 +76,4 @@ def _told(
 
 
 def _named(apps: Iterable[Standing]) -> str:
-    return "; ".join(f"{one.app_id}: {one.reason}" for one in apps)
+    return "; ".join(one.reason if one.reason.startswith(one.app_id) else f"{one.app_id}: {one.reason}" for one in apps)

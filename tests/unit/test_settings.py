@@ -1,13 +1,15 @@
 """What the environment and params.yaml may say, and how a bad value is refused."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mlops_assets.settings import BadSetting, Settings
+from mlops_assets.settings import FOR_THE_SERVER, BadSetting, Settings
 
+PROJECT = Path(__file__).parents[2]
 PARAMS = {"apps": ["com.valar.pintu"], "source": "sample", "labels": "binary", "first_month": "2016-01"}
 
 
@@ -53,6 +55,9 @@ def test_the_clock_is_utc_whatever_the_zone_it_was_given_in(root: Path) -> None:
         ({"NOW": "yesterday"}, "NOW must be an ISO time"),
         ({"APP": "not an app"}, "APP must be a package name"),
         ({"DEPLOY_TARGET": "cloud"}, "DEPLOY_TARGET must be one of"),
+        ({"PLAY_STORE_URL": "play"}, "PLAY_STORE_URL must begin with https:// or http:// and name a host, got 'play'"),
+        ({"DAGSTER_URL": "http:///"}, "DAGSTER_URL must begin with"),
+        ({"HOST_ADDRESS": "everywhere"}, "HOST_ADDRESS must be localhost or an IP address"),
     ],
 )
 def test_a_bad_variable_is_refused_with_its_name_its_rule_and_its_value(
@@ -94,6 +99,15 @@ def test_the_environment_wins_over_the_file_of_variables(root: Path) -> None:
     (root / ".env").write_text("PORT=9000\nSKIP_DEPLOY=1\n", encoding="utf-8")
     settings = Settings.load({"PORT": "9001"}, root)
     assert (settings.port, settings.skip_deploy) == (9001, True)
+
+
+def test_the_file_of_examples_lists_every_variable_that_is_read() -> None:
+    read = re.findall(
+        r"""env\.\w+\(\s*"([A-Z_]+)\"""", (PROJECT / "mlops_assets" / "settings.py").read_text(encoding="utf-8")
+    )
+    listed = re.findall(r"(?m)^#([A-Z_]+)=", (PROJECT / ".env.example").read_text(encoding="utf-8"))
+    assert len(read) > 20
+    assert {*read, *FOR_THE_SERVER} <= set(listed)
 
 
 def test_a_secret_does_not_show_in_the_settings(root: Path) -> None:
