@@ -17,6 +17,7 @@ from mlops_assets.training.champion import METRICS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.resources.service import Live
     from mlops_assets.training.evaluate import Evaluation
     from mlops_assets.training.gate import Contender
 
@@ -24,9 +25,12 @@ _TIMED_TEXTS = 30
 
 
 def choose(
-    settings: Settings, repository: DvcRepository, live_model: str | None, *, run_id: str, forced: bool
+    settings: Settings, repository: DvcRepository, live: "Live | None", *, run_id: str, forced: bool
 ) -> dict[str, Any]:
     """Judge the candidates, commit both with the decision and the card, put the better one under `models/champion`.
+
+    They are judged against the model that is live. That is not the one chosen last where a person rolled back or a
+    deployment failed; it then takes the place of the one chosen last, unless a candidate does.
 
     The champion changes only after the commit. Killed anywhere, the next call finds the champion of before, and the
     decision on the branch if it got that far: the same candidates against the same champion are judged once.
@@ -44,14 +48,14 @@ def choose(
     models = settings.models
     settle_place(models)
     present = candidates(models)
-    incumbent = champion_folder(models)
+    incumbent = _serving(settings, live) or champion_folder(models)
     against = artifact.model_version(incumbent) if incumbent else None
     committed = repository.decision()
     if committed and (committed["candidates"], committed["against"]) == (present, against):
         decision = committed
     else:
-        decision = _decide(settings, repository, live_model, present, incumbent, run_id=run_id, forced=forced)
-    serving = models / decision["candidate"] if decision["promoted"] else models / "champion"
+        decision = _decide(settings, repository, live, present, incumbent, run_id=run_id, forced=forced)
+    serving = models / decision["candidate"] if decision["promoted"] or incumbent is None else incumbent
     serves = artifact.read(serving)
     card = model_card(
         serves,
@@ -73,7 +77,7 @@ def choose(
         decision=decision,
         card=card,
     )
-    if decision["promoted"]:
+    if serving != models / "champion":
         put_in_place(serving, models)
     record = {
         **decision,
@@ -91,7 +95,7 @@ def choose(
 def _decide(
     settings: Settings,
     repository: DvcRepository,
-    live_model: str | None,
+    live: "Live | None",
     present: Mapping[Kind, str],
     incumbent: Path | None,
     *,
@@ -112,12 +116,13 @@ def _decide(
         [_contender(kind, models / kind, gate) for kind in present],
         _contender("champion", incumbent, gate) if incumbent else None,
         gate,
-        required=_why_wanted(incumbent, dataset_version, live_model, forced=forced),
+        required=_why_wanted(incumbent, dataset_version, live.model_version if live else None, forced=forced),
         rules=rules,
     )
     if verdict.serves is None:
-        raise PermanentFailure(f"no model may serve: {verdict.reason}")
-    serves = artifact.read(models / verdict.candidate if verdict.promote else models / "champion", verify=False)
+        raise PermanentFailure(f"no model may serve, and none did before: {verdict.reason}")
+    serving = models / verdict.candidate if verdict.promote or incumbent is None else incumbent
+    serves = artifact.read(serving, verify=False)
     forward = _forward(incumbent, frame, rules) if incumbent else None
     return {
         "model": serves.kind,
@@ -135,6 +140,18 @@ def _decide(
         "run_id": run_id,
         "since": settings.now().isoformat() if verdict.promote else (read_record(models) or {}).get("since"),
     }
+
+
+def _serving(settings: Settings, live: "Live | None") -> Path | None:
+    """The folder of the live model where it is not the champion's; none where that is, or where it is not here."""
+    from mlops_assets.training.champion import champion_folder
+
+    champion = champion_folder(settings.models)
+    if live is None or (champion is not None and artifact.model_version(champion) == live.model_version):
+        return None
+    folder = settings.releases / live.release_version / "model"
+    known = (folder / artifact.MANIFEST).is_file() and artifact.model_version(folder) == live.model_version
+    return folder if known else None
 
 
 def _forward(incumbent: Path, frame: "pd.DataFrame", rules: "Evaluation") -> dict[str, Any] | None:

@@ -152,12 +152,11 @@ def build() -> list[dg.AssetsDefinition]:
 
         with told_to_dagster():
             due = champion_due(settings.models)
-            live = service.live()
             record = (
                 choose(
                     settings,
                     repository,
-                    live.model_version if live else None,
+                    service.live(),
                     run_id=context.run.run_id,
                     forced=run_options.force_retrain,
                 )

@@ -12,6 +12,7 @@ from mlops_assets import artifact
 from mlops_assets.assets import choosing
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.restore_champion import restore_champion
+from mlops_assets.resources.service import Live
 from mlops_assets.reviews import columns
 from mlops_assets.settings import Settings
 from mlops_assets.training import champion
@@ -21,6 +22,7 @@ from tests.integration.user_clone import QUICK_DVC, UserClone
 from tests.unit.reviews.rows import APP, frame, review
 
 ALMOST_ALL_GATE = {"train": 5, "validation": 5, "gate": 85, "test": 5}
+ANY_CALIBRATION = {"max_calibration_error": 1.0}
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +33,17 @@ def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 class Place:
-    """A clone with a data version of 120 reviews and, below models/, a classic model that answers by two words."""
+    """A clone with a data version of 150 reviews and, below models/, a classic model that answers by two words."""
 
     def __init__(self, folder: Path) -> None:
         self.user = UserClone(folder, dvc=QUICK_DVC)
         params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
-        self.user.write("params.yaml", yaml.safe_dump(params | {"apps": [APP], "sides": ALMOST_ALL_GATE}))
+        self.user.write(
+            "params.yaml",
+            yaml.safe_dump(params | {"apps": [APP], "sides": ALMOST_ALL_GATE, "evaluate": ANY_CALIBRATION}),
+        )
         kinds = (("bagus nomor", 5), ("sering error nomor", 1), ("halo nomor", 1))
-        texts = [(f"{text} {n}", stars) for n in range(40) for text, stars in kinds]
+        texts = [(f"{text} {n}", stars) for n in range(50) for text, stars in kinds]
         rows = [review(f"r{n}", review_text=text, rating=stars) for n, (text, stars) in enumerate(texts)]
         path = folder / "reviews.parquet"
         columns.write_frame(frame(*rows), path)
@@ -54,10 +59,16 @@ class Place:
         (self.models / "metrics.json").write_text(json.dumps({"model_version": version, "test": {"n": 3}}))
         return version
 
-    def choose(self, **options: Any) -> dict[str, Any]:
+    def choose(self, live: Live | None = None, **options: Any) -> dict[str, Any]:
         repository = self.user.repository(**options)
         repository.prepare()
-        return choosing.choose(self.settings, repository, None, run_id="run-9", forced=True)
+        return choosing.choose(self.settings, repository, live, run_id="run-9", forced=True)
+
+    def release(self) -> Live:
+        """The champion as a release that is live."""
+        version = artifact.model_version(self.models / "champion")
+        shutil.copytree(self.models / "champion", self.settings.releases / "release" / "model")
+        return Live(version, "release", "d" * 12, 1, "2026-01-01T00:00:00+00:00", "http://127.0.0.1:1")
 
     def stored(self) -> dict[str, Any]:
         return json.loads(self.user.git("show", "pipeline:models/decision.json"))
@@ -101,7 +112,7 @@ def test_a_model_that_failed_to_train_leaves_no_scores_in_the_version(place: Pla
     assert "models/classic.dvc" in names
 
 
-POINTS = ("staged", "added", "pushed", "proven", "composed", "sent to origin", "sent to user", "place", "record", "end")
+POINTS = ("added", "composed", "sent to user", "place", "record")
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -117,14 +128,13 @@ def test_killed_anywhere_the_next_call_ends_with_the_one_decision(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        for name, own in (("put_in_place", "place"), ("write_record", "record"), ("keep_place", "end")):
+        for name, own in (("put_in_place", "place"), ("write_record", "record")):
             really = getattr(champion, name)
             patched.setattr(champion, name, lambda *given, own=own, really=really: (at(own), really(*given)))
         with pytest.raises(KeyboardInterrupt):
             place.choose(at_phase=at)
-    assert point == "end" or champion_due(place.models)
-    if point != "end":
-        place.choose()
+    assert champion_due(place.models)
+    place.choose()
     record = read_record(place.models)
     assert record is not None
     assert (record["against"], record["model_version"], record["promoted"]) == (before, version, True)
@@ -153,6 +163,31 @@ def test_killed_with_the_place_empty_the_champion_before_is_judged_against(
     assert not (place.models / "champion").exists()
     record = place.choose()
     assert (record["against"], record["model_version"]) == (before, version)
+
+
+@pytest.mark.parametrize(("intercept", "promoted"), [(0.6, True), (9.0, False)])
+def test_after_a_rollback_the_live_model_is_judged_against_and_stays_if_no_candidate_is_as_good(
+    place: Place, intercept: float, promoted: bool
+) -> None:
+    live = place.release()
+    place.train(-0.5)
+    assert place.choose()["promoted"]
+    candidate = place.train(intercept)
+    record = place.choose(live)
+    assert (record["against"], record["promoted"]) == (live.model_version, promoted)
+    assert record["model_version"] == (candidate if promoted else live.model_version)
+    assert artifact.model_version(place.models / "champion") == record["model_version"]
+    assert not champion_due(place.models)
+
+
+def test_a_live_model_that_is_not_here_leaves_the_one_chosen_last_to_judge_against(place: Place) -> None:
+    live = place.release()
+    shutil.rmtree(place.settings.releases)
+    chosen = place.train(-0.5)
+    place.choose()
+    place.train(0.6)
+    record = place.choose(live)
+    assert (record["against"], record["promoted"]) == (chosen, False)
 
 
 def test_a_restored_champion_comes_back_with_the_decision_that_chose_it(place: Place) -> None:
