@@ -95,7 +95,7 @@ def build() -> list[dg.AssetsDefinition]:
         repository: dg.ResourceParam[DvcRepository],
         run_options: RunOptions,
     ) -> dg.MaterializeResult:
-        """TF-IDF with a soft vote of logistic regression and random forest: `models/classic/`.
+        """TF-IDF with logistic regression, and a random forest that has a vote where it earns it: `models/classic/`.
 
         Stored as plain arrays, so that the server needs no scikit-learn. Its scores are in `models/metrics.json`.
         """
