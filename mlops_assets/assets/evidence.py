@@ -12,7 +12,7 @@ from mlops_assets.assets.partitions import known_apps
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.restore import restored_commit
-from mlops_assets.resources.review_source import ReviewSource
+from mlops_assets.resources.review_source import ReviewSource, Standing
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,11 +64,24 @@ def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) 
     )
 
 
-def refuse_broken(evidence: Evidence) -> None:
-    """Raise where a claim that stops a version is broken."""
+def refuse_broken(evidence: Evidence, torn: Sequence[Standing]) -> None:
+    """Raise where a claim that stops a version is broken, those about `raw_reviews` too: not every run collects."""
     broken = {name: claim.reason for name, _, judge in BLOCKING if not (claim := judge(evidence)).passed}
+    if torn:
+        said = "; ".join(f"{one.app_id}: {one.reason}" for one in torn)
+        broken["collection_is_complete"] = f"{said}: run the job pipeline, which goes on there"
+    if not (schema := stored_files_claim(evidence.settings)).passed:
+        broken["stored_reviews_keep_their_schema"] = schema.reason
     if broken:
         raise PermanentFailure("; ".join(f"{name}: {reason}" for name, reason in broken.items()))
+
+
+def stored_files_claim(settings: Settings) -> "Claim":
+    """Whether every stored file of the known apps has the columns and types of a stored review."""
+    from mlops_assets.reviews.quality import files_keep_their_schema
+
+    raw = settings.data / "raw"
+    return files_keep_their_schema([path for app in known_apps(settings) for path in (raw / app).rglob("*.parquet")])
 
 
 def _claims() -> Any:
@@ -90,12 +103,19 @@ def _quarantine(evidence: Evidence) -> "Claim":
 
 
 def _lost(evidence: Evidence) -> "Claim":
+    from mlops_assets.reviews.dataset import PROVENANCE
     from mlops_assets.reviews.privacy import Erased, review_digest
     from mlops_assets.reviews.quality import no_review_is_lost
 
     erased = Erased.load(evidence.settings.data / "raw").reviews
     return no_review_is_lost(
-        evidence.before, evidence.now, evidence.raw, is_erased=lambda one: review_digest(one) in erased
+        evidence.before,
+        evidence.now,
+        evidence.raw,
+        quarantine=evidence.quarantine,
+        apps=known_apps(evidence.settings),
+        sources=PROVENANCE[evidence.source],
+        is_erased=lambda one: review_digest(one) in erased,
     )
 
 

@@ -125,11 +125,11 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
 
         Files: `data/validated/<app_id>/<YYYY-MM>.parquet`. The others lie under `data/quarantine/` with every reason.
         Files that a person put into `data/imports/` are taken in first. Only months whose content changed are validated
-        again.
+        again, those outside the run's range too: an edit moves a review out of its month.
         """
         from mlops_assets.reviews.claims import judge_all
         from mlops_assets.reviews.dataset import read_source
-        from mlops_assets.reviews.validate import validate_months
+        from mlops_assets.reviews.validate import months_outdated, validate_months
 
         with told_to_dagster():
             if not context.job_def.has_node_named("raw_reviews"):
@@ -137,10 +137,12 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                 settle(repository, settings.data, context.log.info)
             asked = months_by_app(context)
             imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}
+            due = {
+                app: sorted({*asked.get(app, ()), *imported.get(app, ()), *months_outdated(settings.data, app)})
+                for app in known_apps(settings)
+            }
             results = [
-                result
-                for app in sorted({*asked, *imported})
-                for result in validate_months(settings.data, app, sorted({*asked.get(app, ()), *imported.get(app, ())}))
+                result for app, months in sorted(due.items()) for result in validate_months(settings.data, app, months)
             ]
             everything = read_source(settings.data / "validated", review_source.name, known_apps(settings))
             claims = judge_all(everything, settings.label_rule)
@@ -249,8 +251,9 @@ def _commit(
     reviews.
     """
     from mlops_assets.reviews.dataset import data_summary, take_snapshot
+    from mlops_assets.reviews.store import ReviewStore
 
-    refuse_broken(gather(settings, source, repository))
+    refuse_broken(gather(settings, source, repository), source.torn(ReviewStore(settings.data / "raw")))
     apps = known_apps(settings)
     scratch = settings.instance_folder / "snapshot"
     raw = take_snapshot(settings.data / "raw", source.name, apps, scratch / "raw")

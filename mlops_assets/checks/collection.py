@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.partitions import known_apps
+from mlops_assets.assets.evidence import stored_files_claim
 from mlops_assets.resources.review_source import ReviewSource, Standing
 from mlops_assets.settings import Settings
 
@@ -41,15 +41,12 @@ def build() -> list[dg.AssetChecksDefinition]:
     def raw_reviews_checks(
         settings: dg.ResourceParam[Settings], review_source: dg.ResourceParam[ReviewSource]
     ) -> Iterable[dg.AssetCheckResult]:
-        from mlops_assets.reviews.quality import files_keep_their_schema
         from mlops_assets.reviews.store import ReviewStore
 
-        folder = settings.data / "raw"
-        apps = review_source.standing(ReviewStore(folder))
+        apps = review_source.standing(ReviewStore(settings.data / "raw"))
         partial = [one for one in apps if one.status == "partial"]
         yield _told("collection_is_complete", not partial, _named(partial) or f"{len(apps)} apps are whole", apps)
-        paths = [path for app in known_apps(settings) for path in (folder / app).rglob("*.parquet")]
-        schema = files_keep_their_schema(paths)
+        schema = stored_files_claim(settings)
         yield _told("stored_reviews_keep_their_schema", schema.passed, schema.reason)
         unknown = [one for one in apps if one.status == "unknown"]
         yield _told("apps_are_known", not unknown, _named(unknown) or "all known", severity=dg.AssetCheckSeverity.WARN)

@@ -67,6 +67,11 @@ class PlaySource:
 
         return [Standing(app, *last_collection(store, app, self.options)) for app in self.apps()]
 
+    def torn(self, store: "ReviewStore") -> list[Standing]:
+        """Apps with a partial crawl; one that was never crawled here, as in a fresh clone, has what a version held."""
+        crawled = {app for app in self.apps() if (store.folder / app / "crawl.json").is_file()}
+        return [one for one in self.standing(store) if one.status == "partial" and one.app_id in crawled]
+
 
 def collected(collection: "Collection") -> Collected:
     """A crawl in the words that all sources share. An app that the store does not know is nothing to wait for."""

@@ -90,6 +90,10 @@ class ReviewSource(Protocol):
         """How the last pass over each app of the source ended."""
         ...
 
+    def torn(self, store: "ReviewStore") -> list[Standing]:
+        """The apps whose stored reviews have holes, since the last pass over them ended too early."""
+        ...
+
 
 class SampleSource:
     """Generated Indonesian reviews of `sample.app`: no network, no real person's words."""
@@ -132,6 +136,9 @@ class SampleSource:
     def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  nothing can be missing
         return [Standing(SAMPLE_APP, "whole", "generated")]
 
+    def torn(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  nothing can be missing
+        return []
+
 
 class FileSource:
     """Reviews from files that a person names with REVIEWS."""
@@ -171,6 +178,9 @@ class FileSource:
 
     def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file that was read is whole
         return [Standing(app, "whole", "read from a file") for app in self.apps()]
+
+    def torn(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file is read whole or not at all
+        return []
 
     def _rows(self) -> "pd.DataFrame":
         """The rows of all files; every app known, every month in range."""

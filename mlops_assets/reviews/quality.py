@@ -20,6 +20,7 @@ from mlops_assets.reviews.language import is_foreign, languages_of
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
 _SHOWN = 10
+_STANDING = pa.schema([columns.SCHEMA.field(name) for name in ("review_id", "app_id", "source", "deleted_at")])
 _TEMPLATE_SAMPLE = 20_000
 
 
@@ -84,18 +85,29 @@ def no_review_is_lost(
     now: Mapping[str, Path],
     raw: Collection[Path],
     *,
+    quarantine: Collection[Path] = (),
+    apps: Collection[str] | None = None,
+    sources: Collection[str] | None = None,
     is_erased: Callable[[str], bool] = lambda _: False,
 ) -> Claim:
     """Every review of the version before is in this one, or stored and left out for a reason, or erased on request.
 
     `before` and `now` are validated files by relative name (`<app_id>/<YYYY-MM>.parquet`); `raw` every stored file of
-    those apps. A review that moved to another month is in this version; one that was deleted by its author or fell
-    into quarantine is still stored raw.
+    those apps, `quarantine` every file of unusable reviews. A review that moved to another month is in this version.
+    One that is stored, was neither deleted by its author nor found unusable, and is of the version's `apps`
+    and `sources` (default: all) was not validated, and would be lost without a word.
     """
     old, new = _ids(before.values()), _ids(now.values())
     gone = _without(old, new)
-    missing = [str(one) for one in _without(gone, _ids(raw)).to_pylist()]
-    lost = [one for one in missing if not is_erased(one)]
+    stored = pa.concat_tables([_STANDING.empty_table(), *(_standing(path) for path in raw if len(gone))])
+    missing = [str(one) for one in _without(gone, stored["review_id"]).to_pylist()]
+    usable = stored.filter(pc.is_null(stored["deleted_at"]))
+    for name, wanted in (("app_id", apps), ("source", sources)):
+        if wanted is not None:
+            usable = usable.filter(pc.is_in(usable[name], value_set=pa.array(sorted(wanted), pa.string())))
+    unusable = _ids(quarantine if len(gone) else ())
+    idle = [str(one) for one in _without(_within(gone, usable["review_id"]), unusable).to_pylist()]
+    lost = [*(one for one in missing if not is_erased(one)), *idle]
     where: dict[str, int] = {}
     if lost:
         wanted = pa.array(lost, pa.string())
@@ -103,12 +115,14 @@ def no_review_is_lost(
             count = pc.sum(pc.is_in(_ids([path]), value_set=wanted)).as_py() or 0
             if count:
                 where[name] = count
-    explained = len(gone) - len(missing)
-    said = f"{len(old)} reviews before, {len(new)} now; {len(gone)} left: {explained} deleted or in quarantine"
-    said += f", {len(missing) - len(lost)} erased"
-    if lost:
-        most = max(where, key=lambda name: where[name])
-        said += f", {len(lost)} lost without a record, the most from {most}: restore data/raw"
+    explained, without_record = len(gone) - len(missing) - len(idle), len(lost) - len(idle)
+    said = f"{len(old)} reviews before, {len(new)} now; {len(gone)} left: {explained} deleted, in quarantine or of "
+    said += f"another source, {len(missing) - without_record} erased"
+    most = f", the most from {max(where, key=lambda name: where[name])}" if where else ""
+    if without_record:
+        said += f", {without_record} lost without a record{most}: restore data/raw"
+    if idle:
+        said += f", {len(idle)} stored and not validated{most}: materialize validated_reviews of their months"
     return Claim(
         passed=not lost,
         reason=said,
@@ -230,9 +244,17 @@ def _examples(rows: pd.DataFrame) -> Sequence[Mapping[str, object]]:
     ]
 
 
+def _standing(path: Path) -> pa.Table:
+    return columns.read_table(path, _STANDING.names)
+
+
 def _ids(paths: Collection[Path]) -> pa.ChunkedArray:
     found = [pq.read_table(path, columns=["review_id"])["review_id"] for path in sorted(paths)]
     return pa.chunked_array([chunk for one in found for chunk in one.chunks], pa.string())
+
+
+def _within(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
+    return ids.filter(pc.is_in(ids, value_set=others))
 
 
 def _without(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -65,6 +65,17 @@ def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[Mont
     return [done[month] for month in months]
 
 
+def months_outdated(data: Path, app_id: str) -> list[str]:
+    """Months that were validated and whose raw reviews were written, or went, since; all of them under other rules.
+
+    A review that its author edited leaves its month for that of the edit, and a run may cover the latter alone: until
+    its old month is validated again, a version would hold it twice.
+    """
+    folder = data / "validated" / app_id
+    known = {path.stem for path in [*folder.glob("*.parquet"), *(folder / ".validation").glob("*.json")]}
+    return [month for month in sorted(known) if _Files.of(data, app_id, month).outdated()]
+
+
 def read_quarantine(path: Path) -> pd.DataFrame:
     """A quarantine file: stored columns and `reasons`; no rows where there is no file."""
     if not path.exists():
@@ -92,6 +103,14 @@ class _Files:
     def remove(self) -> None:
         for leftover in (self.record, self.good, self.bad):
             leftover.unlink(missing_ok=True)
+
+    def outdated(self) -> bool:
+        """Whether raw reviews or rules may be others than at the last validation; the reviews are not read for it."""
+        if not self.raw.is_file() or not self.record.is_file():
+            return True
+        if self.raw.stat().st_mtime_ns >= self.record.stat().st_mtime_ns:
+            return True
+        return json.loads(self.record.read_text(encoding="utf-8"))["content"].split()[0] != _rules_digest()
 
     def known(self) -> MonthResult | None:
         """What the last validation found, where it would find the same again."""

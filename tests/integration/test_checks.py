@@ -65,6 +65,9 @@ class StoredReviews:
     def standing(self, _: ReviewStore) -> Sequence[Standing]:
         return self.statuses
 
+    def torn(self, _: ReviewStore) -> Sequence[Standing]:
+        return [one for one in self.statuses if one.status == "partial"]
+
 
 @dataclass
 class Place:
@@ -265,7 +268,7 @@ def _train_on(place: Place, frame: pd.DataFrame) -> None:
 
 
 def another_type_upstream(place: Place) -> None:
-    path = next((place.root / "data" / "raw" / APP).glob("*.parquet"))
+    path = min((place.root / "data" / "raw" / APP).glob("*.parquet"))
     columns.read_frame(path).assign(rating=lambda rows: rows["rating"].astype("str")).to_parquet(path)
 
 
@@ -435,6 +438,64 @@ def test_the_checks_are_judged_on_every_path(
     assert failed(result) == {"no_review_is_lost"}
     assert not result.success
     assert len(place.repository.commits) == 1
+
+
+@pytest.mark.parametrize("violation", [a_torn_feed, another_type_upstream], ids=lambda it: it.__name__)
+@pytest.mark.parametrize(
+    ("assets", "job", "tags"),
+    [
+        pytest.param(RESTS[1:], "refresh_models", None, id="refresh_models"),
+        pytest.param(RESTS[1:], "pipeline", {"dagster/partition": f"{APP}|2026-02"}, id="one month"),
+        pytest.param(RESTS[2:], "pipeline", {}, id="one asset"),
+    ],
+)
+def test_what_the_collection_checks_stop_reaches_no_version_where_nothing_is_collected(
+    place: Place, violation: Callable[[Place], None], assets: list[str], job: str, tags: dict[str, str] | None
+) -> None:
+    """There would be a version to make: something is new in February."""
+    everyone_votes(place)
+    violation(place)
+    result = place.run(assets, job, tags)
+    assert not result.success
+    assert len(place.repository.commits) == 1
+    check = next(name for name, breaks in MUTATIONS.items() if breaks is violation)
+    [step] = result.get_failed_step_keys()
+    message = str(result.failure_data_for_node(step).user_failure_data)
+    assert (check if step == "versioned_dataset" else "must be int64") in message
+
+
+def everyone_votes(place: Place) -> None:
+    path = place.root / "data" / "raw" / APP / "2026-02.parquet"
+    columns.write_frame(columns.conform(columns.read_frame(path).assign(thumbs_up=1)), path)
+
+
+def test_a_review_that_an_edit_moved_out_of_the_runs_range_is_there_once(place: Place) -> None:
+    store = ReviewStore(place.root / "data" / "raw")
+    one = columns.read_frame(store.path(APP, "2026-01")).head(1)
+    edited = one.assign(
+        review_text="diubah: jelek sekali",
+        review_date=pd.Timestamp("2026-03-28", tz="UTC"),
+        scraped_at=pd.Timestamp(NOW),
+    )
+    store.upsert(APP, columns.conform(edited))
+    result = place.run(RESTS[1:], "refresh_models", range_tags(place.settings, [APP], "2026-03", "2026-03"))
+    assert failed(result) == set()
+    assert len(place.repository.commits) == 2
+    found = _frame(place)
+    assert found["review_id"].is_unique
+    assert found.loc[found["review_id"] == one["review_id"].iloc[0], "review_text"].tolist() == ["diubah: jelek sekali"]
+
+
+def test_a_month_whose_usable_reviews_are_gone_is_lost_while_nobody_validates_it(place: Place) -> None:
+    data = place.root / "data" / "validated" / APP
+    for path in (data / "2026-01.parquet", data / ".validation" / "2026-01.json"):
+        path.unlink()
+    result = place.run(RESTS[1:], "pipeline", ONE_MONTH)
+    assert failed(result) == {"no_review_is_lost"}
+    assert len(place.repository.commits) == 1
+    [one] = [one for one in result.get_asset_check_evaluations() if not one.passed]
+    assert "stored and not validated" in str(one.description)
+    assert place.run().success
 
 
 def test_the_version_alone_refuses_what_its_checks_would_stop(place: Place) -> None:

@@ -46,23 +46,42 @@ def test_a_file_with_another_column_type_is_named(tmp_path):
 class TestLoss:
     @pytest.fixture
     def files(self, tmp_path):
-        def write(folder: str, **months: list[str]) -> dict[str, object]:
+        def write(folder: str, **months: list) -> dict[str, object]:
             written = {}
             for month, ids in months.items():
                 name = f"{APP}/2026-{month[1:]}.parquet"
-                columns.write_frame(frame(*(review(one) for one in ids)), tmp_path / folder / name)
+                rows = [review(one) if isinstance(one, str) else one for one in ids]
+                columns.write_frame(frame(*rows), tmp_path / folder / name)
                 written[name] = tmp_path / folder / name
             return written
 
         return write
 
     def test_growth_moves_deletions_and_quarantine_are_explained(self, files):
-        before = files("before", m01=["a", "b", "c"], m02=["d"])
+        before = files("before", m01=["a", "b", "c", "f"], m02=["d"])
         now = files("now", m01=["a"], m02=["d", "b", "e"])
-        raw = files("raw", m01=["a", "c"], m02=["d", "b", "e"])
-        claim = quality.no_review_is_lost(before, now, raw.values())
+        deleted = review("f", deleted_at="2026-02-01")
+        raw = files("raw", m01=["a", "c", deleted], m02=["d", "b", "e"])
+        unusable = files("quarantine", m01=["c"])
+        claim = quality.no_review_is_lost(before, now, raw.values(), quarantine=unusable.values())
         assert claim.passed
-        assert claim.numbers == {"before": 4, "now": 4, "left": 1, "lost": 0}
+        assert claim.numbers == {"before": 5, "now": 4, "left": 2, "lost": 0}
+
+    def test_a_review_that_is_stored_and_was_not_validated_is_lost(self, files):
+        before = files("before", m01=["a", "b"], m02=["c"])
+        raw = files("raw", m01=["a", "b"], m02=["c"])
+        now = files("now", m02=["c"])
+        claim = quality.no_review_is_lost(before, now, raw.values())
+        assert not claim.passed
+        assert claim.rows == [{"file": f"{APP}/2026-01.parquet", "lost": 2}]
+        assert "2 stored and not validated" in claim.reason
+        assert "materialize validated_reviews" in claim.reason
+
+    @pytest.mark.parametrize("change", [{"apps": {"another.app"}}, {"sources": {"sample"}}])
+    def test_a_review_of_another_source_or_app_was_left_out_on_purpose(self, files, change):
+        before = raw = files("raw", m01=["a"])
+        assert not quality.no_review_is_lost(before, {}, raw.values()).passed
+        assert quality.no_review_is_lost(before, {}, raw.values(), **change).passed
 
     def test_a_review_that_is_stored_nowhere_is_lost(self, files):
         before = files("before", m01=["a", "b", "c"])

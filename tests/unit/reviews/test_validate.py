@@ -77,3 +77,28 @@ def test_a_month_without_a_usable_review_has_no_validated_file(store, tmp_path):
     )
     assert validate.validate_month(tmp_path, APP, "2026-03").good == 0
     assert not (tmp_path / "validated" / APP / "2026-03.parquet").exists()
+
+
+def test_a_month_that_an_edit_emptied_is_outdated(store, tmp_path):
+    assert validate.months_outdated(tmp_path, APP) == []
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    assert validate.months_outdated(tmp_path, APP) == []
+    store.upsert(APP, frame(review("1", review_date="2026-03-05", scraped_at="2026-04-02")))
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]
+    validate.validate_months(tmp_path, APP, ["2026-03"])
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01"]
+    validate.validate_months(tmp_path, APP, ["2026-01"])
+    assert validate.months_outdated(tmp_path, APP) == []
+
+
+def test_a_changed_rule_makes_every_month_outdated(store, tmp_path, monkeypatch):
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    monkeypatch.setattr(validate, "_rules_digest", lambda: "others")
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]
+
+
+def test_a_month_without_its_record_or_its_raw_file_is_outdated(store, tmp_path):
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    (tmp_path / "validated" / APP / ".validation" / "2026-01.json").unlink()
+    store.path(APP, "2026-03").unlink()
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]
