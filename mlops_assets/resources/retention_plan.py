@@ -63,18 +63,16 @@ def plan_retention(
     """
     keep: dict[str, str] = dict(pinned)
     serving = deployed[: rules.predecessors + 1]
-    holds_serving = {
-        index: "serves" if model == serving[0] else "rollback"
-        for model in reversed(serving)
-        for index in _newest(versions, lambda version, model=model: model in version.models.values())
-    }
-    trained_on = {
-        place: reason
-        for index, reason in holds_serving.items()
-        for place in _newest(
-            versions, lambda version, index=index: version.dataset_version == versions[index].models_dataset_version
-        )
-    }
+    holds_serving: dict[int, str] = {}
+    trained_on: dict[int, str] = {}
+    for model in reversed(serving):
+        reason = "serves" if model == serving[0] else "rollback"
+        for index in _newest(versions, lambda version, model=model: model in version.models.values()):
+            holds_serving[index] = reason
+            # The other model of that version may be a later one, trained on other data.
+            data = {versions[index].data_of(kind) for kind, one in versions[index].models.items() if one == model}
+            for place in _newest(versions, lambda version, data=data: version.dataset_version in data):
+                trained_on[place] = reason
     replaced_at = None
     for index, version in enumerate(versions):
         for output, name in version.objects.items():

@@ -20,10 +20,23 @@ class UnknownVersion(PermanentFailure):
 
 
 @dataclass(frozen=True)
-class Version:
-    """One commit of the branch. `models` maps `bert` and `classic` to model versions, `scores` to test macro-F1.
+class Score:
+    """Macro-F1 on the test side, and of how many reviews."""
 
-    `champion` is the version of the model that was chosen to serve, which an earlier commit may have brought.
+    macro_f1: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"macro-F1 {self.macro_f1:.3f}, n = {self.n}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One commit of the branch. `models`, `scores` and `trained_on` have the keys `bert` and `classic`.
+
+    `models_dataset_version` is the data for which models were last trained; where one of the two was not trained then,
+    `trained_on` names other data for it. `champion` is the version of the model that was chosen to serve, which an
+    earlier commit may have brought.
     """
 
     commit: str
@@ -37,7 +50,8 @@ class Version:
     rows: Mapping[str, int] = field(default_factory=dict)
     months: Sequence[str] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    trained_on: Mapping[str, str] = field(default_factory=dict)
     objects: Mapping[str, str] = field(default_factory=dict)
     live: bool = False
 
@@ -52,13 +66,23 @@ class Version:
             "months": f"{self.months[0]} to {self.months[-1]}" if self.months else "",
             "labels": ", ".join(f"{name} {100 * count / total:.0f} %" for name, count in self.labels.items() if total),
             "models": ", ".join(
-                f"{name} {version}" + (f" ({self.scores[name]:.3f})" if name in self.scores else "")
+                f"{name} {version}" + (f" ({self.scores[name]})" if name in self.scores else "")
                 for name, version in self.models.items()
             ),
-            "trained on": self.models_dataset_version or "",
+            "trained on": self._trained_on(),
             "chosen": self.champion or "",
             "live": "live" if self.live else "",
         }
+
+    def data_of(self, kind: str) -> str | None:
+        """The data version that the model of this kind was trained on."""
+        return self.trained_on.get(kind, self.models_dataset_version)
+
+    def _trained_on(self) -> str:
+        data = {kind: self.data_of(kind) or "" for kind in self.models}
+        if len(set(data.values())) > 1:
+            return ", ".join(f"{kind} {version}" for kind, version in data.items())
+        return next(iter(data.values()), "")
 
 
 def list_versions(
@@ -118,9 +142,10 @@ def _version(
 ) -> Version:
     summary: dict[str, Any] = json.loads(trailers.get("Data-Summary", "{}"))
     months = summary.get("months", [])
-    metrics = {"classic": METRICS[1], "bert": METRICS[0]}
-    scores = {
-        model: score for model, path in metrics.items() if (score := _score(files.get((commit, path)))) is not None
+    about = {
+        kind: json.loads(content)
+        for kind, path in (("bert", METRICS[0]), ("classic", METRICS[1]))
+        if (content := files.get((commit, path))) is not None
     }
     return Version(
         commit=commit,
@@ -134,7 +159,10 @@ def _version(
         rows=summary.get("rows", {}),
         months=months if isinstance(months, list) else sorted(months),
         labels=summary.get("labels", {}),
-        scores=scores,
+        scores={kind: score for kind, metrics in about.items() if (score := _score(metrics)) is not None},
+        trained_on={
+            kind: metrics["dataset_version"] for kind, metrics in about.items() if "dataset_version" in metrics
+        },
         objects={
             path.removesuffix(".dvc"): pointed
             for path in POINTERS
@@ -147,11 +175,10 @@ def _pointed(pointer: bytes | None) -> str | None:
     return None if pointer is None else pointed_object(pointer.decode("utf-8", "replace"))
 
 
-def _score(metrics: bytes | None) -> float | None:
-    if metrics is None:
-        return None
-    score = json.loads(metrics).get("test", {}).get("macro_f1")
-    return float(score) if isinstance(score, (int, float)) else None
+def _score(metrics: Mapping[str, Any]) -> Score | None:
+    test = metrics.get("test", {})
+    score = test.get("macro_f1")
+    return Score(float(score), int(test["n"])) if isinstance(score, (int, float)) else None
 
 
 def _files(git: Git, commits: Sequence[str]) -> dict[tuple[str, str], bytes]:

@@ -51,6 +51,7 @@ def test_versions_are_listed_with_what_they_hold(user: UserClone) -> None:
     live = list_versions(user.repository().user.git, versions[2].models["bert"])
     assert [version.live for version in live] == [False, False, True, False]
     assert live[2].row()["live"] == "live"
+    assert f"bert {live[2].models['bert']} (macro-F1 0.700, n = 10)" in live[2].row()["models"]
     assert find_version(versions, newest.commit[:9]) == newest
     assert find_version(versions, versions[2].models["classic"]) == versions[2]
     assert find_version(versions, oldest.dataset_version or "").dataset_version == oldest.dataset_version

@@ -127,7 +127,8 @@ class UserClone:
                 golden=[Golden("bagus", (0.1, 0.9))],
             )
         rows = '[{"slice": "short", "accuracy": 0.7}, {"slice": "long", "accuracy": 0.9}]'
-        metrics = f'{{"model": "classic", "test": {{"n": 10, "accuracy": {accuracy}}}, "slices": {rows}}}\n'
+        test = f'{{"n": 10, "accuracy": {accuracy}, "macro_f1": {accuracy}}}'
+        metrics = f'{{"model": "classic", "test": {test}, "slices": {rows}}}\n'
         return {
             "bert": self.root / "models" / "bert",
             "classic": self.root / "models" / "classic",

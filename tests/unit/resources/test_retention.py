@@ -16,7 +16,10 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 OUTPUTS = ("data/raw", "data/validated", "models/bert", "models/classic")
 
 
-def version(number: int, days_ago: float, data: str, model: str, trained_on: str | None = None) -> Version:
+def version(
+    number: int, days_ago: float, data: str, model: str, trained_on: str | None = None, older: str | None = None
+) -> Version:
+    """`older`: data that the classic model was trained on, where it is not `trained_on`."""
     return Version(
         commit=f"{number:040x}",
         at=NOW - timedelta(days=days_ago),
@@ -25,6 +28,7 @@ def version(number: int, days_ago: float, data: str, model: str, trained_on: str
         dataset_version=data,
         models={"bert": f"bert-{model}", "classic": f"classic-{model}"},
         models_dataset_version=trained_on or data,
+        trained_on={} if older is None else {"bert": trained_on or data, "classic": older},
         objects={
             "data/raw": f"raw-{data}.dir",
             "data/validated": f"validated-{data}.dir",
@@ -73,6 +77,18 @@ def test_what_serves_its_predecessors_and_the_data_they_were_trained_on_stay() -
     assert "bert-m5.dir" not in stays
 
 
+def test_the_data_of_a_serving_model_stays_although_the_other_model_was_trained_anew() -> None:
+    history = [
+        version(3, 200, "c", "m3"),
+        version(2, 400, "b", "m2", older="a"),
+        version(1, 600, "a", "m2"),
+    ]
+    stays = kept(*history, deployed=("classic-m2",))
+    assert stays["classic-m2.dir"] == stays["validated-a.dir"] == "serves"
+    assert "validated-b.dir" in kept(*history, deployed=("bert-m2",))
+    assert "validated-a.dir" not in kept(*history, deployed=("bert-m2",))
+
+
 def test_what_a_tag_names_stays_and_a_name_shared_with_a_kept_version_stays() -> None:
     old = version(1, 5_000, "a", "a")
     stays = kept(version(2, 4_000, "a", "b"), old, pinned={"bert-a.dir": "refs/tags/v1"})
@@ -97,7 +113,11 @@ names = st.sampled_from("abcdef")
 @st.composite
 def histories(draw: st.DrawFn) -> list[Version]:
     ages = sorted(draw(st.lists(st.floats(0, 400), min_size=1, max_size=12)))
-    return [version(len(ages) - n, age, draw(names), draw(names), trained_on=draw(names)) for n, age in enumerate(ages)]
+    older = st.none() | names
+    return [
+        version(len(ages) - n, age, draw(names), draw(names), trained_on=draw(names), older=draw(older))
+        for n, age in enumerate(ages)
+    ]
 
 
 @given(
@@ -135,7 +155,9 @@ def test_nothing_reachable_is_ever_removed(
     for model in deployed[: rules.predecessors + 1]:
         holders = [held for held in history if model in held.models.values()]
         reachable |= {name for held in holders[:1] for output, name in held.objects.items() if output[7:] in model}
-        trained = [held for held in history if holders and held.dataset_version == holders[0].models_dataset_version]
+        kind = model.split("-")[0]
+        data = [held.trained_on.get(kind, held.models_dataset_version) for held in holders[:1]]
+        trained = [held for held in history if held.dataset_version in data]
         reachable |= {name for held in trained[:1] for output, name in held.objects.items() if output[:4] == "data"}
 
     everything = {name for held in history for name in held.objects.values()}
