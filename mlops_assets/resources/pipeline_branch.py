@@ -25,6 +25,9 @@ AUTHOR = "Review pipeline"
 EMAIL = "pipeline@localhost"
 
 _USER_HEAD, _USER_BRANCH, _USER_ORIGIN = "refs/user/head", "refs/user/pipeline", "refs/user/origin-pipeline"
+SENDING = "sending-to-user"
+"""In the clone's git folder while the branch is pushed to the user: who finds it knows that a push was killed."""
+
 _ATTEMPTS = 5
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+): (.*)$")
 _QUIET_RECEIVER = "--receive-pack=git -c receive.autogc=false -c gc.auto=0 -c maintenance.auto=false receive-pack"
@@ -228,7 +231,12 @@ class PipelineBranch:
         if self._commit(_USER_BRANCH) == target:
             return True
         self._user.refuse_checked_out_branch()
-        outcome = self._git.push("origin", f"{target}:refs/heads/{BRANCH}", options=[_QUIET_RECEIVER])
+        sending = self._git.git_dir / SENDING
+        sending.touch()
+        try:
+            outcome = self._git.push("origin", f"{target}:refs/heads/{BRANCH}", options=[_QUIET_RECEIVER])
+        finally:
+            sending.unlink(missing_ok=True)
         if outcome.status == "refused":
             raise TransientFailure(
                 f"branch {BRANCH} in {self._user.root} could not be written ({outcome.reason}): "

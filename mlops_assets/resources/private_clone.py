@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from mlops_assets.resources.git_commands import Git, LockHeld
-from mlops_assets.resources.pipeline_branch import AUTHOR, EMAIL
+from mlops_assets.resources.pipeline_branch import AUTHOR, EMAIL, SENDING
 from mlops_assets.resources.staging import RECORD
 from mlops_assets.resources.user_repository import BRANCH, UserRepository
 
@@ -84,11 +84,18 @@ class PrivateClone:
         """Remove git's lock files that no process can be holding; wait for those that one may hold.
 
         Only pipeline processes and the user's own commands work here. The caller holds the clone's lock, so a lock
-        file belongs to a git that runs in this folder, or to one that was killed.
+        file belongs to a git that runs in this folder, or to one that was killed. In the user's repository that is
+        so for the branch's own lock alone, and only where a push of ours was killed.
         """
+        self._clear(self._git_locks, self.folder)
+        if (self.git.git_dir / SENDING).exists():
+            self._clear(self._lock_of_a_killed_push, self.user.root, self.user.common_dir())
+            (self.git.git_dir / SENDING).unlink()
+
+    def _clear(self, find_locks: Callable[[], list[Path]], *folders: Path) -> None:
         deadline = time.monotonic() + self.lock_wait_s
-        while locks := self._git_locks():
-            holders = _processes_in(self.folder)
+        while locks := find_locks():
+            holders = [holder for folder in folders for holder in _processes_in(folder)]
             if not holders and all(_age_s(lock) >= _STALE_AFTER_S for lock in locks):
                 for lock in locks:
                     lock.unlink(missing_ok=True)
@@ -99,6 +106,11 @@ class PrivateClone:
                     "let it end, or end it, and run again"
                 )
             time.sleep(0.1)
+
+    def _lock_of_a_killed_push(self) -> list[Path]:
+        lock = self.user.common_dir() / "refs" / "heads" / f"{BRANCH}.lock"
+        begun = (self.git.git_dir / SENDING).stat().st_mtime
+        return [lock] if lock.exists() and lock.stat().st_mtime >= begun else []
 
     def _git_locks(self) -> list[Path]:
         git_dir = self.folder / ".git"

@@ -94,6 +94,10 @@ class UserRepository:
             scratch.with_name(scratch.name + ".lock").unlink(missing_ok=True)
         return Code(head, hashlib.sha256(difference).hexdigest()[:12] if difference else None)
 
+    def common_dir(self) -> Path:
+        """Where the branches lie: the git folder, for a linked work tree that of the repository it belongs to."""
+        return Path(self.git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
+
     def object_format(self) -> str:
         """`sha1` or `sha256`."""
         return self.git.run("rev-parse", "--show-object-format")

@@ -70,6 +70,33 @@ def test_killed_in_a_data_commit_a_rerun_ends_as_if_undisturbed(phase: str, tmp_
     assert _locks(user.root) == _locks(user.clone) == []
 
 
+_KILLS_ALL_THAT_PUSH = """#!{python}
+import os, sys, psutil
+if sys.argv[1] == "prepared" and "refs/heads/pipeline" in sys.stdin.read():
+    push = psutil.Process(os.getsid(0))
+    for process in [push.parent(), *push.children(recursive=True), push]:
+        if process.pid != os.getpid():
+            process.kill()
+"""
+
+
+def test_killed_with_the_branch_of_the_user_locked_a_rerun_frees_it(tmp_path: Path) -> None:
+    user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
+    user.version_data()
+    user.month("2026-03", b"march")
+    before = user.all_but_the_branch()
+    hook = user.write(".git/hooks/reference-transaction", _KILLS_ALL_THAT_PUSH.format(python=sys.executable))
+    hook.chmod(0o755)
+    _killed(user, "never")
+    hook.unlink()
+    assert _locks(user.root) == [user.root / ".git" / "refs" / "heads" / "pipeline.lock"]
+    again = user.version_data(run_id="run-2")
+    assert user.git("rev-parse", "pipeline") == again.commit
+    assert user.remote_holds_what_the_tip_names()
+    assert user.all_but_the_branch() == before
+    assert _locks(user.root) == _locks(user.clone) == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("phase", PHASES)
 def test_killed_in_a_models_commit_with_real_dvc_a_rerun_ends_as_if_undisturbed(phase: str, tmp_path: Path) -> None:
