@@ -56,6 +56,16 @@ def _keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     return partitions.get_partition_keys_in_range(dg.PartitionKeyRange(tags[RANGE_START], tags[RANGE_END]))
 
 
+def apps_covered(settings: Settings, tags: Mapping[str, str]) -> list[str]:
+    """The apps that a run with these tags covers; all of them where it names none."""
+    apps = known_apps(settings)
+    if RANGE_START in tags:
+        first, last = (tags[name].partition("|")[0] for name in (RANGE_START, RANGE_END))
+    else:
+        first = last = tags.get(f"dagster/partition/{APP}", "")
+    return apps[apps.index(first) : apps.index(last) + 1] if {first, last} <= set(apps) else apps
+
+
 def record_rows(context: dg.AssetExecutionContext, rows: Mapping[tuple[str, str], int]) -> None:
     """The rows of every (app, month) that the run covers, on that partition's page."""
     named = {str(key) for key in context.partition_keys}

@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.evidence import stored_files_claim
+from mlops_assets.assets.partitions import apps_covered
 from mlops_assets.resources.review_source import ReviewSource, Standing
 from mlops_assets.settings import Settings
 
@@ -15,7 +16,7 @@ _SPECS = [
         "collection_is_complete",
         asset=RAW,
         blocking=True,
-        description="Every app's last collection ended because nothing was left to read. Training on a torn piece of a "
+        description="Every collection ended because nothing was left to read. Training on a torn piece of a "
         "feed would teach the model whatever happened to arrive first. The next run goes on where this one stopped.",
     ),
     dg.AssetCheckSpec(
@@ -39,19 +40,28 @@ def build() -> list[dg.AssetChecksDefinition]:
 
     @dg.multi_asset_check(specs=_SPECS, name="raw_reviews_checks")
     def raw_reviews_checks(
-        settings: dg.ResourceParam[Settings], review_source: dg.ResourceParam[ReviewSource]
+        context: dg.AssetCheckExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        review_source: dg.ResourceParam[ReviewSource],
     ) -> Iterable[dg.AssetCheckResult]:
         from mlops_assets.reviews.store import ReviewStore
 
         apps = review_source.standing(ReviewStore(settings.data / "raw"))
-        partial = [one for one in apps if one.status == "partial"]
-        yield _told("collection_is_complete", not partial, _named(partial) or f"{len(apps)} apps are whole", apps)
+        covered = apps_covered(settings, context.run.tags)
+        partial = [one for one in apps if one.status == "partial" or (one.status == "never" and one.app_id in covered)]
+        yield _told("collection_is_complete", not partial, _named(partial) or _collected(apps), apps)
         schema = stored_files_claim(settings)
         yield _told("stored_reviews_keep_their_schema", schema.passed, schema.reason)
         unknown = [one for one in apps if one.status == "unknown"]
         yield _told("apps_are_known", not unknown, _named(unknown) or "all known", severity=dg.AssetCheckSeverity.WARN)
 
     return [raw_reviews_checks]
+
+
+def _collected(apps: Iterable[Standing]) -> str:
+    waiting = [one.app_id for one in apps if one.status == "never"]
+    later = f"; {', '.join(waiting)} was not asked for yet" if waiting else ""
+    return f"{sum(one.status != 'never' for one in apps)} apps are whole{later}"
 
 
 def _told(

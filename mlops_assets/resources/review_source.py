@@ -56,10 +56,10 @@ AS_USUAL = Asked()
 
 @dataclass(frozen=True)
 class Standing:
-    """How the last pass over an app ended: whole, partial, or unknown to the source."""
+    """How the last pass over an app ended: whole, partial, or unknown to the source; never before the first one."""
 
     app_id: str
-    status: Literal["whole", "partial", "unknown"]
+    status: Literal["whole", "partial", "unknown", "never"]
     reason: str
 
 

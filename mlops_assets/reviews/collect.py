@@ -142,11 +142,11 @@ def months_between(first: str, last: str) -> list[str]:
     return months
 
 
-def last_collection(store: ReviewStore, app_id: str, options: CollectOptions) -> tuple[Status, str]:
-    """Status and reason of the app's latest crawl, for whoever asks later; partial where it was never crawled."""
+def last_collection(store: ReviewStore, app_id: str, options: CollectOptions) -> tuple[Status | Literal["never"], str]:
+    """Status and reason of the app's latest crawl, for whoever asks later; the status is `never` before the first."""
     state = CrawlState.load(store.folder / app_id, options.language)
     if not state.last:
-        return "partial", f"{app_id} was never collected: run again"
+        return "never", f"{app_id} was never collected: run again"
     return state.last["status"], state.last["reason"]
 
 
