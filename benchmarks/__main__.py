@@ -19,7 +19,17 @@ FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 REAL_REVIEWS = FOLDER.parents[1] / "shared" / "data" / "pintu_reviews.csv"
 NEEDS_REVIEWS = {"classic", "bert_training", "serving"}
-NAMES = ("orchestration", "collection", "validation", "drift", "versioning", "classic", "bert_training", "serving")
+NAMES = (
+    "orchestration",
+    "collection",
+    "validation",
+    "drift",
+    "versioning",
+    "classic",
+    "bert_training",
+    "serving",
+    "soak",
+)
 
 
 def measure(name: str) -> dict[str, Any]:
