@@ -22,9 +22,12 @@ import yaml
 
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.settings import SAMPLE_APP
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.repository import ROOT
+from tests.unit.reviews.rows import frame, review
 from tests.user_clone import free_port, make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -88,12 +91,19 @@ def monitoring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitoring]
         root, port = make_clone(folder / "clone"), free_port()
         stack.callback(ProcessService(root / ".serving", port).stop)
         for at in (NOW - timedelta(days=45), NOW):
+            _leave_unusable_reviews(root)
             settings = settings_of(root, NOW=at.isoformat(), PORT=str(port), **postgres.environment)
             assert run_pipeline(settings) == 0
         prometheus = stack.enter_context(_prometheus(folder, port))
         _ask_for_a_while(f"http://127.0.0.1:{port}", postgres)
         apps = [app for (app,) in postgres.rows("SELECT DISTINCT app_id FROM facts.volumes")]
         yield Monitoring(postgres, prometheus, apps)
+
+
+def _leave_unusable_reviews(root: Path) -> None:
+    """Reviews for the quarantine, of which the sample has none."""
+    texts = [review(f"broken-{number}", app_id=SAMPLE_APP, source="sample", review_text="") for number in range(3)]
+    ReviewStore(root / "data" / "raw").upsert(SAMPLE_APP, frame(*texts))
 
 
 @contextmanager
