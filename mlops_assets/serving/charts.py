@@ -20,38 +20,47 @@ class Point:
     title: str = ""
 
 
-def lines(series: Mapping[str, Sequence[Point]], ends: tuple[str, str], *, about: str, percent: bool = True) -> str:
-    """A line a series with its interval as a band; `ends` are said at both ends of the axis."""
+def lines(
+    series: Mapping[str, Sequence[Point]],
+    ends: tuple[str, str],
+    *,
+    about: str,
+    colours: Mapping[str, str] | None = None,
+) -> str:
+    """A line of shares for each series with its interval as a band; `ends` are said at both ends of the axis, `colours`
+    are classes of overview.css by series.
+    """
     points = [point for row in series.values() for point in row]
     if not points:
         return '<p class="none">Nothing to show yet.</p>'
     floor = min(point.value if point.low is None else point.low for point in points)
     ceiling = max(point.value if point.high is None else point.high for point in points)
     room = max((ceiling - floor) * 0.08, 0.01)
-    low, high = max(0.0, floor - room), min(1.0, ceiling + room) if percent else ceiling + room
-    last = max(1, *(point.at for point in points))
+    low, high = max(0.0, floor - room), min(1.0, ceiling + room)
+    last = max(point.at for point in points)
+    classes = {name: (colours or {}).get(name, f"s{number}") for number, name in enumerate(series, start=1)}
 
     def place(at: int, value: float) -> str:
-        x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * at / last
+        x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * (at / last if last else 0.5)
         y = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - (value - low) / (high - low))
         return f"{x:.1f},{y:.1f}"
 
-    drawn = [_grid(low, high, percent=percent), _ends(ends)]
-    for number, (name, row) in enumerate(series.items(), start=1):
+    drawn = [_grid(low, high, percent=True), _ends(ends)]
+    for name, row in series.items():
         sure = [point for point in row if point.low is not None and point.high is not None]
         if len(sure) > 1:
             up = [place(point.at, point.high or 0) for point in sure]
             down = [place(point.at, point.low or 0) for point in reversed(sure)]
-            drawn.append(f'<polygon class="band s{number}" points="{" ".join([*up, *down])}"/>')
+            drawn.append(f'<polygon class="band {classes[name]}" points="{" ".join([*up, *down])}"/>')
         elif sure:
             ends_of = [place(sure[0].at, sure[0].low or 0), place(sure[0].at, sure[0].high or 0)]
-            drawn.append(f'<polyline class="whisker s{number}" points="{" ".join(ends_of)}"/>')
-        drawn.append(f'<polyline class="line s{number}" points="{" ".join(place(p.at, p.value) for p in row)}"/>')
+            drawn.append(f'<polyline class="whisker {classes[name]}" points="{" ".join(ends_of)}"/>')
+        drawn.append(f'<polyline class="line {classes[name]}" points="{" ".join(place(p.at, p.value) for p in row)}"/>')
         for point in row:
             x, y = place(point.at, point.value).split(",")
             said = f"<title>{escape(f'{name}: {point.title}')}</title>"
-            drawn.append(f'<circle class="dot s{number}" cx="{x}" cy="{y}" r="3">{said}</circle>')
-    return _figure(drawn, {name: f"s{number}" for number, name in enumerate(series, start=1)}, about)
+            drawn.append(f'<circle class="dot {classes[name]}" cx="{x}" cy="{y}" r="3">{said}</circle>')
+    return _figure(drawn, classes, about)
 
 
 def bars(

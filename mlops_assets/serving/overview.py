@@ -18,6 +18,7 @@ from mlops_assets.serving.told import read_told
 
 Told = Mapping[str, Any]
 _STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
+_KINDS = {"bert": "s1", "classic": "s2"}
 _RAMP = ("bad", "poor", "fair", "fine", "good")
 _SIDES = {"test": "test side", "newest": "newest window", "forward": "forward"}
 
@@ -105,7 +106,7 @@ def _scores(scores: Sequence[Told], side: str) -> str:
     ends = (_time(rows[0]["at"]), _time(rows[-1]["at"]) if len(places) > 1 else "") if rows else ("", "")
     last = {one["kind"]: one["n"] for one in rows}
     sizes = ", ".join(f"{kind} n = {n}" for kind, n in sorted(last.items()))
-    return lines(series, ends, about=f"By run, {len(places)} of them; last: {sizes}")
+    return lines(series, ends, about=f"By run, {len(places)} of them; last: {sizes}", colours=_KINDS)
 
 
 def _pipeline(pipeline: Told, reviews: Told) -> str:
