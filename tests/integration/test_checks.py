@@ -16,6 +16,7 @@ import pytest
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.definitions import build_definitions
+from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.notifier import Notifier
 from mlops_assets.reviews import columns, sample
 from mlops_assets.reviews.drift import DriftOptions, recent
@@ -31,7 +32,7 @@ from tests.fakes.process_service import FakeProcessService
 from tests.shared_data import SHARED_DATA
 from tests.unit.operations.summaries import FAILED, summary
 from tests.unit.operations.summaries import write as write_summaries
-from tests.user_clone import make_clone, settings_of
+from tests.user_clone import git, make_clone, settings_of, write_params
 
 APP, MONTHS = "com.valar.pintu", ("2026-01", "2026-03")
 NOW = "2026-04-15T00:00:00Z"
@@ -82,25 +83,25 @@ class Place:
         return settings_of(self.root, NOW=NOW, SKIP_DEPLOY="1", NOTIFY_URLS="json://127.0.0.1:9/hook")
 
     def run(
-        self, assets: Sequence[str] = RESTS, job: str = "pipeline", tags: dict[str, str] | None = None
+        self, assets: Sequence[str] | None = RESTS, job: str = "pipeline", tags: dict[str, str] | None = None
     ) -> dg.ExecuteInProcessResult:
-        replace = {
-            "review_source": self.source,
-            "repository": self.repository,
-            "service": FakeProcessService(),
-        }
+        """Run these assets (None: all of the job)."""
         with dg.DagsterInstance.ephemeral() as instance:
             return (
-                build_definitions(self.settings, replace, loggers={"console": _silent})
+                self.definitions()
                 .resolve_job_def(job)
                 .execute_in_process(
                     instance=instance,
-                    asset_selection=[dg.AssetKey(name) for name in assets],
+                    asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
                     tags=tags or range_tags(self.settings, [APP], *MONTHS),
                     run_config={"loggers": {"console": {}}},
                     raise_on_error=False,
                 )
             )
+
+    def definitions(self) -> dg.Definitions:
+        replace = {"review_source": self.source, "repository": self.repository, "service": FakeProcessService()}
+        return build_definitions(self.settings, replace, loggers={"console": _silent})
 
     def change_raw(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
         """Rewrite every stored month as if it had been collected so."""
@@ -438,6 +439,44 @@ def test_the_checks_are_judged_on_every_path(
     assert failed(result) == {"no_review_is_lost"}
     assert not result.success
     assert len(place.repository.commits) == 1
+
+
+@pytest.mark.parametrize(
+    ("trigger", "job", "judged"),
+    [("every_six_hours", "pipeline", set(MUTATIONS)), ("run_on_git_change", "refresh_models", OF_VALIDATED)],
+)
+def test_the_checks_hold_for_what_a_trigger_starts(place: Place, trigger: str, job: str, judged: set[str]) -> None:
+    rows_vanish(place)
+    request = _asked_by(place, trigger)
+    result = place.run(None, job, dict(request.tags))
+    assert {one.check_name for one in result.get_asset_check_evaluations()} == judged
+    assert failed(result) == {"no_review_is_lost"}
+    assert not result.success
+    assert len(place.repository.commits) == 1
+
+
+def _asked_by(place: Place, trigger: str) -> dg.RunRequest:
+    definitions, settings = place.definitions(), place.settings
+    shared = {"review_source": place.source, "git_history": GitHistory(place.root), "code_location": object()}
+    with dg.instance_for_test() as instance:
+        if trigger == "every_six_hours":
+            schedule = definitions.resolve_schedule_def(trigger)
+            with dg.build_schedule_context(
+                instance=instance,
+                resources={"review_source": place.source},
+                scheduled_execution_time=settings.now(),
+            ) as context:
+                [request] = schedule.evaluate_tick(context).run_requests or []
+                return request
+        head = git(place.root, "rev-parse", "HEAD")
+        write_params(place.root, evaluate={"rounds": 201})
+        git(place.root, "commit", "--quiet", "--all", "--message", "another parameter")
+        cursor = json.dumps({"head": head, "runs": 0})
+        with dg.build_sensor_context(
+            instance=instance, cursor=cursor, definitions=definitions, resources=shared
+        ) as context:
+            [request] = definitions.resolve_sensor_def(trigger).evaluate_tick(context).run_requests or []
+            return request
 
 
 @pytest.mark.parametrize("violation", [a_torn_feed, another_type_upstream], ids=lambda it: it.__name__)
