@@ -1,10 +1,13 @@
 """`python -m mlops_assets.cli COMMAND`: what the Makefile calls."""
 
 import argparse
+import os
+import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from mlops_assets.failures import Failure, TransientFailure
+from mlops_assets.failures import HEAL, Failure, TransientFailure, disk_trouble
 
 
 def main() -> int:
@@ -17,10 +20,41 @@ def main() -> int:
             command.add_argument(f"--{argument}", default="")
     given = parser.parse_args()
     try:
-        return _on_data(given) if given.command in _ARGUMENTS else _run(given.command)
+        with _own_streams():
+            return _on_data(given) if given.command in _ARGUMENTS else _run(given.command)
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
-        return 2
+    except _of_the_database() as error:
+        reason = str(getattr(error, "orig", error))
+        print(f"error: the run history in .dagster cannot be used ({reason}): {HEAL}", file=sys.stderr)
+    except OSError as error:
+        if (said := disk_trouble(error)) is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+    return 2
+
+
+@contextmanager
+def _own_streams() -> Iterator[None]:
+    """Standard output and error lead where they led before, whatever happened in between.
+
+    While a step runs Dagster points both at a file, and on a full disk it fails to point them back: the error that says
+    so would go into that file.
+    """
+    kept = {number: os.dup(number) for number in (1, 2)}
+    try:
+        yield
+    finally:
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _of_the_database() -> tuple[type[Exception], ...]:
+    """What Dagster's SQLite raises; asked for when something is raised, so that no command loads sqlalchemy for it."""
+    from sqlalchemy.exc import OperationalError
+
+    return OperationalError, sqlite3.OperationalError
 
 
 COMMANDS = {

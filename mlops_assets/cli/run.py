@@ -1,6 +1,7 @@
 """`make run`: the whole pipeline in this process, its summary, and the model left serving."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,14 +22,27 @@ from mlops_assets.failures import TransientFailure
 from mlops_assets.resources import outside
 from mlops_assets.settings import BadSetting, Settings
 
+LEAST_FREE_MB = 50
+"""Below it no run begins: SQLite maps its files, and a process that writes to one with no disk behind it dies mute."""
+
 
 class RunInProgress(TransientFailure):
     """Another `make run` works in this clone."""
 
 
+class NoRoom(TransientFailure):
+    """The file system of the clone is full."""
+
+
 def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -> int:
     """Run the job `pipeline` over the months that the source and FROM ask for; 0 when every stage went well."""
     refuse_bad_parameters(settings)
+    free_mb = shutil.disk_usage(settings.root).free // 1_000_000
+    if free_mb < LEAST_FREE_MB:
+        raise NoRoom(
+            f"{free_mb} MB are free on the file system of {settings.root}, a run begins with at least {LEAST_FREE_MB}: "
+            "make room and run again; the service goes on meanwhile"
+        )
     things = {**outside.build(settings), **(replace or {})}
     tags = _asked(settings, things["review_source"])
     settings.instance_folder.mkdir(parents=True, exist_ok=True)

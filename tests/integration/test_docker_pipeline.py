@@ -140,6 +140,28 @@ def test_a_rollback_needs_no_registry_and_holds_until_there_is_a_new_release(
     assert health(place)["release_version"] == second
 
 
+def test_a_registry_out_of_reach_leaves_the_old_one_serving_and_a_rerun_heals(
+    engine: DockerEngine,
+    place: tuple[Path, int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mlops_assets.assets.failing.RETRY_AFTER_S", 0)
+    before, registry = health(place), f"localhost:{free_port()}"
+    write_params(place[0], classic={**OTHER, "trees": 14})
+    given = {"NOW": CLOCK, "PORT": str(place[1]), "DEPLOY_TARGET": "docker", "FORCE_RETRAIN": "1"}
+    try:
+        assert run_pipeline(settings_of(place[0], **given, IMAGE_REGISTRY=registry)) == 1
+    finally:
+        for image in engine.client.images.list(f"{registry}/{outside.IMAGE_NAME}"):
+            for name in filter(lambda one: one.startswith(registry), image.tags):
+                engine.client.images.remove(name)
+    assert "was not pushed" in capsys.readouterr().out
+    assert health(place) == before
+    assert run_pipeline(docker_settings(place)) == 0
+    assert health(place)["release_version"] != before["release_version"]
+
+
 def test_target_process_takes_the_port_back(place: tuple[Path, int]) -> None:
     before = health(place)["release_version"]
     assert run_pipeline(settings_of(place[0], NOW=CLOCK, PORT=str(place[1]))) == 0
