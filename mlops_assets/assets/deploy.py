@@ -62,10 +62,10 @@ def build() -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(release.version),
             metadata={
+                "reason": f"release {release.version} of model {release.model_version}",
                 "release": release.version,
                 "model_version": release.model_version,
                 "dataset_version": release.dataset_version,
-                "reason": f"release {release.version} of model {release.model_version}",
                 "target": service.target,
                 "folder": metadata.link(release.folder),
                 **about,
@@ -112,6 +112,7 @@ def build() -> list[dg.AssetsDefinition]:
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(release.version),
             metadata={
+                "reason": f"model {live.model_version} answers at {live.url}",
                 "url": dg.MetadataValue.url(live.url),
                 "docs": dg.MetadataValue.url(f"{live.url}/docs"),
                 "changed": done.changed,
@@ -119,7 +120,6 @@ def build() -> list[dg.AssetsDefinition]:
                 "model_version": live.model_version,
                 "dataset_version": live.dataset_version,
                 "target": live.target,
-                "reason": f"model {live.model_version} answers at {live.url}",
             },
         )
 

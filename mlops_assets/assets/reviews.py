@@ -92,11 +92,11 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         changed = sorted({month for one in passes for month in one.changed_months})
         return dg.MaterializeResult(
             metadata={
+                "reason": f"{new} new, {changes - new} changed of source {review_source.name}",
                 "new_data_available": changes > 0,
                 "new_reviews": new,
                 "changed_reviews": changes - new,
                 "changed_months": ", ".join(changed) or "none",
-                "reason": f"{new} new, {changes - new} changed of source {review_source.name}",
                 "source": review_source.name,
                 "by_app": metadata.table([one.as_row() for one in passes]),
                 "dagster/row_count": sum(store.count(app) for app in asked),
@@ -153,8 +153,8 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             reasons.update(result.reasons)
         return dg.MaterializeResult(
             metadata={
-                "data_valid": all(claim.passed for claim in claims.values()),
                 "reason": f"{len(everything)} usable, {sum(result.quarantined for result in results)} in quarantine",
+                "data_valid": all(claim.passed for claim in claims.values()),
                 "dagster/row_count": len(everything),
                 "quarantined": sum(result.quarantined for result in results),
                 "quarantined_by_reason": metadata.table(
@@ -198,19 +198,19 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             live = service.live()
             versions = [one.row() for one in repository.versions(live.model_version if live else None, newest=_SHOWN)]
         about = {
+            "reason": "; ".join(f"{one.stage}: {one.reason}" for one in due if one.due) or "nothing below is due",
             "dataset_version": version.dataset_version,
             "dvc_committed": version.changed,
             "new_data_available": version.changed,
             "commit": version.commit,
             "code": version.code.commit or "none yet",
-            "code_dirty": version.code.dirty or "",
+            **({"code_dirty": version.code.dirty} if version.code.dirty else {}),
             "origin": version.origin,
             "versions": metadata.table(versions),
             "labelled_reviews": len(frame),
             "dagster/row_count": len(frame),
             "rows_by_side": metadata.table([{str(side): n for side, n in frame["side"].value_counts().items()}]),
             "due": dg.MetadataValue.json([asdict(one) for one in due]),
-            "reason": "; ".join(f"{one.stage}: {one.reason}" for one in due if one.due) or "nothing below is due",
             "folder": metadata.link(repository.data_folder),
         }
         if any(one.due for one in due):

@@ -50,12 +50,12 @@ def build() -> list[dg.AssetsDefinition]:
         context.log.info(f"{scored} distinct texts scored, {len(frame)} predictions: {due.reason}")
         return dg.MaterializeResult(
             metadata={
-                "kept": not due,
                 "reason": due.reason,
+                "kept": not due,
                 "dataset_version": dataset_version,
                 "texts_scored": scored,
                 "dagster/row_count": len(frame),
-                "mean_confidence": float(frame["confidence"].mean()) if len(frame) else 0.0,
+                "mean_confidence": round(float(frame["confidence"].mean()), 4) if len(frame) else 0.0,
                 "predicted": metadata.table([_mix(frame)]),
                 "file": metadata.link(path),
             }

@@ -57,13 +57,15 @@ def decide(
 
 def build(settings: Settings) -> dg.SensorDefinition:
     """The sensor `retrain_on_drift_or_age`."""
+    options = settings.triggers
 
     @dg.sensor(
         job_name=REFRESH_MODELS,
         minimum_interval_seconds=600,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Trains again, with force_retrain, where drift lasted for drift.sustained_ticks or the serving "
-        "model is older than triggers.retrain_after_days; at most once in triggers.cooldown_days.",
+        description="Trains again, with `force_retrain`, where drift lasted for `drift.sustained_ticks` ticks or the "
+        f"serving model is older than {options.retrain_after_days} days (`triggers.retrain_after_days`; 0 is never); "
+        f"at most once in {options.cooldown_days} days (`triggers.cooldown_days`).",
     )
     def retrain_on_drift_or_age(
         context: dg.SensorEvaluationContext, review_source: dg.ResourceParam[ReviewSource]
@@ -87,7 +89,7 @@ def build(settings: Settings) -> dg.SensorDefinition:
             drift_reason=lasting.reason,
             trained_at=chosen_at(settings.models),
             last=last,
-            options=settings.triggers,
+            options=options,
         )
         span = stored_range(settings, review_source.name)
         if not decision.because or span is None:

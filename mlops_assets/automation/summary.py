@@ -155,7 +155,7 @@ def _stages(
         elif state == "done" and (about.get("kept") or not about):
             state, reason = "skipped", reason or "skip_deploy is set"
         elif state == "skipped":
-            reason = stopped or due.get(stage, "nothing is due")
+            reason = stopped or due.get(stage, "nothing is due" if event else "not part of this run")
         rows.append({"stage": stage, "status": state, "reason": reason})
     return rows
 

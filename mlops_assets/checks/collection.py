@@ -53,7 +53,12 @@ def build() -> list[dg.AssetChecksDefinition]:
         schema = stored_files_claim(settings)
         yield _told("stored_reviews_keep_their_schema", schema.passed, schema.reason)
         unknown = [one for one in apps if one.status == "unknown"]
-        yield _told("apps_are_known", not unknown, _named(unknown) or "all known", severity=dg.AssetCheckSeverity.WARN)
+        yield _told(
+            "apps_are_known",
+            not unknown,
+            _named(unknown) or f"all {len(apps)} are known",
+            severity=dg.AssetCheckSeverity.WARN,
+        )
 
     return [raw_reviews_checks]
 
