@@ -1,13 +1,13 @@
 """The page at `/` in a real browser: a person pastes reviews and sees the answers; nothing comes from elsewhere."""
 
 import os
-import shutil
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from mlops_assets.deploy.release import build_release
 from mlops_assets.resources.process_service import ProcessService
+from tests.browser import open_page
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port
 
@@ -27,14 +27,8 @@ def service(tmp_path_factory):
 
 @pytest.fixture
 def page():
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 900, "height": 900})
+    with open_page() as page:
         yield page
-        browser.close()
 
 
 def test_pasted_reviews_get_label_probability_and_the_words_that_drove_it(service, page, tmp_path):
