@@ -8,7 +8,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback sbom
+.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback sbom up down
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,12 @@ rollback: .venv/.installed  ## An earlier release live again: TO=release or mode
 
 sbom: .venv/.installed  ## The CycloneDX bill of materials of what serves
 	@$(VENV)/python -m mlops_assets.cli sbom
+
+up:  ## A team's server: check the settings, build, start, wait until all is healthy (docs/stack.md)
+	@stack/stack.sh up
+
+down:  ## Stop the server; the model goes on serving unless SERVICE=1
+	@stack/stack.sh down
 
 test: install .venv/.installed-dev  ## The test suite (under 15 minutes on two cores)
 	$(VENV)/pytest -m 'not long'

@@ -78,6 +78,11 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}  # noqa: TID251  read here
 
 
+def whole_environment() -> dict[str, str]:
+    """Everything, for the entry point of a container: it becomes another program, which gets the same."""
+    return dict(os.environ)  # noqa: TID251  read here
+
+
 def wait_passively() -> None:
     """Have idle OpenMP threads sleep, unless the environment says otherwise; to be called before torch is loaded.
 
@@ -94,6 +99,11 @@ class Settings(BaseModel):
     """Everything that the environment and params.yaml decide, read once.
 
     Relative paths in the environment are relative to the working directory; `root` is the clone.
+
+    dvc_program: DVC lives in an environment of its own
+    shared_instance: Dagster's instance is the one of DAGSTER_HOME, whose tables are moved before this process starts
+    service_network: of the model's containers, where this process is itself in a container on it
+    reload_url: where the webserver is told to load the code anew; `dagster_url` is where people find it
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,6 +133,10 @@ class Settings(BaseModel):
     git_branches: tuple[str, ...] = ("main", "master")
     git_fast_forward: bool = False
     dagster_url: str = "http://127.0.0.1:3000"
+    reload_url: str = ""
+    shared_instance: bool = False
+    service_network: str = ""
+    dvc_program: Path
     triggers: Triggers = Triggers()
     author_key: SecretStr | None = None
     play_store_url: str = "https://play.google.com"
@@ -177,6 +191,10 @@ class Settings(BaseModel):
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
             git_fast_forward=env.flag("GIT_FAST_FORWARD"),
             dagster_url=env.url("DAGSTER_URL", "http://127.0.0.1:3000"),
+            reload_url=env.url("DAGSTER_RELOAD_URL", env.text("DAGSTER_URL", "http://127.0.0.1:3000")),
+            shared_instance=env.flag("SHARED_INSTANCE"),
+            service_network=env.text("SERVICE_NETWORK", ""),
+            dvc_program=Path(env.text("DVC_PROGRAM", str(root / ".venv-dvc" / "bin" / "dvc"))),
             triggers=params["triggers"],
             author_key=SecretStr(env.text("AUTHOR_KEY", "")) if env.text("AUTHOR_KEY", "") else None,
             play_store_url=env.url("PLAY_STORE_URL", "https://play.google.com"),
@@ -220,11 +238,6 @@ class Settings(BaseModel):
     @property
     def pipeline_clone(self) -> Path:
         return self.root / ".pipeline"
-
-    @property
-    def dvc_program(self) -> Path:
-        """DVC lives in an environment of its own."""
-        return self.root / ".venv-dvc" / "bin" / "dvc"
 
     @property
     def serving_lock(self) -> Path | None:

@@ -65,7 +65,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         code_version="1",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool="repository",
+        pool="collection",
     )
     def raw_reviews(
         context: dg.AssetExecutionContext,

@@ -13,7 +13,9 @@ from mlops_assets.settings import Settings
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The instance in `.dagster/`, its database created or migrated by this process alone."""
+    """The instance in `.dagster/`, its database created or migrated by this process alone; or the stack's own."""
+    if settings.shared_instance:
+        return dg.DagsterInstance.get()
     home = settings.instance_folder
     home.mkdir(parents=True, exist_ok=True)
     link = home / "dagster.yaml"

@@ -13,13 +13,15 @@ from mlops_assets.deploy.gateway_config import SLOTS, Slot
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import Reply
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.docker_engine import DockerEngine, port_of
+from mlops_assets.resources.docker_engine import SERVER_PORT, DockerEngine, port_of
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
 from mlops_assets.resources.service import LAST_SUCCESS, OVERVIEW
 from mlops_assets.resources.service_client import ServiceClient
 
 _SHOWN = "/shown"
 """Where a container sees the folder that it may read."""
+ALIAS = "model-service"
+"""The name by which whatever serves is found on the network: who scrapes it asks there."""
 _STOP_S = 20
 _LOG_LINES = 30
 
@@ -30,11 +32,12 @@ class NeverStarted(PermanentFailure):
 
 @dataclass(frozen=True)
 class ServerContainer:
-    """One container in one slot; `port` is its own port on this machine's loopback."""
+    """One container in one slot; `host` and `port` are its own, past the gateway."""
 
     id: str
     name: str
     slot: Slot
+    host: str
     port: int
     image: str
     since: str
@@ -53,9 +56,10 @@ class DockerBackend:
         image: str = "",
         key: str = "",
         shown: Path,
+        inside: bool = False,
     ) -> None:
-        """`shown` is the folder that the containers may read."""
-        self._shown = shown
+        """`shown` is the folder that the containers may read; `inside` says that this process is on their network."""
+        self._shown, self._inside = shown, inside
         self._engine, self._gateway, self._project = engine, gateway, project
         self._environment, self._image, self._key = dict(environment), image, key
 
@@ -84,7 +88,11 @@ class DockerBackend:
         api = self._engine.client.api
         name = f"{self._project}-{release.version}-{uuid.uuid4().hex[:4]}"
         network = api.create_networking_config(
-            {self._gateway.network: api.create_endpoint_config(ipv4_address=self._gateway.address(slot))}
+            {
+                self._gateway.network: api.create_endpoint_config(
+                    ipv4_address=self._gateway.address(slot), aliases=[ALIAS]
+                )
+            }
         )
         try:
             # Its own loopback port, past the gateway: who deploys asks the new one before anybody else can.
@@ -107,6 +115,7 @@ class DockerBackend:
                     "restart_policy": {"Name": "unless-stopped"},
                     "network_mode": self._gateway.network,
                     "binds": {str(self._shown): {"bind": _SHOWN, "mode": "ro"}},
+                    **({"port_bindings": {}} if self._inside else {}),
                 },
             )
             container.start()
@@ -152,7 +161,7 @@ class DockerBackend:
         return container.logs(tail=_LOG_LINES).decode("utf-8", "replace").strip()
 
     def _client(self, instance: ServerContainer) -> ServiceClient:
-        return ServiceClient("127.0.0.1", instance.port, key=self._key)
+        return ServiceClient(instance.host, instance.port, key=self._key)
 
     def _drained(self, slot: Slot, timeout_s: float = 15.0) -> None:
         """Wait until no request of the gateway is under way in `slot`."""
@@ -166,7 +175,8 @@ class DockerBackend:
             id=container.id,
             name=container.name,
             slot=container.labels["mlops.slot"],
-            port=port_of(container),
+            host=self._gateway.address(container.labels["mlops.slot"]) if self._inside else "127.0.0.1",
+            port=SERVER_PORT if self._inside else port_of(container),
             image=container.attrs["Config"]["Image"],
             since=container.attrs["State"]["StartedAt"],
         )

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from mlops_assets.deploy import gateway_config
 from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
-from mlops_assets.resources.docker_backend import DockerBackend
+from mlops_assets.resources.docker_backend import DockerBackend, ServerContainer
 from mlops_assets.resources.docker_engine import DockerEngine, EngineDown, Login, PullFailed
-from mlops_assets.resources.haproxy_gateway import HaproxyGateway
+from mlops_assets.resources.haproxy_gateway import HaproxyGateway, gateway_name
 from mlops_assets.resources.image_record import ImageRecord
 from mlops_assets.resources.image_trial import prove_image
 from mlops_assets.resources.service import SHOWN, Deployment, Live, Packaged, Target, note, note_stop, on_record
@@ -38,15 +39,18 @@ class DockerService:
         login: Login | None = None,
         certificate: Path | None = None,
         watching: Watching | None = None,
+        network: str = "",
     ) -> None:
         """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on.
 
         Images go to `repository` in the registry that its name begins with, by `login` where it wants one. With a
-        `certificate` (PEM: certificates, then the key) the public port speaks TLS.
+        `certificate` (PEM: certificates, then the key) the public port speaks TLS. With a `network` this process is a
+        container on it: the gateway and the servers join it and are asked there.
         """
         self.folder, self._host, self._port = state_folder, host, port
         self._watching = watching or Watching()
         self._environment, self._key = dict(environment or {}), key
+        self._network = network
         self.project = project or f"mlops-{port}"
         self._repository, self._login, self._certificate = repository, login, certificate
         self._images = ImageRecord(state_folder / "images.json")
@@ -71,8 +75,10 @@ class DockerService:
         if instance is None:
             return None
         try:
-            host = self.url.split("/")[2].rpartition(":")[0]
-            public = ServiceClient(host, self._port, timeout_s=5, certificate=self._certificate)
+            host, port = self.url.split("/")[2].rpartition(":")[0], self._port
+            if self._network:
+                host, port = gateway_name(self.project), gateway_config.PORT
+            public = ServiceClient(host, port, timeout_s=5, certificate=self._certificate)
             health = public.ask("GET", "/health")
         except NoAnswer:
             return None
@@ -115,6 +121,7 @@ class DockerService:
                 project=self.project,
                 environment=self._environment,
                 key=self._key,
+                network=self._network,
             )
             if tags:
                 pushed = engine.push(name, tags, report, login=self._login)
@@ -157,7 +164,7 @@ class DockerService:
             engine.fetch(image, login=self._login)
             backend = self._backend(engine, image)
             before = backend.current()
-            previous = self._version_of(before.port) if before is not None else None
+            previous = self._version_of(before) if before is not None else None
             try:
                 watching = self._watching.but(ready_timeout_s=timeout_s, watch_s=watch_s)
                 instance = roll_out(release, backend, report, watching)
@@ -201,15 +208,23 @@ class DockerService:
                 return known.reference
         return self.package(release, (), report).reference
 
-    def _version_of(self, port: int) -> str | None:
+    def _version_of(self, one: ServerContainer) -> str | None:
         try:
-            return ServiceClient("127.0.0.1", port, timeout_s=5).ask("GET", "/health").body.get("release_version")
+            return ServiceClient(one.host, one.port, timeout_s=5).ask("GET", "/health").body.get("release_version")
         except NoAnswer:
             return None
 
     def _gateway(self, engine: DockerEngine) -> HaproxyGateway:
         folder = self.folder / "gateway"
-        return HaproxyGateway(engine, self.project, folder, self._host, self._port, certificate=self._certificate)
+        return HaproxyGateway(
+            engine,
+            self.project,
+            folder,
+            self._host,
+            self._port,
+            certificate=self._certificate,
+            network=self._network,
+        )
 
     def _backend(self, engine: DockerEngine, image: str = "") -> DockerBackend:
         return DockerBackend(
@@ -220,4 +235,5 @@ class DockerService:
             image=image,
             key=self._key,
             shown=(self.folder / SHOWN).absolute(),
+            inside=bool(self._network),
         )

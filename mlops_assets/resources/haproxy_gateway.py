@@ -19,6 +19,11 @@ _READY_S = 15.0
 _HOSTS = {"gateway": 2, "blue": 10, "green": 11}
 
 
+def gateway_name(project: str) -> str:
+    """Of a project's gateway: its container, and its address for who shares its network."""
+    return f"{project}-gateway"
+
+
 class GatewayDown(TransientFailure):
     """The gateway does not start or does not obey."""
 
@@ -35,15 +40,17 @@ class HaproxyGateway:
         port: int,
         *,
         certificate: Path | None = None,
+        network: str = "",
     ) -> None:
+        """`network` is one that is there already and stays; without it the gateway makes its own."""
         self._engine, self._project, self._folder = engine, project, folder.absolute()
         self._host, self._port, self._certificate = host, port, certificate
-        self.network = project
+        self.network, self._shares_network = network or project, bool(network)
 
     @property
     def name(self) -> str:
         """The container's name."""
-        return f"{self._project}-gateway"
+        return gateway_name(self._project)
 
     def live(self) -> Slot | None:
         """The slot that has the public port, as the last finished switch left it."""
@@ -107,6 +114,8 @@ class HaproxyGateway:
         if container is not None:
             container.remove(force=True)
         (self._folder / "live.json").unlink(missing_ok=True)
+        if self._shares_network:
+            return
         for network in self._engine.client.networks.list(names=[self.network]):
             if network.name == self.network:
                 network.remove()
@@ -168,6 +177,8 @@ class HaproxyGateway:
         docker_types: Any = __import__("docker").types
         if any(network.name == self.network for network in self._engine.client.networks.list(names=[self.network])):
             return
+        if self._shares_network:
+            raise PermanentFailure(f"there is no network {self.network}, which SERVICE_NETWORK names: make up makes it")
         # Fixed addresses need a subnet of our own choice; a taken one is refused and the next is tried.
         numbers = random.Random(self._project).sample(range(256), 16)  # noqa: S311  # spreads, protects nothing
         for number in numbers:

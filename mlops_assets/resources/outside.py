@@ -29,7 +29,7 @@ def build(settings: Settings) -> dict[str, Any]:
             remote_url=settings.dvc_remote_url,
         ),
         "git_history": GitHistory(settings.root),
-        "code_location": CodeLocation(settings.dagster_url),
+        "code_location": CodeLocation(settings.reload_url),
         "service": service(settings),
         "notifier": Notifier.of(settings),
         "fact_keeper": FactKeeper.of(settings),
@@ -64,6 +64,7 @@ def service(settings: Settings) -> Service:
         login=Login(settings.registry_user, password.get_secret_value()) if password else None,
         certificate=settings.tls_certificate,
         watching=watching,
+        network=settings.service_network,
     )
     return TargetedService(
         settings.deploy_target,

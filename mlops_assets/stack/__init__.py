@@ -1,0 +1,1 @@
+"""The production stack: what its containers do before they become what they are."""

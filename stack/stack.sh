@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# `stack/stack.sh up | down | COMPOSE-ARGUMENTS…`: compose with what it needs to know of this machine and this clone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+given() { [ -n "${!1:-}" ] || grep -qsE "^(export )?$1=." .env; }
+tell() { given "$1" || export "$1=$2"; }
+export CLONE="$PWD"
+tell COMPOSE_PROJECT_NAME mlops
+tell STACK_UID "$(stat -c %u .)"
+tell STACK_GID "$(stat -c %g .)"
+socket=${DOCKER_SOCKET:-/var/run/docker.sock}
+[ -S "$socket" ] || { echo "error: no Docker engine at $socket: start it, or set DOCKER_SOCKET" >&2; exit 2; }
+tell DOCKER_GID "$(stat -c %g "$socket")"
+
+if docker compose version >/dev/null 2>&1; then
+  compose() { docker compose "$@"; }
+elif command -v docker-compose >/dev/null; then
+  compose() { docker-compose "$@"; }
+else
+  echo "error: neither 'docker compose' nor docker-compose is here: install Docker's compose plugin" >&2
+  exit 2
+fi
+
+wait_until_healthy() {
+  local until=$((SECONDS + ${UP_TIMEOUT_S:-300})) waiting
+  while :; do
+    waiting=$(compose ps -q | xargs -r docker inspect --format \
+      '{{if and .State.Health (ne .State.Health.Status "healthy")}}{{.Name}} ({{.State.Health.Status}}){{end}}' | xargs)
+    [ -z "$waiting" ] && return
+    if [ $SECONDS -gt $until ]; then
+      echo "error: not healthy: $waiting. Its log: stack/stack.sh logs --tail 50" >&2
+      return 1
+    fi
+    sleep 1
+  done
+}
+
+case "${1:-}" in
+  up)
+    [ -n "${SKIP_BUILD:-}" ] || compose build check
+    # First by itself: nothing starts, not even the database, while a setting is missing or a secret weak.
+    compose run --rm --no-deps check
+    compose up --detach --remove-orphans
+    wait_until_healthy
+    compose ps
+    ;;
+  down)
+    # Networks and volumes stay: the model goes on serving, and its log in the database is taken up again.
+    compose stop
+    compose rm --force
+    if [ -n "${SERVICE:-}" ]; then
+      docker ps --all --quiet --filter "network=$(compose config | sed -n 's/^ *SERVICE_NETWORK: //p' | head -1)" | xargs -r docker rm --force
+      compose down
+    fi
+    ;;
+  *) compose "$@" ;;
+esac
