@@ -30,8 +30,8 @@ def test_good_settings_have_no_problem_and_give_each_login_its_role() -> None:
 
 @pytest.mark.parametrize(
     "password",
-    ["", "short", "password1234", "P@ssw0rd!2026", "postgres-postgres", "changeme12345", "admin_admin_1", "aaaaaaaaaaaaaa",
-     "1234567890123", "grafana-password", "letmein!letmein!", "pipeline-c41f09b7", "qwertyuiop12"],
+    ["", "short", "password1234", "P@ssw0rd!2026", "postgres-postgres", "changeme12345", "admin_admin_1",
+     "aaaaaaaaaaaaaa", "1234567890123", "grafana-password", "letmein!letmein!", "pipeline-c41f09b7", "qwertyuiop12"],
 )  # fmt: skip
 def test_an_empty_short_or_well_known_password_is_refused(password: str) -> None:
     assert weakness(password, "pipeline")
