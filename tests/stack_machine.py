@@ -53,6 +53,8 @@ class Stack:
         self.root = folder / "clone"
         self.project = f"t{os.getpid()}{free_port()}"
         self.door, self.port = free_port(), free_port()
+        self.runs_seen: set[str] = set()
+        self.refused: Any = None
         git(folder, "clone", "-q", "--no-hardlinks", str(PROJECT), str(self.root))
         git(self.root, "remote", "remove", "origin")
         git(self.root, "checkout", "-q", "-B", "main")
@@ -118,8 +120,6 @@ class Stack:
                 volume.remove(force=True)
             for network in engine.client.networks.list(names=[f"{self.project}-"]):
                 network.remove()
-
-    runs_seen: set[str] = set()  # noqa: RUF012  filled by tests, one machine a process
 
     def client(self, login: str = "oki", password: str = SECRETS["OPERATE"]) -> httpx.Client:
         """A browser at the door, which believes the door's own certificate."""
