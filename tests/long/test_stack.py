@@ -82,7 +82,8 @@ def test_nothing_is_reached_without_login(stack: Stack) -> None:
     paths = (
         "/", "/dagster/", "/dagster/graphql", "/dagster/graphql?query={version}", "/dagster/server_info",
         "/dagster/report_asset_materialization/raw_reviews", "/dagster/logs/x", "/dagster/download_debug/x",
-        "/grafana/", "/grafana/api/dashboards", "/prometheus/", "/prometheus/api/v1/query?query=up", "/prometheus/-/quit",
+        "/grafana/", "/grafana/api/dashboards", "/prometheus/", "/prometheus/api/v1/query?query=up",
+        "/prometheus/-/quit",
         "/metrics",
     )  # fmt: skip
     with stack.client("") as nobody:
