@@ -1,5 +1,6 @@
 """A stack of its own for a test: a clone, an .env, images from Debian's packages, and `make up` for real."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -133,7 +134,7 @@ class Stack:
         self, query: str, variables: Mapping[str, Any] | None = None, client: httpx.Client | None = None
     ) -> Any:
         """The data of an answer, asked by the login that operates."""
-        with client or self.client() as asking:
+        with contextlib.nullcontext(client) if client else self.client() as asking:
             answer = asking.post("/dagster/graphql", json={"query": query, "variables": dict(variables or {})})
         assert answer.status_code == 200, answer.text
         content = answer.json()

@@ -9,7 +9,7 @@ from string import Template
 
 from mlops_assets.failures import PermanentFailure
 
-DAGSTER_DB, READER = "dagster", "reader"
+DAGSTER_DB, READER, OWNER = "dagster", "reader", "owner"
 _OF_THE_IMAGE = re.compile(
     r"PATH|HOME|HOSTNAME|PWD|OLDPWD|SHLVL|_|LANG|TERM|GPG_KEY|PYTHON\w*|DAGSTER_HOME|DATABASE_ROLE|GRAFANA_ADMIN_\w+|\w+_LOGINS"
 )
@@ -27,7 +27,7 @@ def rendered(template: str, environ: Mapping[str, str]) -> str:
         raise PermanentFailure(f"RUNS_AT_ONCE must be a whole number from 1 to 100, got {at_once!r}")
     names = sorted(name for name in environ if not _OF_THE_IMAGE.fullmatch(name))
     values = {**environ, "NAMES": json.dumps(names), "RUN_NANO_CPUS": str(round(float(cpus) * 1e9))}
-    values["RUNS_AT_ONCE"] = at_once
+    values |= {"RUNS_AT_ONCE": at_once, "MAKES_TABLES": str(environ.get("DATABASE_ROLE") == OWNER).lower()}
     try:
         return Template(template).substitute(values)
     except KeyError as error:
