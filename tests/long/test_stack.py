@@ -379,15 +379,16 @@ def refused(answer: httpx.Response) -> bool:
     return False
 
 
+NO = {"UnauthorizedError", "PythonError", "LaunchMultipleRunsResult"}
+"""The last holds a refusal for each run; that there is no new run is asked afterwards."""
+
+
 def refused_data(content: Any) -> bool:
     """GraphQL says no: an error, or nothing but results of the type that says that it is not permitted."""
     if content.get("errors"):
         return True
     results = list((content.get("data") or {}).values())
-    return bool(results) and all(
-        isinstance(result, dict) and result.get("__typename") in {"UnauthorizedError", "PythonError"}
-        for result in results
-    )
+    return bool(results) and all(isinstance(result, dict) and result.get("__typename") in NO for result in results)
 
 
 def socket(stack: Stack, login: str = "", password: str = "", origin: str = "") -> Any:
