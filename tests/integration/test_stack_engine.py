@@ -11,6 +11,7 @@ import pytest
 
 from tests.docker_engine import engine_or_skip
 from tests.repository import ROOT
+from tests.stack_machine import eventually
 from tests.user_clone import free_port
 
 pytestmark = pytest.mark.docker
@@ -42,11 +43,19 @@ def narrowed(clone: Path) -> Iterator[httpx.Client]:
         volumes=[f"{ROOT / 'stack' / 'engine'}:/engine:ro", f"{SOCKET}:/var/run/docker.sock"],
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=5)) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            eventually(lambda: _answers(client), "the narrowed engine answers", 20)
             yield client
     finally:
         container.remove(force=True)
         engine.close()
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/_ping").status_code == 200
+    except httpx.HTTPError:  # the port is published before anybody listens
+        return False
 
 
 def wish(**host: Any) -> dict[str, Any]:
