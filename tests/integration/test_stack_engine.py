@@ -58,6 +58,13 @@ def _answers(client: httpx.Client) -> bool:
         return False
 
 
+def raw(client: httpx.Client, method: str, path: str) -> httpx.Request:
+    """A request whose path is sent as it is written."""
+    request = client.build_request(method, "/")
+    request.url = request.url.copy_with(raw_path=path.encode())
+    return request
+
+
 def wish(**host: Any) -> dict[str, Any]:
     return {"Image": IMAGE, "Cmd": ["true"], "HostConfig": host}
 
@@ -68,6 +75,8 @@ def test_what_runs_and_deployments_need_goes_through(narrowed: httpx.Client, clo
         assert narrowed.get(path).status_code == 200, path
     body = wish(Binds=[f"{clone}:{clone}", f"{clone}/.serving/shown:/shown:ro"], NetworkMode="bridge", CapDrop=["ALL"],
                 Privileged=False, SecurityOpt=["no-new-privileges"], Devices=[])  # fmt: skip
+    digest = "localhost:5000/some/image%40sha256:" + "0" * 64
+    assert narrowed.send(raw(narrowed, "GET", f"/images/{digest}/json")).status_code == 404, "asked, and not there"
     spaced = json.dumps(body)  # as docker's own client writes it
     made = narrowed.post("/v1.41/containers/create", content=spaced, headers={"Content-Type": "application/json"})
     assert made.status_code == 201, made.text
@@ -96,9 +105,7 @@ def test_what_runs_and_deployments_need_goes_through(narrowed: httpx.Client, clo
     ],
 )  # fmt: skip
 def test_the_rest_of_the_engine_is_not_there(narrowed: httpx.Client, method: str, path: str) -> None:
-    request = narrowed.build_request(method, "/")
-    request.url = request.url.copy_with(raw_path=path.encode())
-    assert narrowed.send(request).status_code == 403
+    assert narrowed.send(raw(narrowed, method, path)).status_code == 403
 
 
 @pytest.mark.parametrize(
