@@ -21,6 +21,7 @@ from mlops_assets.assets import serving as serving_assets
 from mlops_assets.assets import training as training_assets
 from mlops_assets.assets.partitions import review_partitions
 from mlops_assets.automation import housekeeping, jobs, rollback, schedules, sensors
+from mlops_assets.automation.executors import step_executor
 from mlops_assets.resources import outside
 from mlops_assets.resources.run_options import RunOptions
 from mlops_assets.settings import Settings
@@ -37,16 +38,14 @@ def build_definitions(
         # `backfill_policy` is beta; Dagster's version is pinned, and the tests run a backfill.
         warnings.simplefilter("ignore", dg.BetaWarning)
         of_reviews = review_assets.build(review_partitions(settings))
-    every_job = jobs.build()
+    assets = [*of_reviews, *training_assets.build(), *deploy_assets.build(), *serving_assets.build()]
+    every_check = checks.build()
+    executor = step_executor(settings.step_pods, [one.node_def.name for one in (*assets, *every_check)])
+    every_job = jobs.build(executor)
     prune_job, prune_schedule = housekeeping.build()
     return dg.Definitions(
-        assets=[
-            *of_reviews,
-            *training_assets.build(),
-            *deploy_assets.build(),
-            *serving_assets.build(),
-        ],
-        asset_checks=checks.build(),
+        assets=assets,
+        asset_checks=every_check,
         jobs=[*every_job, prune_job, rollback.build()],
         schedules=[*schedules.build(settings), prune_schedule],
         sensors=sensors.build(settings, every_job),
@@ -58,7 +57,7 @@ def build_definitions(
             **outside.build(settings),
             **(replace or {}),
         },
-        executor=dg.in_process_executor,
+        executor=executor,
         loggers=loggers,
     )
 

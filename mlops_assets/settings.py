@@ -121,6 +121,7 @@ class Settings(BaseModel):
     port_given: bool = False
     force_retrain: bool = False
     skip_deploy: bool = False
+    step_pods: Path | None = None
     host: str = "127.0.0.1"
     tls_certificate: Path | None = None
     deploy_target: DeployTarget = "auto"
@@ -179,6 +180,7 @@ class Settings(BaseModel):
             port_given=bool(env.text("PORT", "")),
             force_retrain=env.flag("FORCE_RETRAIN"),
             skip_deploy=env.flag("SKIP_DEPLOY"),
+            step_pods=env.file("STEP_PODS"),
             host=env.address("HOST_ADDRESS", "127.0.0.1"),
             tls_certificate=env.file("TLS_CERTIFICATE"),
             deploy_target=env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto",
@@ -238,6 +240,12 @@ class Settings(BaseModel):
     @property
     def pipeline_clone(self) -> Path:
         return self.root / ".pipeline"
+
+    @property
+    def prediction_log(self) -> Path | None:
+        """The SQLite file that the server logs predictions to, where it is to use one."""
+        given = self.server.get("PREDICTION_LOG")
+        return Path(given.get_secret_value()).absolute() if given else None
 
     @property
     def serving_lock(self) -> Path | None:
