@@ -8,7 +8,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback sbom up down
+.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback backup \
+  restore-backup sbom up down
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +68,12 @@ restore: install  ## Data and models back to a version: VERSION=commit, data or 
 
 rollback: .venv/.installed  ## An earlier release live again: TO=release or model version
 	@$(VENV)/python -m mlops_assets.cli rollback --to "$(TO)"
+
+backup: .venv/.installed  ## Databases and run history as one file in backups/: TO=folder
+	@$(VENV)/python -m mlops_assets.cli backup --to "$(TO)"
+
+restore-backup: .venv/.installed  ## A backup in the place of what is here: FILE= OVERWRITE=1
+	@$(VENV)/python -m mlops_assets.cli restore-backup --file "$(FILE)" --overwrite "$(OVERWRITE)"
 
 sbom: .venv/.installed  ## The CycloneDX bill of materials of what serves
 	@$(VENV)/python -m mlops_assets.cli sbom

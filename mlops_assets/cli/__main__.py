@@ -69,6 +69,8 @@ COMMANDS = {
     "deployments": "what was live when, who or what put it there",
     "restore": "bring data and models back to a version",
     "rollback": "an earlier release live again",
+    "backup": "databases and run history as one file",
+    "restore-backup": "such a file in the place of what is here",
     "sbom": "the bill of materials of what serves, or of the newest release",
 }
 _ARGUMENTS = {
@@ -78,12 +80,14 @@ _ARGUMENTS = {
     "deployments": (),
     "restore": ("version",),
     "rollback": ("to",),
+    "backup": ("to",),
+    "restore-backup": ("file", "overwrite"),
     "sbom": (),
 }
 
 
 def _on_data(given: argparse.Namespace) -> int:
-    from mlops_assets.cli import data
+    from mlops_assets.cli import backup, data
     from mlops_assets.settings import Settings
 
     settings = Settings.load().where_it_last_ran()
@@ -94,6 +98,8 @@ def _on_data(given: argparse.Namespace) -> int:
         "deployments": lambda: data.show_deployments(settings),
         "restore": lambda: data.restore_version(settings, given.version),
         "rollback": lambda: data.roll_back(settings, given.to),
+        "backup": lambda: backup.back_up(settings, given.to),
+        "restore-backup": lambda: backup.restore_backup(settings, given.file, overwrite=given.overwrite == "1"),
         "sbom": lambda: data.write_sbom(settings),
     }
     return commands[given.command]()

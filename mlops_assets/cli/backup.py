@@ -1,0 +1,177 @@
+"""`make backup` and `make restore-backup`: databases and run history as one file, and back."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from filelock import FileLock, Timeout
+
+from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.operations.archive import Manifest, unpack_archive, write_archive
+from mlops_assets.operations.history_files import copy_history, put_back, rows
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.resources.postgres_programs import PostgresPrograms
+
+_DUMPS = "postgresql"
+"""Folder in the archive: `main.dump` of the server's database, `dagster.dump` of the stack's history."""
+
+
+class StillAtWork(TransientFailure):
+    """What would be replaced is in use."""
+
+
+class WouldReplace(PermanentFailure):
+    """A restore would take the place of a history, and nobody said so."""
+
+
+def back_up(settings: Settings, to: str) -> int:
+    """`make backup [TO=folder]`: one archive of what the databases and the run history hold now."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = Path(to).expanduser().absolute() if to else settings.root / "backups"
+    databases = _databases(settings)
+    with tempfile.TemporaryDirectory(prefix=".backup-", dir=settings.root) as scratch:
+        staged = Path(scratch)
+        copy_history(settings.instance_folder, settings.service_folder, settings.prediction_log, staged)
+        versions = _versions(settings)
+        for name, database in databases.items():
+            versions["postgresql"] = database.version()
+            (staged / _DUMPS).mkdir(exist_ok=True)
+            database.dump(staged / _DUMPS / f"{name}.dump")
+        counts = _counts(staged / "dagster", staged / "predictions.sqlite", databases)
+        if not any(staged.rglob("*")):
+            raise PermanentFailure(f"there is no history in {settings.root} yet: make run, then make backup")
+        target = folder / f"mlops-{stamp}.tar.gz"
+        manifest = write_archive(target, staged, datetime.now(UTC).isoformat(timespec="seconds"), versions, counts)
+    size = target.stat().st_size / 1e6
+    print(f"Wrote {target}: {len(manifest.files)} files, {_said(counts)}, {size:.1f} MB")
+    print(f"Restore: make restore-backup FILE={target}")
+    return 0
+
+
+def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
+    """`make restore-backup FILE= [OVERWRITE=1]`: an archive in the place of what is here, which is kept aside."""
+    if not file:
+        raise PermanentFailure("FILE names no backup: make restore-backup FILE=backups/<name>.tar.gz")
+    archive = Path(file).expanduser().absolute()
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with tempfile.TemporaryDirectory(prefix=".restore-", dir=settings.root) as scratch:
+        unpacked = Path(scratch) / "backup"
+        manifest = unpack_archive(archive, unpacked)
+        _refuse_newer(manifest)
+        databases = {name: one for name, one in _databases(settings).items() if manifest.has(f"{_DUMPS}/{name}.dump")}
+        _refuse_homeless(settings, manifest, databases)
+        settings.instance_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = FileLock(settings.instance_folder / "run.lock").acquire(timeout=0)
+        except Timeout:
+            raise StillAtWork(f"a run works in {settings.root}: let it end, then restore") from None
+        with held:
+            _refuse_live(settings, databases)
+            if not overwrite:
+                _refuse_history(settings, databases, archive)
+            replaced = [one.replace(unpacked / _DUMPS / f"{name}.dump", stamp) for name, one in databases.items()]
+            kept = [f"database {name}" for name in replaced if name]
+            places = (settings.instance_folder, settings.service_folder, settings.prediction_log)
+            kept += [str(path) for path in put_back(unpacked, *places, stamp)]
+        counts = _counts(settings.instance_folder, settings.prediction_log, databases)
+    print(f"Restored {archive.name} of {manifest.made_at}: {_said(counts)}")
+    for name in kept:
+        print(f"Kept what was here before: {name}")
+    print("The next start brings it to this version: make run, make ui or make up")
+    return 0
+
+
+def _databases(settings: Settings) -> "dict[str, PostgresPrograms]":
+    from mlops_assets.resources.postgres_programs import databases_of
+
+    return databases_of({name: value.get_secret_value() for name, value in settings.server.items()}, settings.root)
+
+
+def _counts(instance: Path, predictions: Path | None, databases: "dict[str, PostgresPrograms]") -> dict[str, int]:
+    embedded = rows(instance / "history" / "runs.db", "runs")
+    logged = rows(predictions, "predictions") if predictions else 0
+    there = [one for one in databases.values() if one.exists()]
+    return {
+        "runs": embedded + sum(one.rows("runs") for one in there),
+        "predictions": logged + sum(one.rows("predictions") for one in there),
+    }
+
+
+def _said(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _versions(settings: Settings) -> dict[str, str]:
+    from importlib.metadata import version
+
+    from mlops_assets.resources import outside
+
+    commit = outside.build(settings)["git_history"].head()[1]
+    return {"mlops-assets": version("mlops-assets"), "dagster": version("dagster"), "code": commit}
+
+
+def _refuse_newer(manifest: Manifest) -> None:
+    from importlib.metadata import version
+
+    from packaging.version import Version
+
+    here, there = version("dagster"), manifest.versions.get("dagster", "0")
+    if Version(there) > Version(here):
+        raise PermanentFailure(
+            f"the backup was made by dagster {there}, here is {here}: take the version of the project that made it "
+            f"(commit {manifest.versions.get('code') or 'unknown'}), or a later one"
+        )
+
+
+def _refuse_homeless(settings: Settings, manifest: Manifest, databases: "dict[str, PostgresPrograms]") -> None:
+    dumps = {file.name for file in manifest.files if file.name.startswith(f"{_DUMPS}/")}
+    if homeless := sorted(dumps - {f"{_DUMPS}/{name}.dump" for name in databases}):
+        raise PermanentFailure(
+            f"the backup holds a PostgreSQL database ({homeless[0]}), and there is none here: start the stack's "
+            "(make up), or set POSTGRES_HOST, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB"
+        )
+    if manifest.has("predictions.sqlite") and settings.prediction_log is None:
+        raise PermanentFailure("the backup holds an SQLite log of predictions: set PREDICTION_LOG to where it goes")
+
+
+def _refuse_live(settings: Settings, databases: "dict[str, PostgresPrograms]") -> None:
+    """Whoever has the history open would go on writing to what was moved aside."""
+    for one in databases.values():
+        # The model service and Grafana only lose their connection, and come back by themselves.
+        if one.exists() and one.has("runs") and (others := one.connections()):
+            raise StillAtWork(
+                f"database {one.database} is in use by {', '.join(others)}: stop Dagster, then restore "
+                "(stack/stack.sh stop code daemon webserver webserver-readonly)"
+            )
+    if at_work := _processes_of(settings.instance_folder):
+        raise StillAtWork(f"{settings.instance_folder} is in use by {', '.join(at_work)}: stop make ui, then restore")
+
+
+def _refuse_history(settings: Settings, databases: "dict[str, PostgresPrograms]", archive: Path) -> None:
+    counts = _counts(settings.instance_folder, settings.prediction_log, databases)
+    counts["deployments"] = rows(settings.service_folder / "deployments.sqlite", "deployments")
+    if any(counts.values()):
+        raise WouldReplace(
+            f"here is a history already ({_said(counts)}): make restore-backup FILE={archive} OVERWRITE=1 "
+            "puts the backup in its place and keeps it aside"
+        )
+
+
+def _processes_of(instance: Path) -> list[str]:
+    """Dagster's processes of this instance: webserver, daemon, code location, runs."""
+    own = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    found: set[str] = set()
+    for process in psutil.process_iter():
+        try:
+            home = process.environ().get("DAGSTER_HOME")
+            if process.pid not in own and home and Path(home).resolve() == instance.resolve():
+                found.add(f"{process.name()} (process {process.pid})")
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError):
+            continue  # it ended, or belongs to somebody who cannot write here
+    return sorted(found)
