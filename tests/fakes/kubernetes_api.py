@@ -7,6 +7,7 @@ Job gives it and the claimed volumes where its mounts say.
 import json
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,7 +57,8 @@ class Cluster:
         claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"]}
         assert self.volumes is not None
         mounts = {mount["mountPath"]: self.volumes[claims[mount["name"]]] for mount in container["volumeMounts"]}
-        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}  # noqa: TID251  a process's own
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # noqa: TID251  as in the image
+        environment = {"PATH": programs, "HOME": str(self.logs)}
         for source in container.get("envFrom", ()):
             environment |= self.secrets[source["secretRef"]["name"]]
         for variable in container["env"]:

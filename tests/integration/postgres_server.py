@@ -36,8 +36,17 @@ class Postgres:
     def stop(self) -> None:
         self._run("pg_ctl", "-D", f"{self._folder}/data", "-m", "immediate", "-w", "stop")
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(f"postgresql://mlops@127.0.0.1:{self.port}/postgres") as connection:
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://mlops@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str) -> str:
+        """A new, empty database; its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {database}")
+        return self.url(database)
+
+    def rows(self, query: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url(database)) as connection:
             return connection.execute(query).fetchall()
 
     def _run(self, *command: str) -> None:

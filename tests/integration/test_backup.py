@@ -18,7 +18,7 @@ from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.operations.archive import ArchiveBroken, NotWritten
 from mlops_assets.serving.prediction_store import open_store
 from mlops_assets.settings import Settings
-from tests.postgres_server import Postgres, running_postgres
+from tests.integration.postgres_server import Postgres, running_postgres
 from tests.user_clone import make_clone, settings_of
 
 SECRET = "correct-horse-battery-staple"

@@ -8,8 +8,8 @@ import pytest
 
 from mlops_assets.assets.partitions import range_tags
 from tests.fakes.kubernetes_api import Cluster, kubernetes_api
+from tests.integration.postgres_server import running_postgres
 from tests.kubernetes_instance import STACK, instance_config, launch, write_instance
-from tests.postgres_server import running_postgres
 from tests.user_clone import make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
