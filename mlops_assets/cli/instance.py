@@ -1,13 +1,12 @@
 """The embedded Dagster instance: made before any other process needs it."""
 
-import contextlib
-import io
 import os
 
 import dagster as dg
 
 from mlops_assets.automation.orphans import end_orphans
 from mlops_assets.automation.run_summary import leave_summary
+from mlops_assets.resources.dagster_storage import bring_up_to_date
 from mlops_assets.resources.service import Service
 from mlops_assets.settings import Settings
 
@@ -25,8 +24,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     instance = dg.DagsterInstance.from_config(str(home))
     made_by = home / "made-by-dagster"
     if not made_by.exists() or made_by.read_text(encoding="utf-8") != dg.__version__:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            instance.upgrade()  # prints progress of databases that are empty
+        bring_up_to_date(instance)
         made_by.write_text(dg.__version__, encoding="utf-8")
     return instance
 

@@ -27,8 +27,9 @@ def main() -> int:
         if given.command == "check":
             return check(clone, environ)
         if given.command == "migrate":
-            instance.make_databases(environ, reader_password=made.reader_password(clone / "stack" / "made"))
-            instance.move_tables(int(environ["RUNS_AT_ONCE"]))
+            with instance.alone(environ):
+                instance.make_databases(environ, reader_password=made.reader_password(clone / "stack" / "made"))
+                instance.move_tables(int(environ["RUNS_AT_ONCE"]))
             return 0
         return 0 if instance.daemon_alive(environ) else 1
     except Failure as failure:

@@ -3,11 +3,15 @@
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 
 from mlops_assets.failures import PermanentFailure
+
+_MIGRATING = 5_118_272_940
+"""The advisory lock of whoever migrates: any number that nobody else takes."""
 
 DAGSTER_DB, READER, OWNER = "dagster", "reader", "owner"
 _OF_THE_IMAGE = re.compile(
@@ -41,6 +45,14 @@ def database_login(environ: Mapping[str, str], reader_password: str) -> dict[str
     return {"DAGSTER_PG_USER": environ["POSTGRES_USER"], "DAGSTER_PG_PASSWORD": environ["POSTGRES_PASSWORD"]}
 
 
+@contextmanager
+def alone(environ: Mapping[str, str]) -> Iterator[None]:
+    """One at a time, wherever it runs; the lock goes with its holder. Alembic takes none of its own."""
+    with _connection(environ, environ["POSTGRES_DB"]) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
+        yield
+
+
 def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
     """Dagster's database, and the role that may only read both; what is there stays."""
     from psycopg import sql
@@ -72,9 +84,10 @@ def move_tables(collecting_at_once: int) -> None:
     """Dagster's tables as this version wants them: made where there are none, migrated where they are older."""
     import dagster as dg
 
+    from mlops_assets.resources.dagster_storage import bring_up_to_date
+
     with dg.DagsterInstance.get() as instance:
-        instance.upgrade()
-        instance.reindex()
+        bring_up_to_date(instance)
         instance.event_log_storage.set_concurrency_slots("collection", collecting_at_once)
 
 
