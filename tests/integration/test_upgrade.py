@@ -13,7 +13,8 @@ import pytest
 import yaml
 from dagster._core.scheduler.instigation import TickStatus
 
-from mlops_assets.stack.instance import rendered
+from mlops_assets.stack.instance import alone, rendered
+from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.repository import ROOT
 from tests.user_clone import make_clone
@@ -59,8 +60,12 @@ def test_runs_events_and_ticks_of_an_older_dagster_are_there_after_the_start(sta
     postgres, environ = stack
     before = _contents(postgres)
     assert (len(before["runs"]), len(before["job_ticks"])) == (RUNS, 2)
-    # Three that start at the same time, as after `make up` twice.
-    started = [_migrate(environ) for _ in range(3)]
+    # Three that start at the same time, as after `make up` twice: they wait for each other, and for whoever was first.
+    with alone(environ):
+        started = [_migrate(environ) for _ in range(3)]
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        assert wait_until(lambda: postgres.rows(waiting) == [(3,)], timeout_s=100)
+        assert postgres.rows("SELECT version_num FROM alembic_version", "dagster") == [("46b412388816",)]
     assert [_ended(one) for one in started] == [(0, "")] * 3
     after = _contents(postgres)
     assert {table: rows for table, rows in after.items() if rows != before[table]} == {}
