@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `stack/stack.sh up | down | COMPOSE-ARGUMENTS…`: compose with what it needs to know of this machine and this clone.
+# `stack/stack.sh up | down | database | COMPOSE-ARGUMENTS…`: compose with what it needs to know of this machine and this clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,6 +44,11 @@ case "${1:-}" in
     compose up --detach --remove-orphans
     wait_until_healthy
     compose ps
+    ;;
+  database)
+    # Alone, for a restore: nobody else holds it, and the other services find what was restored.
+    compose up --detach postgres
+    wait_until_healthy
     ;;
   down)
     # Networks and volumes stay: the model goes on serving, and its log in the database is taken up again.

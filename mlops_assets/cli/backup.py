@@ -71,6 +71,7 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
             held = FileLock(settings.instance_folder / "run.lock").acquire(timeout=0)
         except Timeout:
             raise StillAtWork(f"a run works in {settings.root}: let it end, then restore") from None
+        _give_to_owner(unpacked, settings.root)
         with held:
             _refuse_live(settings, databases)
             if not overwrite:
@@ -147,7 +148,7 @@ def _refuse_live(settings: Settings, databases: "dict[str, PostgresPrograms]") -
         if one.exists() and one.has("runs") and (others := one.connections()):
             raise StillAtWork(
                 f"database {one.database} is in use by {', '.join(others)}: stop Dagster, then restore "
-                "(stack/stack.sh stop code daemon webserver webserver-readonly)"
+                "(make down, stack/stack.sh database, make restore-backup, make up)"
             )
     if at_work := _processes_of(settings.instance_folder):
         raise StillAtWork(f"{settings.instance_folder} is in use by {', '.join(at_work)}: stop make ui, then restore")
@@ -161,6 +162,14 @@ def _refuse_history(settings: Settings, databases: "dict[str, PostgresPrograms]"
             f"here is a history already ({_said(counts)}): make restore-backup FILE={archive} OVERWRITE=1 "
             "puts the backup in its place and keeps it aside"
         )
+
+
+def _give_to_owner(unpacked: Path, root: Path) -> None:
+    """To root's hands the files would be closed to the user that the stack's containers run as: the clone's owner."""
+    if os.geteuid() == 0:
+        owner = root.stat()
+        for path in (unpacked, *unpacked.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _processes_of(instance: Path) -> list[str]:

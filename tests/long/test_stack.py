@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +17,7 @@ from websockets.sync.client import connect
 
 from tests.docker_engine import engine_or_skip
 from tests.stack_machine import SECRETS, Stack, build_images, compose_or_skip, eventually
+from tests.user_clone import PROJECT
 
 pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
 APPS = ["com.valar.pintu", "com.example.two", "com.example.three"]
@@ -231,6 +235,36 @@ def test_a_backfill_of_months_and_apps_runs_several_at_once(stack: Stack) -> Non
     assert starts[1] < ends[0], "the second began before the first had ended"
 
 
+def test_a_backup_brings_the_history_back_to_a_stack_that_has_none(stack: Stack) -> None:
+    eventually(lambda: all(run["status"] in ENDED for run in runs(stack)), "no run is at work")
+    before = {run["runId"]: run["status"] for run in runs(stack)}
+    count = {"reviews": "SELECT count(*) FROM predictions", "dagster": "SELECT count(*) FROM event_logs"}
+    saved = backup_command(stack, "backup")
+    assert saved.returncode == 0, saved.stderr
+    counted = {database: int(psql(stack, database, query)) for database, query in count.items()}
+    (archive,) = (stack.root / "backups").glob("*.tar.gz")
+    content = subprocess.run(["gzip", "-dc", str(archive)], check=True, capture_output=True).stdout
+    assert not [name for name, secret in SECRETS.items() if secret.encode() in content]
+    refused = backup_command(stack, "restore-backup", "--file", str(archive), "--overwrite", "1")
+    assert refused.returncode == 2
+    assert "database dagster is in use" in refused.stderr
+
+    assert stack.make("down").returncode == 0
+    with engine_or_skip() as engine:
+        engine.client.volumes.get(f"{stack.project}-postgres").remove()
+    shutil.rmtree(stack.root / ".dagster")
+    stack.compose("database")
+    restored = backup_command(stack, "restore-backup", "--file", str(archive))
+    assert restored.returncode == 0, restored.stderr
+    up = stack.make("up", SKIP_BUILD="1")
+    assert up.returncode == 0, f"{up.stderr}\n{logs(stack)}"
+    assert {run["runId"]: run["status"] for run in runs(stack)} == before
+    assert all(int(psql(stack, database, query)) >= counted[database] for database, query in count.items())
+    assert len(list((stack.root / ".dagster" / "summaries").glob("*.json"))) > 1
+    look = "SELECT has_table_privilege('reader', 'runs', 'SELECT')"
+    assert psql(stack, "dagster", look) == "t"
+
+
 def test_down_keeps_the_model_serving_and_up_keeps_the_history(stack: Stack) -> None:
     before, port = {run["runId"] for run in runs(stack)}, stack.port
     assert len(before) >= 4
@@ -316,6 +350,13 @@ def pools(stack: Stack) -> dict[str, int]:
     query = "{ instance { concurrencyLimits { concurrencyKey slotCount } } }"
     found = stack.graphql(query)["instance"]["concurrencyLimits"]
     return {one["concurrencyKey"]: one["slotCount"] for one in found if one["concurrencyKey"] == "collection"}
+
+
+def backup_command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the Makefile's targets call, without installing the packages into the stack's clone."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(stack.root), "PIPELINE_ROOT": str(stack.root)}  # noqa: TID251  a process's own
+    command = [sys.executable, "-m", "mlops_assets.cli", *arguments]
+    return subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False, timeout=300)
 
 
 def psql(stack: Stack, database: str, query: str) -> str:
