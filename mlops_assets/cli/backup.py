@@ -40,6 +40,8 @@ def back_up(settings: Settings, to: str) -> int:
         copy_history(settings.instance_folder, settings.service_folder, settings.prediction_log, staged)
         versions = _versions(settings)
         for name, database in databases.items():
+            if name == "dagster" and not database.exists():
+                continue  # the stack's database was started alone and has no history yet
             versions["postgresql"] = database.version()
             (staged / _DUMPS).mkdir(exist_ok=True)
             database.dump(staged / _DUMPS / f"{name}.dump")

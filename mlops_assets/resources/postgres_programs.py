@@ -185,7 +185,7 @@ def _container(root: Path) -> str:
         raise DatabaseUnknown(f"POSTGRES_DB is set, and {error}") from error
     if len(names) != 1:
         raise DatabaseUnknown(
-            f"POSTGRES_DB is set, and {len(names) or 'no'} stacks run from {root}: start one with make up, "
+            f"POSTGRES_DB is set, and {len(names)} databases of a stack run from {root}: start one with make up, "
             "or set POSTGRES_HOST, or leave POSTGRES_DB empty where nothing is in PostgreSQL"
         )
     return names.pop()
