@@ -1,7 +1,7 @@
 """Writes the locks in this folder from the ranges in pyproject.toml: `make lock`.
 
 One file per role, so that each environment installs just what it needs; the server's versions are the
-pipeline's. `dev.txt` holds what the tests add to `pipeline.txt`.
+pipeline's. `dev.txt` holds what the tests add to `pipeline.txt`, `kubernetes.txt` what the image for a cluster adds.
 """
 
 import json
@@ -33,13 +33,14 @@ def main() -> None:
     project = tomllib.loads((LOCKS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = [line for line in project["dependencies"] if not line.startswith(project["name"])]
     extras = project["optional-dependencies"]
-    everything = resolve([*own, *extras["serving"], *extras["dev"]], [])
+    everything = resolve([*own, *extras["serving"], *extras["kubernetes"], *extras["dev"]], [])
     pipeline = resolve([*own, *extras["serving"]], everything)
     locks = {
         "pipeline": pipeline,
         "dev": [line for line in everything if line not in pipeline],
         "serving": resolve(extras["serving"], pipeline),
         "dvc": resolve(extras["dvc"], []),
+        "kubernetes": [line for line in resolve(extras["kubernetes"], everything) if line not in pipeline],
     }
     for role, lines in locks.items():
         (LOCKS / f"{role}.txt").write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")

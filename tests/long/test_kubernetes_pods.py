@@ -35,6 +35,7 @@ def test_each_step_works_in_a_pod_of_its_own_and_the_run_succeeds(tmp_path: Path
             monkeypatch.setenv(name, value)
         config = instance_config()
         config["storage"]["postgres"]["postgres_db"]["port"] = postgres.port
+        config["compute_logs"]["config"]["base_dir"] = str(clone / ".dagster" / "storage")
         cluster = Cluster(secrets={"mlops-env": variables}, volumes={"mlops-clone": clone}, logs=tmp_path)
         with kubernetes_api(cluster, tmp_path) as kubeconfig:
             write_instance(home, kubeconfig, config)

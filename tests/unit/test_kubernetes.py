@@ -16,6 +16,7 @@ from tests.kubernetes_instance import IMAGE, STACK, instance_config, launch, wri
 from tests.user_clone import make_clone, settings_of
 
 STEPS = STACK / "steps.yaml"
+OF_THE_CLUSTER = {"storage", "compute_logs"}
 
 
 @pytest.mark.parametrize("name", ["storage.yaml", "model-service.yaml"])
@@ -69,6 +70,7 @@ def test_the_chart_gets_the_rules_of_dagster_yaml() -> None:
     assert _snake(values["concurrency"]["pools"]) == ours["concurrency"]["pools"]
     assert values["additionalInstanceConfig"] == {key: ours[key] for key in ("run_monitoring", "run_retries", "nux")}
     assert values["retention"]["sensor"]["purgeAfterDays"] == ours["retention"]["sensor"]["purge_after_days"]
+    assert values["computeLogManager"]["config"]["customComputeLogManager"] == ours["compute_logs"]
     assert ours["retention"] == embedded["retention"]
     assert ours["run_retries"] == embedded["run_retries"]
     writes = embedded["concurrency"]["runs"]["tag_concurrency_limits"]
@@ -78,18 +80,22 @@ def test_the_chart_gets_the_rules_of_dagster_yaml() -> None:
 KNOWN = {
     "": (
         "global postgresql generatePostgresqlPasswordSecret generateCeleryConfigSecret rabbitmq redis flower "
-        "dagsterWebserver dagsterDaemon dagster-user-deployments runLauncher concurrency retention migrate telemetry "
+        "dagsterWebserver dagsterDaemon dagster-user-deployments computeLogManager runLauncher "
+        "concurrency retention migrate telemetry "
         "additionalInstanceConfig"
     ),
     "global": "postgresqlSecretName dagsterHome",
     "postgresql": "enabled postgresqlScheme postgresqlHost postgresqlUsername postgresqlDatabase",
-    "dagsterWebserver": "replicaCount image service podSecurityContext securityContext resources",
+    "dagsterWebserver": "replicaCount image service podSecurityContext securityContext volumes volumeMounts resources",
     "dagsterDaemon": "enabled image podSecurityContext securityContext resources runMonitoring runRetries",
     "dagster-user-deployments": "enabled enableSubchart deployments",
     "dagster-user-deployments.deployments": (
         "name image port dagsterApiGrpcArgs includeConfigInLaunchedRuns env envSecrets volumes volumeMounts "
         "podSecurityContext securityContext resources"
     ),
+    "computeLogManager": "type config",
+    "computeLogManager.config": "customComputeLogManager",
+    "computeLogManager.config.customComputeLogManager": "module class config",
     "runLauncher": "type config",
     "runLauncher.config": "k8sRunLauncher",
     "runLauncher.config.k8sRunLauncher": (
@@ -102,8 +108,8 @@ KNOWN = {
     "retention": "enabled schedule sensor",
 }
 """Keys of the chart's value models, in dagster-io/dagster under helm/dagster/schema/schema/charts: `DagsterHelmValues`
-(dagster/values.py), and in dagster/subschema `Global`, `PostgreSQL`, `Webserver`, `Daemon`, `RunLauncher`,
-`K8sRunLauncherConfig`, `RunK8sConfig`, `Concurrency` and `Retention`; `UserDeployment` of dagster_user_deployments."""
+(dagster/values.py), and in dagster/subschema `Global`, `PostgreSQL`, `Webserver`, `Daemon`, `ComputeLogManager`,
+`RunLauncher`, `K8sRunLauncherConfig`, `RunK8sConfig`, `Concurrency` and `Retention`; `UserDeployment` of dagster_user_deployments."""
 
 
 def test_every_value_is_one_that_the_chart_knows() -> None:
@@ -172,7 +178,7 @@ def _launched(folder: Path, monkeypatch, config: dict[str, Any]) -> dict[str, An
     monkeypatch.setenv("PIPELINE_ROOT", str(clone))
     cluster = Cluster()
     with kubernetes_api(cluster, folder) as kubeconfig:
-        write_instance(home, kubeconfig, {key: part for key, part in config.items() if key != "storage"})
+        write_instance(home, kubeconfig, {name: part for name, part in config.items() if name not in OF_THE_CLUSTER})
         with dg.DagsterInstance.from_config(str(home)) as instance:
             launch(instance, "rollback", {})
     (job,) = cluster.jobs.values()
