@@ -109,7 +109,8 @@ KNOWN = {
 }
 """Keys of the chart's value models, in dagster-io/dagster under helm/dagster/schema/schema/charts: `DagsterHelmValues`
 (dagster/values.py), and in dagster/subschema `Global`, `PostgreSQL`, `Webserver`, `Daemon`, `ComputeLogManager`,
-`RunLauncher`, `K8sRunLauncherConfig`, `RunK8sConfig`, `Concurrency` and `Retention`; `UserDeployment` of dagster_user_deployments."""
+`RunLauncher`, `K8sRunLauncherConfig`, `RunK8sConfig`, `Concurrency` and `Retention`;
+`UserDeployment` of dagster_user_deployments."""
 
 
 def test_every_value_is_one_that_the_chart_knows() -> None:
