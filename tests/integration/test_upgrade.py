@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pytest
 import yaml
 from dagster._core.scheduler.instigation import TickStatus
 
+from mlops_assets.cli.instance import open_instance
 from mlops_assets.stack.instance import alone, rendered
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.repository import ROOT
-from tests.user_clone import make_clone
+from tests.user_clone import make_clone, settings_of
 
 OLDER = Path(__file__).parent / "older_storage" / "dagster-1.6.0.sql.gz"
 RUNS, SUCCEEDED = 5, 4
@@ -90,6 +92,22 @@ def test_runs_events_and_ticks_of_an_older_dagster_are_there_after_the_start(sta
         assert instance.get_runs_count() == RUNS + 1
     reader = "SELECT has_table_privilege('reader', 'runs', 'SELECT'), has_table_privilege('reader', 'runs', 'INSERT')"
     assert postgres.rows(reader, "dagster") == [(True, False)]
+
+
+def test_an_older_embedded_history_is_there_after_the_first_command(tmp_path: Path) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    with tarfile.open(OLDER.with_name("dagster-1.6.0-sqlite.tar.gz")) as archive:
+        archive.extractall(settings.instance_folder, filter="data")
+    with open_instance(settings) as instance:
+        ended = [run.status for run in instance.get_runs()]
+        assert (ended.count(dg.DagsterRunStatus.SUCCESS), len(ended)) == (SUCCEEDED, RUNS)
+        latest = instance.get_latest_materialization_event(dg.AssetKey("reviews"))
+        assert latest is not None
+        assert "said by the older version" in [entry.user_message for entry in instance.all_logs(latest.run_id)]
+        assert len(instance.get_ticks("every_six_hours", "every_six_hours")) == 2
+        assert dg.materialize([_asset()], instance=instance).success
+        assert instance.get_runs_count() == RUNS + 1
+    assert (settings.instance_folder / "made-by-dagster").read_text(encoding="utf-8") == dg.__version__
 
 
 def test_a_second_start_changes_nothing(stack) -> None:

@@ -1,15 +1,15 @@
-"""A history written by an older Dagster, for the test of the upgrade. `dagster-1.6.0.sql.gz` was made with
+"""A history written by an older Dagster, for the tests of the upgrade: `dagster-1.6.0.sql.gz` (PostgreSQL) and
+`dagster-1.6.0-sqlite.tar.gz` (an embedded instance). They were made with
 
     python3.11 -m venv old
     old/bin/pip install dagster==1.6.0 dagster-postgres==0.22.0 'sqlalchemy<2.1' 'setuptools<80'
-    old/bin/python make_history.py HOST PORT USER DATABASE
+    old/bin/python make_history.py FOLDER [HOST PORT USER DATABASE]
     pg_dump --no-owner --no-acl -h HOST -p PORT -U USER DATABASE > dagster-1.6.0.sql
 
-and then, with the paths in its stack traces made neutral, `gzip -9n dagster-1.6.0.sql`.
+and then, with the paths in its stack traces made neutral, compressed.
 """
 
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 
 RUNS, SCHEDULE = 5, "every_six_hours"
-CONFIG = """
-telemetry: {{enabled: false}}
+CONFIG = "telemetry: {enabled: false}"
+STORAGE = """
 storage:
   postgres:
     postgres_db: {{hostname: {0}, port: {1}, username: {2}, password: '', db_name: {3}}}
@@ -42,8 +42,9 @@ def failing() -> None:
 
 
 def main() -> None:
-    home = Path(tempfile.mkdtemp())
-    (home / "dagster.yaml").write_text(CONFIG.format(*sys.argv[1:5]), encoding="utf-8")
+    home = Path(sys.argv[1])
+    storage = STORAGE.format(*sys.argv[2:6]) if sys.argv[2:] else ""
+    (home / "dagster.yaml").write_text(CONFIG + storage, encoding="utf-8")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         for _ in range(RUNS - 1):
             assert dg.materialize([reviews], instance=instance).success
