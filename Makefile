@@ -12,7 +12,7 @@ export OMP_WAIT_POLICY := PASSIVE
   restore-backup sbom up down
 
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 	@echo
 	@echo 'make run takes SOURCE=sample|file|play_store REVIEWS=a.csv[,b.csv] FROM=YYYY-MM PORT=8080'
 	@echo '               FORCE_RETRAIN=1 SKIP_DEPLOY=1 APP=package.name NOW=<ISO time>'

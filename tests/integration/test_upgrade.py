@@ -49,6 +49,7 @@ def stack(tmp_path: Path) -> Iterator[tuple[Postgres, dict[str, str]]]:
             "STACK_GID": "1",
             "RUN_MEMORY": "4g",
             "RUNS_AT_ONCE": "4",
+            "DATABASE_ROLE": "owner",
             "DAGSTER_PG_USER": "mlops",
             "DAGSTER_PG_PASSWORD": "not asked for on loopback",
         }
