@@ -1,8 +1,9 @@
 """`make backup` and `make restore-backup`: databases and run history as one file, and back."""
 
 import os
-import tempfile
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +36,7 @@ def back_up(settings: Settings, to: str) -> int:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = Path(to).expanduser().absolute() if to else settings.root / "backups"
     databases = _databases(settings)
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=settings.root) as scratch:
-        staged = Path(scratch)
+    with _scratch(settings.root) as staged:
         copy_history(settings.instance_folder, settings.service_folder, settings.prediction_log, staged)
         versions = _versions(settings)
         for name, database in databases.items():
@@ -62,8 +62,8 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
         raise PermanentFailure("FILE names no backup: make restore-backup FILE=backups/<name>.tar.gz")
     archive = Path(file).expanduser().absolute()
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    with tempfile.TemporaryDirectory(prefix=".restore-", dir=settings.root) as scratch:
-        unpacked = Path(scratch) / "backup"
+    with _scratch(settings.root) as scratch:
+        unpacked = scratch / "backup"
         manifest = unpack_archive(archive, unpacked)
         _refuse_newer(manifest)
         databases = {name: one for name, one in _databases(settings).items() if manifest.has(f"{_DUMPS}/{name}.dump")}
@@ -88,6 +88,27 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
         print(f"Kept what was here before: {name}")
     print("The next start brings it to this version: make run, make ui or make up")
     return 0
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """An empty folder on the clone's own disk, so that a file gets from it to its place by renaming.
+
+    One backup or restore at a time; what a killed one left goes first.
+    """
+    (root / "backups").mkdir(exist_ok=True)
+    try:
+        held = FileLock(root / "backups" / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise StillAtWork(f"another backup or restore works in {root}: let it end, then try again") from None
+    with held:
+        folder = root / ".backup-scratch"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
 
 def _databases(settings: Settings) -> "dict[str, PostgresPrograms]":

@@ -13,6 +13,8 @@ _SCRATCH = {"snapshot", "training", "checkpoints"}
 _OF_THE_SERVICE = ("deployments.sqlite", "images.json")
 """Below the service's folder: what was live when, and which image holds which release. The rest is of this machine."""
 _NOT_KEPT = (".lock", "-wal", "-shm", "-journal", ".rate", ".partial")
+_CONFIGURATION = "dagster.yaml"
+"""It belongs to the machine, and may hold a password."""
 _SQLITE = b"SQLite format 3\x00"
 
 
@@ -39,6 +41,9 @@ def put_back(unpacked: Path, instance: Path, service: Path, predictions: Path | 
 
     Each move is one rename: a kill leaves the old or the new, and a further call ends the work.
     """
+    if (own := instance / _CONFIGURATION).is_symlink() or own.exists():
+        (unpacked / "dagster").mkdir(exist_ok=True)
+        shutil.copy2(own, unpacked / "dagster" / _CONFIGURATION, follow_symlinks=False)
     kept = [*_swap(unpacked / "dagster", instance, stamp)]
     for name in _OF_THE_SERVICE:
         kept += _swap(unpacked / "serving" / name, service / name, stamp)
@@ -60,7 +65,7 @@ def rows(database: Path, table: str) -> int:
 def _files(instance: Path) -> Iterator[Path]:
     for path in sorted(instance.rglob("*")):
         inside = path.relative_to(instance)
-        scratch = inside.parts[0] in _SCRATCH or path.name == "lock" or path.name.endswith(_NOT_KEPT)
+        scratch = inside.parts[0] in {*_SCRATCH, _CONFIGURATION} or path.name == "lock" or path.name.endswith(_NOT_KEPT)
         if not scratch and not path.is_symlink() and path.is_file():
             yield path
 

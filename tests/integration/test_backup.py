@@ -1,5 +1,7 @@
 """A backup restored where nothing was, over what is there, and refused where it is damaged or in use."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -55,7 +57,7 @@ def test_the_embedded_history_moves_to_a_machine_that_has_none(tmp_path: Path, c
     assert "1 runs, 2 predictions" in capsys.readouterr().out
     assert _told(there, run_id) == _told(here, run_id)
     assert _deployments(there) == _deployments(here)
-    assert not list(there.root.glob(".restore-*"))
+    assert not (there.root / ".backup-scratch").exists()
     # The history goes on: a second run stands beside the first.
     with open_instance(there) as instance:
         assert speaking.execute_in_process(instance=instance).success
@@ -88,7 +90,35 @@ def test_a_damaged_backup_is_refused_and_nothing_is_touched(tmp_path: Path, harm
         restore_backup(there, str(archive), overwrite=True)
     assert {path: path.read_bytes() for path in (there.root / ".dagster").rglob("*.db")} == before
     assert _told(there, own)
-    assert sorted(path.name for path in there.root.glob(".restore-*")) == []
+    assert not (there.root / ".backup-scratch").exists()
+
+
+def test_a_database_that_somebody_writes_to_is_copied_as_of_one_moment(tmp_path: Path) -> None:
+    here = _clone(tmp_path / "here")
+    run_id = _make_history(here)
+    (here.root / ".backup-scratch").mkdir()  # left by a killed one
+    (here.root / ".backup-scratch" / "half").write_text("a secret of before", encoding="utf-8")
+    database = here.instance_folder / "history" / "runs" / "index.db"
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        (before,) = writer.execute("SELECT count(*) FROM event_logs").fetchone()
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO event_logs (run_id, event) VALUES (?, 'half')", (run_id,))
+        archive = _backed_up(here)
+        writer.execute("COMMIT")
+    contents = _contents(archive)
+    assert not any(name.endswith("half") for name in contents)
+    (tmp_path / "copy.db").write_bytes(contents["dagster/history/runs/index.db"])
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT count(*) FROM event_logs").fetchone() == (before,)
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_one_backup_at_a_time(tmp_path: Path) -> None:
+    here = _clone(tmp_path / "here")
+    _make_history(here)
+    (here.root / "backups").mkdir()
+    with FileLock(here.root / "backups" / ".lock"), pytest.raises(StillAtWork, match="another backup or restore"):
+        back_up(here, "")
 
 
 def test_what_is_in_use_is_not_replaced(tmp_path: Path) -> None:
@@ -120,7 +150,7 @@ def test_a_backup_that_cannot_be_written_leaves_no_part_of_it(tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(NotWritten, match=r"is no folder to write to.*TO="):
         back_up(here, str(tmp_path / "file"))
-    assert not list(here.root.glob(".backup-*"))
+    assert not (here.root / ".backup-scratch").exists()
 
 
 def test_a_backup_of_a_newer_dagster_is_refused(tmp_path: Path, monkeypatch) -> None:
@@ -138,11 +168,13 @@ def test_the_stacks_database_moves_to_a_fresh_one(tmp_path: Path, postgres: Post
     archive = _backed_up(here)
     contents = _contents(archive)
     assert "postgresql/main.dump" in contents
+    assert "dagster/dagster.yaml" not in contents
     assert SECRET.encode() not in b"".join(contents.values())
 
     with running_postgres() as elsewhere:
         there = _clone_on(elsewhere, "there_db", tmp_path / "there")
         assert restore_backup(there, str(archive), overwrite=False) == 0
+        assert elsewhere.rows("SELECT run_id FROM runs", "there_db") == [(run_id,)]
         assert _told(there, run_id) == _told(here, run_id)
         assert elsewhere.rows("SELECT count(*) FROM predictions", "there_db") == [(2,)]
         assert elsewhere.rows("SELECT label FROM feedback", "there_db") == [("negative",)]
@@ -196,6 +228,7 @@ def _clone_on(postgres: Postgres, database: str, folder: Path) -> Settings:
     config = yaml.safe_load((settings.root / "dagster.yaml").read_text(encoding="utf-8"))
     # Dagster speaks psycopg2, and sqlalchemy's own default is psycopg.
     url = postgres.url(database).replace("postgresql:", "postgresql+psycopg2:")
+    url = url.replace("mlops@", f"mlops:{SECRET}@")  # which this server does not ask for
     config["storage"] = {"postgres": {"postgres_url": url}}
     (settings.instance_folder / "dagster.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return settings
@@ -239,7 +272,7 @@ def _deployments(settings: Settings) -> list[Entry]:
 
 def _backed_up(settings: Settings) -> Path:
     assert back_up(settings, "") == 0
-    return max((settings.root / "backups").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    return max((settings.root / "backups").glob("*.tar.gz"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def _contents(archive: Path) -> dict[str, bytes]:
