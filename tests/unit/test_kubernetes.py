@@ -1,6 +1,7 @@
 """What the files under stack/kubernetes make of a cluster, checked against Kubernetes' own schema."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,25 @@ def test_a_file_of_step_pods_that_means_nothing_is_refused(tmp_path: Path, conte
     with pytest.raises(BadSetting, match=re.escape(said)) as refused:
         build_definitions(settings_of(make_clone(tmp_path / "clone"), STEP_PODS=str(bad)))
     assert str(bad) in str(refused.value)
+
+
+def test_without_dagster_k8s_the_next_step_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "dagster_k8s", None)
+    clone = make_clone(tmp_path / "clone")
+    with pytest.raises(BadSetting, match=r"STEP_PODS is set to .* pip install -r locks/kubernetes\.txt"):
+        build_definitions(settings_of(clone, STEP_PODS=str(STEPS)))
+
+
+def test_the_image_of_a_cluster_installs_what_dagster_k8s_needs_and_nothing_of_another_version() -> None:
+    def locked(role: str) -> set[str]:
+        lines = (STACK.parents[1] / "locks" / f"{role}.txt").read_text(encoding="utf-8").splitlines()
+        return {line for line in lines if not line.startswith("#")}
+
+    assert locked("kubernetes") <= locked("dev")
+    assert not {line.split("==")[0] for line in locked("kubernetes")} & {
+        line.split("==")[0] for line in locked("pipeline")
+    }
+    assert any(line.startswith("dagster-k8s==") for line in locked("kubernetes"))
 
 
 def _launched(folder: Path, monkeypatch, config: dict[str, Any]) -> dict[str, Any]:
