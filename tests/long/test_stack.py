@@ -253,6 +253,7 @@ def test_a_backup_brings_the_history_back_to_a_stack_that_has_none(stack: Stack)
     with engine_or_skip() as engine:
         engine.client.volumes.get(f"{stack.project}-postgres").remove()
     shutil.rmtree(stack.root / ".dagster")
+    (stack.root / ".serving" / "deployments.sqlite").unlink()
     stack.compose("database")
     restored = backup_command(stack, "restore-backup", "--file", str(archive))
     assert restored.returncode == 0, restored.stderr
