@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.resources.fact_schema import MIGRATIONS
+from mlops_assets.resources.fact_store import FactStore
 from mlops_assets.serving.prediction_store import open_store
 from tests.integration.postgres_server import psycopg, running_postgres
 
@@ -59,3 +61,14 @@ def test_what_an_older_server_logged_stays_and_is_added_to(tmp_path: Path, kind:
             ]
             said = [tuple(row) for row in connection.execute(FEEDBACK).fetchall()]
             assert said == [("old", "negative"), ("older", "positive")]
+
+
+def test_the_numbered_migrations_keep_what_an_older_server_logged() -> None:
+    with running_postgres() as postgres, psycopg.connect(postgres.url()) as connection:
+        for statement in WRITTEN_BY_0_1_0:
+            connection.execute(statement)
+        connection.commit()
+        before = connection.execute(PREDICTIONS).fetchall(), connection.execute(FEEDBACK).fetchall()
+        connection.commit()
+        assert FactStore(postgres.url()).prepare() == FactStore(postgres.url()).prepare() == len(MIGRATIONS)
+        assert (connection.execute(PREDICTIONS).fetchall(), connection.execute(FEEDBACK).fetchall()) == before
