@@ -17,7 +17,7 @@ from tests.docker_engine import engine_or_skip
 from tests.user_clone import PROJECT, SMALL, free_port, git, write_params
 
 UID = 23456
-IMAGES = {name: f"mlops-test-{name}" for name in ("postgres", "prometheus", "grafana")}
+IMAGES = {name: f"mlops-test-{name}" for name in ("postgres", "prometheus", "node-exporter", "grafana")}
 ORCHESTRATOR = "mlops-test-orchestrator"
 SECRETS = {
     "POSTGRES_PASSWORD": "9f2c41b7d80ae653",
@@ -66,6 +66,7 @@ class Stack:
             "ORCHESTRATOR_IMAGE": ORCHESTRATOR,
             "POSTGRES_IMAGE": IMAGES["postgres"],
             "PROMETHEUS_IMAGE": IMAGES["prometheus"],
+            "NODE_EXPORTER_IMAGE": IMAGES["node-exporter"],
             "GRAFANA_IMAGE": IMAGES["grafana"],
             "SERVICE_SUBNET": f"10.214.{free_port() % 250}",
             "DOOR_PORT": str(self.door),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mlops_assets.failures import Failure, PermanentFailure
+from mlops_assets.resources.fact_keeper import FactKeeper
 from mlops_assets.settings import Settings, whole_environment
 from mlops_assets.stack import demands, instance, made
 
@@ -30,6 +31,7 @@ def main() -> int:
             with instance.alone(environ):
                 instance.make_databases(environ, reader_password=made.reader_password(clone / "stack" / "made"))
                 instance.move_tables(int(environ["RUNS_AT_ONCE"]))
+                FactKeeper.of(Settings.load(environ, clone)).prepare()
             return 0
         return 0 if instance.daemon_alive(environ) else 1
     except Failure as failure:

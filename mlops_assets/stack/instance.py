@@ -54,7 +54,7 @@ def alone(environ: Mapping[str, str]) -> Iterator[None]:
 
 
 def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
-    """Dagster's database, and the role that may only read both; what is there stays."""
+    """Dagster's database, and the role that may only read; what is there stays."""
     from psycopg import sql
 
     own = environ["POSTGRES_DB"]
@@ -68,14 +68,15 @@ def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
                 sql.Identifier(READER), sql.Literal(reader_password)
             )
         )
-    for database in (own, DAGSTER_DB):
+    lock = ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "GRANT USAGE ON SCHEMA public TO reader")
+    # Of POSTGRES_DB the reader sees what the migrations of the facts say: texts of requests are not for every viewer.
+    everything = (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+    )
+    for database, statements in ((own, lock), (DAGSTER_DB, (*lock, *everything))):
         with _connection(environ, database) as connection:
-            for statement in (
-                "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
-                "GRANT USAGE ON SCHEMA public TO reader",
-                "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader",
-                "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
-            ):
+            for statement in statements:
                 connection.execute(statement)
             connection.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
 

@@ -62,7 +62,7 @@ def test_every_container_is_healthy_and_may_little(stack: Stack) -> None:
     found = {one.labels["com.docker.compose.service"]: one.attrs for one in containers(stack)}
     assert set(found) == {
         "check", "migrate", "postgres", "engine", "code", "daemon", "webserver", "webserver-readonly", "prometheus",
-        "grafana", "door",
+        "node-exporter", "grafana", "door",
     }  # fmt: skip
     for name, about in found.items():
         host, state = about["HostConfig"], about["State"]
