@@ -126,6 +126,7 @@ class Settings(BaseModel):
     tls_certificate: Path | None = None
     deploy_target: DeployTarget = "auto"
     image_registry: str = "localhost:5000"
+    haproxy_image: str = "haproxy:lts"
     registry_user: str = ""
     registry_password: SecretStr | None = None
     server: Mapping[str, SecretStr] = MappingProxyType({})
@@ -184,6 +185,7 @@ class Settings(BaseModel):
             host=env.address("HOST_ADDRESS", "127.0.0.1"),
             tls_certificate=env.file("TLS_CERTIFICATE"),
             deploy_target=env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto",
+            haproxy_image=env.text("HAPROXY_IMAGE", "haproxy:lts"),
             **_registry(env),
             server=MappingProxyType(
                 {name: SecretStr(env.text(name, "")) for name in FOR_THE_SERVER if env.text(name, "")}

@@ -11,7 +11,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, RolledBack, Watching, roll_out
 from mlops_assets.resources.docker_backend import DockerBackend, ServerContainer
 from mlops_assets.resources.docker_engine import DockerEngine, EngineDown, Login, PullFailed
-from mlops_assets.resources.haproxy_gateway import HaproxyGateway, gateway_name
+from mlops_assets.resources.haproxy_gateway import IMAGE, HaproxyGateway, gateway_name
 from mlops_assets.resources.image_record import ImageRecord
 from mlops_assets.resources.image_trial import prove_image
 from mlops_assets.resources.service import SHOWN, Deployment, Live, Packaged, Target, note, note_stop, on_record
@@ -40,6 +40,7 @@ class DockerService:
         certificate: Path | None = None,
         watching: Watching | None = None,
         network: str = "",
+        gateway_image: str = IMAGE,
     ) -> None:
         """`environment` is all that the server gets to see; `key` an API key for the deployer, where keys are on.
 
@@ -50,7 +51,7 @@ class DockerService:
         self.folder, self._host, self._port = state_folder, host, port
         self._watching = watching or Watching()
         self._environment, self._key = dict(environment or {}), key
-        self._network = network
+        self._network, self._gateway_image = network, gateway_image
         self.project = project or f"mlops-{port}"
         self._repository, self._login, self._certificate = repository, login, certificate
         self._images = ImageRecord(state_folder / "images.json")
@@ -224,6 +225,7 @@ class DockerService:
             self._port,
             certificate=self._certificate,
             network=self._network,
+            image=self._gateway_image,
         )
 
     def _backend(self, engine: DockerEngine, image: str = "") -> DockerBackend:

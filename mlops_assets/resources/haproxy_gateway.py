@@ -41,10 +41,12 @@ class HaproxyGateway:
         *,
         certificate: Path | None = None,
         network: str = "",
+        image: str = IMAGE,
     ) -> None:
         """`network` is one that is there already and stays; without it the gateway makes its own."""
         self._engine, self._project, self._folder = engine, project, folder.absolute()
         self._host, self._port, self._certificate = host, port, certificate
+        self._image = image
         self.network, self._shares_network = network or project, bool(network)
 
     @property
@@ -213,7 +215,7 @@ class HaproxyGateway:
         client = self._engine.client
         try:
             container = client.containers.create(
-                IMAGE,
+                self._image,
                 command=["haproxy", "-W", "-f", f"{gateway_config.FOLDER}/haproxy.cfg"],
                 name=self.name,
                 user=f"{os.getuid()}:{os.getgid()}",  # so that the admin socket belongs to who deploys

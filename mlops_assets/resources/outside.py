@@ -65,6 +65,7 @@ def service(settings: Settings) -> Service:
         certificate=settings.tls_certificate,
         watching=watching,
         network=settings.service_network,
+        gateway_image=settings.haproxy_image,
     )
     return TargetedService(
         settings.deploy_target,
