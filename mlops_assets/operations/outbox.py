@@ -149,14 +149,23 @@ class Outbox:
         with self._transaction() as db:
             return db.execute(query, WATCHED_JOBS).fetchone()[0]
 
-    def forget(self, now: datetime) -> None:
-        """Remove what was told long ago, so that the file stays small."""
+    def forget(self, now: datetime, summaries: Path) -> None:
+        """Remove what was told long ago, so that the file stays small.
+
+        A run is known for as long as its summary is there, and each job's last one always: it says what comes next.
+        """
         before = _iso(now - KEPT)
         with self._transaction() as db:
             waits = "SELECT id FROM deliveries WHERE sent IS NULL"
             db.execute(f"DELETE FROM messages WHERE made < ? AND id NOT IN ({waits})", (before,))  # noqa: S608  # constants
             db.execute("DELETE FROM deliveries WHERE id NOT IN (SELECT id FROM messages)")
-            db.execute("DELETE FROM quiet WHERE digest < ?", (before[:10],))
+            # Lines that a digest told say for which day one was made; a day more for a clock that is put back.
+            told_before = (now.astimezone(UTC) - timedelta(days=1)).date().isoformat()
+            db.execute("DELETE FROM quiet WHERE digest < ?", (told_before,))
+            latest = "SELECT max(rowid) FROM runs GROUP BY job, status"
+            old = db.execute(f"SELECT key FROM runs WHERE ended < ? AND rowid NOT IN ({latest})", (before,)).fetchall()  # noqa: S608  # constants
+            gone = [row for row in old if not (summaries / f"{row[0].removesuffix('+promoted')}.json").exists()]
+            db.executemany("DELETE FROM runs WHERE key = ?", gone)
 
     def _tell(
         self, db: sqlite3.Connection, summary: Mapping[str, Any], channels: Sequence[Channel], now: datetime

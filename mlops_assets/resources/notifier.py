@@ -165,7 +165,7 @@ class Notifier:
         self._renew_last_success()
         self._outbox.make_digest(self._channels, now, hour=self._rules().digest_hour)
         delivered = self._outbox.deliver(self._channels, self._clock)
-        self._outbox.forget(now)
+        self._outbox.forget(now, self._summaries)
         return Told(delivered, tuple(self._outbox.standings(self._channels)))
 
     def _renew_last_success(self) -> None:

@@ -1,5 +1,6 @@
 """Ticks that bring nothing new leave the disk as it was, once what is past its retention goes."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.user_clone import make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 TICKS, BETWEEN, KEPT = 60, 6, 6
+EVERY = timedelta(hours=6)
 SETTLED = 3
 """Prunings after which the databases have the size that they keep."""
 FOLDERS = (".dagster", ".pipeline", ".dvc-remote", ".releases", ".serving", ".git", "data", "models")
@@ -21,9 +23,10 @@ FOLDERS = (".dagster", ".pipeline", ".dvc-remote", ".releases", ".serving", ".gi
 def test_sixty_ticks_with_nothing_new_do_not_fill_the_disk(tmp_path: Path) -> None:
     retention = {"retention": {"runs_days": 0, "unknown_days": 0}}
     clone = make_clone(tmp_path / "clone", versions=retention)
-    settings = settings_of(clone, NOW="2026-02-15T00:00:00Z", SKIP_DEPLOY="1", DEPLOY_TARGET="process")
     used: list[dict[str, int]] = []
     for tick in range(1, TICKS + 1):
+        now = datetime(2026, 2, 1, tzinfo=UTC) + tick * EVERY
+        settings = settings_of(clone, NOW=now.isoformat(), SKIP_DEPLOY="1", DEPLOY_TARGET="process")
         assert run_pipeline(settings) == 0
         if tick % BETWEEN == 0:
             _prune(settings)

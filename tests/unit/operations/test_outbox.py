@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -186,10 +188,27 @@ def test_what_was_told_is_forgotten_and_what_waits_is_not(place: Place) -> None:
     up, down = Listening("up"), Listening("down", down=True)
     place.told(up, summaries=(summary("a", **NEW, ended=at(1)),))
     place.told(down, up, summaries=(summary("b", **NEW, ended=at(2)),))
-    place.box.forget(NOON + timedelta(days=60))
+    place.box.forget(NOON + timedelta(days=60), place.folder / "summaries")
     down.down, place.now = False, NOON + timedelta(days=60)
     assert place.told(down, up) == 1
     assert down.got == ["b:new data"]
+
+
+def test_a_run_is_known_as_long_as_its_summary_is_there_and_the_last_one_longer(place: Place) -> None:
+    channel = Listening()
+    runs = [summary(name, **FAILED, ended=at(hour)) for hour, name in enumerate("abc")]
+    place.told(channel, summaries=(summary("first", **NEW, ended=at(0)), *runs))
+    told = len(channel.got)
+    place.now = NOON + timedelta(days=60)
+    for name in "ac":
+        (place.folder / "summaries" / f"{name}.json").unlink()
+    place.box.forget(place.now, place.folder / "summaries")
+    with closing(sqlite3.connect(place.folder / "outbox" / "outbox.sqlite")) as db:
+        assert {key for (key,) in db.execute("SELECT key FROM runs")} == {"first", "b", "c"}
+    place.told(channel)
+    assert len(channel.got) == told
+    place.told(channel, summaries=(summary("d", ended=at(9)),))
+    assert channel.got[told:] == ["d:recovery"]
 
 
 # A process that is killed anywhere.
