@@ -16,6 +16,7 @@ import pytest
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.definitions import build_definitions
+from mlops_assets.resources.fact_keeper import FactKeeper
 from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.notifier import Notifier
 from mlops_assets.reviews import columns, sample
@@ -77,10 +78,13 @@ class Place:
     root: Path
     repository: FakeDvcRepository
     source: StoredReviews = field(default_factory=StoredReviews)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
-        return settings_of(self.root, NOW=NOW, SKIP_DEPLOY="1", NOTIFY_URLS="json://127.0.0.1:9/hook")
+        return settings_of(
+            self.root, NOW=NOW, SKIP_DEPLOY="1", NOTIFY_URLS="json://127.0.0.1:9/hook", **self.environment
+        )
 
     def run(
         self, assets: Sequence[str] | None = RESTS, job: str = "pipeline", tags: dict[str, str] | None = None
@@ -350,7 +354,16 @@ def a_channel_that_nobody_answers(place: Place) -> str:
     return "deployed_image"
 
 
+def a_database_that_is_away(place: Place) -> str:
+    """What runs left is to go to a database for which nothing listens."""
+    place.environment |= {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "9", "POSTGRES_USER": "u", "POSTGRES_DB": "d"}
+    write_summaries(place.root / ".dagster" / "summaries", summary(**FAILED))
+    assert FactKeeper.of(place.settings).keep().trouble
+    return "deployed_image"
+
+
 OF_SERVING = {
+    "dashboards_have_every_run": a_database_that_is_away,
     "packages_have_no_known_vulnerability": no_lock_of_the_server,
     "notifications_reach_their_channels": a_channel_that_nobody_answers,
 }
