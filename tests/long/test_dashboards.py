@@ -114,6 +114,8 @@ def _prometheus(folder: Path, service_port: int) -> Iterator[str]:
     config["global"] = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
     config["rule_files"] = [str(STACK / "prometheus" / "rules" / "*.yml")]
     places = {"prometheus": own, "model-service": service_port, "node": node}
+    # The door is the stack's alone, and no panel asks for it.
+    config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] != "door"]
     for job in config["scrape_configs"]:
         job.pop("dns_sd_configs", None)
         job["static_configs"] = [{"targets": [f"127.0.0.1:{places.pop(job['job_name'])}"]}]
