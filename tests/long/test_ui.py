@@ -88,7 +88,7 @@ def test_three_months_are_backfilled_from_the_page_of_an_asset(ui: DagsterUi, pa
     page.get_by_role("button", name="Launch backfill").click()
     page.get_by_text("Created backfill").wait_for()
     summary = _ended(ui, "__ASSET_JOB")
-    assert summary["stages"][0] == {
+    assert {name: summary["stages"][0][name] for name in ("stage", "status", "reason")} == {
         "stage": "raw_reviews", "status": "done", "reason": "0 new, 0 changed of source sample",
     }  # fmt: skip
     page.goto(f"{ui.url}/runs/{summary['run_id']}")
