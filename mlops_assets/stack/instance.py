@@ -89,6 +89,8 @@ def move_tables(collecting_at_once: int) -> None:
 
     with dg.DagsterInstance.get() as instance:
         bring_up_to_date(instance)
+        # Made by whoever asks first, which must not be the webserver that may not write: it answered 500.
+        instance.run_storage.get_run_storage_id()
         instance.event_log_storage.set_concurrency_slots("collection", collecting_at_once)
 
 
