@@ -68,6 +68,11 @@ class DockerBackend:
         live = self.current()
         for container in self._engine.containers(f"mlops.project={self._project}"):
             if container.labels.get("mlops.role") in {"server", "trial"} and (live is None or container.id != live.id):
+                slot = container.labels.get("mlops.slot")
+                if container.status == "running" and slot in SLOTS and slot != self._gateway.live():
+                    # Who deployed may have been killed in the switch, and requests may be under way there.
+                    self._drained(slot)
+                    container.stop(timeout=_STOP_S)
                 container.remove(force=True)
 
     def current(self) -> ServerContainer | None:
