@@ -71,9 +71,9 @@ class DockerBackend:
                 slot = container.labels.get("mlops.slot")
                 if container.status == "running" and slot in SLOTS and slot != self._gateway.live():
                     # Who deployed may have been killed in the switch, and requests may be under way there.
-                    self._drained(slot)
-                    container.stop(timeout=_STOP_S)
-                container.remove(force=True)
+                    self.stop(self._described(container))
+                else:
+                    container.remove(force=True)
 
     def current(self) -> ServerContainer | None:
         slot = self._gateway.live()
