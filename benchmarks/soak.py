@@ -30,7 +30,7 @@ from mlops_assets.resources.process_service import ProcessService
 from mlops_assets.settings import Settings
 
 APP = "com.valar.pintu"
-EVERY, CYCLE = timedelta(hours=6), 10
+EVERY, APART, CYCLE = timedelta(hours=6), timedelta(hours=1), 10
 ADDS, EDITS, FAILS, CHANNEL_IS_DOWN = 1, 4, 7, 8
 """Places in the cycle of ten ticks; in the others there is nothing new."""
 A_DAY = 4
@@ -72,13 +72,13 @@ class Clone:
 
     def tick(self, number: int) -> str:
         """What the store does before this tick, and the run; its id."""
-        from tests.fakes.play_store import Fault
+        from tests.fakes.play_store import Fault, reviews
 
         self.now += EVERY
         place = number % CYCLE
         self.store.faults = [Fault("503", times=1000)] if place == FAILS else []
         if place == ADDS:
-            self.store.add(APP, reviews(5, self.now, f"tick{number}-"))
+            self.store.add(APP, reviews(5, self.now, f"tick{number}-", APART))
         elif place == EDITS:
             newest = sorted(self.store.apps[APP].values(), key=lambda one: one.at_s)
             self.store.edit(APP, newest[-2].review_id, text=f"diubah, bagus {number}", at_s=int(self.now.timestamp()))
@@ -107,7 +107,7 @@ class Clone:
 
 def soak(ticks: int) -> dict[str, Any]:
     """Figures of so many ticks."""
-    from tests.fakes.play_store import FakePlayStore
+    from tests.fakes.play_store import FakePlayStore, reviews
     from tests.fakes.play_wire import serve
     from tests.integration.receivers import Hooks
     from tests.user_clone import free_port
@@ -116,7 +116,7 @@ def soak(ticks: int) -> dict[str, Any]:
     process, memory, disk, runs = psutil.Process(), list[float](), list[float](), list[str]()
     with tempfile.TemporaryDirectory() as folder, serve(store) as wire:
         clone = Clone(Path(folder), wire.url, hooks.port, port, store)
-        store.add(APP, reviews(400, clone.now, "first"))
+        store.add(APP, reviews(400, clone.now, "first", APART))
         started = time.perf_counter()
         try:
             for number in range(ticks):
@@ -153,22 +153,6 @@ def delivered(runs: Iterable[str], bodies: Iterable[dict[str, str]]) -> dict[str
             re.findall(r", run (\w{8})$", body["message"], re.MULTILINE) if kind[0] == "digest" else [kind[0][:8]]
         )
     return {run_id: told[run_id[:8]] for run_id in runs}
-
-
-def reviews(count: int, newest: datetime, prefix: str) -> list[Any]:
-    """Reviews an hour apart, a third of them bad."""
-    from tests.fakes.play_store import FakeReview
-
-    return [
-        FakeReview(
-            review_id=f"{prefix}{n}",
-            name=f"Orang {prefix}{n}",
-            text=f"{'bagus sekali, mudah' if n % 3 else 'lambat dan sering eror'} {prefix}{n}",
-            stars=5 if n % 3 else 1,
-            at_s=int((newest - timedelta(hours=n)).timestamp()),
-        )
-        for n in range(count)
-    ]
 
 
 def _quarters(values: list[float]) -> list[list[float]]:

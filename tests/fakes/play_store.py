@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mlops_assets.reviews.feed import Cookies, Page, PageMissing, StoreRefused, Throttled, TokenRefused, UnknownApp
@@ -46,6 +47,20 @@ class FakeReview:
             self.review_id, [self.name, [None, 2, None, [None, None, avatar]]], self.stars, None, self.text,
             [self.at_s, 123_000_000], self.thumbs, reply, None, None, self.version, None, None,
         ]  # fmt: skip
+
+
+def reviews(count: int, newest: datetime, prefix: str, apart: timedelta) -> list[FakeReview]:
+    """So many from `newest` back, `apart` from each other; a third of them bad."""
+    return [
+        FakeReview(
+            review_id=f"{prefix}{n}",
+            name=f"Orang {prefix}{n}",
+            text=f"{'bagus sekali, mudah' if n % 3 else 'lambat dan sering eror'} {prefix}{n}",
+            stars=5 if n % 3 else 1,
+            at_s=int((newest - n * apart).timestamp()),
+        )
+        for n in range(count)
+    ]
 
 
 @dataclass

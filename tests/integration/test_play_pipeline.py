@@ -12,32 +12,20 @@ import pytest
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.definitions import build_definitions
-from tests.fakes.play_store import FakePlayStore, FakeReview, Fault
+from tests.fakes.play_store import FakePlayStore, Fault, reviews
 from tests.fakes.play_wire import serve
 from tests.user_clone import free_port, make_clone, settings_of
 
 APP = "com.valar.pintu"
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+APART = timedelta(minutes=30)
 FAST = {"play_store": {"requests_per_second": 1000, "retries": 1, "backoff_s": 0, "backoff_most_s": 0}}
-
-
-def reviews(count: int, *, newest: datetime = NOW, prefix: str = "r") -> list[FakeReview]:
-    return [
-        FakeReview(
-            review_id=f"{prefix}{n}",
-            name=f"Orang {prefix}{n}",
-            text=f"{'bagus sekali, mudah' if n % 3 else 'lambat dan sering eror'} {n}",
-            stars=5 if n % 3 else 1,
-            at_s=int((newest - timedelta(minutes=30 * n)).timestamp()),
-        )
-        for n in range(count)
-    ]
 
 
 @pytest.fixture
 def store() -> Iterator[tuple[FakePlayStore, str]]:
     fake = FakePlayStore(page_size=50)
-    fake.add(APP, reviews(400))
+    fake.add(APP, reviews(400, NOW, "r", APART))
     with serve(fake) as wire:
         yield fake, wire.url
 
@@ -84,7 +72,7 @@ def test_a_backfill_of_months_is_one_run_and_one_pass(
     tmp_path: Path, store: tuple[FakePlayStore, str], also: dict[str, str]
 ) -> None:
     fake, url = store
-    fake.add(APP, reviews(300, newest=datetime(2026, 2, 25, tzinfo=UTC), prefix="old"))
+    fake.add(APP, reviews(300, datetime(2026, 2, 25, tzinfo=UTC), "old", APART))
     root = make_clone(tmp_path / "clone", **FAST)
     settings = settings_of(root, SOURCE="play_store", PLAY_STORE_URL=url, NOW=NOW.isoformat())
     definitions = build_definitions(settings)

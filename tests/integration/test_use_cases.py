@@ -16,12 +16,13 @@ from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.definitions import build_definitions
 from mlops_assets.resources.process_service import ProcessService
-from tests.fakes.play_store import FakePlayStore, FakeReview
+from tests.fakes.play_store import FakePlayStore, FakeReview, reviews
 from tests.fakes.play_wire import serve
 from tests.integration.user_clone import sh
 from tests.user_clone import free_port, git, make_clone, settings_of
 
 APP = "com.valar.pintu"
+APART = timedelta(minutes=2)
 START = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FAST = {
     "play_store": {"requests_per_second": 1000, "retries": 1, "backoff_s": 0, "backoff_most_s": 0},
@@ -32,19 +33,6 @@ IMPORTED = "review_id,review_text,rating,review_date\n" + "".join(
     f"theirs-{n},{'mantap dan membantu' if n % 3 else 'gagal masuk terus'} {n},{5 if n % 3 else 1},2026-03-1{n % 10}\n"
     for n in range(60)
 )
-
-
-def reviews(count: int, newest: datetime, prefix: str) -> list[FakeReview]:
-    return [
-        FakeReview(
-            review_id=f"{prefix}{n}",
-            name=f"Orang {prefix}{n}",
-            text=f"{'bagus sekali, mudah' if n % 3 else 'lambat dan sering eror'} {prefix}{n}",
-            stars=5 if n % 3 else 1,
-            at_s=int((newest - timedelta(minutes=2 * n)).timestamp()),
-        )
-        for n in range(count)
-    ]
 
 
 @dataclass
@@ -128,7 +116,7 @@ class Team:
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """A team whose pipeline ran once; the tests below go on from each other."""
     store = FakePlayStore(page_size=100)
-    store.add(APP, reviews(400, START, "a"))
+    store.add(APP, reviews(400, START, "a", APART))
     with serve(store) as wire:
         team = Team(make_clone(tmp_path_factory.mktemp("team") / "clone", **FAST), store, wire.url, free_port())
         assert team.scheduled()["status"] == "SUCCESS"
@@ -148,7 +136,7 @@ def reason(summary: Any, stage: str) -> str:
 def test_scheduled_retraining_with_new_data(team: Team) -> None:
     before = team.serving()
     team.now += timedelta(hours=6)
-    team.store.add(APP, reviews(120, team.now, "b"))
+    team.store.add(APP, reviews(120, team.now, "b", APART))
     summary = team.scheduled()
     assert summary["outputs"]["new_data_available"] is True
     assert "the validated data changed" in reason(summary, "bert_model")
@@ -177,7 +165,7 @@ def test_manual_retraining_on_the_data_that_is_there(team: Team) -> None:
 def test_training_without_deployment(team: Team) -> None:
     before = team.serving()
     team.now += timedelta(hours=6)
-    team.store.add(APP, reviews(150, team.now, "c"))
+    team.store.add(APP, reviews(150, team.now, "c", APART))
     range_asked = team.last_range()
     summary = team.run(PIPELINE, range_asked, skip=True)
     assert stages(summary)["bert_model"] == stages(summary)["serving_image"] == "done"
@@ -229,7 +217,7 @@ def test_not_on_the_release_branch_nothing_is_deployed(team: Team) -> None:
     try:
         assert "HEAD is on experiment" in str(team.noticed())
         (team.root / "data" / "raw").rename(team.root / "data" / "raw.aside")
-        team.store.add(APP, reviews(90, team.now, "d"))
+        team.store.add(APP, reviews(90, team.now, "d", APART))
         summary = team.scheduled()
     finally:
         git(team.root, "checkout", "-q", "main")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from mlops_assets.resources.process_service import ProcessService
-from tests.fakes.play_store import FakePlayStore, FakeReview
+from tests.fakes.play_store import FakePlayStore, reviews
 from tests.fakes.play_wire import PlayWire, serve
 from tests.long.test_killed_run import command
 from tests.user_clone import free_port, make_clone
@@ -19,6 +19,7 @@ from tests.user_clone import free_port, make_clone
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 APP = "com.valar.pintu"
 START = datetime(2026, 3, 20, 12, tzinfo=UTC)
+APART = timedelta(minutes=5)
 PARAMS = {
     "play_store": {"requests_per_second": 1000, "retries": 1, "backoff_s": 0, "backoff_most_s": 0},
     "evaluate": {"rounds": 200, "margin_points": 20, "slice_reviews": 100_000},
@@ -52,7 +53,7 @@ class Place:
         """Six hours later there are sixty more."""
         self.now += timedelta(hours=6)
         self.batch += 1
-        self.store.add(APP, reviews(60, self.now, f"batch{self.batch}-"))
+        self.store.add(APP, reviews(60, self.now, f"batch{self.batch}-", APART))
 
     def serving(self) -> dict[str, str]:
         """The versions of what answers, by its own word."""
@@ -67,19 +68,6 @@ class Place:
         return {one for path in files for one in pd.read_parquet(path)["review_id"]}
 
 
-def reviews(count: int, newest: datetime, prefix: str) -> list[FakeReview]:
-    return [
-        FakeReview(
-            review_id=f"{prefix}{n}",
-            name=f"Orang {prefix}{n}",
-            text=f"{'bagus sekali, mudah' if n % 3 else 'lambat dan sering eror'} {prefix}{n}",
-            stars=5 if n % 3 else 1,
-            at_s=int((newest - timedelta(minutes=5 * n)).timestamp()),
-        )
-        for n in range(count)
-    ]
-
-
 def mount(*arguments: str) -> None:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -92,7 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     disk = tmp_path_factory.mktemp("disk")
     mount("-t", "tmpfs", "-o", "size=200m", "tmpfs", str(disk))
     store = FakePlayStore(page_size=100)
-    store.add(APP, reviews(300, START, "first"))
+    store.add(APP, reviews(300, START, "first", APART))
     try:
         with serve(store) as wire:
             place = Place(make_clone(disk / "clone", **PARAMS), free_port(), store, wire)
