@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -19,10 +19,13 @@ from mlops_assets.failures import Failure
 from mlops_assets.operations import facts, overview
 from mlops_assets.operations.rules import OperationRules
 from mlops_assets.resources.fact_store import Facts, FactStore
-from mlops_assets.resources.service import OVERVIEW, SHOWN
+from mlops_assets.resources.service import OVERVIEW, SHOWN, show
 from mlops_assets.serving.options import prediction_log_place
 from mlops_assets.serving.told import FORMAT
 from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.reviews.drift import DriftPoint
 
 _LOCK_WAIT_S = 120
 
@@ -61,10 +64,11 @@ class FactKeeper:
         """One pass. What the database refuses is no exception here: it stands in `trouble()` until a pass succeeds."""
         self._settings.instance_folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._settings.instance_folder / "facts.lock").acquire(timeout=_LOCK_WAIT_S):
-            kept = self._write() if self._store else Kept()
+            found, kept = _OnDisk(self._settings), Kept()
             if self._store:
-                _replace(self._standing, json.dumps({"trouble": kept.trouble, "at": self._settings.now().isoformat()}))
-            self._show(kept)
+                kept = _written(self._store, found)
+                self._stand(kept)
+            self._show(found, kept)
         return kept
 
     def trouble(self) -> str:
@@ -73,27 +77,13 @@ class FactKeeper:
             return ""
         return str(json.loads(self._standing.read_text(encoding="utf-8"))["trouble"])
 
-    def _write(self) -> Kept:
-        assert self._store is not None  # noqa: S101  # the caller looked; this tells the type checker
-        try:
-            return Kept(runs=self._store.write(self._facts))
-        except Failure as failure:
-            return Kept(trouble=str(failure))
+    def _stand(self, kept: Kept) -> None:
+        scratch = self._standing.with_suffix(".partial")
+        told = {"trouble": kept.trouble, "at": self._settings.now().isoformat()}
+        scratch.write_text(json.dumps(told), encoding="utf-8")
+        scratch.replace(self._standing)
 
-    def _facts(self) -> Facts:
-        summaries, ticks = self._summaries(), self._ticks()
-        return Facts(
-            runs=[facts.run_row(one) for one in summaries],
-            stages=[row for one in summaries for row in facts.stage_rows(one)],
-            scores=[row for one in summaries for row in facts.score_rows(one)],
-            deployments=self._deployments(),
-            drift_ticks=[facts.tick_row(tick) for tick in ticks],
-            drift=[row for tick in ticks for row in facts.drift_rows(tick)],
-            data_digest=self._data_digest(),
-            review_rows=self._review_rows,
-        )
-
-    def _show(self, kept: Kept) -> None:
+    def _show(self, found: "_OnDisk", kept: Kept) -> None:
         """Write what the service's page shows, unless it is there already."""
         path = self._settings.service_folder / SHOWN / OVERVIEW
         old: dict[str, Any] = {}
@@ -101,63 +91,89 @@ class FactKeeper:
             old = json.loads(path.read_text(encoding="utf-8"))
         if old.get("format") != FORMAT:
             old = {}
-        digest = self._data_digest()
-        reviews = old["reviews"] if old.get("data_digest") == digest else overview.of_reviews(*self._review_rows())
-        summaries = self._summaries()
+        same = old.get("data_digest") == found.data_digest
         new = {
             "format": FORMAT,
-            "data_digest": digest,
+            "data_digest": found.data_digest,
             "pipeline": overview.of_pipeline(
-                summaries,
+                found.summaries,
                 interval_s=OperationRules.from_params(self._settings.sections["operations"]).interval_hours * 3600,
-                drift_sustained=self._drift_sustained(),
+                drift_sustained=self._drift_sustained(found),
                 facts_trouble=bool(kept.trouble),
             ),
-            "models": overview.of_models(summaries, facts.served_rows(self._deployments()), self._ticks()),
-            "reviews": reviews,
+            "models": overview.of_models(found.summaries, facts.served_rows(found.deployments), found.ticks),
+            "reviews": old["reviews"] if same else overview.of_reviews(*found.review_rows),
         }
         if new != old:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.parent.chmod(0o755)
-            _replace(path, json.dumps(new, ensure_ascii=False))
+            show(self._settings.service_folder, OVERVIEW, json.dumps(new, ensure_ascii=False))
 
-    def _summaries(self) -> list[dict[str, Any]]:
+    def _drift_sustained(self, found: "_OnDisk") -> bool:
+        from mlops_assets.reviews.drift import DriftOptions, sustained
+
+        ticks = DriftOptions.from_params(self._settings.sections["drift"]).sustained_ticks
+        return sustained(found.history, int(ticks)).sustained
+
+
+class _OnDisk:
+    """What one pass reads, each thing once; the caller holds the lock, so nothing older comes after it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def summaries(self) -> list[dict[str, Any]]:
         """Of every run that is on disk, the oldest first."""
         folder = self._settings.instance_folder / "summaries"
         paths = (path for path in folder.glob("*.json") if path.stem != "latest")
         found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         return sorted(found, key=lambda one: (one.get("ended") or "", one["run_id"]))
 
-    def _deployments(self) -> list[Mapping[str, Any]]:
+    @cached_property
+    def deployments(self) -> list[Mapping[str, Any]]:
         path = self._settings.service_folder / "deployments.sqlite"
         return [vars(entry) for entry in DeploymentLog(path).entries(100_000)] if path.is_file() else []
 
-    def _ticks(self) -> list[dict[str, Any]]:
+    @cached_property
+    def history(self) -> "list[DriftPoint]":
         from mlops_assets.reviews.drift_history import read_history
 
-        return [vars(point) for point in read_history(self._settings.instance_folder)]
+        return read_history(self._settings.instance_folder)
 
-    def _drift_sustained(self) -> bool:
-        from mlops_assets.reviews.drift import DriftOptions, sustained
-        from mlops_assets.reviews.drift_history import read_history
+    @property
+    def ticks(self) -> list[dict[str, Any]]:
+        return [vars(point) for point in self.history]
 
-        ticks = DriftOptions.from_params(self._settings.sections["drift"]).sustained_ticks
-        return sustained(read_history(self._settings.instance_folder), int(ticks)).sustained
-
-    def _data_digest(self) -> str:
+    @cached_property
+    def data_digest(self) -> str:
         from mlops_assets.reviews.volumes import fingerprint
 
         return hashlib.sha256(fingerprint(self._settings.data).encode()).hexdigest()[:16]
 
-    def _review_rows(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    @cached_property
+    def review_rows(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Volumes, quarantine reasons and reviews: every stored file, so only where the digest is new."""
         from mlops_assets.reviews.volumes import month_volumes, reviews_with_predictions
 
         volumes, reasons = month_volumes(self._settings.data)
         return volumes, reasons, reviews_with_predictions(self._settings.data)
 
 
-def _replace(path: Path, text: str) -> None:
-    scratch = path.with_suffix(".partial")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.chmod(0o644)  # a container reads the page's content as a user of its own
-    scratch.replace(path)
+def _written(store: FactStore, found: _OnDisk) -> Kept:
+    """What the database took of it."""
+    try:
+        return Kept(runs=store.write(lambda: _facts(found)))
+    except Failure as failure:
+        return Kept(trouble=str(failure))
+
+
+def _facts(found: _OnDisk) -> Facts:
+    return Facts(
+        runs=[facts.run_row(one) for one in found.summaries],
+        stages=[row for one in found.summaries for row in facts.stage_rows(one)],
+        scores=[row for one in found.summaries for row in facts.score_rows(one)],
+        deployments=found.deployments,
+        drift_ticks=[facts.tick_row(tick) for tick in found.ticks],
+        drift=[row for tick in found.ticks for row in facts.drift_rows(tick)],
+        data_digest=found.data_digest,
+        review_rows=lambda: found.review_rows,
+    )

@@ -131,7 +131,7 @@ def _insert(connection: Any, table: str, rows: Sequence[Row]) -> None:
     columns = list(rows[0])
     marks = ", ".join(["%s"] * len(columns))
     # Table and columns are names in this code; values go in as parameters.
-    statement = f"INSERT INTO facts.{table} ({_quoted(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+    statement = f"INSERT INTO facts.{table} ({_quoted(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608  # as above
     with connection.cursor() as cursor:
         cursor.executemany(statement, [tuple(row[name] for name in columns) for row in rows])
 

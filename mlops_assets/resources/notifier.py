@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from mlops_assets.operations.messages import Kind, Message, fitted
 from mlops_assets.operations.outbox import Channel, Outbox, Standing, Unreachable
 from mlops_assets.operations.rules import OperationRules
-from mlops_assets.resources.service import LAST_SUCCESS, SHOWN
+from mlops_assets.resources.service import LAST_SUCCESS, SHOWN, show
 from mlops_assets.settings import Settings
 
 MESSAGE_ID = "X-Notification-Id"
@@ -176,12 +176,7 @@ class Notifier:
         path = self._service_folder / SHOWN / LAST_SUCCESS
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o755)
-        scratch = path.with_suffix(".partial")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.chmod(0o644)  # a container reads it as a user of its own
-        scratch.replace(path)
+        show(self._service_folder, LAST_SUCCESS, text)
 
 
 @contextmanager

@@ -27,6 +27,17 @@ ROLLBACK = "rollback"
 """What `caused_by` of a deployment begins with where a person went back."""
 
 
+def show(service_folder: Path, name: str, text: str) -> None:
+    """Put a file, whole, where the server reads it: from a container it does so as a user of its own."""
+    path = service_folder / SHOWN / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o755)
+    scratch = path.with_suffix(".partial")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.chmod(0o644)
+    scratch.replace(path)
+
+
 @dataclass(frozen=True)
 class Live:
     """What answers on the public port, by its own word; `since` is ISO time in UTC, `pid` 0 in a container."""
