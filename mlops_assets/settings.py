@@ -1,6 +1,5 @@
 """The only reader of the environment and of params.yaml: frozen, typed, refuses nonsense at once."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from mlops_assets.failures import PermanentFailure
+from mlops_assets.variables import BadSetting, Variables
 
 SAMPLE_APP = "sample.app"
 
@@ -61,7 +60,6 @@ FOR_THE_SERVER = (
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[a-z0-9][a-z0-9._-]*)*")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
 _FOR_CHILDREN = re.compile(
@@ -89,10 +87,6 @@ def wait_passively() -> None:
     Threads that spin while they wait slow a training to a crawl where anything else uses the cores.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251  libgomp reads it from there
-
-
-class BadSetting(PermanentFailure):
-    """A variable or parameter breaks its rule."""
 
 
 class Settings(BaseModel):
@@ -156,7 +150,7 @@ class Settings(BaseModel):
             environ = os.environ  # noqa: TID251  the one place that reads it
         root = (root or Path(environ.get("PIPELINE_ROOT") or Path(__file__).parents[1])).resolve()
         from_file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
-        env = _Environment({**from_file, **environ})
+        env = Variables({**from_file, **environ})
         params = _read_params(root / "params.yaml")
         reviews = tuple(Path(part).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part)
         extra_app = env.text("APP", "")
@@ -274,67 +268,7 @@ class Settings(BaseModel):
         return self.root / ".releases"
 
 
-class _Environment:
-    """Typed look-ups that name the variable, its value and the rule when one is broken."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-
-    def text(self, name: str, default: str) -> str:
-        return self._values.get(name, "").strip() or default
-
-    def flag(self, name: str) -> bool:
-        value = self.text(name, "").lower()
-        if value not in _TRUE | _FALSE:
-            raise BadSetting(f"{name} must be 1 or 0, got {value!r}")
-        return value in _TRUE
-
-    def choice(self, name: str, allowed: tuple[str, ...]) -> Any:
-        value = self.text(name, "")
-        if value and value not in allowed:
-            raise BadSetting(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-        return value or None
-
-    def whole(self, name: str, default: int, least: int, most: int) -> int:
-        value = self.text(name, str(default))
-        if not value.isdecimal() or not least <= int(value) <= most:
-            raise BadSetting(f"{name} must be a whole number from {least} to {most}, got {value!r}")
-        return int(value)
-
-    def url(self, name: str, default: str) -> str:
-        value = self.text(name, default)
-        if not re.fullmatch(r"https?://[^\s/]\S*", value):
-            raise BadSetting(f"{name} must begin with https:// or http:// and name a host, got {value!r}")
-        return value.rstrip("/")
-
-    def address(self, name: str, default: str) -> str:
-        value = self.text(name, default)
-        try:
-            return value if value == "localhost" else str(ipaddress.ip_address(value))
-        except ValueError:
-            raise BadSetting(f"{name} must be localhost or an IP address such as 127.0.0.1, got {value!r}") from None
-
-    def file(self, name: str) -> Path | None:
-        value = self.text(name, "")
-        if not value:
-            return None
-        path = Path(value).expanduser().absolute()
-        if not path.is_file():
-            raise BadSetting(f"{name} must name a file, got {value!r}")
-        return path
-
-    def instant(self, name: str) -> datetime | None:
-        value = self.text(name, "")
-        if not value:
-            return None
-        try:
-            instant = datetime.fromisoformat(value)
-        except ValueError:
-            raise BadSetting(f"{name} must be an ISO time such as 2026-01-31T12:00:00Z, got {value!r}") from None
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def _registry(env: _Environment) -> dict[str, Any]:
+def _registry(env: Variables) -> dict[str, Any]:
     """Where images go, with the login; on ghcr.io GITHUB_TOKEN serves where no password is given."""
     registry = env.text("IMAGE_REGISTRY", "localhost:5000").rstrip("/")
     if not _REGISTRY.fullmatch(registry):
