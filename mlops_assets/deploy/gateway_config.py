@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from mlops_assets.failures import PermanentFailure
+
 Slot = Literal["blue", "green"]
 SLOTS: tuple[Slot, Slot] = ("blue", "green")
 
@@ -48,6 +50,12 @@ frontend public
 backend service
 {servers}
 """
+
+
+def require_pem(pem: str, named: str) -> None:
+    """Raise `PermanentFailure` for what HAProxy does not take as a certificate; `named` is what the file is called."""
+    if "PRIVATE KEY" not in pem or "BEGIN CERTIFICATE" not in pem:
+        raise PermanentFailure(f"{named} must hold certificate and key in PEM: cat cert.pem key.pem")
 
 
 def enable(slot: Slot) -> str:

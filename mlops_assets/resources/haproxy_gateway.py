@@ -141,8 +141,7 @@ class HaproxyGateway:
             target.unlink(missing_ok=True)
             return False
         pem = self._certificate.read_text(encoding="ascii")
-        if "PRIVATE KEY" not in pem or "BEGIN CERTIFICATE" not in pem:
-            raise PermanentFailure(f"{self._certificate} must hold certificate and key in PEM: cat cert.pem key.pem")
+        gateway_config.require_pem(pem, str(self._certificate))
         if target.is_file() and target.read_text(encoding="ascii") == pem:
             return False
         renewed = target.is_file()

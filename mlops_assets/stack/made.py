@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlops_assets.deploy.gateway_config import require_pem
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.stack.demands import Login
 
@@ -28,10 +29,7 @@ def write_certificate(folder: Path, given: Path | None) -> str | None:
     target = folder / CERTIFICATE
     if given is not None:
         pem = given.read_text(encoding="ascii")
-        if "PRIVATE KEY" not in pem or "BEGIN CERTIFICATE" not in pem:
-            raise PermanentFailure(
-                f"DOOR_CERTIFICATE {given} must hold certificate and key in PEM: cat cert.pem key.pem"
-            )
+        require_pem(pem, f"DOOR_CERTIFICATE {given}")
         _write(target, pem)
         return None
     if not target.is_file():
