@@ -1,5 +1,6 @@
 """Every declared check, broken on purpose in the data: that check alone fails, and stops the version or only warns."""
 
+import itertools
 import json
 import shutil
 import zlib
@@ -246,15 +247,15 @@ def the_newest_are_angry(place: Place) -> None:
     frame = _frame(place)
     _train_on(place, frame)
     newest = set(recent(frame, DriftOptions())["review_id"])
-    angry = frame[frame["rating"] < 3].drop_duplicates("review_text")
-    place.change_raw(
-        lambda rows: rows.assign(
-            rating=rows["rating"].where(~rows["review_id"].isin(newest), 1),
-            review_text=rows["review_text"].where(
-                ~rows["review_id"].isin(newest), angry["review_text"].sample(len(rows), replace=True).to_numpy()
-            ),
-        )
-    )
+    # Each text as seldom as can be, or many would be one template.
+    angry = itertools.cycle(frame.loc[frame["rating"] < 3, "review_text"].unique())
+
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        new = rows["review_id"].isin(newest)
+        texts = pd.Series([next(angry) if one else "" for one in new], index=rows.index)
+        return rows.assign(rating=rows["rating"].where(~new, 1), review_text=rows["review_text"].where(~new, texts))
+
+    place.change_raw(change)
 
 
 def _frame(place: Place) -> pd.DataFrame:
