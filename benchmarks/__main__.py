@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -46,6 +47,15 @@ def measure(name: str) -> dict[str, Any]:
     return {"figures": _objects(done.stdout), "seconds": took}
 
 
+def _processor() -> str:
+    """Architecture and model, with the instructions that matrix products can use."""
+    known = Path("/proc/cpuinfo")
+    told = known.read_text(encoding="utf-8") if known.is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", told, re.MULTILINE)
+    units = sorted(set(re.findall(r"\b(?:amx_(?:int8|bf16)|avx512_(?:bf16|vnni)|avx2)\b", told)))
+    return " ".join([platform.machine(), *([model[1]] if model else []), *units])
+
+
 def _objects(text: str) -> dict[str, Any]:
     """The JSON objects that a benchmark printed, merged; other lines are progress."""
     found: dict[str, Any] = {}
@@ -82,7 +92,7 @@ def main() -> int:
         results[name] = {
             "command": f"python -m benchmarks.{name}",
             "date": datetime.now(UTC).date().isoformat(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end",
+            "machine": f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end",
             **result,
         }
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -69,8 +69,8 @@ async def load_with(
     return {
         "n": len(latencies),
         "per_s": round(len(latencies) / took, 1),
-        "p50_ms": round(1000 * p50, 1),
-        "p99_ms": round(1000 * p99, 1),
+        "p50_ms": round(1000 * float(p50), 1),
+        "p99_ms": round(1000 * float(p99), 1),
     }
 
 
@@ -121,12 +121,18 @@ def saturated(process: psutil.Process, port: int, texts: Sequence[str], seconds:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int, folder: Path | None = None) -> Iterator[tuple[psutil.Process, float]]:
-    """A server process, with the seconds from its start to its first answer: a right one where `folder` is sealed."""
+def running(
+    command: Sequence[str], port: int, folder: Path | None = None, *, at: Path | None = None
+) -> Iterator[tuple[psutil.Process, float]]:
+    """A server process that works in `at`, with the seconds from its start to its first answer.
+
+    A right one where `folder` is a sealed model.
+    """
     started = time.perf_counter()
     # Threads of torch that spin while they wait make the reference a tenth as fast on a busy machine: not its due.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # noqa: TID251  handed to the programs that are measured
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=at, stdout=quiet, stderr=quiet, env=environment) as process:
         try:
             yield psutil.Process(process.pid), _ready(port, process, started, folder)
         finally:

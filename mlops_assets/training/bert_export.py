@@ -76,6 +76,7 @@ class Exporter:
             model_max_length=self.recipe.max_length,
             **{f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")},
         ).save_pretrained(self.folder)
+        self.base.model.config.architectures = [type(self.base.model).__name__]  # so that a pipeline opens the folder
         self.base.model.config.save_pretrained(self.folder)
         weights = {name: value.contiguous() for name, value in self.base.model.state_dict().items()}
         save_file(weights, self.folder / WEIGHTS, metadata={"format": "pt"})

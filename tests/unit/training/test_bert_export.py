@@ -140,6 +140,7 @@ def test_the_weights_open_in_transformers_and_answer_the_same(trained: tuple[Tra
     allowed = 0.05 if result.metrics["variant"] == "int8" else 1e-4
     np.testing.assert_allclose(load(root / "model").probabilities(texts), expected, atol=allowed)
     assert model.config.id2label == {0: "negative", 1: "positive"}
+    assert model.config.architectures == ["BertForSequenceClassification"]  # other programs choose their class by it
 
 
 def test_an_export_that_differs_from_torch_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
