@@ -39,6 +39,7 @@ def main() -> None:
         "pipeline": pipeline,
         "dev": [line for line in everything if line not in pipeline],
         "serving": resolve(extras["serving"], pipeline),
+        "serving-gpu": resolve(extras["serving-gpu"], pipeline),
         "dvc": resolve(extras["dvc"], []),
         "kubernetes": [line for line in resolve(extras["kubernetes"], everything) if line not in pipeline],
     }

@@ -20,6 +20,7 @@ SAMPLE_APP = "sample.app"
 Source = Literal["sample", "file", "play_store"]
 LabelRule = Literal["binary", "ternary"]
 DeployTarget = Literal["auto", "process", "docker"]
+ImageVariant = Literal["cpu", "gpu"]
 
 
 class Triggers(BaseModel):
@@ -119,6 +120,7 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     tls_certificate: Path | None = None
     deploy_target: DeployTarget = "auto"
+    image_variant: ImageVariant = "cpu"
     image_registry: str = "localhost:5000"
     haproxy_image: str = "haproxy:lts"
     registry_user: str = ""
@@ -178,7 +180,7 @@ class Settings(BaseModel):
             step_pods=env.file("STEP_PODS"),
             host=env.address("HOST_ADDRESS", "127.0.0.1"),
             tls_certificate=env.file("TLS_CERTIFICATE"),
-            deploy_target=env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto",
+            **_deployment(env, params["bert"]),
             haproxy_image=env.text("HAPROXY_IMAGE", "haproxy:lts"),
             **_registry(env),
             server=MappingProxyType(
@@ -246,7 +248,7 @@ class Settings(BaseModel):
     @property
     def serving_lock(self) -> Path | None:
         """The server's locked dependencies; none where the package is used without its repository."""
-        lock = self.root / "locks" / "serving.txt"
+        lock = self.root / "locks" / ("serving-gpu.txt" if self.image_variant == "gpu" else "serving.txt")
         return lock if lock.is_file() else None
 
     @property
@@ -266,6 +268,25 @@ class Settings(BaseModel):
     @property
     def releases(self) -> Path:
         return self.root / ".releases"
+
+
+def _deployment(env: Variables, bert: Mapping[str, Any]) -> dict[str, Any]:
+    """What the server computes on and what runs it; only an image brings ONNX Runtime's build for a GPU."""
+    target: DeployTarget = env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto"
+    variant: ImageVariant = env.choice("IMAGE_VARIANT", get_args(ImageVariant)) or "cpu"
+    if variant == "gpu":
+        if target == "process":
+            raise BadSetting(
+                "IMAGE_VARIANT=gpu needs an image, but DEPLOY_TARGET=process runs the pipeline's own ONNX Runtime, "
+                "which computes on the CPU: set DEPLOY_TARGET=docker, or IMAGE_VARIANT=cpu"
+            )
+        if (serve := bert.get("serve", "int8")) != "fp32":
+            raise BadSetting(
+                f"params.yaml: bert.serve must be fp32 where IMAGE_VARIANT is gpu, got {serve!r}: set it, so that the "
+                "model that is judged is the one that serves, or set IMAGE_VARIANT=cpu"
+            )
+        target = "docker"
+    return {"deploy_target": target, "image_variant": variant}
 
 
 def _registry(env: Variables) -> dict[str, Any]:

@@ -116,7 +116,13 @@ def _decide(
         [_contender(kind, models / kind, gate) for kind in present],
         _contender("champion", incumbent, gate) if incumbent else None,
         gate,
-        required=_why_wanted(incumbent, dataset_version, live.model_version if live else None, forced=forced),
+        required=_why_wanted(
+            incumbent,
+            dataset_version,
+            live.model_version if live else None,
+            forced=forced,
+            on_gpu=settings.image_variant == "gpu",
+        ),
         rules=rules,
     )
     if verdict.serves is None:
@@ -167,14 +173,19 @@ def _forward(incumbent: Path, frame: "pd.DataFrame", rules: "Evaluation") -> dic
     return forward(arrived, model.probabilities(arrived["review_text"].tolist()), model.labels, rules)
 
 
-def _why_wanted(incumbent: Path | None, dataset_version: str, live_model: str | None, *, forced: bool) -> str | None:
+def _why_wanted(
+    incumbent: Path | None, dataset_version: str, live_model: str | None, *, forced: bool, on_gpu: bool
+) -> str | None:
     """Why a model that is only as good as the one chosen last would still be wanted."""
     if forced:
         return "forced"
     if incumbent is None:
         return None
-    if artifact.read(incumbent, verify=False).trained_with.dataset_version != dataset_version:
+    manifest = artifact.read(incumbent, verify=False)
+    if manifest.trained_with.dataset_version != dataset_version:
         return "the data changed"
+    if on_gpu and manifest.runtime.get("variant") == "int8":
+        return "the model chosen last is int8, which a GPU does not take"
     chosen = artifact.model_version(incumbent)
     return None if live_model == chosen else f"model {chosen}, which was chosen last, does not serve"
 

@@ -29,7 +29,7 @@ def build() -> list[dg.AssetChecksDefinition]:
             return dg.AssetCheckResult(
                 passed=False,
                 severity=dg.AssetCheckSeverity.WARN,
-                description="not audited: there is no locks/serving.txt, restore it with make lock",
+                description="not audited: the server's lock is not in locks/, restore it with make lock",
             )
         found, at = recent_audit(lock, settings.instance_folder / "audit.json", settings.now())
         return dg.AssetCheckResult(

@@ -20,6 +20,7 @@ from mlops_assets.artifact import Golden
 from mlops_assets.failures import PermanentFailure
 
 RECORD = "release.json"
+REQUIREMENTS = "requirements.txt"
 _PACKAGE = Path(__file__).parents[1]
 _MODULES = ("__init__.py", "artifact.py", "failures.py", "text.py")
 _BUILDING = ".building-"
@@ -47,6 +48,12 @@ class Release:
     def app(self) -> Path:
         return self.folder / "app"
 
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether its server computes on a GPU: its lock then names the runtime's build for one."""
+        lock = self.folder / REQUIREMENTS
+        return lock.is_file() and "onnxruntime-gpu==" in lock.read_text(encoding="utf-8")
+
     def golden(self) -> tuple[Golden, ...]:
         """What the service must answer."""
         return artifact.read_golden(self.model)
@@ -69,7 +76,7 @@ def build_release(champion: Path, releases: Path, *, lock: Path | None = None, p
             ignore=shutil.ignore_patterns(*manifest.training_files),
         )
         if lock is not None:
-            shutil.copyfile(lock, scratch / "requirements.txt")
+            shutil.copyfile(lock, scratch / REQUIREMENTS)
         files = {path.relative_to(scratch).as_posix(): _sha256(path) for path in _files(scratch)}
         server = {name: digest for name, digest in files.items() if not name.startswith("model/")}
         model_version = artifact.model_version(scratch / "model")
@@ -94,7 +101,7 @@ def release_version(champion: Path, *, lock: Path | None = None, package: Path =
     for path in _files(package / "serving"):
         paths[f"app/mlops_assets/{path.relative_to(package).as_posix()}"] = path
     if lock is not None:
-        paths["requirements.txt"] = lock
+        paths[REQUIREMENTS] = lock
     server = _digest({name: _sha256(path) for name, path in paths.items()})
     return _digest({"server": server, "model": artifact.model_version(champion)})
 

@@ -13,7 +13,7 @@ from mlops_assets.deploy.gateway_config import SLOTS, Slot
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import Reply
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.docker_engine import SERVER_PORT, DockerEngine, port_of
+from mlops_assets.resources.docker_engine import SERVER_PORT, DockerEngine, port_of, why_not_started
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
 from mlops_assets.resources.service import LAST_SUCCESS, OVERVIEW
 from mlops_assets.resources.service_client import ServiceClient
@@ -104,6 +104,7 @@ class DockerBackend:
             container = self._engine.create(
                 self._image,
                 name,
+                gpus=release.wants_gpu,
                 environment={
                     **self._environment,
                     "LAST_SUCCESS_FILE": f"{_SHOWN}/{LAST_SUCCESS}",
@@ -127,7 +128,7 @@ class DockerBackend:
         except self._engine.errors.APIError as error:
             with contextlib.suppress(self._engine.errors.NotFound):
                 self._engine.client.containers.get(name).remove(force=True)
-            raise NeverStarted(f"container {name} does not start: {error.explanation}") from error
+            raise NeverStarted(f"container {name} does not start: {why_not_started(error)}") from error
         return self._described(container)
 
     def running(self, instance: ServerContainer) -> bool:

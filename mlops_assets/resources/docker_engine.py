@@ -17,6 +17,8 @@ SERVER_PORT = 8080
 """On which the image's server listens."""
 _SOCKET = "unix:///var/run/docker.sock"
 _DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
+_ALL_GPUS = {"Count": -1, "Capabilities": [["gpu"]]}
+"""What `--gpus all` asks for."""
 
 
 class EngineDown(TransientFailure):
@@ -116,7 +118,7 @@ class DockerEngine:
         """
         if not (release.folder / "requirements.txt").is_file():
             raise BuildFailed(
-                f"release {release.version} names no dependencies: restore locks/serving.txt (make lock) and run again"
+                f"release {release.version} names no dependencies: restore locks/ (make lock) and run again"
             )
         own = {
             "mlops.release": release.version,
@@ -199,10 +201,11 @@ class DockerEngine:
             return False
         return True
 
-    def create(self, image: str, name: str, **options: Any) -> Any:
+    def create(self, image: str, name: str, *, gpus: bool = False, **options: Any) -> Any:
         """A container that may do nothing but answer: read-only, without capabilities, its port on loopback alone.
 
-        `options` are those of `create_container`, `host` those of `create_host_config` beside ours.
+        With `gpus` it sees all of the machine's. `options` are those of `create_container`, `host` those of
+        `create_host_config` beside ours.
         """
         host: dict[str, Any] = {
             "port_bindings": {SERVER_PORT: ("127.0.0.1", None)},
@@ -211,6 +214,7 @@ class DockerEngine:
             "security_opt": ["no-new-privileges"],
             "tmpfs": {"/tmp": "size=64m"},  # noqa: S108  # inside the container, its only writable place
             "pids_limit": 256,
+            **({"device_requests": [_ALL_GPUS]} if gpus else {}),
             **options.pop("host", {}),
         }
         created = self.client.api.create_container(
@@ -235,6 +239,17 @@ def _knock(address: str) -> None:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(5)
             probe.connect(path)
+
+
+def why_not_started(error: Any) -> str:
+    """The engine's own word of an `APIError`; where it has no GPU to give, also what to do."""
+    told = str(error.explanation or error)
+    if "capabilities: [[gpu]]" in told or "nvidia-container" in told:
+        return (
+            f"the release wants a GPU and the engine gives none ({told}): install the NVIDIA driver and Container "
+            "Toolkit on its machine, or set IMAGE_VARIANT=cpu"
+        )
+    return told
 
 
 def port_of(container: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import Reply, try_out
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.docker_engine import SERVER_PORT, DockerEngine, port_of
+from mlops_assets.resources.docker_engine import SERVER_PORT, DockerEngine, port_of, why_not_started
 from mlops_assets.resources.service_client import ServiceClient
 
 _LOG_LINES = 30
@@ -54,17 +54,18 @@ def prove_image(  # noqa: PLR0913  # all that decides where and how it is asked
         container = engine.create(
             reference,
             name,
+            gpus=release.wants_gpu,
             environment=dict(environment),
             labels={"mlops.project": project, "mlops.role": "trial", "mlops.release": release.version},
             host={"port_bindings": {}, "network_mode": network} if network else {},
         )
     except engine.errors.APIError as error:
-        raise PermanentFailure(f"the image {reference} cannot be started: {error.explanation}") from error
+        raise PermanentFailure(f"the image {reference} cannot be started: {why_not_started(error)}") from error
     try:
         container.start()
         took_s = try_out(release, container, _Trial(key, network), timeout_s=timeout_s)
         report(f"{reference} answers its {len(release.golden())} golden sentences in {took_s:.3f} s")
     except engine.errors.APIError as error:
-        raise PermanentFailure(f"the image {reference} cannot be started: {error.explanation}") from error
+        raise PermanentFailure(f"the image {reference} cannot be started: {why_not_started(error)}") from error
     finally:
         container.remove(force=True)

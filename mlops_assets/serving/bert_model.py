@@ -8,6 +8,7 @@ import numpy as np
 
 from mlops_assets.artifact import BrokenArtifact, Manifest
 from mlops_assets.serving.batching import wasteful
+from mlops_assets.serving.onnx_session import open_session
 from mlops_assets.text import normalise
 
 FILES: Mapping[str, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
@@ -45,9 +46,7 @@ class BertModel:
         # once have one each.
         options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
         options.add_session_config_entry("optimization.disable_specified_optimizers", "SkipLayerNormFusion")
-        self._session = onnxruntime.InferenceSession(
-            str(folder / FILES[variant]), options, providers=["CPUExecutionProvider"]
-        )
+        self._session, self.device = open_session(folder / FILES[variant], variant, options)
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text costs."""

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
+from mlops_assets.serving.onnx_session import Device
+
 
 def text_problem(text: object, max_chars: int) -> str | None:
     """The rule that `text` breaks, or None."""
@@ -120,9 +122,10 @@ class Health(_Answer):
 
 
 class ModelInfo(_Answer):
-    """What the manifest says."""
+    """What the manifest says; `device` is where the answers are computed."""
 
     kind: str
+    device: Device
     labels: list[str]
     model_version: str
     dataset_version: str

@@ -104,8 +104,8 @@ class Metrics:
         )
         self.model = Gauge(
             "model_info",
-            "Always 1; which model and data answer",
-            ["model_version", "dataset_version", "release_version", "kind"],
+            "Always 1; which model and data answer, and where it computes",
+            ["model_version", "dataset_version", "release_version", "kind", "device"],
             registry=registry,
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden, Manifest
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.serving.onnx_session import Device
 
 GOLDEN_TOLERANCE = 1e-2
 """How far a golden probability may lie from the sealed one: int8 kernels differ between processors by up to 6e-3."""
@@ -38,6 +39,13 @@ class CountsTokens(Protocol):
     def tokens(self, texts: Sequence[str]) -> list[int]: ...
 
 
+@runtime_checkable
+class HasDevice(Protocol):
+    """A model that may compute elsewhere than on the CPU."""
+
+    device: Device
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model with what proves it."""
@@ -49,6 +57,11 @@ class LoadedModel:
     @property
     def dataset_version(self) -> str:
         return self.model.manifest.trained_with.dataset_version
+
+    @property
+    def device(self) -> Device:
+        """Where the answers are computed."""
+        return self.model.device if isinstance(self.model, HasDevice) else "cpu"
 
 
 def load(folder: Path, *, threads: int = 0) -> Model:

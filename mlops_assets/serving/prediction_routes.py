@@ -147,6 +147,7 @@ class PredictionRoutes:
         manifest = loaded.model.manifest
         return ModelInfo(
             kind=manifest.kind,
+            device=loaded.device,
             labels=list(manifest.labels),
             model_version=loaded.version,
             dataset_version=loaded.dataset_version,

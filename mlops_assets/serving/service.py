@@ -127,7 +127,11 @@ class Service:
             on_batch=self._count,
         )
         self._metrics.model.labels(
-            loaded.version, loaded.dataset_version, self.release_version, loaded.model.manifest.kind
+            loaded.version,
+            loaded.dataset_version,
+            self.release_version,
+            loaded.model.manifest.kind,
+            loaded.device,
         ).set(1)
         # What was made so far lives as long as the process: to look through it again and again for garbage would stop
         # everybody for a tenth of a second each time.

@@ -67,10 +67,10 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "What answers",
-                    "Model, data and release of each instance, by its own word.",
+                    "Model, data, release and device of each instance, by its own word.",
                     [
                         prom(
-                            f"max by (instance, kind, model_version, dataset_version, release_version) "
+                            f"max by (instance, kind, model_version, dataset_version, release_version, device) "
                             f"(model_info{{{_OURS}}})",
                             table=True,
                         )

@@ -20,6 +20,7 @@ import pytest
 from mlops_assets.artifact import Golden
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
+from mlops_assets.resources.docker_backend import NeverStarted
 from mlops_assets.resources.docker_engine import BuildFailed
 from mlops_assets.resources.docker_service import DockerService
 from mlops_assets.resources.haproxy_gateway import IMAGE
@@ -161,6 +162,25 @@ def test_what_is_not_right_is_refused_and_the_old_one_is_untouched(engine, servi
     assert service.live() == before
     assert len(servers(engine, service)) == 1
     assert [entry.outcome for entry in service.log.entries()] == ["refused", "live"]
+
+
+def test_a_gpu_release_on_an_engine_without_gpus_is_refused_and_the_old_one_serves_on(
+    engine, service, releases, images, tmp_path
+):
+    if "nvidia" in engine.client.info()["Runtimes"]:
+        pytest.skip("this engine has GPUs to give")
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    before = service.live()
+    # The engine refuses before anything runs, so that the image needs no GPU runtime in it.
+    wanting = build_release(releases["b"].model, tmp_path / "built", lock=ROOT / "locks" / "serving-gpu.txt")
+    with (
+        Clients(port_of(service), answers_of(releases["a"]), count=2) as clients,
+        pytest.raises(NeverStarted, match=r"the release wants a GPU and the engine gives none.*IMAGE_VARIANT=cpu"),
+    ):
+        service.deploy(wanting, silent, image=images["b"].reference)
+    assert clients.failures == []
+    assert service.live() == before
+    assert len(servers(engine, service)) == 1
 
 
 def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(engine, service, releases, images):

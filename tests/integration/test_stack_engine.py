@@ -85,7 +85,9 @@ def test_what_runs_and_deployments_need_goes_through(narrowed: httpx.Client, clo
     assert narrowed.post(f"/containers/{name}/wait").json()["StatusCode"] == 0
     assert narrowed.get(f"/containers/{name}/logs?stdout=1").status_code == 200
     assert narrowed.delete(f"/containers/{name}").status_code == 204
-    assert narrowed.post("/containers/create", json=wish(Binds=[])).status_code == 201
+    gpus = [{"Driver": "", "Count": -1, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {}}]
+    for harmless in (wish(Binds=[]), wish(DeviceRequests=gpus)):
+        assert narrowed.post("/containers/create", json=harmless).status_code == 201
     for one in narrowed.get("/containers/json?all=1").json():
         if one["Command"] == "true":
             narrowed.delete(f"/containers/{one['Id']}")

@@ -46,6 +46,9 @@ def test_the_github_token_serves_on_ghcr_alone(environ: dict[str, str], user: st
         ({"IMAGE_REGISTRY": "https://ghcr.io"}, "IMAGE_REGISTRY must be host"),
         ({"REGISTRY_PASSWORD": "p"}, "REGISTRY_USER is empty"),
         ({"DEPLOY_TARGET": "kubernetes"}, "DEPLOY_TARGET must be one of"),
+        ({"IMAGE_VARIANT": "tpu"}, "IMAGE_VARIANT must be one of cpu, gpu, got 'tpu'"),
+        ({"IMAGE_VARIANT": "gpu", "DEPLOY_TARGET": "process"}, "set DEPLOY_TARGET=docker, or IMAGE_VARIANT=cpu"),
+        ({"IMAGE_VARIANT": "gpu"}, "bert.serve must be fp32 where IMAGE_VARIANT is gpu, got 'int8'"),
     ],
 )
 def test_nonsense_is_refused(environ: dict[str, str], said: str) -> None:

@@ -42,6 +42,19 @@ def test_the_clock_is_utc_whatever_the_zone_it_was_given_in(root: Path) -> None:
     assert Settings.load({"NOW": "2026-01-31T07:00:00+07:00"}, root).now() == datetime(2026, 1, 31, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("target", ["", "auto", "docker"])
+def test_a_gpu_is_target_docker_with_a_lock_of_its_own(root: Path, target: str) -> None:
+    (root / "locks").mkdir()
+    locks = {variant: root / "locks" / name for variant, name in (("cpu", "serving.txt"), ("gpu", "serving-gpu.txt"))}
+    write(root, **PARAMS, bert={"serve": "fp32"})
+    for variant, lock in locks.items():
+        settings = Settings.load({"IMAGE_VARIANT": variant, "DEPLOY_TARGET": target}, root)
+        assert settings.serving_lock is None
+        lock.touch()
+        assert settings.serving_lock == lock
+    assert (settings.image_variant, settings.deploy_target) == ("gpu", "docker")
+
+
 @pytest.mark.parametrize(
     ("environ", "said"),
     [

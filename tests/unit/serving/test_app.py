@@ -229,7 +229,18 @@ def test_metrics_count_requests_labels_and_name_the_model(client):
     assert 'http_requests_total{method="POST",path="/predict",status="200"} 1.0' in lines
     assert 'errors_total{kind="422"} 1.0' in lines
     assert 'predictions_total{label="positive"} 1.0' in lines
-    assert f'model_info{{dataset_version="{"d" * 12}",kind="classic",model_version="{"m" * 12}"' in lines
+    named = f'dataset_version="{"d" * 12}",device="cpu",kind="classic",model_version="{"m" * 12}"'
+    assert f"model_info{{{named}" in lines
+
+
+def test_the_device_that_the_model_computes_on_is_told():
+    class OnGpu(ThreeLines):
+        device = "cuda"
+
+    for model, device in ((ThreeLines(), "cpu"), (OnGpu(), "cuda")):
+        with client_of(lambda model=model: loaded(model)) as client:
+            assert ready(client).get("/model/info").json()["device"] == device
+            assert f'device="{device}"' in client.get("/metrics").text
 
 
 def test_a_full_queue_is_429_with_retry_after():
