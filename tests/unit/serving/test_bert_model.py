@@ -1,6 +1,8 @@
 """The BERT model in the server: order kept, batches of like length, and an answer that neighbours do not move."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +71,11 @@ def test_batches_hold_every_text_once_within_their_bounds(lengths: list[int]) ->
         area = max(lengths[index] for index in batch) * len(batch)
         assert area <= 512
         assert area - sum(lengths[index] for index in batch) <= max(0.1 * area, 16)
+
+
+def test_a_server_tells_nobody_of_its_use(folder: Path, tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry names the machine by an identifier that it keeps in the home folder."""
+    asked = "import sys, pathlib; from mlops_assets.serving.model import load; "
+    asked += "load(pathlib.Path(sys.argv[1])).probabilities(['bagus'])"
+    subprocess.run([sys.executable, "-c", asked, folder], check=True, env={"HOME": str(tmp_path)})
+    assert list(tmp_path.rglob("*")) == []
