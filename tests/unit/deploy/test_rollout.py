@@ -76,7 +76,7 @@ class MemoryBackend:
             or (instance.behaviour == "refuses once" and instance.refused == 0)
         ):
             instance.refused += 1
-            return Reply(429, {}, 0.0)
+            return Reply(429, {}, 0.01)
         results = [
             {"probabilities": {str(n): (1 - p if wrong else p) for n, p in enumerate(golden.probabilities)}}
             for golden in release.golden()
@@ -243,6 +243,11 @@ def test_a_probe_that_is_refused_once_rolls_nothing_back(releases):
     new = deploy(releases[1], backend)
     assert backend.live is new
     assert new.refused == 1
+
+
+def test_an_old_one_that_refuses_the_probes_says_nothing_of_latency(releases):
+    backend = MemoryBackend(live=Server(releases[0], "refuses when live"), behaviour="slow")
+    assert deploy(releases[1], backend) is backend.live
 
 
 def test_an_error_right_before_the_end_of_the_watch_is_seen(releases):

@@ -49,7 +49,8 @@ def test_a_server_that_was_asked_nothing_has_no_traffic():
 
 def test_what_came_since_is_the_difference_and_after_a_restart_all_of_it():
     assert path(30, 3) - path(10, 1) == path(20, 2)
-    assert path(5) - path(10, 1) == path(5)
+    assert path(5, 1) - path(10, 1) == path(5, 1)
+    assert path(10) - path(5, 1) == path(10)
 
 
 def test_probes_are_no_traffic():
@@ -66,6 +67,7 @@ def test_probes_are_no_traffic():
         (PathTraffic(0, 0, ((0.1, 0), (math.inf, 0))), 0.0),
         (PathTraffic(100, 0, ((0.1, 100), (0.25, 0))), 0.09),
         (PathTraffic(100, 0, ((0.1, 90), (0.25, 10))), 0.1),
+        (PathTraffic(100, 0, ((0.1, 90), (0.25, 0), (0.5, 10))), 0.25),
         (PathTraffic(100, 0, ((0.1, 91), (0.25, 9))), 0.1 * 90 / 91),
         (PathTraffic(100, 0, ((0.1, 80), (0.25, 20))), 0.175),
         (PathTraffic(100, 0, ((0.1, 0), (0.25, 50), (math.inf, 50))), 0.25),
@@ -157,8 +159,8 @@ def test_one_that_is_slow_again_and_again_is_refused_at_the_third_look():
 
 
 def test_too_few_requests_are_not_judged_by_their_latency():
-    assert not any(looks(0.01, *(traffic(6 * look, slow=6 * look) for look in (1, 2, 3))))
-    assert any(looks(0.01, *(traffic(7 * look, slow=7 * look) for look in (1, 2, 3))))
+    for asked, refused in ((LEAST - 1, False), (LEAST, True)):
+        assert any(looks(0.01, *(traffic(count, slow=count) for count in (5, 10, asked)))) is refused
 
 
 def test_one_stall_rolls_nothing_back():
