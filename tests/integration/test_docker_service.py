@@ -28,7 +28,7 @@ from mlops_assets.resources.service import Packaged
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
-from tests.integration.engine_restart import NAMESPACES, SOCKET
+from tests.integration.engine_restart import ENDS, NAMESPACES, SOCKET
 from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with
 from tests.repository import ROOT
 
@@ -286,7 +286,8 @@ def test_a_gateway_that_restarts_serves_what_it_served_and_one_that_is_lost_is_m
     assert service.live().release_version == releases["b"].version
 
 
-def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, releases, images):
+@pytest.mark.parametrize("how", ENDS)
+def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, releases, images, how):
     """On an engine of its own: the shared one runs what others need."""
     programs = [shutil.which(name) for name in ("dockerd", "unshare", "ip")]
     if os.geteuid() != 0 or None in programs:
@@ -299,7 +300,7 @@ def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, rel
             with tar.open("wb") as file:
                 file.writelines(engine.client.api.get_image(name))
         command = [*NAMESPACES, sys.executable, "-m", "tests.integration.engine_restart"]
-        command += [folder, str(releases["a"].folder), image, *map(str, tars)]
+        command += [how, folder, str(releases["a"].folder), image, *map(str, tars)]
         environment = {"PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{folder}/{SOCKET}"}  # noqa: TID251  for programs
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
