@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from mlops_assets.artifact import Golden
 from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.traffic import Traffic, Watch, usual
 from mlops_assets.failures import PermanentFailure, TransientFailure
 
 Instance = TypeVar("Instance")
@@ -38,6 +39,10 @@ class WrongAnswer(PermanentFailure):
     """The instance answers, but not as its release says."""
 
 
+class Unanswered(WrongAnswer):
+    """The golden sentences got a refusal or a server error in the place of an answer."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """An HTTP answer: status, JSON body, time."""
@@ -49,7 +54,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Watching:
-    """How a new instance is judged. Latency is that of the golden probes, against the old one's before the switch.
+    """How a new instance is judged: by what clients ask it where they ask enough, else by the golden probes.
 
     ready_timeout_s: so long may it take until it is ready
     watch_s: so long is it watched after the switch; what fails meanwhile is rolled back
@@ -72,6 +77,10 @@ class Watching:
             if type(value) not in (int, float) or not 0 <= value < math.inf:
                 raise PermanentFailure(f"params.yaml: deploy.{name} must be a number from 0, got {value!r}")
         return cls(**{name: float(value) for name, value in section.items()})
+
+    def limit_s(self, usual_s: float) -> float:
+        """Over this it is too slow, where the old one takes `usual_s`."""
+        return max(self.always_fast_s, self.slower_at_most * usual_s)
 
     def but(self, *, ready_timeout_s: float | None, watch_s: float | None) -> Self:
         """With what is given in the place of its own."""
@@ -114,8 +123,8 @@ class Backend(Running[Instance], Protocol[Instance]):
         """A new instance beside the live one, not yet public."""
         ...
 
-    def server_errors(self, instance: Instance) -> int:
-        """5xx answers since it started, by its own count; raises `NoAnswer`."""
+    def traffic(self, instance: Instance) -> Traffic:
+        """What it answered since it started, by its own count; raises `NoAnswer`."""
         ...
 
     def switch(self, new: Instance, old: Instance | None) -> None:
@@ -143,14 +152,17 @@ def roll_out(
     if old is not None and _serves_already(old, release, golden, backend):
         report(f"release {release.version} serves already and answers its golden sentences")
         return old
+    old_at_start = _traffic(old, backend)
     new = backend.start(release)
     try:
         report(f"release {release.version} is starting beside {'the old one' if old is not None else 'nothing'}")
         _wait_until_ready(new, backend, watching.ready_timeout_s, clock, sleep)
-        usual_s = _usual(old, golden, backend)
+        old_took_s = _probe(old, golden, backend)
         took_s = _prove(new, release, golden, backend)
-        _refuse_slow([took_s], usual_s, watching)
+        _refuse_slow([took_s], old_took_s, watching)
         report(f"release {release.version} is ready and answers its {len(golden)} golden sentences in {took_s:.3f} s")
+        usual_traffic = usual(old_at_start, _traffic(old, backend), old_took_s)
+        judge = Watch(usual_traffic, backend.traffic(new), watching.limit_s)
         backend.switch(new, old)
     except BaseException as error:
         log = backend.log(new)
@@ -160,7 +172,7 @@ def roll_out(
         raise
     report(f"release {release.version} is live; it is watched for {watching.watch_s:g} s")
     try:
-        _watch(new, release, golden, backend, watching, usual_s=usual_s, clock=clock, sleep=sleep)
+        _watch(new, release, backend, watching, judge=judge, old_took_s=old_took_s, clock=clock, sleep=sleep)
     except BaseException as error:
         log = backend.log(new)
         if old is not None:
@@ -238,6 +250,8 @@ def _golden(instance: Instance, golden: tuple[Golden, ...], backend: Running[Ins
         return 0.0
     reply = backend.ask(instance, "POST", "/predict/batch", _question(golden))
     results = reply.body.get("results", [])
+    if reply.status == 429 or reply.status >= 500:
+        raise Unanswered(f"it answers the golden sentences with status {reply.status}")
     if reply.status != 200 or len(results) != len(golden):
         raise WrongAnswer(f"it answers the golden sentences with status {reply.status}")
     for item, result in zip(golden, results, strict=True):
@@ -253,50 +267,74 @@ def _question(golden: tuple[Golden, ...]) -> dict[str, list[str]]:
     return {"texts": [item.text for item in golden]}
 
 
-def _usual(old: Instance | None, golden: tuple[Golden, ...], backend: Backend[Instance]) -> float:
-    """The seconds that the old one needs for the golden sentences under the load that it has; 0 where none can say."""
+def _probe(old: Instance | None, golden: tuple[Golden, ...], backend: Backend[Instance]) -> list[float]:
+    """The seconds that the old one needs for the golden sentences under the load that it has; none where it is down."""
     if old is None or not golden:
-        return 0.0
+        return []
     try:
         replies = [backend.ask(old, "POST", "/predict/batch", _question(golden)) for _ in range(_PROBES)]
     except NoAnswer:
-        return 0.0  # The old one is down: any right answer is better.
-    return max(reply.seconds for reply in replies)
+        return []  # The old one is down: any right answer is better.
+    return [reply.seconds for reply in replies if reply.status == 200]  # a refusal is quick, and no answer
 
 
-def _refuse_slow(took_s: Sequence[float], usual_s: float, watching: Watching) -> None:
-    """Too slow is over `always_fast_s` and over `slower_at_most` times the usual, each of the last times."""
-    quickest_s = min(took_s, default=0.0)
-    if usual_s and quickest_s > max(watching.always_fast_s, watching.slower_at_most * usual_s):
+def _traffic(old: Instance | None, backend: Backend[Instance]) -> Traffic:
+    """What the old one says that it answered; nothing where it is down."""
+    if old is None:
+        return Traffic()
+    try:
+        return backend.traffic(old)
+    except NoAnswer:
+        return Traffic()
+
+
+def _refuse_slow(took_s: Sequence[float], old_took_s: Sequence[float], watching: Watching) -> None:
+    """Raise where each of the last golden probes is over the limit that the old one's slowest one sets."""
+    quickest_s, usual_s = min(took_s, default=0.0), max(old_took_s, default=0.0)
+    if usual_s and quickest_s > watching.limit_s(usual_s):
         raise WrongAnswer(
             f"it is too slow: {quickest_s:.2f} s for the golden sentences, the old one takes {usual_s:.2f} s, "
-            f"allowed is {watching.slower_at_most:g} times that"
+            f"allowed is {watching.limit_s(usual_s):.2f} s"
         )
 
 
 def _watch(
     new: Instance,
     release: Release,
-    golden: tuple[Golden, ...],
     backend: Backend[Instance],
     watching: Watching,
     *,
-    usual_s: float,
+    judge: Watch,
+    old_took_s: Sequence[float],
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> None:
+    golden = release.golden()
     until = clock() + watching.watch_s
     took_s: list[float] = []
-    while clock() < until:
+    unanswered: Unanswered | None = None
+    left_s = watching.watch_s
+    while left_s > 0:
+        left_s = until - clock()  # before the look, so that one follows the last sleep
         if not backend.running(new):
             raise WrongAnswer("it ended")
-        took_s.append(_prove(new, release, golden, backend))
-        if len(took_s) >= _PROBES:  # One slow answer among many is the machine's, not the release's.
-            _refuse_slow(took_s[-_PROBES:], usual_s, watching)
-        errors = backend.server_errors(new)
-        if errors:
-            raise WrongAnswer(f"it answered {errors} requests with a server error")
-        sleep(min(0.25, max(0.0, until - clock())))
+        probes_s: list[float] = []
+        try:
+            probes_s.append(_prove(new, release, golden, backend))
+        except Unanswered as error:
+            # It shares the queue and the batches of the clients, and the old one may have fared no better: the look
+            # counts it as one request.
+            unanswered = error
+        took_s.extend(probes_s)
+        reason = judge.look(backend.traffic(new), probes_s if golden else ())
+        if reason:
+            raise WrongAnswer(reason)
+        # One slow answer among many is the machine's, not the release's.
+        if len(took_s) >= _PROBES and not judge.knows_latency:
+            _refuse_slow(took_s[-_PROBES:], old_took_s, watching)
+        sleep(min(0.25, max(0.0, left_s)))
+    if unanswered is not None and not took_s:
+        raise unanswered
 
 
 def _told(release: Release, reason: str, old: object | None, log: str) -> str:

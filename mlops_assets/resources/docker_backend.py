@@ -12,6 +12,7 @@ from mlops_assets.deploy import gateway_config
 from mlops_assets.deploy.gateway_config import SLOTS, Slot
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import Reply
+from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.docker_engine import SERVER_PORT, DockerEngine, port_of, why_not_started
 from mlops_assets.resources.haproxy_gateway import HaproxyGateway
@@ -142,8 +143,8 @@ class DockerBackend:
     def ask(self, instance: ServerContainer, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
         return self._client(instance).ask(method, path, body)
 
-    def server_errors(self, instance: ServerContainer) -> int:
-        return self._client(instance).server_errors()
+    def traffic(self, instance: ServerContainer) -> Traffic:
+        return self._client(instance).traffic()
 
     def switch(self, new: ServerContainer, old: ServerContainer | None) -> None:
         del old

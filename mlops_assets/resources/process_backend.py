@@ -21,6 +21,7 @@ import psutil
 
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import NoAnswer, Reply
+from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.control_socket import command, public_socket
 from mlops_assets.resources.service_client import ServiceClient
@@ -142,8 +143,8 @@ class ProcessBackend:
     def ask(self, instance: ServerProcess, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
         return self._client(instance).ask(method, path, body)
 
-    def server_errors(self, instance: ServerProcess) -> int:
-        return self._client(instance).server_errors()
+    def traffic(self, instance: ServerProcess) -> Traffic:
+        return self._client(instance).traffic()
 
     def switch(self, new: ServerProcess, old: ServerProcess | None) -> None:
         """`new` listens first, so that somebody always does; the record changes between the two."""

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.rollout import NoAnswer, Reply
-
-_SERVER_ERROR = re.compile(rb'^http_requests_total\{[^}]*status="500"[^}]*\} (\S+)', re.MULTILINE)
+from mlops_assets.deploy.traffic import Traffic, read_traffic
 
 
 class ServiceClient:
@@ -33,12 +31,12 @@ class ServiceClient:
             raise NoAnswer(f"{self._where(path)} answers {status} without JSON") from None
         return Reply(status, answer if isinstance(answer, dict) else {}, seconds)
 
-    def server_errors(self) -> int:
-        """Requests that were answered with 500 since the service started."""
+    def traffic(self) -> Traffic:
+        """What it answered on the prediction paths since it started; raises `NoAnswer`."""
         status, content, _ = self._exchange("GET", "/metrics", None)
         if status != 200:
             raise NoAnswer(f"{self._where('/metrics')} answers {status}")
-        return round(sum(float(match) for match in _SERVER_ERROR.findall(content)))
+        return read_traffic(content.decode("utf-8"))
 
     def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes, float]:
         started = time.perf_counter()

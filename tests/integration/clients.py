@@ -1,15 +1,20 @@
 """Clients of a running service that forgive nothing, and what tests of a service need beside them."""
 
 import http.client
+import itertools
 import json
 import re
 import socket
 import threading
 import time
+from collections import Counter
+
+import httpx
 
 from mlops_assets import artifact
 from mlops_assets.deploy.release import Release
 from tests.fakes.tiny_model import TEXTS
+from tests.integration.server_sources import UNLOVED
 
 
 class Clients:
@@ -50,6 +55,43 @@ class Clients:
                 self.failures.append(repr(error))
                 connection.close()
         connection.close()
+
+
+class Askers:
+    """Clients that send the golden texts and one that only they send, in turn, and count what they get."""
+
+    def __init__(self, port: int, count: int = 6) -> None:
+        self.statuses: Counter[int] = Counter()
+        self._port = port
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(count)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, requests: int) -> None:
+        """Until so many more were answered."""
+        wanted = self.statuses.total() + requests
+        assert wait_until(lambda: self.statuses.total() >= wanted, timeout_s=60)
+
+    def _ask(self, place: int) -> None:
+        url = f"http://127.0.0.1:{self._port}/predict"
+        # A connection for each request: one that idles may be closed while the next request is on its way.
+        with httpx.Client(timeout=20, headers={"Connection": "close"}) as client:
+            for number in itertools.count(place):
+                if self._stop.wait(0.01):
+                    return
+                status = client.post(url, json={"text": (*TEXTS, UNLOVED)[number % 4]}).status_code
+                with self._lock:
+                    self.statuses[status] += 1
 
 
 def answers_of(*releases: Release) -> dict[str, float]:

@@ -1,26 +1,38 @@
 """A Docker engine of its own, which may be restarted: its own folders, and namespaces around it.
 
-NAMESPACES python -m tests.integration.engine_restart FOLDER RELEASE IMAGE TAR…   with DOCKER_HOST=unix://FOLDER/e.sock
+NAMESPACES python -m tests.integration.engine_restart HOW FOLDER RELEASE IMAGE TAR…
+with DOCKER_HOST=unix://FOLDER/e.sock, and HOW one of ENDS.
 
 Prints as JSON the release that serves after the engine was ended and started again, and the seconds that it took.
 """
 
 import contextlib
+import ctypes
 import json
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from mlops_assets.deploy.release import read_release
+from mlops_assets.deploy.rollout import NoAnswer
 from mlops_assets.resources.docker_engine import DockerEngine, EngineDown
 from mlops_assets.resources.docker_service import DockerService
+from mlops_assets.resources.service_client import ServiceClient
 
 SOCKET = "e.sock"
 NAMESPACES = ("unshare", "--net", "--mount")
 """Its network is not the other engine's, and what it mounted goes with it."""
+ENDS = ("ended", "crashed")
+"""By its service manager; by SIGKILL, as all that runs in containers, and the machine boots."""
 _READY_S = 60.0
+_PORT = 8080
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Engine:
@@ -31,6 +43,7 @@ class Engine:
         self._command = ["dockerd", "--host", f"unix://{folder / SOCKET}", "--bridge", "none"]
         self._command += ["--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")]
         self._command += ["--pidfile", str(folder / "pid")]
+        self._folder = folder
         self._log = folder / "dockerd.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,10 +65,43 @@ class Engine:
             self._process.terminate()
             self._process.wait(60)
 
+    def crash(self) -> None:
+        """As a machine without power leaves it at the next boot: no process, no mount, and nothing in /run."""
+        ours = self._processes()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(60)
+        for process in ours:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        if psutil.wait_procs(ours, timeout=20)[1]:
+            raise RuntimeError("processes of the engine outlive SIGKILL")
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+        for mount in reversed(mounts):
+            if Path(mount).is_relative_to(self._folder):
+                subprocess.run(["umount", "--lazy", mount], check=True)
+        shutil.rmtree(self._folder / "exec")
+        (self._folder / "pid").unlink()
+
+    def _processes(self) -> list[psutil.Process]:
+        """containerd, the shims and what runs in containers; a shim is nobody's child, but its arguments name us."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(self._folder / "exec") in argument for argument in process.info["cmdline"] or ()):
+                found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+        return list(found.values())
+
+
+def _adopt_orphans() -> None:
+    """Who loses its parent becomes a child of this process, which sees its end at once; PID 1 of a sandbox may be late."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Engine]:
     """Alone with its containers; they and the engine are gone afterwards."""
+    _adopt_orphans()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     engine = Engine(folder)
     engine.start()
@@ -65,15 +111,23 @@ def running(folder: Path) -> Iterator[Engine]:
         engine.end()
 
 
-def main(folder: Path, release: Path, image: str, tars: list[Path]) -> tuple[str, float]:
+def _answers() -> bool:
+    with contextlib.suppress(NoAnswer):
+        return ServiceClient("127.0.0.1", _PORT, timeout_s=2).ask("GET", "/live").status == 200
+    return False
+
+
+def main(how: str, folder: Path, release: Path, image: str, tars: list[Path]) -> tuple[str, float]:
     with running(folder) as engine:
         with DockerEngine() as opened:
             for tar in tars:
                 with tar.open("rb") as file:
                     opened.client.images.load(file)
-        service = DockerService(folder / "state", 8080, project="mlops-engine")
+        service = DockerService(folder / "state", _PORT, project="mlops-engine")
         service.deploy(read_release(release), lambda _line: None, image=image, watch_s=0)
-        engine.end()
+        {"ended": engine.end, "crashed": engine.crash}[how]()
+        if _answers():
+            raise RuntimeError(f"the service answers although its engine was {how}: the test would prove nothing")
         engine.start()
         started = time.monotonic()
         while (live := service.live()) is None and time.monotonic() < started + _READY_S:
@@ -84,5 +138,5 @@ def main(folder: Path, release: Path, image: str, tars: list[Path]) -> tuple[str
 
 
 if __name__ == "__main__":
-    where, wanted, name, *saved = sys.argv[1:]
-    sys.stdout.write(json.dumps(main(Path(where), Path(wanted), name, list(map(Path, saved)))))
+    end, where, wanted, name, *saved = sys.argv[1:]
+    sys.stdout.write(json.dumps(main(end, Path(where), Path(wanted), name, list(map(Path, saved)))))

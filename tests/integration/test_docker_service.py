@@ -28,8 +28,9 @@ from mlops_assets.resources.image_record import ImageRecord
 from mlops_assets.resources.service import Packaged
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
-from tests.integration.clients import Clients, answers_of, free_port, last_success, wait_until
-from tests.integration.engine_restart import NAMESPACES, SOCKET
+from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
+from tests.integration.engine_restart import ENDS, NAMESPACES, SOCKET
+from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with
 from tests.repository import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
@@ -62,23 +63,6 @@ def engine():
         yield engine
 
 
-def server_with(folder, added: str, module: str = "classic_model.py"):
-    """A copy of the server's sources with lines added to one module."""
-    source = ROOT / "mlops_assets"
-    for path in [
-        *(source / "serving").rglob("*"),
-        *(source / f"{name}.py" for name in ("artifact", "failures", "text")),
-    ]:
-        if path.is_file() and "__pycache__" not in path.parts:
-            target = folder / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    (folder / "__init__.py").touch()
-    changed = folder / "serving" / module
-    changed.write_text(changed.read_text() + added if module != "__main__.py" else added)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory):
     folder = tmp_path_factory.mktemp("releases")
@@ -91,9 +75,13 @@ def releases(tmp_path_factory):
         ("slow", SLOW, "classic_model.py"),
         ("never ready", NEVER_READY, "classic_model.py"),
         ("broken", BROKEN, "__main__.py"),
+        ("slow at times", SLOW_AT_TIMES, "prediction_routes.py"),
+        ("fails at times", FAILS_AT_TIMES, "prediction_routes.py"),
     ):
         package = server_with(folder / f"server-{name}", added, module)
         built[name] = build_release(folder / "b", folder / "built", lock=lock, package=package)
+    failing = folder / "server-fails at times"
+    built["fails at times too"] = build_release(folder / "a", folder / "built", lock=lock, package=failing)
     return built
 
 
@@ -213,6 +201,32 @@ def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(en
     assert [entry.outcome for entry in service.log.entries()] == ["rolled back", "live"]
 
 
+@pytest.mark.parametrize("name", REFUSED_FOR)
+def test_what_only_some_texts_of_clients_meet_is_rolled_back(engine, service, releases, images, name):
+    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    before = service.live()
+    with Askers(port_of(service)) as askers:
+        askers.wait_for(100)
+        with pytest.raises(RolledBack, match=REFUSED_FOR[name]):
+            service.deploy(releases[name], silent, image=images[name].reference, watch_s=60)
+    assert service.live() == before
+    with Askers(port_of(service)) as askers:
+        askers.wait_for(30)
+    assert set(askers.statuses) == {200}
+    assert len(servers(engine, service)) == 1
+    assert [entry.outcome for entry in service.log.entries()] == ["rolled back", "live"]
+
+
+def test_one_that_fails_as_often_as_the_old_one_stays(service, releases, images):
+    service.deploy(releases["fails at times too"], silent, image=images["fails at times too"].reference, watch_s=0)
+    with Askers(port_of(service)) as askers:
+        askers.wait_for(100)
+        service.deploy(releases["fails at times"], silent, image=images["fails at times"].reference, watch_s=3)
+        askers.wait_for(30)
+    assert askers.statuses[500] > 0
+    assert service.live().release_version == releases["fails at times"].version
+
+
 def deployment_killed(service, point, release, image):
     """Deploy `release` in a process that ends at `point`."""
     command = [sys.executable, "-m", "tests.integration.killed_deployment", "docker", point]
@@ -292,7 +306,8 @@ def test_a_gateway_that_restarts_serves_what_it_served_and_one_that_is_lost_is_m
     assert service.live().release_version == releases["b"].version
 
 
-def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, releases, images):
+@pytest.mark.parametrize("how", ENDS)
+def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, releases, images, how):
     """On an engine of its own: the shared one runs what others need."""
     programs = [shutil.which(name) for name in ("dockerd", "unshare", "ip")]
     if os.geteuid() != 0 or None in programs:
@@ -305,7 +320,7 @@ def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, rel
             with tar.open("wb") as file:
                 file.writelines(engine.client.api.get_image(name))
         command = [*NAMESPACES, sys.executable, "-m", "tests.integration.engine_restart"]
-        command += [folder, str(releases["a"].folder), image, *map(str, tars)]
+        command += [how, folder, str(releases["a"].folder), image, *map(str, tars)]
         environment = {"PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{folder}/{SOCKET}"}  # noqa: TID251  for programs
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -16,11 +16,12 @@ import pytest
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden
 from mlops_assets.deploy.release import build_release
-from mlops_assets.deploy.rollout import DeploymentRefused
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
 from mlops_assets.resources.process_backend import PortTaken
 from mlops_assets.resources.process_service import ProcessService
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
-from tests.integration.clients import Clients, answers_of, free_port, last_success, wait_until
+from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
+from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with
 from tests.repository import ROOT
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}  # noqa: TID251 - the test starts programs, settings do not
@@ -36,7 +37,15 @@ def releases(tmp_path_factory):
     for name, intercept in (("a", 0.0), ("b", 0.4), ("wrong", 0.0)):
         seal_tiny_model(folder / name, intercept=intercept)
     seal(folder / "wrong", [Golden(TEXTS[0], (0.99, 0.01))])
-    return {name: build_release(folder / name, folder / "built") for name in ("a", "b", "wrong")}
+    built = {name: build_release(folder / name, folder / "built") for name in ("a", "b", "wrong")}
+    for name, model, added in (
+        ("fails at times", "b", FAILS_AT_TIMES),
+        ("fails at times too", "a", FAILS_AT_TIMES),
+        ("slow at times", "b", SLOW_AT_TIMES),
+    ):
+        package = server_with(folder / f"server-{name}", added, "prediction_routes.py")
+        built[name] = build_release(folder / model, folder / "built", package=package)
+    return built
 
 
 @pytest.fixture
@@ -73,6 +82,31 @@ def test_a_model_that_answers_wrongly_is_refused_under_load_and_the_old_one_is_u
     assert service.live() == before
     assert "Uvicorn running" in str(caught.value)
     assert [entry.outcome for entry in service.log.entries()] == ["refused", "live"]
+
+
+@pytest.mark.parametrize("name", REFUSED_FOR)
+def test_what_only_some_texts_of_clients_meet_is_rolled_back(service, releases, name):
+    service.deploy(releases["a"], silent, watch_s=0)
+    before = service.live()
+    with Askers(port_of(service)) as askers:
+        askers.wait_for(100)
+        with pytest.raises(RolledBack, match=REFUSED_FOR[name]):
+            service.deploy(releases[name], silent, watch_s=60)
+    assert service.live() == before
+    with Askers(port_of(service)) as askers:
+        askers.wait_for(30)
+    assert set(askers.statuses) == {200}
+    assert [entry.outcome for entry in service.log.entries()] == ["rolled back", "live"]
+
+
+def test_one_that_fails_as_often_as_the_old_one_stays(service, releases):
+    service.deploy(releases["fails at times too"], silent, watch_s=0)
+    with Askers(port_of(service)) as askers:
+        askers.wait_for(100)
+        service.deploy(releases["fails at times"], silent, watch_s=3)
+        askers.wait_for(30)
+    assert askers.statuses[500] > 0
+    assert service.live().release_version == releases["fails at times"].version
 
 
 def test_a_release_that_cannot_start_is_refused_with_its_traceback(service, releases, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, Reply, RolledBack, Watching, roll_out
+from mlops_assets.deploy.traffic import PathTraffic, Traffic
 from mlops_assets.failures import PermanentFailure
 from tests.fakes.tiny_model import seal_tiny_model
 
@@ -19,12 +20,18 @@ class Server:
     behaviour: str = ""
     alive: bool = True
     asked_since_switch: int = 0
+    probes: int = 0
+    refused: int = 0
+    answered: int = 0
+    failed: int = 0
 
 
 @dataclass
 class MemoryBackend:
     live: Server | None = None
     behaviour: str = ""
+    asks: int = 0
+    """Requests of clients between two looks at the counts of the live one."""
     steps: list[str] = field(default_factory=list)
     stopped: list[Server] = field(default_factory=list)
 
@@ -64,6 +71,12 @@ class MemoryBackend:
         wrong = instance.behaviour == "wrong answers" or (
             instance.behaviour == "wrong when live" and self.live is instance
         )
+        if self.live is instance and (
+            instance.behaviour == "refuses when live"
+            or (instance.behaviour == "refuses once" and instance.refused == 0)
+        ):
+            instance.refused += 1
+            return Reply(429, {}, 0.01)
         results = [
             {"probabilities": {str(n): (1 - p if wrong else p) for n, p in enumerate(golden.probabilities)}}
             for golden in release.golden()
@@ -71,6 +84,7 @@ class MemoryBackend:
         return Reply(200, {"results": results}, self.seconds(instance))
 
     def seconds(self, instance):
+        instance.probes += 1
         instance.asked_since_switch += self.live is instance
         slow = {
             "slow": True,
@@ -79,8 +93,15 @@ class MemoryBackend:
         }
         return 9.0 if slow.get(instance.behaviour) else 0.1
 
-    def server_errors(self, instance):
-        return 3 if instance.behaviour == "errors when live" and self.live is instance else 0
+    def traffic(self, instance):
+        if self.live is instance:
+            failing = {"errors when live": 3, "fails at a tenth": self.asks // 10}.get(instance.behaviour, 0)
+            instance.failed += failing
+            instance.answered += self.asks - min(failing, self.asks)
+        slow = instance.answered // 5 if instance.behaviour == "slow for clients" else 0
+        buckets = ((0.1, instance.answered - slow), (1.0, slow), (10.0, 0))
+        probed = PathTraffic(instance.probes, 0, ((0.1, instance.probes), (1.0, 0), (10.0, 0)))
+        return Traffic({"/predict": PathTraffic(instance.answered, instance.failed, buckets), "/predict/batch": probed})
 
     def switch(self, new, old):
         self.steps.append("switch")
@@ -175,7 +196,8 @@ def test_what_fails_before_the_switch_leaves_the_old_one_untouched(releases, beh
         ("dies when live", "it ended"),
         ("wrong when live", "it answers 'bagus' with"),
         ("slow when live", "too slow: 9.00 s"),
-        ("errors when live", "3 requests with a server error"),
+        ("refuses when live", "it answers the golden sentences with status 429"),
+        ("errors when live", r"3 of 3 requests \(100.0%\) with a server error, the old one is not known to fail"),
     ],
 )
 def test_what_fails_while_it_is_watched_gives_the_port_back(releases, behaviour, reason):
@@ -186,6 +208,60 @@ def test_what_fails_while_it_is_watched_gives_the_port_back(releases, behaviour,
     assert backend.live is old
     assert old.alive
     assert backend.steps == ["sweep", "start", "switch", "switch", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("errors when live", r"3 of 30 requests \(10.0%\) with a server error, the old one 0 of 30 requests"),
+        ("slow for clients", r"slowest tenth of its answers to /predict takes 0.550 s or more, the old one's 0.090 s"),
+    ],
+)
+def test_what_clients_meet_at_the_new_one_and_did_not_at_the_old_one_gives_the_port_back(releases, behaviour, reason):
+    old = Server(releases[0])
+    backend = MemoryBackend(live=old, behaviour=behaviour, asks=30)
+    with pytest.raises(RolledBack, match=reason):
+        deploy(releases[1], backend)
+    assert backend.live is old
+    assert backend.stopped[0].answered > 0
+
+
+def test_one_that_fails_as_often_as_the_old_one_did_stays(releases):
+    backend = MemoryBackend(Server(releases[0], "fails at a tenth"), "fails at a tenth", asks=30)
+    new = deploy(releases[1], backend)
+    assert backend.live is new
+    assert new.failed > 10
+
+
+def test_where_clients_ask_enough_the_golden_probes_do_not_judge_latency(releases):
+    backend = MemoryBackend(live=Server(releases[0]), behaviour="slow when live", asks=30)
+    assert deploy(releases[1], backend) is backend.live
+
+
+def test_a_probe_that_is_refused_once_rolls_nothing_back(releases):
+    backend = MemoryBackend(live=Server(releases[0]), behaviour="refuses once")
+    new = deploy(releases[1], backend)
+    assert backend.live is new
+    assert new.refused == 1
+
+
+def test_an_old_one_that_refuses_the_probes_says_nothing_of_latency(releases):
+    backend = MemoryBackend(live=Server(releases[0], "refuses when live"), behaviour="slow")
+    assert deploy(releases[1], backend) is backend.live
+
+
+def test_an_error_right_before_the_end_of_the_watch_is_seen(releases):
+    old, clock = Server(releases[0]), Clock()
+    backend = MemoryBackend(live=old)
+
+    def sleep(seconds):
+        clock.sleep(seconds)
+        if clock.now >= 1.0:
+            backend.live.behaviour = "errors when live"
+
+    with pytest.raises(RolledBack, match="3 of 3 requests"):
+        roll_out(releases[1], backend, lambda _line: None, Watching(5.0, 1.0), clock=clock, sleep=sleep)
+    assert backend.live is old
 
 
 def test_one_slow_answer_among_quick_ones_rolls_nothing_back(releases):

@@ -1,0 +1,215 @@
+"""What servers answered on the prediction paths, by their own counts, and whether a new one does worse than the old."""
+
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client.parser import text_string_to_metric_families
+
+PROBED = "/predict/batch"
+PATHS = ("/predict", PROBED)
+LEAST = 20
+"""With fewer requests the slowest tenth is one request, which is the machine's as likely as the release's."""
+_SLOWEST = 0.1
+_CHANCE = 1e-3
+_SHOWN = 3
+"""A rate at which so many errors are expected shows itself: none at all has a chance of 5 %."""
+_SLOW_LOOKS = 3
+"""A stall of the machine delays whoever waits at that moment, in one look or two; a slow release does it again."""
+
+
+@dataclass(frozen=True)
+class PathTraffic:
+    """Requests to one path.
+
+    answered: with 2xx
+    failed: with 5xx; 503 is among them, for a server that is ready gives it to a text that waited past its deadline
+    buckets: the upper bound in seconds of each bucket of latencies, and the requests in it
+
+    4xx is in neither number: it is the client's mistake, or with 429 its load.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    buckets: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def judged(self) -> int:
+        """The requests that the server had to answer."""
+        return self.answered + self.failed
+
+    def __sub__(self, earlier: "PathTraffic") -> "PathTraffic":
+        """What came since; all of it where the server was started anew in between."""
+        if self.answered < earlier.answered or self.failed < earlier.failed:
+            return self
+        before = dict(earlier.buckets)
+        buckets = tuple((bound, count - before.get(bound, 0)) for bound, count in self.buckets)
+        return PathTraffic(self.answered - earlier.answered, self.failed - earlier.failed, buckets)
+
+    def without(self, probes_s: Sequence[float]) -> "PathTraffic":
+        """Without probes that were answered; `probes_s` is what they took as seen from outside, a hair more."""
+        bounds = [bound for bound, _ in self.buckets]
+        probes = Counter(bisect_left(bounds, took_s) for took_s in probes_s)
+        buckets = tuple((bound, max(0, count - probes[place])) for place, (bound, count) in enumerate(self.buckets))
+        return PathTraffic(max(0, self.answered - len(probes_s)), self.failed, buckets)
+
+    def slowest_tenth_s(self) -> float:
+        """The slowest tenth of the answers took so long or longer, interpolated in its bucket.
+
+        Not the mean, which one request that hangs can move. Counted from the slow end, because the histogram holds
+        refusals too: they are quick, and a server that refuses half of its requests must not look quick by that.
+        """
+        left = self.answered * _SLOWEST
+        for place in reversed(range(len(self.buckets))):
+            bound, count = self.buckets[place]
+            if count and count >= left:
+                low = self.buckets[place - 1][0] if place else 0.0
+                return low if math.isinf(bound) else bound - (bound - low) * left / count
+            left -= count
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests to each prediction path; apart, because a batch takes as long as its texts are many."""
+
+    paths: Mapping[str, PathTraffic] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """Server errors on all paths."""
+        return sum(path.failed for path in self.paths.values())
+
+    @property
+    def judged(self) -> int:
+        """Requests on all paths that the server had to answer."""
+        return sum(path.judged for path in self.paths.values())
+
+    @property
+    def failed_share(self) -> float:
+        """Of the requests that the server had to answer; 0 where there was none."""
+        return self.failed / self.judged if self.judged else 0.0
+
+    def __sub__(self, earlier: "Traffic") -> "Traffic":
+        nothing = PathTraffic()
+        return Traffic({name: path - earlier.paths.get(name, nothing) for name, path in self.paths.items()})
+
+    def without(self, probes_s: Sequence[float]) -> "Traffic":
+        """Without golden probes that were answered."""
+        probed = self.paths.get(PROBED, PathTraffic()).without(probes_s)
+        return Traffic({**self.paths, PROBED: probed})
+
+    def told(self) -> str:
+        """Its server errors, for a message."""
+        return f"{self.failed} of {self.judged} requests ({self.failed_share:.1%})"
+
+
+def read_traffic(exposition: str) -> Traffic:
+    """From what a server says at /metrics, since it started."""
+    answered: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    cumulative: dict[str, list[tuple[float, int]]] = {}
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            path, count = sample.labels.get("path", ""), round(sample.value)
+            if path not in PATHS:
+                continue
+            if sample.name == "http_requests_total" and sample.labels["status"].startswith("2"):
+                answered[path] += count
+            elif sample.name == "http_requests_total" and sample.labels["status"].startswith("5"):
+                failed[path] += count
+            elif sample.name == "http_request_seconds_bucket":
+                cumulative.setdefault(path, []).append((float(sample.labels["le"]), count))
+    return Traffic(
+        {path: PathTraffic(answered[path], failed[path], _apart(cumulative.get(path, []))) for path in PATHS}
+    )
+
+
+def _apart(cumulative: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
+    ordered = sorted(cumulative)
+    below = [0, *(count for _, count in ordered)]
+    return tuple((bound, count - less) for (bound, count), less in zip(ordered, below, strict=False))
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The old one's traffic that the new one's is held against; a path with too little of it has no latency."""
+
+    errors: Traffic = field(default_factory=Traffic)
+    latencies_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def usual(at_start: Traffic, at_switch: Traffic, probes_s: Sequence[float] = ()) -> Usual:
+    """What the old one did while the new one started, or since its own start where that says too little.
+
+    `probes_s` are the golden probes that it was asked between the two.
+    """
+    window, since = (at_switch - at_start).without(probes_s), at_switch.without(probes_s)
+    latencies_s: dict[str, float] = {}
+    for name in at_switch.paths:
+        measured = next((one.paths[name] for one in (window, since) if one.paths[name].answered >= LEAST), None)
+        if measured is not None:
+            latencies_s[name] = measured.slowest_tenth_s()
+    # A short window without an error does not speak against the few errors that a day shows.
+    hidden = not window.failed and 0 < since.failed_share * window.judged < _SHOWN
+    errors = window if window.judged >= LEAST and not hidden else since
+    return Usual(errors if errors.judged >= LEAST else Traffic(), latencies_s)
+
+
+def more_errors(new: Traffic, old: Traffic) -> str:
+    """Why the new one fails more often than the old one's rate explains, or nothing; after none, the first is one."""
+    if _chance(new.failed, old.failed_share * new.judged) >= _CHANCE:
+        return ""
+    theirs = f"the old one {old.told()}" if old.judged else "the old one is not known to fail"
+    return f"it answered {new.told()} with a server error, {theirs}"
+
+
+def _chance(failed: int, expected: float) -> float:
+    """The chance of `failed` errors or more where `expected` are usual, after Poisson."""
+    if expected == 0:
+        return float(failed == 0)
+    fewer = (math.exp(count * math.log(expected) - expected - math.lgamma(count + 1)) for count in range(failed))
+    return 1 - math.fsum(fewer)
+
+
+def slower(new: Traffic, latencies_s: Mapping[str, float], limit_s: Callable[[float], float]) -> str:
+    """Why an answer takes too long beside the old one's, or nothing; `limit_s` says what is allowed after the usual."""
+    for name, usual_s in latencies_s.items():
+        took_s = new.paths.get(name, PathTraffic()).slowest_tenth_s()
+        if took_s > limit_s(usual_s):
+            return (
+                f"it is too slow: the slowest tenth of its answers to {name} takes {took_s:.3f} s or more, "
+                f"the old one's {usual_s:.3f} s, allowed is {limit_s(usual_s):.3f} s"
+            )
+    return ""
+
+
+class Watch:
+    """Judges a new instance look by look, by what clients asked it since the switch."""
+
+    def __init__(self, usual: Usual, at_switch: Traffic, limit_s: Callable[[float], float]) -> None:
+        self._usual, self._at_switch, self._limit_s = usual, at_switch, limit_s
+        self._last = at_switch
+        self._probes_s: list[float] = []
+        self._slow_looks = 0
+        self.knows_latency = False
+        """Whether clients asked enough to judge it."""
+
+    def look(self, counted: Traffic, probes_s: Sequence[float]) -> str:
+        """Why it must go, or nothing. `counted` is since its start, the golden probes are those since the last look."""
+        self._probes_s.extend(probes_s)
+        whole = (counted - self._at_switch).without(self._probes_s)
+        lately = (counted - self._last).without(probes_s)
+        self._last = counted
+        if reason := more_errors(whole, self._usual.errors):
+            return reason
+        enough = {
+            name: usual_s
+            for name, usual_s in self._usual.latencies_s.items()
+            if whole.paths.get(name, PathTraffic()).answered >= LEAST
+        }
+        self.knows_latency = bool(enough)
+        self._slow_looks += bool(slower(lately, self._usual.latencies_s, self._limit_s))
+        return slower(whole, enough, self._limit_s) if self._slow_looks >= _SLOW_LOOKS else ""
