@@ -5,10 +5,12 @@ COPY requirements.txt /requirements.txt
 RUN pip install --no-cache-dir --no-deps --only-binary :all: --no-compile --target /packages -r /requirements.txt \
  && rm -rf /packages/bin \
  && find /packages/numpy -type d -name tests -prune -exec rm -rf {} + \
- && PYTHONHASHSEED=0 python -m compileall -q -j 1 --invalidation-mode unchecked-hash /packages
+ && PYTHONHASHSEED=0 python -m compileall -q -j 1 --invalidation-mode unchecked-hash /packages \
+ && find /packages -exec touch -h -d @0 {} +
+# The packages are not touched below: this stage stays in the build cache, 226 MB less for each change of the server.
 COPY app /app
 RUN PYTHONHASHSEED=0 python -m compileall -q -j 1 --invalidation-mode unchecked-hash /app \
- && find /app /packages -exec touch -h -d @0 {} +
+ && find /app -exec touch -h -d @0 {} +
 
 FROM python:3.11-slim-bookworm
 # What can install packages goes, from wherever this Python keeps it.

@@ -1,6 +1,5 @@
 """The assets that put a model in front of people: the release and the service that runs it."""
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.plan import not_to_deploy
 from mlops_assets.assets.reviews import OWNERS
+from mlops_assets.deploy.release import image_tags
 from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.run_options import RunOptions
 from mlops_assets.resources.service import Service, held_back
@@ -124,12 +124,6 @@ def build() -> list[dg.AssetsDefinition]:
         )
 
     return [serving_image, deployed_image]
-
-
-def image_tags(model_version: str, branch: str, commit: str) -> tuple[str, ...]:
-    """`v<model version>`, `<branch>-<short commit>` where there is one, and `latest`, which moves last."""
-    of_code = (f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', branch)[:100].lstrip('.-')}-{commit[:12]}",) if commit else ()
-    return (f"v{model_version}", *of_code, "latest")
 
 
 def _release(settings: Settings) -> "Release":

@@ -48,8 +48,8 @@ def build() -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
     @dg.job(
         name="prune",
         executor_def=dg.in_process_executor,
-        description="Removes versions, releases and run history past their retention; prints first what will go. "
-        "Config `dry_run` only prints.",
+        description="Removes versions, releases, images and run history past their retention; says first what "
+        "will go. Config `dry_run` only prints.",
     )
     def prune_job() -> None:
         remove_what_nothing_needs()
@@ -73,7 +73,7 @@ def prune(
     *,
     dry_run: bool = False,
 ) -> None:
-    """Versions past their retention, and releases that are neither live, nor the champion's, nor for a rollback."""
+    """Versions past their retention; releases, with images, neither live, nor the champion's, nor for a rollback."""
     from mlops_assets.deploy.release import prune_releases, release_version
     from mlops_assets.deploy.rollback import KEPT
     from mlops_assets.resources.retention import prune_versions
@@ -95,7 +95,7 @@ def prune(
         report(f"remove release {name}")
     if not dry_run:
         prune_releases(settings.releases, keep)
-        service.prune(keep, report)
+    service.prune(keep, report, dry_run=dry_run)
 
 
 def prune_runs(

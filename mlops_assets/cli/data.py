@@ -9,6 +9,7 @@ from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.resources.dvc_repository import DvcRepository
+    from mlops_assets.resources.git_history import GitHistory
     from mlops_assets.resources.service import Service
     from mlops_assets.resources.versions import Version
 
@@ -121,13 +122,19 @@ def restore_version(settings: Settings, version: str) -> int:
     print(f"Restored {done.version.commit[:12]} ({done.version.subject}): {', '.join(done.changed) or 'nothing to do'}")
     if done.kept:
         print(f"What was there before is kept in {done.kept}")
-    _serve(settings, repository, things["service"], done.version)
+    _serve(settings, repository, things["service"], done.version, things["git_history"])
     return 0
 
 
-def _serve(settings: Settings, repository: "DvcRepository", service: "Service", version: "Version") -> None:
-    """The version's champion in `models/champion` and, unless SKIP_DEPLOY is set, live."""
-    from mlops_assets.deploy.release import build_release
+def _serve(
+    settings: Settings,
+    repository: "DvcRepository",
+    service: "Service",
+    version: "Version",
+    git_history: "GitHistory",
+) -> None:
+    """The version's champion in `models/champion` and, unless SKIP_DEPLOY is set, live and under the image's tags."""
+    from mlops_assets.deploy.release import build_release, image_tags
     from mlops_assets.resources.restore_champion import keep_profile_of, restore_champion
     from mlops_assets.training.champion import known_record
 
@@ -143,6 +150,8 @@ def _serve(settings: Settings, repository: "DvcRepository", service: "Service", 
         return
     done = service.deploy(release, print, caused_by=f"make restore {version.commit[:12]}")
     print(f"Model {done.model_version} serves at {done.url}")
+    # The tags last: a registry that is down does not keep the model from serving.
+    service.package(release, image_tags(release.model_version, *git_history.head()), print)
 
 
 def roll_back(settings: Settings, to: str) -> int:

@@ -9,6 +9,7 @@ requirements.txt   the server's locked dependencies, where the lock is given
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -104,6 +105,12 @@ def release_version(champion: Path, *, lock: Path | None = None, package: Path =
         paths[REQUIREMENTS] = lock
     server = _digest({name: _sha256(path) for name, path in paths.items()})
     return _digest({"server": server, "model": artifact.model_version(champion)})
+
+
+def image_tags(model_version: str, branch: str, commit: str) -> tuple[str, ...]:
+    """`v<model version>`, `<branch>-<short commit>` where there is one, and `latest`, which moves last."""
+    of_code = (f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', branch)[:100].lstrip('.-')}-{commit[:12]}",) if commit else ()
+    return (f"v{model_version}", *of_code, "latest")
 
 
 def read_release(folder: Path) -> Release:

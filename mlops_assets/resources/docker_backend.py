@@ -66,15 +66,22 @@ class DockerBackend:
 
     def sweep(self) -> None:
         self._gateway.ensure()
+        for container in self.strays():
+            slot = container.labels.get("mlops.slot")
+            if container.status == "running" and slot in SLOTS and slot != self._gateway.live():
+                # Who deployed may have been killed in the switch, and requests may be under way there.
+                self.stop(self._described(container))
+            else:
+                container.remove(force=True)
+
+    def strays(self) -> list[Any]:
+        """The containers of servers and trials, without the live one."""
         live = self.current()
-        for container in self._engine.containers(f"mlops.project={self._project}"):
-            if container.labels.get("mlops.role") in {"server", "trial"} and (live is None or container.id != live.id):
-                slot = container.labels.get("mlops.slot")
-                if container.status == "running" and slot in SLOTS and slot != self._gateway.live():
-                    # Who deployed may have been killed in the switch, and requests may be under way there.
-                    self.stop(self._described(container))
-                else:
-                    container.remove(force=True)
+        return [
+            container
+            for container in self._engine.containers(f"mlops.project={self._project}")
+            if container.labels.get("mlops.role") in {"server", "trial"} and (live is None or container.id != live.id)
+        ]
 
     def current(self) -> ServerContainer | None:
         slot = self._gateway.live()

@@ -189,12 +189,32 @@ class DockerEngine:
         if not self.has_image(reference):  # A pull that breaks off half-way is told in its output alone.
             raise PullFailed(f"{reference} is not here although its registry gave it: deploy again")
 
-    def remove_image(self, reference: str) -> bool:
-        """Remove the image with all its names unless a container needs it; whether it is gone."""
+    def name_image(self, reference: str, name: str) -> None:
+        """Let `name`, a repository with a tag, mean the image."""
+        repository, _, tag = name.rpartition(":")
+        self.client.images.get(reference).tag(repository, tag)
+
+    def images(self, label: str) -> list[Any]:
+        """All images with the label, named or not."""
+        return self.client.images.list(filters={"label": label})
+
+    def users(self, reference: str) -> set[str]:
+        """The ids of the containers, running or not, that need the image."""
         try:
             image = self.client.images.get(reference)
-            for name in (*image.tags, *image.attrs.get("RepoDigests", ())):
-                self.client.images.remove(name)
+        except self.errors.ImageNotFound:
+            return set()
+        return {row["Id"] for row in self.client.api.containers(all=True, filters={"ancestor": image.id})}
+
+    def remove_image(self, reference: str) -> bool:
+        """Remove the image with all its names and the layers that are its alone; whether it is gone.
+
+        One that a container needs keeps its names too: taken one by one the engine gives up all but the last.
+        """
+        if self.users(reference):
+            return False
+        try:
+            self.client.images.remove(self.client.images.get(reference).id, force=True)
         except self.errors.ImageNotFound:
             return True
         except self.errors.APIError:

@@ -19,6 +19,8 @@ from mlops_assets.resources.service_client import ServiceClient
 from mlops_assets.serving.options import ServerOptions, is_loopback
 
 REPOSITORY = "localhost:5000/app-review-sentiment"
+_BUILDER = "mlops.builder"
+"""The label of an image that names the project. Not `mlops.project`: every container inherits its image's labels."""
 
 
 class DockerService:
@@ -104,15 +106,17 @@ class DockerService:
     ) -> Packaged:
         """Build the release's image, push it, prove the pushed one by digest, then give it `tags`.
 
-        Only a proven image gets a tag by which others find it; one that is proven already gets the tags it lacks.
+        Only a proven image gets a tag by which others find it; one that is proven already gets the tags it lacks. One
+        that is lost here and in the registry is made anew.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"), DockerEngine() as engine:
-            known = self._images.get(release.version)
-            if known is not None and engine.has_image(known.reference) and set(tags) <= set(known.tags):
+            known = self._at_hand(engine, release, report)
+            if known is not None:
                 report(f"image {known.reference} of release {release.version} is proven and pushed")
-                return known
-            name = engine.build(release, self._repository, report, labels={"mlops.run": made_by})
+                return self._with_tags(engine, release, known, tags, report)
+            labels = {_BUILDER: self.project, "mlops.run": made_by}
+            name = engine.build(release, self._repository, report, labels=labels)
             pushed = engine.push(name, (), report, login=self._login)
             prove_image(
                 engine,
@@ -130,17 +134,27 @@ class DockerService:
             self._images.set(release.version, image)
         return image
 
-    def prune(self, keep: frozenset[str], report: Callable[[str], None]) -> None:
-        """Remove the images of releases that are not in `keep`; one that a container needs stays."""
-        gone = [version for version in self._images.all() if version not in keep]
-        if not gone:
-            return
+    def prune(self, keep: frozenset[str], report: Callable[[str], None], *, dry_run: bool = False) -> None:
+        """Remove what killed deployments left, images of releases not in `keep`, and builds that others replaced.
+
+        An image that a container needs stays. The registry keeps its copies.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"), DockerEngine() as engine:
-            for version in gone:
-                image = self._images.get(version)
-                if image is not None and engine.remove_image(image.reference):
+            backend = self._backend(engine)
+            # Where nothing serves, one that is ill may: the next deployment decides.
+            strays = backend.strays() if backend.current() is not None else []
+            for container in strays:
+                report(f"remove container {container.name}, which a killed deployment left")
+            if strays and not dry_run:
+                backend.sweep()
+            for image, version in self._unneeded(engine, keep).items():
+                if engine.users(image) - {container.id for container in strays}:
+                    continue
+                report(f"remove image {image} of release {version}")
+                known = self._images.get(version)
+                if not dry_run and engine.remove_image(image) and known is not None and known.reference == image:
                     self._images.drop(version)
-                    report(f"removed image {image.reference} of release {version}")
 
     def deploy(
         self,
@@ -160,7 +174,7 @@ class DockerService:
         ServerOptions.from_environment(self._environment).refuse_open_host(self._host)
         self.folder.mkdir(parents=True, exist_ok=True)
         if not image:
-            image = self._image_of(release, report)
+            image = self.package(release, (), report).reference
         with FileLock(self.folder / "lock"), DockerEngine() as engine:
             engine.fetch(image, login=self._login)
             backend = self._backend(engine, image)
@@ -197,17 +211,48 @@ class DockerService:
             note_stop(self.log, self.target, caused_by=caused_by)
         return live is not None
 
-    def _image_of(self, release: Release, report: Callable[[str], None]) -> str:
-        known = self.packaged(release.version)
-        if known is not None:
-            try:
-                with DockerEngine() as engine:
-                    engine.fetch(known.reference, login=self._login)
-            except PullFailed as error:
-                report(f"{error}; it is made anew from {release.folder}")
-            else:
-                return known.reference
-        return self.package(release, (), report).reference
+    def _at_hand(self, engine: DockerEngine, release: Release, report: Callable[[str], None]) -> Packaged | None:
+        known = self._images.get(release.version)
+        if known is None:
+            return None
+        try:
+            engine.fetch(known.reference, login=self._login)
+        except PullFailed as error:
+            report(f"{error}; it is made anew from {release.folder}")
+            return None
+        return known
+
+    def _with_tags(
+        self,
+        engine: DockerEngine,
+        release: Release,
+        image: Packaged,
+        tags: Sequence[str],
+        report: Callable[[str], None],
+    ) -> Packaged:
+        lacking = [tag for tag in tags if tag not in image.tags]
+        if not lacking:
+            return image
+        name = f"{self._repository}:{release.version}"
+        engine.name_image(image.reference, name)
+        pushed = engine.push(name, lacking, report, login=self._login)
+        tagged = Packaged(pushed.reference, tuple(dict.fromkeys((*image.tags, *pushed.tags))), pushed.size_bytes)
+        self._images.set(release.version, tagged)
+        return tagged
+
+    def _unneeded(self, engine: DockerEngine, keep: frozenset[str]) -> dict[str, str]:
+        """By image the release: those on record that are not in `keep`, and builds that are not those on record.
+
+        A build on no record, whose push failed, stays with its release: the next try begins with it.
+        """
+        known = self._images.all()
+        found = {image.reference: version for version, image in known.items() if version not in keep}
+        for image in engine.images(f"{_BUILDER}={self.project}"):
+            version, names = image.labels["mlops.release"], set(image.attrs.get("RepoDigests") or ())
+            replaced = version in known and known[version].reference not in names
+            if (version not in keep or replaced) and names.isdisjoint(found):
+                found[image.id] = version
+        return found
 
     def _version_of(self, one: ServerContainer) -> str | None:
         try:

@@ -1,7 +1,7 @@
 """Which image holds which release: proven, pushed, named by digest. It is what a rollback goes by."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mlops_assets.resources.service import Packaged
@@ -25,8 +25,13 @@ class ImageRecord:
         return {version: Packaged(**{**row, "tags": tuple(row["tags"])}) for version, row in content.items()}
 
     def set(self, release_version: str, image: Packaged) -> None:
-        """The release's image is this one."""
-        self._write({**self.all(), release_version: image})
+        """The release's image is this one; the tags that it takes are no other image's any more."""
+        others = {
+            version: replace(one, tags=tuple(tag for tag in one.tags if tag not in image.tags))
+            for version, one in self.all().items()
+            if version != release_version
+        }
+        self._write({**others, release_version: image})
 
     def drop(self, release_version: str) -> None:
         """Forget the release's image."""

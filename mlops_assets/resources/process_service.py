@@ -124,7 +124,7 @@ class ProcessService:
         """None: the release's folder is all that a process needs."""
         return None
 
-    def prune(self, keep: frozenset[str], report: Callable[[str], None]) -> None:
+    def prune(self, keep: frozenset[str], report: Callable[[str], None], *, dry_run: bool = False) -> None:
         """Nothing: the folders of ended processes go with the next deployment."""
 
     def stop(self, *, caused_by: str = "") -> bool:

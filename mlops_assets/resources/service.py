@@ -106,8 +106,8 @@ class Service(Protocol):
         """Put `release` live; raises `DeploymentRefused` or `RolledBack` with the old one serving as before."""
         ...
 
-    def prune(self, keep: frozenset[str], report: Report) -> None:
-        """Remove what was packaged of releases that are not in `keep`."""
+    def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool = False) -> None:
+        """Say what will go, then remove it: all but what serves and what was packaged of releases in `keep`."""
         ...
 
     def stop(self, *, caused_by: str = "") -> bool:
@@ -190,9 +190,11 @@ class TargetedService:
                 other.deploy(read_release(old), report, caused_by=f"the move to {self.target} failed")
             raise
 
-    def prune(self, keep: frozenset[str], report: Report) -> None:
-        """Remove images of releases that are not in `keep`."""
-        self._chosen.prune(keep, report)
+    def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool = False) -> None:
+        """Remove images of releases that are not in `keep`, also where the target was docker before."""
+        self._chosen.prune(keep, report, dry_run=dry_run)
+        if (other := self._other()) is not None:
+            other.prune(keep, report, dry_run=dry_run)
 
     def stop(self, *, caused_by: str = "") -> bool:
         """End the service on either target; whether there was one."""

@@ -47,7 +47,7 @@ class FakeService:
         self.log.add(Entry(at, self.target, *versions, caused_by=caused_by, outcome="live", reason=""))
         return Deployment(*versions, self.url, changed=True, previous=before.release_version if before else None)
 
-    def prune(self, keep: frozenset[str], report: Callable[[str], None]) -> None:
+    def prune(self, keep: frozenset[str], report: Callable[[str], None], *, dry_run: bool = False) -> None:
         self.said.append("prune")
 
     def stop(self, *, caused_by: str = "") -> bool:

@@ -9,6 +9,10 @@ import pytest
 from mlops_assets.automation.housekeeping import prune, prune_runs
 from mlops_assets.deploy.release import build_release
 from mlops_assets.resources import outside
+from mlops_assets.resources.docker_engine import EngineDown
+from mlops_assets.resources.docker_service import REPOSITORY
+from mlops_assets.resources.image_record import ImageRecord
+from mlops_assets.resources.service import Packaged
 from mlops_assets.settings import Settings
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.user_clone import PROJECT, make_clone, settings_of
@@ -73,6 +77,22 @@ def test_the_champions_release_stays_although_it_was_never_live(tmp_path: Path) 
     prune(settings, things["repository"], things["service"], lambda _: None)
     assert wanted.folder.is_dir()
     assert not older.folder.exists()
+
+
+def test_without_an_engine_pruning_says_so_and_forgets_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    settings = settings_of(make_clone(tmp_path / "clone"), DEPLOY_TARGET="docker")
+    record = ImageRecord(settings.service_folder / "images.json")
+    settings.service_folder.mkdir(parents=True)
+    record.set("r" * 12, Packaged(f"{REPOSITORY}@sha256:{'0' * 64}", (), 1))
+    before = record.all()
+    things = outside.build(settings)
+    for dry_run in (True, False):
+        with pytest.raises(EngineDown, match="no Docker engine answers"):
+            prune(settings, things["repository"], things["service"], lambda _: None, dry_run=dry_run)
+    assert record.all() == before
 
 
 def test_the_defaults_are_those_of_params(settings: Settings) -> None:

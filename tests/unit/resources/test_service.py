@@ -9,7 +9,8 @@ from mlops_assets.deploy.release import Release, build_release
 from mlops_assets.deploy.rollout import DeploymentRefused
 from mlops_assets.resources import outside
 from mlops_assets.resources.docker_engine import EngineDown, registry_answers
-from mlops_assets.resources.service import TargetedService, held_back, roll_back
+from mlops_assets.resources.image_record import ImageRecord
+from mlops_assets.resources.service import Packaged, TargetedService, held_back, roll_back
 from mlops_assets.settings import DeployTarget, Settings
 from tests.fakes.service import FakeService
 from tests.fakes.tiny_model import seal_tiny_model
@@ -96,6 +97,23 @@ def test_without_an_engine_the_other_target_is_left_alone(place: Place, releases
     service.deploy(releases[0], silent)
     assert service.stop()
     assert place.docker.said == []
+
+
+def test_images_are_pruned_where_the_target_was_docker_before(place: Place) -> None:
+    place.service("process").prune(frozenset(), silent)
+    assert place.docker.said == ["prune"]
+    place.service("process", engine=False).prune(frozenset(), silent)
+    assert place.docker.said == ["prune"]
+
+
+def test_a_tag_names_one_image(tmp_path: Path) -> None:
+    record = ImageRecord(tmp_path / "images.json")
+    for release, model in (("a", "va"), ("b", "vb")):
+        record.set(release, Packaged(release, (release, model, "latest"), 1))
+    assert {release: image.tags for release, image in record.all().items()} == {
+        "a": ("a", "va"),
+        "b": ("b", "vb", "latest"),
+    }
 
 
 def test_a_rollback_holds_until_there_is_a_new_release(place: Place, releases: tuple[Release, Release]) -> None:
