@@ -93,7 +93,7 @@ class Engine:
 
 
 def _adopt_orphans() -> None:
-    """Who loses its parent becomes a child of this process, which sees its end at once; PID 1 of a sandbox may be late."""
+    """Who loses its parent becomes a child of this process, which sees its end at once; PID 1 may be late."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
