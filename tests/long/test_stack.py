@@ -441,7 +441,7 @@ def socket(stack: Stack, login: str = "", password: str = "", origin: str = "") 
     context = ssl.create_default_context(cafile=str(stack.root / "stack" / "made" / "door" / "cert.pem"))
     web = connect(
         f"wss://localhost:{stack.door}/dagster/graphql", ssl=context, additional_headers=headers,
-        subprotocols=["graphql-ws"], origin=origin or None, legacy=True,
+        subprotocols=["graphql-ws"], origin=origin or None, legacy=True, open_timeout=60,
     )  # fmt: skip
     web.send(json.dumps({"type": "connection_init", "payload": {}}))
     assert json.loads(web.recv(30))["type"] == "connection_ack"
