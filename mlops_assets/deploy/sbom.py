@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.release import REQUIREMENTS, Release
 from mlops_assets.failures import PermanentFailure
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
@@ -31,7 +31,7 @@ def locked_packages(requirements: str) -> dict[str, str]:
 
 def bill_of_materials(release: Release) -> Mapping[str, Any]:
     """CycloneDX 1.5 without time and serial number: the same release has the same bill."""
-    packages = locked_packages((release.folder / "requirements.txt").read_text(encoding="utf-8"))
+    packages = locked_packages((release.folder / REQUIREMENTS).read_text(encoding="utf-8"))
     name, _, tag = BASE_IMAGE.partition(":")
     return {
         "bomFormat": "CycloneDX",

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.release import REQUIREMENTS, Release
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.serving.options import is_loopback
 
@@ -116,7 +116,7 @@ class DockerEngine:
 
         Raises `BuildFailed`. The context is the release alone: no file from elsewhere can get into a layer.
         """
-        if not (release.folder / "requirements.txt").is_file():
+        if not (release.folder / REQUIREMENTS).is_file():
             raise BuildFailed(
                 f"release {release.version} names no dependencies: restore locks/ (make lock) and run again"
             )

@@ -17,16 +17,14 @@ from tests.fakes.tiny_model import TEXTS
 from tests.integration.server_sources import UNLOVED
 
 
-class Clients:
-    """Keep-alive clients that ask without a pause; every exception, status but 200, or odd answer is a failure."""
+class _Threads:
+    """Clients that ask one port within a `with`, each by its place in a thread of its own."""
 
-    def __init__(self, port: int, answers: dict[str, float], count: int = 8) -> None:
-        self.failures: list[str] = []
-        self.asked: dict[str, int] = dict.fromkeys(answers, 0)
-        self._port, self._answers = port, answers
+    def __init__(self, port: int, count: int) -> None:
+        self._port = port
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+        self._threads = [threading.Thread(target=self._ask, args=(place,)) for place in range(count)]
 
     def __enter__(self):
         for thread in self._threads:
@@ -38,7 +36,21 @@ class Clients:
         for thread in self._threads:
             thread.join()
 
-    def _ask(self) -> None:
+    def _ask(self, place: int) -> None:
+        """Until `_stop` is set."""
+        raise NotImplementedError
+
+
+class Clients(_Threads):
+    """Keep-alive clients that ask without a pause; every exception, status but 200, or odd answer is a failure."""
+
+    def __init__(self, port: int, answers: dict[str, float], count: int = 8) -> None:
+        super().__init__(port, count)
+        self.failures: list[str] = []
+        self.asked: dict[str, int] = dict.fromkeys(answers, 0)
+        self._answers = answers
+
+    def _ask(self, _place: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
         body = json.dumps({"text": TEXTS[0]})
         while not self._stop.is_set():
@@ -57,25 +69,12 @@ class Clients:
         connection.close()
 
 
-class Askers:
+class Askers(_Threads):
     """Clients that send the golden texts and one that only they send, in turn, and count what they get."""
 
     def __init__(self, port: int, count: int = 6) -> None:
+        super().__init__(port, count)
         self.statuses: Counter[int] = Counter()
-        self._port = port
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(count)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exception) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def wait_for(self, requests: int) -> None:
         """Until so many more were answered."""

@@ -72,7 +72,7 @@ class Engine:
             self._process.kill()
             self._process.wait(60)
         for process in ours:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it went with the one before
                 process.send_signal(signal.SIGKILL)
         if psutil.wait_procs(ours, timeout=20)[1]:
             raise RuntimeError("processes of the engine outlive SIGKILL")
@@ -112,7 +112,7 @@ def running(folder: Path) -> Iterator[Engine]:
 
 
 def _answers() -> bool:
-    with contextlib.suppress(NoAnswer):
+    with contextlib.suppress(NoAnswer):  # which is the answer
         return ServiceClient("127.0.0.1", _PORT, timeout_s=2).ask("GET", "/live").status == 200
     return False
 

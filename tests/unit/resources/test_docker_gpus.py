@@ -67,7 +67,7 @@ def try_out(engine: DockerEngine, release: Release, _folder: Path) -> None:
 
 def deploy(engine: DockerEngine, release: Release, folder: Path) -> None:
     gateway = SimpleNamespace(live=lambda: None, network="n", address=lambda _slot: "10.0.0.2")
-    DockerBackend(engine, gateway, "p", {}, image="image", shown=folder / "shown").start(release)  # type: ignore[arg-type]
+    DockerBackend(engine, gateway, "p", {}, image="image", shown=folder / "shown").start(release)  # type: ignore[arg-type]  # stand-ins
 
 
 @pytest.mark.parametrize("started", [try_out, deploy])
