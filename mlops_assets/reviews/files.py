@@ -14,7 +14,7 @@ from typing import cast
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews import columns, file_columns, file_values
+from mlops_assets.reviews import columns, file_apps, file_columns, file_values
 from mlops_assets.reviews.file_hints import NO_HINTS, FileHints
 from mlops_assets.reviews.tables import UnreadableFile, read_table
 
@@ -106,12 +106,14 @@ def read_reviews(  # noqa: PLR0913  each is a choice of its own
     filled = cells[(cells != "").any(axis=1)] if len(cells) else cells
     if filled.empty:
         raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
+    used = file_apps.with_app_column(filled, used)
     persons = file_columns.person_columns(names)
     dates = _dates(path, filled, used, naive_zone, hints)
     rows = _values(filled, used, dates)
     author = file_columns.name_column(names)
     if author is not None:
         rows = _without_names(rows, cast("pd.Series", filled[author]).astype("str"), hash_author, mask_name)
+    rows["app_id"] = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), app_id, hints)
     rows["app_id"] = _apps(path, rows, app_id, known_apps)
     dated = cast("pd.DataFrame", rows[rows["review_date"].notna()])
     if dated.empty:
