@@ -235,7 +235,7 @@ class _Rows:
                 )
 
     def _is_row(self, fields: Sequence[str], first: int, end: int) -> bool:
-        """Whether the fields look like a row's columns from `first` up to `end`: as many, with stars and a date there."""
+        """Whether the fields look like a row's columns from `first` up to `end`: their number, stars and date."""
         if len(fields) != end - first:
             return False
         stars, date = (self.layout.header.index(self.used[name]) for name in ("rating", "review_date"))
