@@ -113,7 +113,7 @@ def read_reviews(  # noqa: PLR0913  each is a choice of its own
     author = file_columns.name_column(names)
     if author is not None:
         rows = _without_names(rows, cast("pd.Series", filled[author]).astype("str"), hash_author, mask_name)
-    rows["app_id"] = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), app_id, hints)
+    rows["app_id"], named = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), app_id, hints)
     rows["app_id"] = _apps(path, rows, app_id, known_apps)
     dated = cast("pd.DataFrame", rows[rows["review_date"].notna()])
     if dated.empty:
@@ -139,7 +139,7 @@ def read_reviews(  # noqa: PLR0913  each is a choice of its own
         unrated=int(frame["rating"].isna().sum()),
         repeated_ids=int(frame["review_id"].duplicated().sum()),
         form=table.form,
-        notes=table.notes,
+        notes=(*table.notes, *named),
         date_order=_order_and_why(dates),
         columns_used=used,
         columns_ignored=tuple(name for name in names if name not in used.values() and name not in persons),

@@ -197,7 +197,9 @@ class TestApps:
 
     def test_one_name_is_the_app_that_a_person_named_and_not_the_only_one_in_the_parameters(self, written):
         path = written("content,score,at,Nama Aplikasi\na,5,2025-01-10,InfoApp\nb,5,2025-01-10,\n")
-        assert set(read_reviews(path, app_id=APP).frame["app_id"]) == {APP}
+        read = read_reviews(path, app_id=APP)
+        assert set(read.frame["app_id"]) == {APP}
+        assert read.report.notes == (f"'InfoApp' in Nama Aplikasi is {APP}",)
         with pytest.raises(UnknownAppName, match=r"'InfoApp' in column Nama Aplikasi .* or set APP=<package>"):
             read_reviews(path, app_id=APP, hints=FileHints(app_asked=False))
 

@@ -130,6 +130,22 @@ def test_the_form_is_told_by_content_and_not_by_the_ending(written, form):
     assert rows(read_table(written(FORMS[form]([HEADER, *ROWS]), "reviews.txt"))) == ROWS
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    form=st.sampled_from(sorted(FORMS)), place=st.integers(0, 400), put=st.binary(max_size=4), cut=st.integers(0, 40)
+)
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path, form, place, put, cut):
+    whole = FORMS[form]([HEADER, *ROWS])
+    path = tmp_path / "reviews"
+    path.write_bytes(whole[:place] + put + whole[place + cut :])
+    try:
+        table = read_table(path)
+    except UnreadableFile as refused:
+        assert str(path) in str(refused)  # noqa: PT017  either of the two is right
+    else:
+        assert table.cells.index.is_unique
+
+
 class TestSeparatedValues:
     def test_a_reader_with_no_strict_warnings_cuts_no_text(self, read):
         with warnings.catch_warnings():
