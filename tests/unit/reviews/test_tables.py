@@ -331,6 +331,15 @@ class TestWorkbooks:
         assert table.notes == ("sheet 'Ulasan' is read, not 'Catatan'",)
         assert "several sheets (A, B)" in refusal(workbook({"A": sheet, "B": sheet}))
 
+    def test_a_stray_cell_far_away_is_refused_before_it_takes_all_memory(self, refusal):
+        sheet = workbook({"A": [HEADER, *ROWS]})
+        packed = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(sheet)) as whole, zipfile.ZipFile(packed, "w") as archive:
+            for name in whole.namelist():
+                far = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+                archive.writestr(name, whole.read(name).replace(b"</sheetData>", far))
+        assert "a cell in row 1048576 and one in column XFD" in refusal(packed.getvalue())
+
     def test_a_damaged_workbook_is_refused(self, refusal):
         whole = workbook({"A": [HEADER, *ROWS]})
         assert "damaged" in refusal(whole[: len(whole) // 2])
