@@ -19,8 +19,6 @@ class _Lines(logging.Handler):
                 print(f"    {message}", flush=True)
         elif event.event_type is dg.DagsterEventType.STEP_START:
             print(event.step_key, flush=True)
-        elif event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
-            print(f"    {event.step_key} is tried again", flush=True)
         elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
             print(f"    {event.step_key} failed", flush=True)
 
