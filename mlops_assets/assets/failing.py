@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from mlops_assets.failures import PermanentFailure, TransientFailure, disk_trouble
+from mlops_assets.failures import Failure, disk_trouble, rerun_may_help
 
 RETRIES = 2
 RETRY_AFTER_S = 20
@@ -30,17 +30,17 @@ def told_to_dagster() -> Iterator[None]:
     """
     try:
         yield
-    except PermanentFailure as failure:
+    except Failure as failure:
+        if rerun_may_help(failure):
+            raise _tried_again(failure) from failure
         raise dg.Failure(description=str(failure), allow_retries=False) from failure
-    except TransientFailure as failure:
-        raise _tried_again(failure) from failure
     except OSError as error:
         if (said := disk_trouble(error)) is None:
             raise
         raise dg.Failure(description=said, allow_retries=False) from error
 
 
-def _tried_again(failure: TransientFailure) -> TriedAgain:
+def _tried_again(failure: Failure) -> TriedAgain:
     """The request for another try, after its reason was logged; the last try asks too, and Dagster refuses it."""
     try:
         context = dg.OpExecutionContext.get()

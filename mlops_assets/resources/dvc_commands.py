@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import OutsideFailure
 from mlops_assets.resources.git_commands import LockHeld, ProgramMissing
 
 _ALWAYS = {"LC_ALL": "C.UTF-8", "DVC_NO_ANALYTICS": "true", "DVC_STUDIO_OFFLINE": "true", "GIT_TERMINAL_PROMPT": "0"}
@@ -17,7 +17,7 @@ _PROGRAM_THAT_ASKS_THE_REMOTE = Path(__file__).with_name("remote_objects.py")
 _PAUSE_S = 0.2
 
 
-class DvcFailure(TransientFailure):
+class DvcFailure(OutsideFailure):
     """DVC said no; the message holds its error line."""
 
 

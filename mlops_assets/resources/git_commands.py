@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import OutsideFailure, PermanentFailure, TransientFailure
 
 _LOCK = re.compile(r"'([^']+\.lock)': File exists|could not lock config file (\S+): File exists")
 _ALWAYS = {
@@ -22,7 +22,7 @@ _ALWAYS = {
 _PAUSE_S = 0.1
 
 
-class GitFailure(TransientFailure):
+class GitFailure(OutsideFailure):
     """Git said no; the message holds its last line."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.training.bert_recipe import BertRecipe
 from mlops_assets.training.compact import Base
 
@@ -29,7 +29,7 @@ class BaseUnusable(PermanentFailure):
     """The base model is not there, or is no BERT with safetensors weights."""
 
 
-class HubUnreachable(TransientFailure):
+class HubUnreachable(OutsideFailure):
     """The hub does not answer."""
 
 

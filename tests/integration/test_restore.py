@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.restore import KEPT, finish_restore, restore
 from mlops_assets.resources.retention import prune_versions
 from mlops_assets.resources.retention_plan import RetentionRules
@@ -89,7 +89,7 @@ def test_a_version_that_nobody_holds_changes_nothing(user: UserClone) -> None:
     shutil.rmtree(user.clone)
     shutil.rmtree(user.root / ".dvc-remote")
     before = user.all_but_the_branch()
-    with pytest.raises(TransientFailure):
+    with pytest.raises(PermanentFailure):
         restore(user.repository(), versions[2].commit)
     assert user.all_but_the_branch() == before
 
@@ -143,7 +143,7 @@ def test_pruning_reports_then_removes_what_nothing_reaches(user: UserClone) -> N
     assert prune(later) == planned
     assert prune(later) == ()
     assert user.remote_holds_the_tip()
-    with pytest.raises(TransientFailure):
+    with pytest.raises(PermanentFailure):
         restore(user.repository(), versions[3].commit)
 
     much_later = later + timedelta(days=100)
