@@ -1,7 +1,6 @@
 """The summary of a run: read from the run's own events and the figures that the models carry. Written once."""
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,8 @@ import dagster as dg
 from dagster._core.storage.tags import RETRY_NUMBER_TAG
 from filelock import FileLock
 
+from mlops_assets.automation.causes import FIRST_RUN, what_follows
+from mlops_assets.automation.failed_runs import failure_of, first_cause
 from mlops_assets.automation.summary_page import as_page
 from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.settings import Settings
@@ -50,6 +51,7 @@ def summarise(
     events = [entry.dagster_event for entry in entries if entry.dagster_event]
     facts, seconds = _metadata_by_asset(events), _step_seconds(entries)
     dataset = facts.get("versioned_dataset", {})
+    follows = _follows(instance, run)
     started, ended = (record.start_time, record.end_time) if record else (None, None)
     return {
         "run_id": run_id,
@@ -62,7 +64,8 @@ def summarise(
         "source": facts.get("raw_reviews", {}).get("source", settings.source),
         "link": f"{settings.dagster_url}/runs/{run_id}",
         "page": str(settings.instance_folder / "summaries" / f"{run_id}.html"),
-        "attempt_of": run.root_run_id if RETRY_NUMBER_TAG in run.tags else None,
+        "attempt_of": _attempt_of(run, follows),
+        "follows": follows,
         "stages": [{**row, "seconds": seconds.get(row["stage"])} for row in _stages(events, facts, run.status)],
         "failures": _other_failures(events),
         "checks": _checks(events),
@@ -151,13 +154,27 @@ def _stages(
         state = _ENDED[event.event_type] if event else "skipped"
         reason = str(about.get("reason", ""))
         if event and state == "failed":
-            reason = _first_cause(event)
+            reason = first_cause(event)
         elif state == "done" and (about.get("kept") or not about):
             state, reason = "skipped", reason or "skip_deploy is set"
         elif state == "skipped":
             reason = stopped or due.get(stage, "nothing is due" if event else "not part of this run")
         rows.append({"stage": stage, "status": state, "reason": reason})
     return rows
+
+
+def _follows(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """What the sensor that asked for a failed run does next; empty for other runs."""
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return ""
+    return what_follows(run.tags, permanent=failure_of(instance, run.run_id).permanent)
+
+
+def _attempt_of(run: dg.DagsterRun, follows: str) -> str | None:
+    """The first run whose alert this one shares: a failure is told once, and again when nothing retries it."""
+    if FIRST_RUN in run.tags:
+        return run.tags[FIRST_RUN] if follows.startswith("retry") else None
+    return run.root_run_id if RETRY_NUMBER_TAG in run.tags else None
 
 
 def _step_seconds(entries: list[dg.EventLogEntry]) -> dict[str, float]:
@@ -198,11 +215,11 @@ def _stopped_by(
 def _other_failures(events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
     """Failed steps that are no stage: those of other jobs, and checks that broke, not claims that are false."""
     return [
-        {"step": str(event.step_key), "reason": _first_cause(event)}
+        {"step": str(event.step_key), "reason": first_cause(event)}
         for event in events
         if event.event_type is dg.DagsterEventType.STEP_FAILURE
         and event.step_key not in STAGES
-        and "DagsterAssetCheckFailedError" not in _first_cause(event)
+        and "DagsterAssetCheckFailedError" not in first_cause(event)
     ]
 
 
@@ -224,22 +241,6 @@ def _deployed(
     if job == ROLLBACK and status is dg.DagsterRunStatus.SUCCESS and live:
         return {"model_version": live["model_version"], "release": live["release_version"], "url": live["url"]}
     return None
-
-
-def _first_cause(event: dg.DagsterEvent) -> str:
-    """The user's message of a failed step in one line: the failure's description, the first of our own failures in the
-    chain (it names the next step; what lies below it is a library's), else the innermost error.
-    """
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error, last = data.error, "unknown error"
-    while error is not None:
-        last = " ".join(error.message.split())
-        if own := re.match(r"mlops_assets\.[\w.]+: ", last):
-            return last[own.end() :]
-        error = error.cause
-    return last
 
 
 def _checks(events: list[dg.DagsterEvent]) -> list[dict[str, Any]]:

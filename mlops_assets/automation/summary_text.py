@@ -13,6 +13,7 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     """The whole summary; every figure with its side, its sample size and its data version."""
     lines = [f"# Run {summary['run_id'][:8]}: {outcome(summary)}", "", about(summary), ""]
     lines += [f"Cause: {cause(summary)}.", ""] if summary["status"] == "FAILURE" else []
+    lines += [f"Next: {follows}.", ""] if (follows := summary.get("follows")) else []
     lines += [f"<{summary['link']}>", ""]
     lines += ["| Stage | Status | Reason |", "| --- | --- | --- |"]
     lines += [
