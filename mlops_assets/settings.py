@@ -130,6 +130,7 @@ class Settings(BaseModel):
     dvc_remote_url: str | None = None
     git_branches: tuple[str, ...] = ("main", "master")
     git_fast_forward: bool = False
+    ui_port: int = 3000
     dagster_url: str = "http://127.0.0.1:3000"
     reload_url: str = ""
     shared_instance: bool = False
@@ -163,6 +164,8 @@ class Settings(BaseModel):
             raise BadSetting("source is file, but REVIEWS names no file: set REVIEWS=path.csv")
         if source != "file" and reviews:
             raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
+        ui_port = env.whole("UI_PORT", 3000, 1, 65535)
+        ui = f"http://127.0.0.1:{ui_port}"
         return cls(
             root=root,
             source=source,
@@ -190,8 +193,9 @@ class Settings(BaseModel):
             dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
             git_fast_forward=env.flag("GIT_FAST_FORWARD"),
-            dagster_url=env.url("DAGSTER_URL", "http://127.0.0.1:3000"),
-            reload_url=env.url("DAGSTER_RELOAD_URL", env.text("DAGSTER_URL", "http://127.0.0.1:3000")),
+            ui_port=ui_port,
+            dagster_url=env.url("DAGSTER_URL", ui),
+            reload_url=env.url("DAGSTER_RELOAD_URL", env.text("DAGSTER_URL", ui)),
             shared_instance=env.flag("SHARED_INSTANCE"),
             service_network=env.text("SERVICE_NETWORK", ""),
             dvc_program=Path(env.text("DVC_PROGRAM", str(root / ".venv-dvc" / "bin" / "dvc"))),

@@ -9,6 +9,9 @@ from dagster._core.execution.plan.objects import ErrorSource
 
 from mlops_assets.assets.failing import TriedAgain
 
+STOPPED_BY_HAND = "mlops/stopped"
+"""Tag of a run that Ctrl-C stopped."""
+
 _ASKED_AGAIN = (TriedAgain.__name__, dg.RetryRequested.__name__)
 _INTERRUPTED = (DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
 _WRONG_REQUEST = re.compile(r"\w*CheckError|Dagster(Invalid|Invariant)\w*|Dagster\w*PartitionKeyError")
@@ -45,6 +48,8 @@ def first_cause(event: dg.DagsterEvent) -> str:
     chain (it names the next step; what lies below it is a library's), else the innermost error.
     """
     data = event.step_failure_data
+    if interrupted(event):
+        return "interrupted: its run was cancelled, or its process was told to end"
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
     error, last = data.error, "unknown error"

@@ -11,7 +11,7 @@ from dagster._core.storage.tags import RETRY_NUMBER_TAG
 from filelock import FileLock
 
 from mlops_assets.automation.causes import FIRST_RUN, what_follows
-from mlops_assets.automation.failed_runs import failure_of, first_cause
+from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, failure_of, first_cause, interrupted
 from mlops_assets.automation.summary_page import as_page
 from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.settings import Settings
@@ -49,6 +49,7 @@ def summarise(
     record = instance.get_run_record_by_id(run_id)
     entries = [entry for entry in instance.all_logs(run_id) if entry.dagster_event]
     events = [entry.dagster_event for entry in entries if entry.dagster_event]
+    by_hand = "stopped by you (Ctrl-C)" if STOPPED_BY_HAND in run.tags else ""
     facts, seconds = _metadata_by_asset(events), _step_seconds(entries)
     dataset = facts.get("versioned_dataset", {})
     follows = _follows(instance, run)
@@ -66,7 +67,10 @@ def summarise(
         "page": str(settings.instance_folder / "summaries" / f"{run_id}.html"),
         "attempt_of": _attempt_of(run, follows),
         "follows": follows,
-        "stages": [{**row, "seconds": seconds.get(row["stage"])} for row in _stages(events, facts, run.status)],
+        "stopped": by_hand,
+        "stages": [
+            {**row, "seconds": seconds.get(row["stage"])} for row in _stages(events, facts, run.status, by_hand)
+        ],
         "failures": _other_failures(events),
         "checks": _checks(events),
         "reviews": {
@@ -142,11 +146,14 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> bool:
 
 
 def _stages(
-    events: list[dg.DagsterEvent], facts: Mapping[str, Mapping[str, Any]], status: dg.DagsterRunStatus
+    events: list[dg.DagsterEvent],
+    facts: Mapping[str, Mapping[str, Any]],
+    status: dg.DagsterRunStatus,
+    by_hand: str,
 ) -> list[dict[str, str]]:
-    """Every stage with `done`, `skipped` or `failed`, and the reason."""
+    """Every stage with `done`, `skipped`, `stopped` or `failed`, and the reason."""
     ended = {event.step_key: event for event in events if event.step_key and event.event_type in _ENDED}
-    stopped = _stopped_by(events, ended, facts, status)
+    stopped = f"the run was {by_hand}" if by_hand else _stopped_by(events, ended, facts, status)
     due = {row["stage"]: row["reason"] for row in facts.get("versioned_dataset", {}).get("due", [])}
     rows: list[dict[str, str]] = []
     for stage in STAGES:
@@ -155,6 +162,8 @@ def _stages(
         reason = str(about.get("reason", ""))
         if event and state == "failed":
             reason = first_cause(event)
+            if by_hand and interrupted(event):
+                state, reason = "stopped", by_hand
         elif state == "done" and (about.get("kept") or not about):
             state, reason = "skipped", reason or "skip_deploy is set"
         elif state == "skipped":

@@ -43,7 +43,7 @@ def messages_of(summary: Mapping[str, Any], *, failed_before: bool) -> list[Mess
         failure = message("failure", f"{job} failed: {cause(summary)}{_given_up(summary)}", about)
         return [failure, message("deployment", f"{job}: {deployed}")] if deployed else [failure]
     if summary["status"] != "SUCCESS":
-        return [message("quiet", f"{job} was cancelled")]
+        return [message("quiet", f"{job} was {summary.get('stopped') or 'cancelled'}")]
     told: list[tuple[Kind, str]] = []
     if failed_before:
         told.append(("recovery", "works again"))
@@ -130,7 +130,7 @@ def _new_data(summary: Mapping[str, Any]) -> str:
 
 def _text(summary: Mapping[str, Any]) -> str:
     """Plain lines: mail, chat and webhook show them alike, and no table breaks on a phone."""
-    marks = {"done": "ok", "skipped": "skipped", "failed": "FAILED"}
+    marks = {"done": "ok", "skipped": "skipped", "stopped": "stopped", "failed": "FAILED"}
     lines = [f"Run {str(summary['run_id'])[:8]} of {summary['job']}, started {summary['trigger']}"]
     if follows := summary.get("follows"):
         lines.append(f"Next: {follows}")

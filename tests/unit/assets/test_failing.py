@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.assets import failing
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.cli.console import console
+from mlops_assets.cli.console import console_of
 from mlops_assets.failures import PermanentFailure, TransientFailure
 
 
@@ -53,7 +53,9 @@ def test_each_try_says_its_cause_in_the_log_the_event_and_the_console(capsys, mo
 
     with dg.instance_for_test() as instance:
         done = dg.Definitions(
-            assets=[reviews], asset_checks=[reviews_are_whole] if of_a_check else [], loggers={"console": console}
+            assets=[reviews],
+            asset_checks=[reviews_are_whole] if of_a_check else [],
+            loggers={"console": console_of(print)},
         ).resolve_implicit_global_asset_job_def()
         result = done.execute_in_process(
             instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}}
