@@ -152,8 +152,8 @@ class Settings(BaseModel):
         if environ is None:
             environ = os.environ  # noqa: TID251  the one place that reads it
         root = (root or Path(environ.get("PIPELINE_ROOT") or Path(__file__).parents[1])).resolve()
-        from_file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
-        env = Variables({**from_file, **environ})
+        written = dotenv_values(root / ".env")
+        env = Variables({**{name: value for name, value in written.items() if value is not None}, **environ})
         params = _read_params(root / "params.yaml")
         reviews = tuple(Path(part).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part)
         extra_app = env.text("APP", "")
@@ -166,7 +166,7 @@ class Settings(BaseModel):
             raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
         ui_port = env.whole("UI_PORT", 3000, 1, 65535)
         ui = f"http://127.0.0.1:{ui_port}"
-        return cls(
+        settings = cls(
             root=root,
             source=source,
             apps=apps,
@@ -206,6 +206,8 @@ class Settings(BaseModel):
             heartbeat_url=_heartbeat_url(env.text("HEARTBEAT_URL", "")),
             sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
         )
+        env.refuse_misspelt(written, FOR_THE_SERVER)
+        return settings
 
     def where_it_last_ran(self) -> Self:
         """These settings with the port of the last `make run`, unless PORT says otherwise."""
