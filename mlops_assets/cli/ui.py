@@ -42,7 +42,16 @@ def open_ui(settings: Settings) -> NoReturn:
         "DAGSTER_HOME": str(settings.instance_folder),
         "UI_PORT": str(settings.ui_port),
     }
-    command = ["-m", "dagster", "dev", "--workspace", str(settings.root / "workspace.yaml")]
+    # Dagster's hint at another of its programs says nothing to a user of `make ui`.
+    command = [
+        "-W",
+        "ignore:Function `dev_command` is superseded",
+        "-m",
+        "dagster",
+        "dev",
+        "--workspace",
+        str(settings.root / "workspace.yaml"),
+    ]
     command += ["--host", _ADDRESS, "--port", str(settings.ui_port)]
     os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606  it takes this process's place
 
