@@ -285,6 +285,17 @@ def test_metrics_show_when_the_pipeline_last_succeeded_as_the_file_stands_at_tha
 
 
 def test_head_answers_as_get_does_without_the_body(client):
+    app, sent = client.app, []
+
+    async def recording(scope, receive, send):
+        async def send_recorded(message):
+            if scope["type"] == "http" and scope["method"] == "HEAD":
+                sent.append(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, send_recorded)
+
+    client = TestClient(recording)
     for path in PATHS:
         if path in JSON_PATHS:
             assert client.head(path).status_code == 405
@@ -295,6 +306,8 @@ def test_head_answers_as_get_does_without_the_body(client):
         assert asked.headers["x-request-id"]
     assert client.head("/nowhere").status_code == 404
     assert client.head("/health").headers["content-length"] == str(len(client.get("/health").content))
+    assert len(sent) > len(PATHS)
+    assert not any(sent)
 
 
 @pytest.mark.parametrize(
