@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment
 
 from mlops_assets.settings import child_environment
 
@@ -16,14 +15,22 @@ def through_proxy(url: str, environ: Mapping[str, str] | None = None) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return ""
-    not_for = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if not_for and proxy_bypass_environment(parts.netloc.rpartition("@")[2], {"no": not_for}):
+    if _asked_directly(parts.netloc.rpartition("@")[2], environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
         return ""
     for kind in (parts.scheme, "all"):
         for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
             if value := environ.get(name):
                 return f" through the proxy {_without_credentials(value)} ({name})"
     return ""
+
+
+def _asked_directly(address: str, not_for: str) -> bool:
+    """Whether NO_PROXY names the host, with or without its port, or a domain above it."""
+    host = address.rpartition(":")[0] or address
+    for entry in (part.strip().lower().lstrip(".") for part in not_for.split(",")):
+        if entry and (entry in {"*", host.lower(), address.lower()} or host.lower().endswith(f".{entry}")):
+            return True
+    return False
 
 
 def _without_credentials(value: str) -> str:
