@@ -14,6 +14,8 @@ STOPPED_BY_HAND = "mlops/stopped"
 
 _ASKED_AGAIN = (TriedAgain.__name__, dg.RetryRequested.__name__)
 _INTERRUPTED = (DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
+_ENDS = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
+_FROM_OUTSIDE = "This run has been marked as failed from outside"
 _WRONG_REQUEST = re.compile(r"\w*CheckError|Dagster(Invalid|Invariant)\w*|Dagster\w*PartitionKeyError")
 """What Dagster raises for a run that cannot be: the same request fails the same way."""
 
@@ -28,19 +30,22 @@ class RunFailure:
 
 def failure_of(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
     """Why this failed run failed. A step that fails for good counts before one that a rerun may heal."""
-    entries = instance.all_logs(run_id, of_type={dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE})
+    entries = instance.all_logs(run_id, of_type={*_ENDS, dg.DagsterEventType.ENGINE_EVENT})
     events = [entry.dagster_event for entry in entries if entry.dagster_event]
     steps = [event for event in events if event.event_type is dg.DagsterEventType.STEP_FAILURE]
     if steps:
         first = min(steps, key=_may_heal)
         return RunFailure(not _may_heal(first), f"{first.step_key}: {first_cause(first)}")
-    last = events[-1] if events else None
-    if last is None:
+    ends = [place for place, event in enumerate(events) if event.event_type in _ENDS]
+    if not ends:
         return RunFailure(False, "it ended without a word")
+    last = events[ends[-1]]
     error = last.job_failure_data.error if last.event_specific_data else None
     wrong = error is not None and _WRONG_REQUEST.fullmatch(error.cls_name or "") is not None
-    said = " ".join((error.message if wrong and error else last.message or "it ended without a word").split())
-    return RunFailure(wrong, said)
+    said = error.message if wrong and error else last.message or ""
+    if said.startswith(_FROM_OUTSIDE) and ends[-1]:
+        said = events[ends[-1] - 1].message or said  # who marked it says why in an event of its own
+    return RunFailure(wrong, " ".join(said.split()).removeprefix("[DagsterApiServer] ") or "it ended without a word")
 
 
 def first_cause(event: dg.DagsterEvent) -> str:

@@ -11,7 +11,7 @@ from dagster._core.storage.tags import RETRY_NUMBER_TAG
 from filelock import FileLock
 
 from mlops_assets.automation.causes import FIRST_RUN, what_follows
-from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, failure_of, first_cause, interrupted
+from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, RunFailure, failure_of, first_cause, interrupted
 from mlops_assets.automation.summary_page import as_page
 from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.settings import Settings
@@ -52,7 +52,8 @@ def summarise(
     by_hand = "stopped by you (Ctrl-C)" if STOPPED_BY_HAND in run.tags else ""
     facts, seconds = _metadata_by_asset(events), _step_seconds(entries)
     dataset = facts.get("versioned_dataset", {})
-    follows = _follows(instance, run)
+    failure = failure_of(instance, run_id) if run.status is dg.DagsterRunStatus.FAILURE else None
+    follows = what_follows(run.tags, permanent=failure.permanent) if failure else ""
     started, ended = (record.start_time, record.end_time) if record else (None, None)
     return {
         "run_id": run_id,
@@ -71,7 +72,7 @@ def summarise(
         "stages": [
             {**row, "seconds": seconds.get(row["stage"])} for row in _stages(events, facts, run.status, by_hand)
         ],
-        "failures": _other_failures(events),
+        "failures": _other_failures(events) or _of_the_run(failure, events),
         "checks": _checks(events),
         "reviews": {
             "new": facts.get("raw_reviews", {}).get("new_reviews"),
@@ -172,13 +173,6 @@ def _stages(
     return rows
 
 
-def _follows(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """What the sensor that asked for a failed run does next; empty for other runs."""
-    if run.status is not dg.DagsterRunStatus.FAILURE:
-        return ""
-    return what_follows(run.tags, permanent=failure_of(instance, run.run_id).permanent)
-
-
 def _attempt_of(run: dg.DagsterRun, follows: str) -> str | None:
     """The first run whose alert this one shares: a failure is told once, and again when nothing retries it."""
     if FIRST_RUN in run.tags:
@@ -230,6 +224,13 @@ def _other_failures(events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
         and event.step_key not in STAGES
         and "DagsterAssetCheckFailedError" not in first_cause(event)
     ]
+
+
+def _of_the_run(failure: RunFailure | None, events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
+    """Why a run failed in which no step did: its process was lost, or it could not begin."""
+    if failure is None or any(event.event_type is dg.DagsterEventType.STEP_FAILURE for event in events):
+        return []
+    return [{"step": "the run", "reason": failure.reason}]
 
 
 def _image(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -122,5 +122,10 @@ def test_a_run_whose_process_is_gone_is_retried_a_cancelled_one_not_and_one_at_w
         # Dagster starts a run whose process was lost again by itself, with the same tags.
         again = run(dg.DagsterRunStatus.NOT_STARTED)
         assert ending_of(instance, current).state == "at work"
+        instance.report_engine_event("Run execution process was terminated by signal 9 (SIGKILL).", again)
+        instance.report_run_failed(again)
+        instance.report_engine_event("The run's summary", again)
+        assert ending_of(instance, current).reason == "Run execution process was terminated by signal 9 (SIGKILL)."
+        again = run(dg.DagsterRunStatus.NOT_STARTED)
         instance.report_run_canceled(again)
         assert ending_of(instance, current).state == "cancelled"

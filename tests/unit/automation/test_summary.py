@@ -122,6 +122,17 @@ def test_a_failed_run_of_a_sensor_says_what_follows_and_is_told_again_when_nothi
     assert ("given up after 5 retries" in message.title) is (attempt == 5)
 
 
+def test_a_run_whose_process_was_lost_says_so(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    @dg.job
+    def pipeline() -> None: ...
+
+    run = instance.create_run_for_job(pipeline, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "The process of this run is gone: start the run again.")
+    summary = summarise(instance, run.run_id, settings_of(make_clone(tmp_path / "clone")), None)
+    [message] = messages_of(summary, failed_before=False)
+    assert message.title == "pipeline failed: the run: The process of this run is gone: start the run again."
+
+
 def test_nothing_due_gives_each_stages_own_reason(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     stages = stages_of(instance, run_of(instance, gives_nothing="versioned_dataset"), make_clone(tmp_path / "clone"))
     assert stages["classic_model"] == ("skipped", "classic_model is as it was")
