@@ -72,6 +72,8 @@ class Ending:
     state: Literal["missing", "at work", "succeeded", "cancelled", "failed for good", "failed for now"]
     run_id: str = ""
     reason: str = ""
+    root: str = ""
+    """The run that Dagster repeated by itself, whose alert is the first."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def next_step(asked: Asked, ending: Ending, now: datetime) -> Step:
     if since <= now < due or now < since <= now + WAITS[-1]:
         waiting = replace(asked, failed_at=None if ending.state == "missing" else since)
         return Step("wait", waiting, f"{failed}; retry {number} of {len(WAITS)} at {due:%Y-%m-%d %H:%M} UTC")
-    first = asked.first_run or ending.run_id
+    first = asked.first_run or ending.root or ending.run_id
     again = Asked(asked.cause, number, now, first_run=first)
     return Step("retry", again, f"retry {number} of {len(WAITS)}, since {failed}")
 
@@ -125,7 +127,8 @@ def ending_of(instance: dg.DagsterInstance, asked: Asked) -> Ending:
     if newest.status is dg.DagsterRunStatus.CANCELED:
         return Ending("cancelled", newest.run_id)
     failure = failure_of(instance, newest.run_id)
-    return Ending("failed for good" if failure.permanent else "failed for now", newest.run_id, failure.reason)
+    state = "failed for good" if failure.permanent else "failed for now"
+    return Ending(state, newest.run_id, failure.reason, newest.root_run_id or "")
 
 
 def what_follows(tags: Mapping[str, str], *, permanent: bool) -> str:
