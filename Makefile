@@ -11,12 +11,16 @@ export OMP_WAIT_POLICY := PASSIVE
 .PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback backup \
   restore-backup sbom up down
 
+# 141: who read the list, such as `head`, has seen enough.
+UNREAD_IS_FINE := || { status=$$?; [ $$status -eq 141 ] || exit $$status; }
+
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
-	@echo
-	@echo 'make run takes SOURCE=sample|file|play_store REVIEWS=a.csv[,b.csv] FROM=YYYY-MM PORT=8080'
-	@echo '               FORCE_RETRAIN=1 SKIP_DEPLOY=1 APP=package.name NOW=<ISO time>'
-	@echo '               DATES=day-first|month-first (make import too)'
+	@{ grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16; \
+	echo; \
+	echo 'make run takes SOURCE=sample|file|play_store REVIEWS=a.csv[,b.csv] FROM=YYYY-MM PORT=8080'; \
+	echo '               FORCE_RETRAIN=1 SKIP_DEPLOY=1 APP=package.name NOW=<ISO time>'; \
+	echo '               DATES=day-first|month-first (make import too)'; \
+	echo 'make ui takes  UI_PORT=3000'; } | cat $(UNREAD_IS_FINE)
 
 install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, from the locks
 
@@ -39,18 +43,17 @@ install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, fr
 run: install  ## Install, run the whole pipeline, leave the model serving
 	@$(VENV)/python -m mlops_assets.cli run
 
-ui: install  ## The Dagster UI on http://127.0.0.1:3000, with schedule and sensors
-	@$(VENV)/python -m mlops_assets.cli prepare
-	$(VENV)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+ui: install  ## The Dagster UI on http://127.0.0.1:3000 (UI_PORT=), with schedule and sensors
+	@$(VENV)/python -m mlops_assets.cli ui
 
 stop: .venv/.installed  ## Stop the service that `make run` left running
 	@$(VENV)/python -m mlops_assets.cli stop
 
 status: .venv/.installed  ## What serves, and how the last run ended
-	@$(VENV)/python -m mlops_assets.cli status
+	@$(VENV)/python -m mlops_assets.cli status $(UNREAD_IS_FINE)
 
 why: .venv/.installed  ## Why it ran, why it did not: what each trigger decided
-	@$(VENV)/python -m mlops_assets.cli why
+	@$(VENV)/python -m mlops_assets.cli why $(UNREAD_IS_FINE)
 
 import: .venv/.installed  ## Take a file of reviews into data/imports, without names: FILE=
 	@$(VENV)/python -m mlops_assets.cli import --file "$(FILE)"
@@ -59,10 +62,10 @@ erase: .venv/.installed  ## Remove a person's reviews from every current file: A
 	@$(VENV)/python -m mlops_assets.cli erase --author "$(AUTHOR)" --review "$(REVIEW)"
 
 versions: install  ## List the versions of data and models, and which one is live
-	@$(VENV)/python -m mlops_assets.cli versions
+	@$(VENV)/python -m mlops_assets.cli versions $(UNREAD_IS_FINE)
 
 deployments: .venv/.installed  ## What was live when, who or what put it there, with which data
-	@$(VENV)/python -m mlops_assets.cli deployments
+	@$(VENV)/python -m mlops_assets.cli deployments $(UNREAD_IS_FINE)
 
 restore: install  ## Data and models back to a version: VERSION=commit, data or model version
 	@$(VENV)/python -m mlops_assets.cli restore --version "$(VERSION)"

@@ -133,6 +133,7 @@ class Settings(BaseModel):
     dvc_remote_url: str | None = None
     git_branches: tuple[str, ...] = ("main", "master")
     git_fast_forward: bool = False
+    ui_port: int = 3000
     dagster_url: str = "http://127.0.0.1:3000"
     reload_url: str = ""
     shared_instance: bool = False
@@ -154,8 +155,8 @@ class Settings(BaseModel):
         if environ is None:
             environ = os.environ  # noqa: TID251  the one place that reads it
         root = (root or Path(environ.get("PIPELINE_ROOT") or Path(__file__).parents[1])).resolve()
-        from_file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
-        env = Variables({**from_file, **environ})
+        written = dotenv_values(root / ".env")
+        env = Variables({**{name: value for name, value in written.items() if value is not None}, **environ})
         params = _read_params(root / "params.yaml")
         reviews = tuple(
             Path(part.strip()).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part.strip()
@@ -168,7 +169,9 @@ class Settings(BaseModel):
             raise BadSetting("source is file, but REVIEWS names no file: set REVIEWS=path.csv")
         if source != "file" and reviews:
             raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
-        return cls(
+        ui_port = env.whole("UI_PORT", 3000, 1, 65535)
+        ui = f"http://127.0.0.1:{ui_port}"
+        settings = cls(
             root=root,
             source=source,
             apps=apps,
@@ -197,8 +200,9 @@ class Settings(BaseModel):
             dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
             git_fast_forward=env.flag("GIT_FAST_FORWARD"),
-            dagster_url=env.url("DAGSTER_URL", "http://127.0.0.1:3000"),
-            reload_url=env.url("DAGSTER_RELOAD_URL", env.text("DAGSTER_URL", "http://127.0.0.1:3000")),
+            ui_port=ui_port,
+            dagster_url=env.url("DAGSTER_URL", ui),
+            reload_url=env.url("DAGSTER_RELOAD_URL", env.text("DAGSTER_URL", ui)),
             shared_instance=env.flag("SHARED_INSTANCE"),
             service_network=env.text("SERVICE_NETWORK", ""),
             dvc_program=Path(env.text("DVC_PROGRAM", str(root / ".venv-dvc" / "bin" / "dvc"))),
@@ -209,6 +213,8 @@ class Settings(BaseModel):
             heartbeat_url=_heartbeat_url(env.text("HEARTBEAT_URL", "")),
             sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
         )
+        env.refuse_misspelt(written, FOR_THE_SERVER)
+        return settings
 
     def where_it_last_ran(self) -> Self:
         """These settings with the port of the last `make run`, unless PORT says otherwise."""

@@ -2,12 +2,22 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.failures import PermanentFailure
+
+ELSEWHERE = frozenset({
+    "CODE_MEMORY", "COMPOSE_PROJECT_NAME", "DAEMON_MEMORY", "DOCKER_GID", "DOCKER_SOCKET", "DOOR_ADDRESS",
+    "DOOR_CERTIFICATE", "DOOR_PORT", "GITHUB_TOKEN", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_ADMIN_USER", "GRAFANA_IMAGE",
+    "GRAFANA_MEMORY", "LOOK_LOGINS", "MONGO_DB", "NODE_EXPORTER_IMAGE", "OPERATE_LOGINS", "ORCHESTRATOR_IMAGE",
+    "PIPELINE_ROOT", "POSTGRES_IMAGE", "POSTGRES_MEMORY", "PROMETHEUS_IMAGE", "PROMETHEUS_MEMORY",
+    "PROMETHEUS_RETENTION", "PYTHON_IMAGE", "RUNS_AT_ONCE", "RUN_CPUS", "RUN_MEMORY", "SERVICE", "SERVICE_SUBNET",
+    "SKIP_BUILD", "STACK_GID", "STACK_UID", "TORCH_INDEX", "UP_TIMEOUT_S", "WEBSERVER_MEMORY",
+})  # fmt: skip
+"""Variables that `.env` may hold for the stack, and that `Settings` does not always look up."""
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
@@ -21,8 +31,10 @@ class Variables:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
+        self._known = set(ELSEWHERE)
 
     def text(self, name: str, default: str) -> str:
+        self._known.add(name)
         return self._values.get(name, "").strip() or default
 
     def flag(self, name: str) -> bool:
@@ -74,3 +86,42 @@ class Variables:
         except ValueError:
             raise BadSetting(f"{name} must be an ISO time such as 2026-01-31T12:00:00Z, got {value!r}") from None
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+    def refuse_misspelt(self, written: Iterable[str], known: Iterable[str]) -> None:
+        """Raise for a name `written` in `.env` that nobody reads and that is close to one that was looked up here, or
+        to a `known` one. Names of other programs pass.
+        """
+        names = self._known | set(known)
+        wrong = {name: near for name in written if name not in names and (near := _nearest(name, names))}
+        if wrong:
+            told = "; ".join(f"{name} is no variable, the nearest is {near}" for name, near in wrong.items())
+            raise BadSetting(f".env: {told}: correct it, or take it out (.env.example lists every variable)")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str | None:
+    """The known name that `name` was probably meant to be."""
+    found = [(_distance(name.upper(), known), known) for known in names if _close(name.upper(), known)]
+    return min(found)[1] if found else None
+
+
+def _close(name: str, known: str) -> bool:
+    """Few other letters, or a known name cut short or continued (POSTGRES_PASS, DVC_REMOTE)."""
+    shorter = min(len(name), len(known))
+    if name[:1] != known[:1] or max(len(name), len(known)) < 4:
+        return False
+    distance = _distance(name, known)
+    continued = shorter >= 8 and (name.startswith(known) or known.startswith(name))
+    return distance <= (4 if continued else 2 if shorter >= 8 else 1)
+
+
+def _distance(one: str, other: str) -> int:
+    """Letters to insert, drop, replace or swap with their neighbour (optimal string alignment)."""
+    before, row = list[int](), list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        earlier, before, row = before, row, [i]
+        for j, expected in enumerate(other, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != expected))
+            if i > 1 and j > 1 and one[i - 2] == expected and letter == other[j - 2]:
+                best = min(best, earlier[j - 2] + 1)
+            row.append(best)
+    return row[-1]

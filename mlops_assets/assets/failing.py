@@ -5,25 +5,50 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from mlops_assets.failures import PermanentFailure, TransientFailure, disk_trouble
+from mlops_assets.failures import Failure, disk_trouble, rerun_may_help
 
 RETRIES = 2
 RETRY_AFTER_S = 20
 
 
+class TriedAgain(dg.RetryRequested):
+    """Asks Dagster for another try and says why; its text stands in the event of the try that failed."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_S)
+        self.said = said
+
+    def __str__(self) -> str:
+        return self.said
+
+
 @contextmanager
 def told_to_dagster() -> Iterator[None]:
-    """A permanent failure fails the step at once; a transient one is tried again, `RETRIES` times.
+    """A permanent failure fails the step at once; a transient one is tried again, `RETRIES` times, and says why.
 
     A disk that is full or read-only waits for a person.
     """
     try:
         yield
-    except PermanentFailure as failure:
+    except Failure as failure:
+        if rerun_may_help(failure):
+            raise _tried_again(failure) from failure
         raise dg.Failure(description=str(failure), allow_retries=False) from failure
-    except TransientFailure as failure:
-        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_S) from failure
     except OSError as error:
         if (said := disk_trouble(error)) is None:
             raise
         raise dg.Failure(description=said, allow_retries=False) from error
+
+
+def _tried_again(failure: Failure) -> TriedAgain:
+    """The request for another try, after its reason was logged; the last try asks too, and Dagster refuses it."""
+    try:
+        context = dg.OpExecutionContext.get()
+    except dg.DagsterInvariantViolationError:
+        return TriedAgain(str(failure))  # called outside a run
+    number = context.retry_number + 1
+    said = f"try {number} of {RETRIES + 1} failed: {failure}"
+    if number <= RETRIES:
+        said += f"; again in {RETRY_AFTER_S} s"
+    context.log.warning(said)
+    return TriedAgain(said)

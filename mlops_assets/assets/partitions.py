@@ -1,14 +1,17 @@
 """How reviews are partitioned: by app and by UTC month of the review."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import SAMPLE_APP, Settings
 
 APP, MONTH = "app", "month"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def review_partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
@@ -28,10 +31,28 @@ def known_apps(settings: Settings) -> list[str]:
     return [*(app for app in settings.apps if app != SAMPLE_APP), SAMPLE_APP]
 
 
+def last_month(settings: Settings) -> str:
+    """The last month that is a partition: the clock's, or that of NOW where it is ahead of the clock."""
+    return f"{max(settings.now(), datetime.now(UTC)):%Y-%m}"
+
+
 def range_tags(settings: Settings, apps: Sequence[str], first: str, last: str) -> dict[str, str]:
-    """The tags that make a run cover these apps (and any between them) from month `first` to `last`."""
+    """The tags that make a run cover these apps (and any between them) from month `first` to `last`.
+
+    Both ends are partitions: months before `first_month` of params.yaml or after the clock's are left out.
+    """
     order = [app for app in known_apps(settings) if app in set(apps)]
-    return {RANGE_START: f"{order[0]}|{first}", RANGE_END: f"{order[-1]}|{last}"}
+    if not order:
+        raise PermanentFailure(
+            f"params.yaml names none of the apps {', '.join(apps) or '(none)'}: add one under apps, or set APP"
+        )
+    start, end = max(first, settings.first_month), min(last, last_month(settings))
+    if start > end:
+        raise PermanentFailure(
+            f"no month from {first} to {last} is between first_month {settings.first_month} of params.yaml and the "
+            f"clock's month {last_month(settings)}: set first_month to {first}, or correct the clock (NOW)"
+        )
+    return {RANGE_START: f"{order[0]}|{start}", RANGE_END: f"{order[-1]}|{end}"}
 
 
 def months_by_app(context: dg.AssetExecutionContext) -> dict[str, list[str]]:
@@ -87,11 +108,21 @@ def partition_key(app_id: str, month: str) -> dg.MultiPartitionKey:
 
 
 def stored_range(settings: Settings, source: str) -> tuple[list[str], str, str] | None:
-    """The apps of a source that have stored reviews, with their first and last month; none where nothing is stored."""
+    """The apps of a source that have stored reviews, with the first and last stored month; None if there are none.
+
+    Only partitions count. A file of another month, or one that is no month, stays where it is and starts no run.
+    """
     real = source != "sample"
     folders = [settings.data / "raw" / app for app in known_apps(settings) if (app != SAMPLE_APP) == real]
-    months = {folder.name: sorted(path.stem for path in folder.glob("*.parquet")) for folder in folders}
+    months = {
+        folder.name: _partition_months(settings, (path.stem for path in folder.glob("*.parquet"))) for folder in folders
+    }
     apps = [app for app, found in months.items() if found]
     if not apps:
         return None
     return apps, min(months[app][0] for app in apps), max(months[app][-1] for app in apps)
+
+
+def _partition_months(settings: Settings, names: Iterable[str]) -> list[str]:
+    last = last_month(settings)
+    return sorted(name for name in names if _MONTH.fullmatch(name) and settings.first_month <= name <= last)

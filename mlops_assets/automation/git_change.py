@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags, stored_range
+from mlops_assets.automation.causes import Asked, Step, ending_of, next_step
 from mlops_assets.automation.jobs import REFRESH_MODELS
 from mlops_assets.failures import TransientFailure
 from mlops_assets.resources.code_location import CodeLocation
@@ -15,6 +17,40 @@ from mlops_assets.resources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 
 WATCHED = ("data", "mlops_assets", "dvc.yaml", "params.yaml")
+
+
+@dataclass(frozen=True)
+class _State:
+    """The cursor: the head whose commits are handled, how many causes there were, and the run that is asked for.
+
+    A cursor without `asked`, as the version before wrote it, holds a head that is handled.
+    """
+
+    head: str | None = None
+    runs: int = 0
+    asked: Asked | None = None
+
+    @classmethod
+    def read(cls, cursor: str | None) -> Self:
+        stored = json.loads(cursor) if cursor else {}
+        asked = stored.get("asked")
+        return cls(stored.get("head"), int(stored.get("runs", 0)), Asked.from_json(asked) if asked else None)
+
+    def after(self, step: Step | None) -> Self:
+        """The state where no run starts. A retry that is due while HEAD is elsewhere waits until HEAD is back."""
+        if step is None or step.do == "retry":
+            return self
+        if step.do == "wait":
+            return replace(self, asked=step.asked)
+        return replace(self, head=_head_of(step.asked), asked=None)
+
+    def as_json(self) -> str:
+        asked = {"asked": self.asked.as_json()} if self.asked else {}
+        return json.dumps({"head": self.head, "runs": self.runs, **asked})
+
+
+def _head_of(asked: Asked) -> str:
+    return asked.cause.rpartition(":")[2]
 
 
 @dataclass(frozen=True)
@@ -28,7 +64,7 @@ class GitDecision:
 def decide(
     seen: str | None, place: Position, upstream: Upstream, touched: Sequence[str], branches: Sequence[str]
 ) -> GitDecision:
-    """`seen` is the head that was handled last, `touched` the watched files that differ between it and HEAD."""
+    """`seen` is the head for which a run was last asked, `touched` the watched files that differ from it in HEAD."""
     head, branch = place.commit, place.release
     if head is None:
         return GitDecision(False, f"{place.said}, and there is no commit yet")
@@ -74,23 +110,34 @@ def build(settings: Settings) -> dg.SensorDefinition:
             if refused is None:
                 return dg.SkipReason(_taken_over(place.release, upstream.waiting, code_location))
             upstream = Upstream(problem=f"{upstream.waiting} commits wait at origin, not taken over: {refused}")
-        handled = json.loads(context.cursor) if context.cursor else {"head": None, "runs": 0}
-        seen, head = handled["head"], place.commit
+        state, now = _State.read(context.cursor), settings.now()
+        asked = state.asked
+        step = next_step(asked, ending_of(context.instance, asked), now) if asked else None
+        seen, head = _head_of(asked) if asked else state.head, place.commit
         touched = git_history.touched(seen, head, WATCHED) if seen and head and seen != head else []
         decision = decide(seen, place, upstream, touched, settings.git_branches)
-        if not decision.run:
-            if seen is None and place.release and head is not None:
-                context.update_cursor(json.dumps({"head": head, "runs": 0}))
-            return dg.SkipReason(decision.reason)
+        if not decision.run and (step is None or step.do != "retry" or place.release is None):
+            first = head if seen is None and place.release else state.head
+            context.update_cursor(replace(state, head=first).after(step).as_json())
+            return dg.SkipReason(f"{decision.reason}; {step.reason}" if step else decision.reason)
+        reason = decision.reason
+        if decision.run:
+            # The newer commit takes the place of a cause that was not handled yet.
+            asked = Asked(f"run_on_git_change:{state.runs + 1}:{head}", 0, now)
+        elif step is not None:
+            asked, reason = step.asked, f"{decision.reason}; {step.reason}"
         span = stored_range(settings, review_source.name)
-        if span is None:
-            return dg.SkipReason(f"{decision.reason}; but no review of source {review_source.name} is stored yet")
+        if span is None or asked is None:
+            return dg.SkipReason(f"{reason}; but no review of source {review_source.name} is stored yet")
         apps, first, last = span
-        runs = handled["runs"] + 1
-        context.update_cursor(json.dumps({"head": head, "runs": runs}))
+        context.update_cursor(replace(state, runs=state.runs + decision.run, asked=asked).as_json())
         return dg.RunRequest(
-            run_key=f"{runs}:{head}",
-            tags={**range_tags(settings, apps, first, last), "mlops/trigger": f"run_on_git_change: {decision.reason}"},
+            run_key=asked.run_key,
+            tags={
+                **range_tags(settings, apps, first, last),
+                **asked.tags,
+                "mlops/trigger": f"run_on_git_change: {reason}",
+            },
         )
 
     return run_on_git_change

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags, stored_range
+from mlops_assets.automation.causes import Asked, ending_of, next_step
 from mlops_assets.automation.jobs import REFRESH_MODELS
 from mlops_assets.automation.schedules import at_work
 from mlops_assets.resources.review_source import ReviewSource
@@ -78,10 +79,7 @@ def build(settings: Settings) -> dg.SensorDefinition:
 
         ticks = int(DriftOptions.from_params(settings.sections["drift"]).sustained_ticks)
         lasting = sustained(read_history(settings.instance_folder), ticks)
-        last = {
-            cause: datetime.fromisoformat(at)
-            for cause, at in (json.loads(context.cursor) if context.cursor else {}).items()
-        }
+        last, asked = _read_cursor(context.cursor)
         now = settings.now()
         decision = decide(
             now,
@@ -92,19 +90,61 @@ def build(settings: Settings) -> dg.SensorDefinition:
             options=options,
         )
         span = stored_range(settings, review_source.name)
+        step = next_step(asked, ending_of(context.instance, asked), now) if asked else None
+        if step is not None and step.do == "handled":
+            context.update_cursor(_as_cursor({**last, **_started(step.asked)}, None))
+            return dg.SkipReason(f"{decision.reason}; {step.reason}")
+        if step is not None and step.do == "wait":
+            context.update_cursor(_as_cursor(last, step.asked))
+            return dg.SkipReason(f"{decision.reason}; {step.reason}")
         if not decision.because or span is None:
+            # A retry whose reason is gone is dropped.
+            context.update_cursor(_as_cursor(last, None))
             return dg.SkipReason(decision.reason)
-        context.update_cursor(
-            json.dumps({**{k: at.isoformat() for k, at in last.items()}, decision.because: now.isoformat()})
-        )
+        if step is None:
+            asked, because, reason = _asked(decision.because, now), decision.because, decision.reason
+        else:
+            asked, because = step.asked, next(iter(_started(step.asked)))
+            reason = f"{decision.reason}; {step.reason}"
+        context.update_cursor(_as_cursor(last, asked))
         apps, first, months = span
         return dg.RunRequest(
-            run_key=f"{decision.because}:{now.isoformat()}",
+            run_key=asked.run_key,
             run_config={"resources": {"run_options": {"config": {"force_retrain": True}}}},
             tags={
                 **range_tags(settings, apps, first, months),
-                "mlops/trigger": f"retrain_on_drift_or_age: {decision.because}: {decision.reason}",
+                **asked.tags,
+                "mlops/trigger": f"retrain_on_drift_or_age: {because}: {reason}",
             },
         )
 
     return retrain_on_drift_or_age
+
+
+_ASKED = "asked"
+
+
+def _read_cursor(cursor: str | None) -> tuple[dict[str, datetime], Asked | None]:
+    """When each reason last started a retrain that is handled, and the run that is asked for.
+
+    A cursor without `asked`, as the version before wrote it, holds times alone.
+    """
+    stored = json.loads(cursor) if cursor else {}
+    asked = stored.pop(_ASKED, None)
+    last = {because: datetime.fromisoformat(at) for because, at in stored.items()}
+    return last, Asked.from_json(asked) if asked else None
+
+
+def _as_cursor(last: Mapping[str, datetime], asked: Asked | None) -> str:
+    times = {because: at.isoformat() for because, at in last.items()}
+    return json.dumps({**times, _ASKED: asked.as_json()} if asked else times)
+
+
+def _asked(because: str, now: datetime) -> Asked:
+    return Asked(f"retrain_on_drift_or_age:{because}:{now.isoformat()}", 0, now)
+
+
+def _started(asked: Asked) -> dict[str, datetime]:
+    """The reason of a run, with the time at which it was first asked for: the cool-down counts from there."""
+    _, because, at = asked.cause.split(":", 2)
+    return {because: datetime.fromisoformat(at)}

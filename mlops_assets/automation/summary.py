@@ -1,7 +1,6 @@
 """The summary of a run: read from the run's own events and the figures that the models carry. Written once."""
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,8 @@ import dagster as dg
 from dagster._core.storage.tags import RETRY_NUMBER_TAG
 from filelock import FileLock
 
+from mlops_assets.automation.causes import FIRST_RUN, what_follows
+from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, RunFailure, failure_of, first_cause, interrupted
 from mlops_assets.automation.summary_page import as_page
 from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.settings import Settings
@@ -48,8 +49,11 @@ def summarise(
     record = instance.get_run_record_by_id(run_id)
     entries = [entry for entry in instance.all_logs(run_id) if entry.dagster_event]
     events = [entry.dagster_event for entry in entries if entry.dagster_event]
+    by_hand = "stopped by you (Ctrl-C)" if STOPPED_BY_HAND in run.tags else ""
     facts, seconds = _metadata_by_asset(events), _step_seconds(entries)
     dataset = facts.get("versioned_dataset", {})
+    failure = failure_of(instance, run_id) if run.status is dg.DagsterRunStatus.FAILURE else None
+    follows = what_follows(run.tags, permanent=failure.permanent) if failure else ""
     started, ended = (record.start_time, record.end_time) if record else (None, None)
     return {
         "run_id": run_id,
@@ -62,9 +66,13 @@ def summarise(
         "source": facts.get("raw_reviews", {}).get("source", settings.source),
         "link": f"{settings.dagster_url}/runs/{run_id}",
         "page": str(settings.instance_folder / "summaries" / f"{run_id}.html"),
-        "attempt_of": run.root_run_id if RETRY_NUMBER_TAG in run.tags else None,
-        "stages": [{**row, "seconds": seconds.get(row["stage"])} for row in _stages(events, facts, run.status)],
-        "failures": _other_failures(events),
+        "attempt_of": _attempt_of(run, follows),
+        "follows": follows,
+        "stopped": by_hand,
+        "stages": [
+            {**row, "seconds": seconds.get(row["stage"])} for row in _stages(events, facts, run.status, by_hand)
+        ],
+        "failures": _other_failures(events) or _of_the_run(failure, events),
         "checks": _checks(events),
         "reviews": {
             "new": facts.get("raw_reviews", {}).get("new_reviews"),
@@ -139,11 +147,14 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> bool:
 
 
 def _stages(
-    events: list[dg.DagsterEvent], facts: Mapping[str, Mapping[str, Any]], status: dg.DagsterRunStatus
+    events: list[dg.DagsterEvent],
+    facts: Mapping[str, Mapping[str, Any]],
+    status: dg.DagsterRunStatus,
+    by_hand: str,
 ) -> list[dict[str, str]]:
-    """Every stage with `done`, `skipped` or `failed`, and the reason."""
+    """Every stage with `done`, `skipped`, `stopped` or `failed`, and the reason."""
     ended = {event.step_key: event for event in events if event.step_key and event.event_type in _ENDED}
-    stopped = _stopped_by(events, ended, facts, status)
+    stopped = f"the run was {by_hand}" if by_hand else _stopped_by(events, ended, facts, status)
     due = {row["stage"]: row["reason"] for row in facts.get("versioned_dataset", {}).get("due", [])}
     rows: list[dict[str, str]] = []
     for stage in STAGES:
@@ -151,13 +162,22 @@ def _stages(
         state = _ENDED[event.event_type] if event else "skipped"
         reason = str(about.get("reason", ""))
         if event and state == "failed":
-            reason = _first_cause(event)
+            reason = first_cause(event)
+            if by_hand and interrupted(event):
+                state, reason = "stopped", by_hand
         elif state == "done" and (about.get("kept") or not about):
             state, reason = "skipped", reason or "skip_deploy is set"
         elif state == "skipped":
             reason = stopped or due.get(stage, "nothing is due" if event else "not part of this run")
         rows.append({"stage": stage, "status": state, "reason": reason})
     return rows
+
+
+def _attempt_of(run: dg.DagsterRun, follows: str) -> str | None:
+    """The first run whose alert this one shares: a failure is told once, and again when nothing retries it."""
+    if FIRST_RUN in run.tags:
+        return run.tags[FIRST_RUN] if follows.startswith("retry") else None
+    return run.root_run_id if RETRY_NUMBER_TAG in run.tags else None
 
 
 def _step_seconds(entries: list[dg.EventLogEntry]) -> dict[str, float]:
@@ -198,12 +218,19 @@ def _stopped_by(
 def _other_failures(events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
     """Failed steps that are no stage: those of other jobs, and checks that broke, not claims that are false."""
     return [
-        {"step": str(event.step_key), "reason": _first_cause(event)}
+        {"step": str(event.step_key), "reason": first_cause(event)}
         for event in events
         if event.event_type is dg.DagsterEventType.STEP_FAILURE
         and event.step_key not in STAGES
-        and "DagsterAssetCheckFailedError" not in _first_cause(event)
+        and "DagsterAssetCheckFailedError" not in first_cause(event)
     ]
+
+
+def _of_the_run(failure: RunFailure | None, events: list[dg.DagsterEvent]) -> list[dict[str, str]]:
+    """Why a run failed in which no step did: its process was lost, or it could not begin."""
+    if failure is None or any(event.event_type is dg.DagsterEventType.STEP_FAILURE for event in events):
+        return []
+    return [{"step": "the run", "reason": failure.reason}]
 
 
 def _image(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -224,22 +251,6 @@ def _deployed(
     if job == ROLLBACK and status is dg.DagsterRunStatus.SUCCESS and live:
         return {"model_version": live["model_version"], "release": live["release_version"], "url": live["url"]}
     return None
-
-
-def _first_cause(event: dg.DagsterEvent) -> str:
-    """The user's message of a failed step in one line: the failure's description, the first of our own failures in the
-    chain (it names the next step; what lies below it is a library's), else the innermost error.
-    """
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error, last = data.error, "unknown error"
-    while error is not None:
-        last = " ".join(error.message.split())
-        if own := re.match(r"mlops_assets\.[\w.]+: ", last):
-            return last[own.end() :]
-        error = error.cause
-    return last
 
 
 def _checks(events: list[dg.DagsterEvent]) -> list[dict[str, Any]]:

@@ -56,6 +56,8 @@ def _about(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Ended", f"{_time(summary['ended'])}, after {took}"),
         ("Source", str(summary["source"])),
     ]
+    if summary.get("follows"):
+        rows.append(("Next", str(summary["follows"])))
     if summary.get("attempt_of"):
         rows.append(("Repeats", f"run {summary['attempt_of']}"))
     return rows

@@ -6,13 +6,14 @@ from typing import Any
 from mlops_assets.operations.messages import cause
 
 _LONGEST_CELL = 300  # the whole reason is in the JSON, on the page and in the UI
-MARK = {"done": "✓", "skipped": "–", "failed": "✗"}
+MARK = {"done": "✓", "skipped": "–", "stopped": "■", "failed": "✗"}
 
 
 def as_markdown(summary: Mapping[str, Any]) -> str:
     """The whole summary; every figure with its side, its sample size and its data version."""
     lines = [f"# Run {summary['run_id'][:8]}: {outcome(summary)}", "", about(summary), ""]
     lines += [f"Cause: {cause(summary)}.", ""] if summary["status"] == "FAILURE" else []
+    lines += [f"Next: {follows}.", ""] if (follows := summary.get("follows")) else []
     lines += [f"<{summary['link']}>", ""]
     lines += ["| Stage | Status | Reason |", "| --- | --- | --- |"]
     lines += [
@@ -30,6 +31,8 @@ def outcome(summary: Mapping[str, Any]) -> str:
     """How the run ended, in words."""
     status = str(summary["status"])
     told = {"SUCCESS": "succeeded", "FAILURE": "failed", "CANCELED": "was cancelled"}.get(status, status.lower())
+    if summary.get("stopped"):
+        return f"was {summary['stopped']}"
     if "promoted_by" in summary:
         return f"{told}, and the model that it did train was judged by run {summary['promoted_by'][:8]}"
     return told

@@ -1,11 +1,12 @@
 """Why did it run, why did it not: the decision of every trigger at every tick, and what started each run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from mlops_assets.automation.run_summary import MADE_BY_HAND
@@ -13,6 +14,7 @@ from mlops_assets.automation.run_summary import MADE_BY_HAND
 SHOWN = 20
 _TICKS = 500
 _RUNS = 200
+_LATE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
@@ -36,31 +38,41 @@ class Decision:
 
 def decisions(instance: dg.DagsterInstance, newest: int = SHOWN) -> list[Decision]:
     """The newest decisions over all triggers, newest first; `make run` and a person's launches are decisions too."""
-    runs = instance.get_runs(limit=_RUNS)
-    reasons = {run.run_id: run.tags.get("mlops/trigger", "") for run in runs}
-    found = [one for state in instance.all_instigator_state() for one in _of_trigger(instance, state, reasons)]
-    found += _by_hand(instance)
+    records = instance.get_run_records(limit=_RUNS)
+    started = {record.dagster_run.run_id: record for record in records}
+    found = [one for state in instance.all_instigator_state() for one in _of_trigger(instance, state, started)]
+    found += _by_hand(records)
     return sorted(found, key=lambda one: one.at, reverse=True)[:newest]
 
 
-def _of_trigger(instance: dg.DagsterInstance, state: Any, reasons: dict[str, str]) -> list[Decision]:
+def _of_trigger(instance: dg.DagsterInstance, state: Any, started: Mapping[str, dg.RunRecord]) -> list[Decision]:
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_TICKS)
-    said = [_decided(state.instigator_name, tick, reasons) for tick in ticks]
+    said = [_decided(state.instigator_name, tick, started) for tick in ticks]
     # What the summary sensors do about a run that ended says nothing about why one began.
     return list(_joined([one for one in said if not one.trigger.startswith("summarise_")]))
 
 
-def _decided(trigger: str, tick: InstigatorTick, reasons: dict[str, str]) -> Decision:
+def _decided(trigger: str, tick: InstigatorTick, started: Mapping[str, dg.RunRecord]) -> Decision:
     at = datetime.fromtimestamp(tick.timestamp, UTC)
     if tick.status is TickStatus.SUCCESS and tick.run_ids:
         decision = f"run {', '.join(run_id[:8] for run_id in tick.run_ids)}"
-        reason = reasons.get(tick.run_ids[0], "").removeprefix(f"{trigger}: ") or "the run is past its retention"
+        record = started.get(tick.run_ids[0])
+        reason = record.dagster_run.tags.get("mlops/trigger", "").removeprefix(f"{trigger}: ") if record else ""
+        reason = reason or "the run is past its retention"
     elif tick.status is TickStatus.FAILURE and tick.error is not None:
         decision, reason = "failed", " ".join(tick.error.message.split())
     elif tick.status is TickStatus.STARTED:
         decision, reason = "deciding", "the tick has not ended"
     else:
         decision, reason = "no run", tick.skip_reason or "no reason given"
+    if tick.instigator_type is InstigatorType.SCHEDULE:
+        # Its tick bears the time that was planned; after a pause it comes later.
+        run = started.get(tick.run_ids[0]) if tick.run_ids else None
+        ended = datetime.fromtimestamp(tick.end_timestamp, UTC) if tick.end_timestamp else at
+        came = run.create_timestamp.astimezone(UTC) if run else ended
+        if came - at > _LATE:
+            reason += f" (planned for {at:%Y-%m-%d %H:%M})"
+        at = came
     return Decision(at, trigger, decision, reason, since=at)
 
 
@@ -78,9 +90,9 @@ def _joined(newest_first: Sequence[Decision]) -> Iterator[Decision]:
         yield last
 
 
-def _by_hand(instance: dg.DagsterInstance) -> list[Decision]:
+def _by_hand(records: Sequence[dg.RunRecord]) -> list[Decision]:
     found = []
-    for record in instance.get_run_records(limit=_RUNS):
+    for record in records:
         tags, at = record.dagster_run.tags, record.create_timestamp
         if MADE_BY_HAND in tags:
             trigger, reason = "make run", "asked for by hand"

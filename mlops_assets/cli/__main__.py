@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mlops_assets.failures import HEAL, Failure, TransientFailure, disk_trouble
+from mlops_assets.cli.output import quiet_when_unread
+from mlops_assets.failures import HEAL, Failure, disk_trouble
 
 
 def main() -> int:
@@ -19,9 +20,18 @@ def main() -> int:
         for argument in _ARGUMENTS.get(name, ()):
             command.add_argument(f"--{argument}", default="")
     given = parser.parse_args()
+    with quiet_when_unread():
+        return _guarded(given)
+
+
+def _guarded(given: argparse.Namespace) -> int:
+    """Run the command; what goes wrong is one line, and Ctrl-C another."""
     try:
         with _own_streams():
             return _on_data(given) if given.command in _ARGUMENTS else _run(given.command)
+    except KeyboardInterrupt:
+        print("Stopped by you (Ctrl-C).", file=sys.stderr)
+        return 130
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
     except _of_the_database() as error:
@@ -59,6 +69,7 @@ def _of_the_database() -> tuple[type[Exception], ...]:
 
 COMMANDS = {
     "run": "the whole pipeline, then the summary",
+    "ui": "the Dagster UI, with schedule and sensors",
     "prepare": "make the Dagster instance and the tables of the dashboards, end runs whose process is gone",
     "stop": "stop the service that `run` left serving",
     "status": "what serves, and how the last run ended",
@@ -114,17 +125,12 @@ def _run(command: str) -> int:
         from mlops_assets.cli.run import run_pipeline
 
         return run_pipeline(settings)
-    if command == "prepare":
-        from mlops_assets.cli.instance import end_killed_runs, open_instance
-        from mlops_assets.resources import outside
+    if command in ("prepare", "ui"):
+        from mlops_assets.cli import ui
 
-        things = outside.build(settings)
-        try:
-            things["fact_keeper"].prepare()
-        except TransientFailure as failure:
-            print(f"Warning: {failure}", file=sys.stderr)  # the sensor record_facts does it when the database is back
-        with open_instance(settings) as instance:
-            end_killed_runs(instance, settings, things["service"])
+        if command == "ui":
+            ui.open_ui(settings)
+        ui.prepare(settings)
         return 0
     if command == "why":
         from mlops_assets.automation.why import decisions

@@ -1,6 +1,7 @@
 """`make backup` and `make restore-backup`: databases and run history as one file, and back."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def back_up(settings: Settings, to: str) -> int:
         manifest = write_archive(target, staged, datetime.now(UTC).isoformat(timespec="seconds"), versions, counts)
     size = target.stat().st_size / 1e6
     print(f"Wrote {target}: {len(manifest.files)} files, {_said(counts)}, {size:.1f} MB")
-    print(f"Restore: make restore-backup FILE={target}")
+    print(f"Restore: make restore-backup FILE={shlex.quote(str(target))}")
     return 0
 
 
@@ -182,7 +183,8 @@ def _refuse_history(settings: Settings, databases: "dict[str, PostgresPrograms]"
     counts["deployments"] = rows(settings.service_folder / "deployments.sqlite", "deployments")
     if any(counts.values()):
         raise WouldReplace(
-            f"here is a history already ({_said(counts)}): make restore-backup FILE={archive} OVERWRITE=1 "
+            f"here is a history already ({_said(counts)}): "
+            f"make restore-backup FILE={shlex.quote(str(archive))} OVERWRITE=1 "
             "puts the backup in its place and keeps it aside"
         )
 

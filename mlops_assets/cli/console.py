@@ -1,15 +1,23 @@
 """What `make run` prints while it works: each step as it begins, what it reports, and failures in one line."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
+
+from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, interrupted
 
 _SAID_BY_THE_SUMMARY = ("Skipping step", "Dependencies for step")
 
 
 class _Lines(logging.Handler):
     """One line a message; the full log with stack traces is in the UI."""
+
+    def __init__(self, run_id: str, stopped: Callable[[str], None]) -> None:
+        super().__init__()
+        self._run_id, self._stopped = run_id, stopped
 
     def emit(self, record: logging.LogRecord) -> None:
         event: Any = getattr(record, "dagster_meta", {}).get("dagster_event")
@@ -19,15 +27,46 @@ class _Lines(logging.Handler):
                 print(f"    {message}", flush=True)
         elif event.event_type is dg.DagsterEventType.STEP_START:
             print(event.step_key, flush=True)
-        elif event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
-            print(f"    {event.step_key} is tried again", flush=True)
+        elif event.event_type is dg.DagsterEventType.STEP_FAILURE and interrupted(event):
+            print(f"    {event.step_key}: stopped by you (Ctrl-C)", flush=True)
+            self._stopped(self._run_id)
         elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
             print(f"    {event.step_key} failed", flush=True)
 
 
-@dg.logger
-def console(init_context: dg.InitLoggerContext) -> logging.Logger:
-    """The logger of runs that `make run` starts."""
-    logger = logging.Logger(f"mlops_assets.{init_context.run_id}", logging.DEBUG)
-    logger.addHandler(_Lines())
-    return logger
+def console_of(stopped: Callable[[str], None]) -> dg.LoggerDefinition:
+    """The logger of runs that `make run` starts; `stopped` gets the id of a run in which Ctrl-C ended a step."""
+
+    @dg.logger
+    def console(init_context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger(f"mlops_assets.{init_context.run_id}", logging.DEBUG)
+        logger.addHandler(_Lines(str(init_context.run_id), stopped))
+        return logger
+
+    return console
+
+
+def ask_to_cancel(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Have Dagster end the interrupted run as cancelled: as a failure, its daemon would start it again."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.add_run_tags(run_id, {STOPPED_BY_HAND: "Ctrl-C"})
+        instance.report_run_canceling(run, "Stopped with Ctrl-C.")
+
+
+def cancelled(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether Ctrl-C stopped the run; one that it met between two steps is cancelled here."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status is dg.DagsterRunStatus.CANCELED:
+        return run is not None
+    if run.status is dg.DagsterRunStatus.FAILURE and _ended_unexpectedly(instance, run_id):
+        instance.add_run_tags(run_id, {STOPPED_BY_HAND: "Ctrl-C"})
+        instance.report_run_canceled(run, "Stopped with Ctrl-C.")
+        return True
+    return False
+
+
+def _ended_unexpectedly(instance: dg.DagsterInstance, run_id: str) -> bool:
+    found = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    events = [entry.dagster_event for entry in found if entry.dagster_event and entry.dagster_event.event_specific_data]
+    return any(event.job_failure_data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for event in events)

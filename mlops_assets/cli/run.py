@@ -15,12 +15,15 @@ from mlops_assets.automation.jobs import PIPELINE, PROMOTE
 from mlops_assets.automation.notifications import tell
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
-from mlops_assets.cli.console import console
+from mlops_assets.cli.console import ask_to_cancel, cancelled, console_of
 from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import TransientFailure
 from mlops_assets.resources import outside
 from mlops_assets.settings import BadSetting, Settings
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as a shell gives it."""
 
 LEAST_FREE_MB = 50
 """Below it no run begins: SQLite maps its files, and a process that writes to one with no disk behind it dies mute."""
@@ -35,7 +38,10 @@ class NoRoom(TransientFailure):
 
 
 def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -> int:
-    """Run the job `pipeline` over the months that the source and FROM ask for; 0 when every stage went well."""
+    """Run the job `pipeline` over the months that the source and FROM ask for; 0 when every stage went well.
+
+    Ctrl-C cancels the run; its summary is written all the same, and the next run goes on.
+    """
     refuse_bad_parameters(settings)
     free_mb = shutil.disk_usage(settings.root).free // 1_000_000
     if free_mb < LEAST_FREE_MB:
@@ -58,6 +64,7 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
         settings.port_file.write_text(f"{settings.port}\n", encoding="utf-8")
         end_killed_runs(instance, settings, things["service"])
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        console = console_of(lambda run_id: ask_to_cancel(instance, run_id))
         definitions = build_definitions(settings, things, loggers={"console": console})
 
         def execute(job: str, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
@@ -74,13 +81,16 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             leave_summary(instance, result.run_id, settings, things["service"])
             print(f"Only {trained} was trained; it is judged and deployed alone.", flush=True)
             last = execute(PROMOTE, dict(promotion_request(result.run_id, trained).tags)).run_id
+        stopped = cancelled(instance, last)
         text, _ = leave_summary(instance, last, settings, things["service"])
         told = [tell(instance, things["notifier"], wait_s=30), record(instance, things["fact_keeper"])]
     print(f"\n{text}", flush=True)
     for warning in filter(None, told):
         print(warning)
+    if stopped:
+        print("Stopped by you (Ctrl-C): make run goes on from here.")
     _say_what_next(settings, things["service"].live())
-    return 0 if result.success else 1
+    return STOPPED if stopped else 0 if result.success else 1
 
 
 def _asked(settings: Settings, source: Any) -> dict[str, str]:
@@ -99,5 +109,5 @@ def _say_what_next(settings: Settings, live: Any) -> None:
     if live is not None:
         print("Try it:   curl -s " + live.url + "/predict -H 'Content-Type: application/json' "
               """-d '{"text": "Aplikasinya bagus, mudah dipakai"}'""")  # fmt: skip
-    print("See it:   make ui, then http://127.0.0.1:3000")
+    print(f"See it:   make ui, then {settings.dagster_url}")
     print(f"Summary:  {settings.instance_folder / 'summaries' / 'latest.json'}")

@@ -16,7 +16,8 @@ def say_how_it_stands(settings: Settings) -> bool:
     ended = [one for one in _summaries(settings) if one["job"] in WATCHED_JOBS and one.get("ended")]
     last = max(ended, key=lambda one: datetime.fromisoformat(one["ended"]), default=None)
     if last is not None:
-        print(f"Last run: {last['run_id'][:8]} of {last['job']}, {last['status'].lower()}, ended {last['ended']}")
+        how = last.get("stopped") or last["status"].lower()
+        print(f"Last run: {last['run_id'][:8]} of {last['job']}, {how}, ended {last['ended']}")
     late = overdue(
         datetime.fromisoformat(last["ended"]) if last else None,
         settings.now(),

@@ -39,10 +39,11 @@ def messages_of(summary: Mapping[str, Any], *, failed_before: bool) -> list[Mess
     deployed = _deployed(summary)
     if summary["status"] == "FAILURE":
         # The attempts of an automatic retry share one alert: the id is that of the first.
-        failure = message("failure", f"{job} failed: {cause(summary)}", str(summary.get("attempt_of") or run_id))
+        about = str(summary.get("attempt_of") or run_id)
+        failure = message("failure", f"{job} failed: {cause(summary)}{_given_up(summary)}", about)
         return [failure, message("deployment", f"{job}: {deployed}")] if deployed else [failure]
     if summary["status"] != "SUCCESS":
-        return [message("quiet", f"{job} was cancelled")]
+        return [message("quiet", f"{job} was {summary.get('stopped') or 'cancelled'}")]
     told: list[tuple[Kind, str]] = []
     if failed_before:
         told.append(("recovery", "works again"))
@@ -111,6 +112,11 @@ def cause(summary: Mapping[str, Any]) -> str:
     return "it ended before its first step, see the run"
 
 
+def _given_up(summary: Mapping[str, Any]) -> str:
+    follows = str(summary.get("follows") or "")
+    return f"; {follows}" if follows.startswith("given up") else ""
+
+
 def _deployed(summary: Mapping[str, Any]) -> str:
     done = summary.get("deployed")
     return f"model {done['model_version']} serves" if done else ""
@@ -124,8 +130,10 @@ def _new_data(summary: Mapping[str, Any]) -> str:
 
 def _text(summary: Mapping[str, Any]) -> str:
     """Plain lines: mail, chat and webhook show them alike, and no table breaks on a phone."""
-    marks = {"done": "ok", "skipped": "skipped", "failed": "FAILED"}
+    marks = {"done": "ok", "skipped": "skipped", "stopped": "stopped", "failed": "FAILED"}
     lines = [f"Run {str(summary['run_id'])[:8]} of {summary['job']}, started {summary['trigger']}"]
+    if follows := summary.get("follows"):
+        lines.append(f"Next: {follows}")
     if summary.get("page"):
         lines.append(f"Summary {summary['page']}")
     lines += [

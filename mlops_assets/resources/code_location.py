@@ -3,8 +3,12 @@
 import json
 import urllib.error
 import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
 
 from mlops_assets.failures import TransientFailure
+from mlops_assets.proxies import through_proxy
+from mlops_assets.serving.options import is_loopback
 
 _RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "mlops_assets") {
   __typename ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
@@ -26,11 +30,22 @@ class CodeLocation:
         )
         how = "set DAGSTER_URL to the webserver's address, or press Reload definitions there"
         try:
-            with urllib.request.urlopen(request, timeout=40) as answer:  # noqa: S310  as above
+            with self._open(request) as answer:
                 told = json.load(answer)["data"]["reloadRepositoryLocation"]
         except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
-            raise TransientFailure(f"{self._url} did not reload the code ({error}): {how}") from error
+            raise TransientFailure(f"{self._url} did not reload the code ({error}{self._through()}): {how}") from error
         loaded = told.get("locationOrLoadError") or {}
         if loaded.get("__typename") != "RepositoryLocation":
             message = (loaded.get("message") or told["__typename"]).strip().splitlines()[0]
             raise TransientFailure(f"{self._url} could not load the new code: {message}")
+
+    def _open(self, request: urllib.request.Request) -> Any:
+        """No proxy knows the way to a webserver on this machine."""
+        opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if self._here() else []))
+        return opener.open(request, timeout=40)
+
+    def _here(self) -> bool:
+        return is_loopback(urlsplit(self._url).hostname or "")
+
+    def _through(self) -> str:
+        return "" if self._here() else through_proxy(self._url)

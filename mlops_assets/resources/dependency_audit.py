@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.sbom import locked_packages
+from mlops_assets.proxies import through_proxy
 
 _TIMEOUT_S = 120
+_DATABASE = "https://pypi.org"
 _FRESH = timedelta(days=1)
 _FRESH_WHERE_NOT_AUDITED = timedelta(hours=1)
 
@@ -51,12 +53,16 @@ def audit(requirements: Path, program: Sequence[str] = (sys.executable, "-m", "p
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
     except (subprocess.TimeoutExpired, OSError) as error:
-        return Audit(0, skipped=tuple(packages), why=f"pip-audit did not end well: {error}".replace("\n", " "))
+        return Audit(
+            0,
+            skipped=tuple(packages),
+            why=f"pip-audit did not end well: {error}{through_proxy(_DATABASE)}".replace("\n", " "),
+        )
     try:
         rows = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError, TypeError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Audit(0, skipped=tuple(packages), why=f"pip-audit gave no report: {last}")
+        return Audit(0, skipped=tuple(packages), why=f"pip-audit gave no report: {last}{through_proxy(_DATABASE)}")
     return _judged(packages, rows)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.release import REQUIREMENTS, Release
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.serving.options import is_loopback
 
 SERVER_PORT = 8080
@@ -21,7 +21,7 @@ _ALL_GPUS = {"Count": -1, "Capabilities": [["gpu"]]}
 """What `--gpus all` asks for."""
 
 
-class EngineDown(TransientFailure):
+class EngineDown(OutsideFailure):
     """No engine answers."""
 
 
@@ -29,11 +29,11 @@ class BuildFailed(PermanentFailure):
     """The image was not built; the message holds the step's last lines."""
 
 
-class PullFailed(TransientFailure):
+class PullFailed(OutsideFailure):
     """The image is nowhere to be had."""
 
 
-class PushFailed(TransientFailure):
+class PushFailed(OutsideFailure):
     """The registry did not take the image; nothing names it there under the tags that matter."""
 
 

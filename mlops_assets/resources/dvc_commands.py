@@ -1,6 +1,7 @@
 """DVC as a program in the private clone. It lives in a virtual environment of its own and is never imported here."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -8,16 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import OutsideFailure
+from mlops_assets.proxies import through_proxy
 from mlops_assets.resources.git_commands import LockHeld, ProgramMissing
 
 _ALWAYS = {"LC_ALL": "C.UTF-8", "DVC_NO_ANALYTICS": "true", "DVC_STUDIO_OFFLINE": "true", "GIT_TERMINAL_PROMPT": "0"}
 _LOCKED = ("Unable to acquire lock", "Another DVC process", "is busy, it is being blocked")
 _PROGRAM_THAT_ASKS_THE_REMOTE = Path(__file__).with_name("remote_objects.py")
 _PAUSE_S = 0.2
+_NETWORK = re.compile(r"connect|proxy|endpoint|time[d ]?out|resolve|unreachable", re.IGNORECASE)
 
 
-class DvcFailure(TransientFailure):
+class DvcFailure(OutsideFailure):
     """DVC said no; the message holds its error line."""
 
 
@@ -85,7 +88,7 @@ class Dvc:
         python = self.program.with_name("python")
         done = self._once([str(python), "-I", str(_PROGRAM_THAT_ASKS_THE_REMOTE), question], json.dumps(list(objects)))
         if done.returncode:
-            raise DvcFailure(f"the DVC remote did not answer: {_error(done.stderr)}")
+            raise DvcFailure(f"the DVC remote did not answer: {_error(done.stderr)}{_through(done.stderr)}")
         return json.loads(done.stdout.splitlines()[-1])
 
     def _run(self, arguments: Sequence[str]) -> str:
@@ -97,7 +100,7 @@ class Dvc:
             if "RWLock-file" in done.stderr and "corrupted" in done.stderr:
                 (self.scratch / "rwlock").unlink(missing_ok=True)
             elif not any(sign in done.stderr for sign in _LOCKED):
-                raise DvcFailure(f"dvc {arguments[0]} failed: {_error(done.stderr)}")
+                raise DvcFailure(f"dvc {arguments[0]} failed: {_error(done.stderr)}{_through(done.stderr)}")
             if time.monotonic() >= deadline:
                 raise LockHeld(
                     f"another DVC process holds {self.scratch / 'lock'} for more than {self.lock_wait_s:g} s: "
@@ -120,6 +123,11 @@ class Dvc:
             )
         except FileNotFoundError as error:
             raise ProgramMissing(f"{command[0]} is missing: make .venv-dvc installs DVC there") from error
+
+
+def _through(stderr: str) -> str:
+    """The proxy of the environment, where a remote elsewhere could not be reached."""
+    return through_proxy("https://") if _NETWORK.search(stderr) else ""
 
 
 def _error(stderr: str) -> str:

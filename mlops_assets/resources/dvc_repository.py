@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.artifact import model_version
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.data_remote import DamagedCache, DataRemote
 from mlops_assets.resources.dvc_commands import Dvc
 from mlops_assets.resources.dvc_objects import ObjectFolder, parse_listing, pointed_object
@@ -132,7 +132,7 @@ class DvcRepository:
         """The files of `data/raw` or `data/validated` in a version, by relative name; default: the tip's, as of the
         last `prepare`.
 
-        They lie in the cache, under names of their own. Raises `TransientFailure` where neither cache nor remote has
+        They lie in the cache, under names of their own. Raises `PermanentFailure` where neither cache nor remote has
         them.
         """
         with self.locked():
@@ -149,7 +149,7 @@ class DvcRepository:
                 finally:
                     self.branch.check_out(tip)
             if not self.cached(name):  # DVC takes an object that the remote lacks for a warning.
-                raise TransientFailure(
+                raise PermanentFailure(
                     f"neither cache nor remote holds {output} of version {commit[:12]} on branch {BRANCH}: set "
                     "DVC_REMOTE_URL to the remote that has it, or remove the branch here and at origin to start anew"
                 )

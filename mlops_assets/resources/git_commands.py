@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import OutsideFailure, PermanentFailure, TransientFailure
+from mlops_assets.proxies import through_proxy
 
 _LOCK = re.compile(r"'([^']+\.lock)': File exists|could not lock config file (\S+): File exists")
 _ALWAYS = {
@@ -22,7 +23,7 @@ _ALWAYS = {
 _PAUSE_S = 0.1
 
 
-class GitFailure(TransientFailure):
+class GitFailure(OutsideFailure):
     """Git said no; the message holds its last line."""
 
 
@@ -66,7 +67,8 @@ class Git:
         """Standard output of `git …`, less its last newline; raises `GitFailure` or, after waiting, `LockHeld`."""
         done = self._finished(arguments, stdin, extra, timeout_s)
         if done.returncode:
-            raise GitFailure(f"git {_shown(arguments)} failed in {self.work_tree}: {_last_line(done.stderr)}")
+            said = f"{_last_line(done.stderr)}{_through(arguments)}"
+            raise GitFailure(f"git {_shown(arguments)} failed in {self.work_tree}: {said}")
         return _text(done.stdout).removesuffix("\n")
 
     def bytes_of(self, *arguments: str, stdin: bytes | None = None, extra: Mapping[str, str] | None = None) -> bytes:
@@ -122,7 +124,7 @@ class Git:
         if re.search(r"cannot lock ref.*(but expected|reference already exists)", said):
             return PushOutcome("behind", "the branch moved during the push")
         refused = re.search(r"^!\t\S+\t(.+)$", _text(done.stdout), re.MULTILINE)
-        return PushOutcome("refused", refused.group(1) if refused else _last_line(done.stderr))
+        return PushOutcome("refused", refused.group(1) if refused else _last_line(done.stderr) + through_proxy(url))
 
     def _finished(
         self, arguments: Sequence[str], stdin: bytes | None, extra: Mapping[str, str] | None, timeout_s: float
@@ -168,7 +170,9 @@ class Git:
                 raise GitFailure(f"{self.work_tree} is no folder: git cannot run there") from error
             raise ProgramMissing("git is not on PATH: install git 2.31 or newer") from error
         except subprocess.TimeoutExpired as error:
-            raise GitFailure(f"git {_shown(arguments)} gave no answer in {timeout_s:g} s") from error
+            raise GitFailure(
+                f"git {_shown(arguments)} gave no answer in {timeout_s:g} s{_through(arguments)}"
+            ) from error
 
 
 def config_variables(config: Mapping[str, str]) -> dict[str, str]:
@@ -181,6 +185,10 @@ def config_variables(config: Mapping[str, str]) -> dict[str, str]:
 
 def _shown(arguments: Sequence[str]) -> str:
     return " ".join(re.sub(r"//[^/@\s]+@", "//***@", argument) for argument in arguments)
+
+
+def _through(arguments: Sequence[str]) -> str:
+    return next(filter(None, map(through_proxy, arguments)), "")
 
 
 def _last_line(stderr: bytes) -> str:

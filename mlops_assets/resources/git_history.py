@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_assets.failures import TransientFailure
+from mlops_assets.proxies import through_proxy
 from mlops_assets.resources.pipeline_branch import FILES
 from mlops_assets.settings import child_environment
 
@@ -60,7 +61,8 @@ class GitHistory:
 
     def fetch(self, branch: str) -> Upstream:
         """Bring origin's `branch` here, where there is an origin, and count what waits there."""
-        if self._answer("remote", "get-url", "origin") is None:
+        url = self._answer("remote", "get-url", "origin")
+        if url is None:
             return Upstream()
         there = f"refs/remotes/origin/{branch}"
         try:
@@ -68,10 +70,10 @@ class GitHistory:
                 "fetch", "--quiet", "--no-tags", "origin", f"+refs/heads/{branch}:{there}", timeout_s=_FETCH_S
             )
         except subprocess.TimeoutExpired:
-            return Upstream(problem=f"origin gave no answer in {_FETCH_S} s")
+            return Upstream(problem=f"origin gave no answer in {_FETCH_S} s{through_proxy(url)}")
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["no reason given"]
-            return Upstream(problem=f"origin could not be fetched: {lines[0]}")
+            return Upstream(problem=f"origin could not be fetched: {lines[0]}{through_proxy(url)}")
         counted = self._answer("rev-list", "--count", f"HEAD..{there}")
         return Upstream(int(counted or 0))
 

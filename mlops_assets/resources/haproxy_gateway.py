@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_assets.deploy import gateway_config
 from mlops_assets.deploy.gateway_config import SLOTS, Slot
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.resources.docker_engine import DockerEngine
 from mlops_assets.serving.socket_file import unix_address
 
@@ -24,7 +24,7 @@ def gateway_name(project: str) -> str:
     return f"{project}-gateway"
 
 
-class GatewayDown(TransientFailure):
+class GatewayDown(OutsideFailure):
     """The gateway does not start or does not obey."""
 
 
@@ -155,7 +155,7 @@ class HaproxyGateway:
         said = self.command(f"set ssl cert {place} <<\n{pem}\n")
         said += self.command(f"commit ssl cert {place}")
         if "Success" not in said:
-            raise GatewayDown(f"the gateway {self.name} does not take the certificate: {said}")
+            raise PermanentFailure(f"the gateway {self.name} does not take the certificate: {said}")
 
     def _certificate_text(self) -> str:
         return (self._folder / gateway_config.CERTIFICATE).read_text(encoding="ascii")

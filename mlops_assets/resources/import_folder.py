@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import OutsideFailure
 from mlops_assets.settings import Settings, child_environment
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: No
             check=False,
         )
         if done.returncode:
-            raise TransientFailure(
+            raise OutsideFailure(
                 f"dvc pull of {absent[0].name} failed: {done.stderr.strip().splitlines()[-1:]}: push the file's data, "
                 f"or remove {absent[0]}"
             )

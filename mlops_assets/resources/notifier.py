@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from mlops_assets.operations.messages import Kind, Message, fitted
 from mlops_assets.operations.outbox import Channel, Outbox, Standing, Unreachable
 from mlops_assets.operations.rules import OperationRules
+from mlops_assets.proxies import through_proxy
 from mlops_assets.resources.service import LAST_SUCCESS, SHOWN, show
 from mlops_assets.settings import Settings
 
@@ -50,7 +51,8 @@ class AppriseChannel:
                 raise Unreachable(f"Apprise does not understand the address {self.name}: mend NOTIFY_URLS")
             taken, told = self._hand_over(plugin, message)
         if not taken:
-            raise Unreachable(f"{self.name}: {_without_secrets(told, self._url) or 'it did not take the message'}")
+            said = _without_secrets(told, self._url) or "it did not take the message"
+            raise Unreachable(f"{self.name}: {said}{through_proxy(_web_address(self._url))}")
 
     def _hand_over(self, plugin: Any, message: Message) -> tuple[bool, str]:
         """Whether the plugin took the message, and what Apprise said of it."""
@@ -91,7 +93,9 @@ class Heartbeat:
             with _no_address_logged():
                 answer = httpx.get(f"{path}{mark}{query}", timeout=_PING_TIMEOUT_S, follow_redirects=True)
         except httpx.HTTPError as error:
-            raise Unreachable(f"heartbeat: {type(error).__name__}") from None  # its text may hold the address
+            raise Unreachable(
+                f"heartbeat: {type(error).__name__}{through_proxy(self._url)}"
+            ) from None  # its text may hold the address
         if answer.status_code >= 400:
             raise Unreachable(f"heartbeat: HTTP {answer.status_code}")
 
@@ -194,6 +198,17 @@ def _no_address_logged() -> Iterator[None]:
     finally:
         for log in talking:
             log.disabled = False
+
+
+def _web_address(url: str) -> str:
+    """Where Apprise asks for a web address of its own scheme; empty for mail, which goes through no proxy.
+
+    The hosts of chat services are theirs to know: the one given decides about NO_PROXY.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.startswith("mailto"):
+        return ""
+    return f"{'http' if scheme in {'json', 'xml', 'form'} else 'https'}://{urlsplit(f'x://{rest}').hostname or ''}"
 
 
 def _shown(url: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import OutsideFailure, PermanentFailure, TransientFailure
 from mlops_assets.resources.git_commands import Git
 from mlops_assets.resources.user_repository import BRANCH, Code, UserRepository
 
@@ -238,7 +238,7 @@ class PipelineBranch:
         finally:
             sending.unlink(missing_ok=True)
         if outcome.status == "refused":
-            raise TransientFailure(
+            raise OutsideFailure(
                 f"branch {BRANCH} in {self._user.root} could not be written ({outcome.reason}): "
                 "make the repository writable and run again"
             )

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
+from mlops_assets.proxies import through_proxy
 from mlops_assets.resources.rate_limit import RateLimit
 from mlops_assets.reviews.collect_options import CollectOptions
 from mlops_assets.reviews.feed import (
@@ -178,13 +179,13 @@ class PlayFeed:
             except _Fault as fault:
                 last = fault
             except httpx.TimeoutException as error:
-                last = _Fault(_timeout_name(error, options))
+                last = _Fault(_timeout_name(error, options) + through_proxy(self._store.url))
             except httpx.RequestError as error:
                 if isinstance(_root(error), ssl.SSLCertVerificationError):
                     raise StoreRefused(
                         f"the certificate of {self._store.url} is not trusted: check PLAY_STORE_URL and SSL_CERT_FILE"
                     ) from None
-                last = _Fault(f"the connection broke ({type(error).__name__})")
+                last = _Fault(f"the connection broke ({type(error).__name__}){through_proxy(self._store.url)}")
             pause_s = min(options.backoff_most_s, options.backoff_s * 2**attempt) * (0.5 + self._store.jitter() / 2)
             pause_s = max(pause_s, last.wait_s)
             if attempt == options.retries or waited_s + pause_s > options.give_up_after_s:

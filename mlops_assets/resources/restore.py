@@ -41,7 +41,7 @@ def restore(
 ) -> Restored:
     """Bring back what the commit, data version or model version `name` holds; apps that it lacks stay as they are.
 
-    Raises `UnknownVersion`, or `TransientFailure` where neither cache nor remote has the data; nothing changed then.
+    Raises `UnknownVersion`, or `PermanentFailure` where neither cache nor remote has the data; nothing changed then.
     """
     from mlops_assets.reviews.erase import drop_erased
     from mlops_assets.reviews.privacy import Erased
@@ -159,7 +159,7 @@ def fetch_objects(repository: DvcRepository, version: Version) -> None:
         repository.branch.check_out(tip)
     for output in absent:
         if not repository.cached(version.objects[output]):
-            raise TransientFailure(
+            raise PermanentFailure(
                 f"neither cache nor remote holds {output} of version {version.commit[:12]}: "
                 "it was pruned, or the remote lost it; choose another version"
             )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_objects import ObjectFolder, pointed_object
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.git_commands import Git
@@ -37,7 +37,7 @@ def prune_versions(
 ) -> Pruned:
     """Report what will go, then remove it from cache and remote. `deployed`: the live model version first.
 
-    Raises `TransientFailure`, having removed nothing, where the files of a kept version cannot be known.
+    Raises `PermanentFailure`, having removed nothing, where the files of a kept version cannot be known.
     """
     with repository.locked():
         repository.prepare()
@@ -98,7 +98,7 @@ def _objects(repository: DvcRepository, names: Iterable[str], *, must_exist: boo
         if listing is not None:
             found |= set(listing.values())
         elif must_exist:
-            raise TransientFailure(
+            raise PermanentFailure(
                 f"neither cache nor remote has the list {name} of a version that stays, so nothing was removed: "
                 "restore the remote, or remove the tag that names it, and run again"
             )

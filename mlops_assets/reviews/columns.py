@@ -1,6 +1,7 @@
 """The columns of a stored review, and Parquet files of them: written atomically, equal rows as equal bytes."""
 
 import os
+import shlex
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -138,7 +139,8 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     changes = schema_changes(path)
     if changes:
         raise UnknownColumns(
-            f"{path}: {'; '.join(changes)}: restore the file, or import it with make import FILE={path}"
+            f"{path}: {'; '.join(changes)}: restore the file, or import it with "
+            f"make import FILE={shlex.quote(str(path))}"
         )
     return pq.read_table(path, columns=columns)
 

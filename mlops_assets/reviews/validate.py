@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -15,6 +16,7 @@ from mlops_assets.reviews import clean, columns, schema
 from mlops_assets.reviews.store import ReviewStore
 
 _SHOWN = 5
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def months_outdated(data: Path, app_id: str) -> list[str]:
     """
     folder = data / "validated" / app_id
     known = {path.stem for path in [*folder.glob("*.parquet"), *(folder / ".validation").glob("*.json")]}
-    return [month for month in sorted(known) if _Files.of(data, app_id, month).outdated()]
+    # A file that is no month is somebody's own: it is neither validated nor removed.
+    return [month for month in sorted(filter(_MONTH.fullmatch, known)) if _Files.of(data, app_id, month).outdated()]
 
 
 def read_quarantine(path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the size limit, security headers, metrics, and the goodbye while draining."""
+"""What surrounds every request: its id, limits of its body, HEAD, security headers, metrics, and the goodbye."""
 
 import logging
 import time
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.serving import problems
+from mlops_assets.serving.media import require_json
 from mlops_assets.serving.metrics import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -54,6 +55,10 @@ class Edge:
         scope.setdefault("state", {})["request_id"] = request_id
         path = scope["path"] if scope["path"] in self._paths else "other"
         status = 500
+        # The routes know GET; its answer without the body is the answer to HEAD.
+        head, method = scope["method"] == "HEAD", scope["method"]
+        if head:
+            scope = {**scope, "method": "GET"}
 
         async def send_dressed(message: Message) -> None:
             nonlocal status
@@ -66,6 +71,8 @@ class Edge:
                 headers["content-security-policy"] = _POLICY
                 if self._draining.active:
                     headers["connection"] = "close"
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -76,7 +83,7 @@ class Edge:
             answer = problems.response(500, "the server failed: its log names the request id", request_id=request_id)
             await answer(scope, receive, send_dressed)
         finally:
-            self._metrics.requests.labels(path, scope["method"] if path != "other" else "any", str(status)).inc()
+            self._metrics.requests.labels(path, method if path != "other" else "any", str(status)).inc()
             self._metrics.latency.labels(path).observe(time.perf_counter() - started)
             if status >= 400:
                 self._metrics.errors.labels(str(status)).inc()
@@ -87,6 +94,15 @@ class Edge:
         if not announced.isdecimal() or int(announced) > self._max_body_bytes:
             await _discard(receive)
             answer = problems.response(413, too_large, field="body", request_id=request_id)
+            await answer(scope, receive, send)
+            return
+        try:
+            require_json(scope)
+        except problems.Refused as refused:
+            await _discard(receive)
+            answer = problems.response(
+                refused.status, refused.detail, field=refused.field, request_id=request_id, headers=refused.headers
+            )
             await answer(scope, receive, send)
             return
         received = 0

@@ -29,7 +29,7 @@ from mlops_assets.serving.problems import Refused
 from mlops_assets.serving.service import Answer, Service
 
 _MOST_WORDS = 80
-_ASKING = problems.documented(400, 401, 405, 413, 422, 429, 503)
+_ASKING = problems.documented(400, 401, 405, 413, 415, 422, 429, 503)
 
 
 class PredictionRoutes:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import OutsideFailure, PermanentFailure
+from mlops_assets.proxies import through_proxy
 from mlops_assets.training.bert_recipe import BertRecipe
 from mlops_assets.training.compact import Base
 
@@ -19,6 +20,7 @@ WANTED_FILES = (
     "README.md",  # states the licence
 )
 
+_HUB = "https://huggingface.co"
 _FOLDER_HINT = (
     "or put the model into a folder (config.json, model.safetensors, tokenizer.json or vocab.txt) and set "
     "bert.base_model to its path"
@@ -29,7 +31,7 @@ class BaseUnusable(PermanentFailure):
     """The base model is not there, or is no BERT with safetensors weights."""
 
 
-class HubUnreachable(TransientFailure):
+class HubUnreachable(OutsideFailure):
     """The hub does not answer."""
 
 
@@ -75,9 +77,8 @@ def _download(name: str, revision: str | None, endpoint: str | None, cache: Path
             f"the hub has no model {name!r}: correct bert.base_model, set HF_TOKEN if it is private, {_FOLDER_HINT}"
         ) from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
-        raise HubUnreachable(
-            f"{at} cannot be fetched from the hub ({_root_cause(error)}): try again, {_FOLDER_HINT}"
-        ) from error
+        why = f"{_root_cause(error)}{through_proxy(endpoint or _HUB)}"
+        raise HubUnreachable(f"{at} cannot be fetched from the hub ({why}): try again, {_FOLDER_HINT}") from error
 
 
 def _open(folder: Path, recipe: BertRecipe, labels: Sequence[str], *, source: str) -> Base:

@@ -1,6 +1,7 @@
 """A backup restored where nothing was, over what is there, and refused where it is damaged or in use."""
 
 import contextlib
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -44,11 +45,13 @@ def postgres() -> Iterator[Postgres]:
 
 
 def test_the_embedded_history_moves_to_a_machine_that_has_none(tmp_path: Path, capsys) -> None:
-    here = _clone(tmp_path / "here", PREDICTION_LOG=str(tmp_path / "here" / "predictions.db"))
+    here = _clone(tmp_path / "my history", PREDICTION_LOG=str(tmp_path / "my history" / "predictions.db"))
     run_id = _make_history(here)
     (here.root / ".env").write_text(f"GITHUB_TOKEN={SECRET}\nPOSTGRES_PASSWORD={SECRET}\n", encoding="utf-8")
     archive = _backed_up(here)
-    assert "1 runs, 2 predictions" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "1 runs, 2 predictions" in printed
+    assert shlex.split(printed.rpartition("Restore: ")[2]) == ["make", "restore-backup", f"FILE={archive}"]
     assert archive.stat().st_mode & 0o077 == 0
     assert SECRET.encode() not in b"".join(_contents(archive).values())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import Failure, rerun_may_help
 from mlops_assets.resources.restore import KEPT, finish_restore, restore
 from mlops_assets.resources.retention import prune_versions
 from mlops_assets.resources.retention_plan import RetentionRules
@@ -89,8 +89,9 @@ def test_a_version_that_nobody_holds_changes_nothing(user: UserClone) -> None:
     shutil.rmtree(user.clone)
     shutil.rmtree(user.root / ".dvc-remote")
     before = user.all_but_the_branch()
-    with pytest.raises(TransientFailure):
+    with pytest.raises(Failure) as raised:
         restore(user.repository(), versions[2].commit)
+    assert not rerun_may_help(raised.value)
     assert user.all_but_the_branch() == before
 
 
@@ -143,8 +144,9 @@ def test_pruning_reports_then_removes_what_nothing_reaches(user: UserClone) -> N
     assert prune(later) == planned
     assert prune(later) == ()
     assert user.remote_holds_the_tip()
-    with pytest.raises(TransientFailure):
+    with pytest.raises(Failure) as raised:
         restore(user.repository(), versions[3].commit)
+    assert not rerun_may_help(raised.value)
 
     much_later = later + timedelta(days=100)
     assert prune(much_later, dry_run=True, deployed=(versions[0].models["bert"], versions[2].models["bert"])) == ()

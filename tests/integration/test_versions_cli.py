@@ -15,7 +15,7 @@ from mlops_assets.assets.evidence import gather
 from mlops_assets.cli import data as commands
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources import outside
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.process_service import ProcessService
@@ -158,7 +158,7 @@ def test_a_month_that_is_gone_from_the_store_is_a_loss(place: Place, tmp_path: P
 def test_a_fresh_clone_that_cannot_reach_the_data_says_so_and_makes_nothing(place: Place, tmp_path: Path) -> None:
     fresh = _fresh(place, tmp_path)
     shutil.rmtree(tmp_path / "remote")
-    with pytest.raises(TransientFailure, match="neither cache nor remote holds data/raw of version"):
+    with pytest.raises(PermanentFailure, match="neither cache nor remote holds data/raw of version"):
         settle(fresh.repository, fresh.root / "data")
     assert not (fresh.root / "data").exists()
 

@@ -132,13 +132,57 @@ def test_the_environment_wins_over_the_file_of_variables(root: Path) -> None:
     assert (settings.port, settings.skip_deploy) == (9001, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("NOTIFY_URL", "NOTIFY_URLS"),
+        ("NOTFIY_URLS", "NOTIFY_URLS"),
+        ("notify_urls", "NOTIFY_URLS"),
+        ("HEARTBEAT_URLS", "HEARTBEAT_URL"),
+        ("GIT_BRANCHES", "GIT_BRANCH"),
+        ("API_KEY", "API_KEYS"),
+        ("POSTGRES_PASS", "POSTGRES_PASSWORD"),
+        ("POSTGRES_PASSWD", "POSTGRES_PASSWORD"),
+        ("DVC_REMOTE", "DVC_REMOTE_URL"),
+        ("REVIEW", "REVIEWS"),
+        ("FORM", "FROM"),
+        ("PROT", "PORT"),
+        ("UI_PORTS", "UI_PORT"),
+        ("OPERATE_LOGIN", "OPERATE_LOGINS"),
+        ("GITHUB_TOKENS", "GITHUB_TOKEN"),
+    ],
+)
+@pytest.mark.parametrize("value", ["", "=", "=x"])
+def test_a_misspelt_variable_in_the_file_is_refused_with_the_nearest_name(
+    root: Path, name: str, meant: str, value: str
+) -> None:
+    (root / ".env").write_text(f"PORT=9000\n{name}{value}\n", encoding="utf-8")
+    with pytest.raises(BadSetting, match=rf"^\.env: {name} is no variable, the nearest is {meant}: correct it"):
+        Settings.load({}, root)
+
+
+def test_names_of_other_programs_pass_in_the_file_and_any_in_the_environment(root: Path) -> None:
+    foreign = (
+        "AWS_ACCESS_KEY_ID AWS_PROFILE COMPOSE_FILE COMPOSE_PROFILES DOCKER_HOST HTTP_PROXY https_proxy no_proxy "
+        "HF_TOKEN HF_HUB_OFFLINE REVIEWER DB_PORT HOST USER TZ LANG DEBUG APP_ENV API LOG_LEVEL SMTP_PORT "
+        "POSTGRES_INITDB_ARGS POSTGRES_VERSION PGDATA MLFLOW_TRACKING_URI SLACK_TOKEN NODE_ENV EDITOR"
+    )
+    names = [*foreign.split(), *_listed(), *FOR_THE_SERVER]
+    (root / ".env").write_text("".join(f"{name}=\n" for name in names), encoding="utf-8")
+    Settings.load({"NOTIFY_URL": "x", "DEPLOY_TARGET": "process"}, root)
+
+
+def _listed() -> list[str]:
+    """The variables of the file of examples."""
+    return re.findall(r"(?m)^#([A-Z_]+)=", (PROJECT / ".env.example").read_text(encoding="utf-8"))
+
+
 def test_the_file_of_examples_lists_every_variable_that_is_read() -> None:
     read = re.findall(
         r"""env\.\w+\(\s*"([A-Z_]+)\"""", (PROJECT / "mlops_assets" / "settings.py").read_text(encoding="utf-8")
     )
-    listed = re.findall(r"(?m)^#([A-Z_]+)=", (PROJECT / ".env.example").read_text(encoding="utf-8"))
     assert len(read) > 20
-    assert {*read, *FOR_THE_SERVER} <= set(listed)
+    assert {*read, *FOR_THE_SERVER} <= set(_listed())
 
 
 def test_a_secret_does_not_show_in_the_settings(root: Path) -> None:

@@ -1,8 +1,11 @@
-"""Which apps a run covers, by its tags."""
+"""Which apps and months a run covers, by its tags and by what is stored."""
+
+from pathlib import Path
 
 import pytest
 
-from mlops_assets.assets.partitions import apps_covered, range_tags
+from mlops_assets.assets.partitions import apps_covered, range_tags, review_partitions, stored_range
+from mlops_assets.failures import PermanentFailure
 from tests.user_clone import make_clone, settings_of
 
 APPS = ["com.example.a", "com.example.b", "com.example.c"]
@@ -24,3 +27,45 @@ def test_a_range_covers_the_apps_between_its_ends(tmp_path) -> None:
     settings = settings_of(make_clone(tmp_path / "clone", apps=APPS))
     tags = range_tags(settings, ["com.example.b", "com.example.c"], "2026-01", "2026-03")
     assert apps_covered(settings, {**tags, "dagster/partition/app": "com.example.b"}) == APPS[1:]
+
+
+def stored(root: Path, app: str, *names: str) -> None:
+    folder = root / "data" / "raw" / app
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"reviews")
+
+
+@pytest.mark.parametrize(
+    ("names", "span"),
+    [
+        (["2026-01.parquet", "2026-03.parquet"], ("2026-01", "2026-03")),
+        (["2015-12.parquet", "2026-01.parquet"], ("2026-01", "2026-01")),
+        (["2016-01.parquet"], ("2016-01", "2016-01")),
+        (["2026-01.parquet", "2999-01.parquet"], ("2026-01", "2026-01")),
+        (["2026-01.parquet", "notes.parquet", "2026-13.parquet", "2026-02 copy.parquet"], ("2026-01", "2026-01")),
+        (["2015-06.parquet", "notes.parquet"], None),
+        ([], None),
+    ],
+)
+def test_only_files_that_are_partitions_give_the_range_of_a_run(tmp_path, names, span) -> None:
+    clone = make_clone(tmp_path / "clone", apps=APPS)
+    stored(clone, APPS[0], *names)
+    stored(clone, "com.left.params", "2015-01.parquet", "2027-01.parquet")
+    settings = settings_of(clone)
+    found = stored_range(settings, "play_store")
+    assert found == (None if span is None else ([APPS[0]], *span))
+    if found is not None:
+        tags = range_tags(settings, *found)
+        keys = review_partitions(settings).get_partition_keys()
+        assert set(tags.values()) <= set(keys)
+
+
+def test_a_range_is_cut_to_the_partitions_and_an_empty_one_names_first_month(tmp_path) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone", apps=APPS, first_month="2026-01"), NOW="2026-03-20T00:00:00Z")
+    tags = range_tags(settings, APPS, "2015-06", "2026-03")
+    assert tags["dagster/asset_partition_range_start"] == f"{APPS[0]}|2026-01"
+    with pytest.raises(PermanentFailure, match="no month from 2015-06 to 2015-09 is between first_month 2026-01"):
+        range_tags(settings, APPS, "2015-06", "2015-09")
+    with pytest.raises(PermanentFailure, match=r"names none of the apps com\.left\.params: add one under apps"):
+        range_tags(settings, ["com.left.params"], "2026-01", "2026-03")

@@ -1,15 +1,19 @@
 """When new commits start a run, and what the sensor says when they do not."""
 
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from mlops_assets.assets import failing
 from mlops_assets.automation.git_change import decide
 from mlops_assets.definitions import build_definitions
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.resources.git_history import GitHistory, Position, Upstream
 from mlops_assets.settings import BadSetting
+from tests.unit.automation.runs import failing_with, nothing, run_of
 from tests.user_clone import git, make_clone, settings_of
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -232,3 +236,102 @@ def test_another_branch_and_what_the_pipeline_commits_start_nothing(clone: Path)
 def test_the_pipelines_own_branch_cannot_be_watched(clone: Path) -> None:
     with pytest.raises(BadSetting, match="GIT_BRANCH must not name pipeline"):
         settings_of(clone, GIT_BRANCH="main,pipeline")
+
+
+def requested(result) -> dg.RunRequest:
+    [request] = result.run_requests
+    return request
+
+
+AWAY, WRONG = TransientFailure("the DVC remote did not answer"), PermanentFailure("rating is missing")
+
+
+def test_a_run_that_failed_for_now_is_retried_after_growing_waits_and_given_up_after_five(clone, monkeypatch) -> None:
+    monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
+    with dg.instance_for_test() as instance:
+        now = datetime(2026, 3, 20, tzinfo=UTC)
+
+        def look(cursor: str | None, after_minutes: float = 0):
+            nonlocal now
+            now += timedelta(minutes=after_minutes)
+            return tick(clone, instance, cursor, NOW=now.isoformat())
+
+        start = look(None).cursor
+        head = commit(clone, "one")
+        result = look(start)
+        keys = []
+        for number, wait in enumerate((10, 20, 40, 80, 160), 1):
+            keys.append(requested(result).run_key)
+            run_of(instance, requested(result), failing_with(AWAY))
+            failed = look(result.cursor, 5)
+            assert f"the DVC remote did not answer; retry {number} of 5 at" in said(failed)
+            assert said(look(failed.cursor, wait - 1)) == said(failed)
+            result = look(failed.cursor, 1)
+            assert f"still at {head[:12]}; retry {number} of 5" in requested(result).tags["mlops/trigger"]
+            assert "its run is not there" in said(look(result.cursor))
+        run_of(instance, requested(result), failing_with(AWAY))
+        given_up = look(result.cursor, 5)
+        assert "the DVC remote did not answer; given up after 5 retries" in said(given_up)
+        assert said(look(given_up.cursor, 1000)) == f"main is still at {head[:12]}"
+        assert len({*keys, requested(result).run_key}) == 6
+
+
+@pytest.mark.parametrize(
+    ("work", "why"),
+    [(nothing, "ended well"), (failing_with(WRONG), "failed, and a retry cannot help: versioned_dataset: rating is")],
+)
+def test_a_run_that_ended_well_or_for_good_handles_its_commit_and_says_so_once(clone, work, why) -> None:
+    with dg.instance_for_test() as instance:
+        start = tick(clone, instance, None).cursor
+        head = commit(clone, "one")
+        asked = tick(clone, instance, start)
+        assert json.loads(asked.cursor or "")["head"] == json.loads(start or "")["head"]  # not handled yet
+        run_of(instance, requested(asked), work)
+        handled = tick(clone, instance, asked.cursor)
+        assert why in said(handled)
+        assert json.loads(handled.cursor or "") == {"head": head, "runs": 1}
+        assert said(tick(clone, instance, handled.cursor)) == f"main is still at {head[:12]}"
+        commit(clone, "two")
+        assert requested(tick(clone, instance, handled.cursor)).run_key != requested(asked).run_key
+
+
+def test_a_newer_commit_takes_the_place_of_a_cause_that_waits_for_its_retry(clone, monkeypatch) -> None:
+    monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
+    with dg.instance_for_test() as instance:
+        start = tick(clone, instance, None).cursor
+        commit(clone, "one")
+        asked = tick(clone, instance, start)
+        run_of(instance, requested(asked), failing_with(AWAY))
+        waiting = tick(clone, instance, asked.cursor)
+        commit(clone, "a note", "notes.txt")
+        assert "nothing under" in said(tick(clone, instance, waiting.cursor))
+        assert "retry 1 of 5 at" in said(tick(clone, instance, waiting.cursor))
+        newer = commit(clone, "two")
+        again = tick(clone, instance, waiting.cursor)
+        assert requested(again).run_key == f"2:{newer}"
+        run_of(instance, requested(again), nothing)
+        assert json.loads(tick(clone, instance, again.cursor).cursor or "") == {"head": newer, "runs": 2}
+
+
+def test_a_retry_waits_while_head_is_on_another_branch(clone, monkeypatch) -> None:
+    monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
+    with dg.instance_for_test() as instance:
+        start = tick(clone, instance, None).cursor
+        commit(clone, "one")
+        asked = tick(clone, instance, start)
+        run_of(instance, requested(asked), failing_with(AWAY))
+        waiting = tick(clone, instance, asked.cursor)
+        later = (datetime.now(UTC) + timedelta(minutes=11)).isoformat()
+        git(clone, "checkout", "-q", "-b", "feature")
+        away = tick(clone, instance, waiting.cursor, NOW=later)
+        assert "HEAD is on feature" in said(away)
+        git(clone, "checkout", "-q", "main")
+        assert requested(tick(clone, instance, away.cursor, NOW=later)).run_key.endswith(":retry-1")
+
+
+def test_a_cursor_of_the_version_before_holds_a_head_that_is_handled(clone) -> None:
+    with dg.instance_for_test() as instance:
+        before = json.dumps({"head": git(clone, "rev-parse", "HEAD"), "runs": 7})
+        assert "still at" in said(tick(clone, instance, before))
+        head = commit(clone, "one")
+        assert requested(tick(clone, instance, before)).run_key == f"8:{head}"

@@ -1,14 +1,18 @@
 """When drift or age starts a retrain, and what is said when they do not."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 
+from mlops_assets.assets import failing
 from mlops_assets.automation.retrain import decide
 from mlops_assets.definitions import build_definitions
+from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.settings import BadSetting, Triggers
 from mlops_assets.training.champion import write_record
+from tests.unit.automation.runs import failing_with, nothing, run_of
 from tests.user_clone import make_clone, settings_of
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -54,33 +58,75 @@ def test_a_limit_of_zero_days_means_never() -> None:
     assert "age never counts" in decision.reason
 
 
-def test_an_old_model_starts_one_forced_run_and_then_waits(tmp_path) -> None:
+@pytest.fixture
+def clone(tmp_path):
+    """A clone whose model is 139 days old at NOW."""
     clone = make_clone(tmp_path / "clone")
     (clone / "models").mkdir()
     write_record(clone / "models", {"model_version": "abc", "since": "2025-11-01T00:00:00+00:00"})
     months = clone / "data" / "raw" / "sample.app"
     months.mkdir(parents=True)
     (months / "2026-01.parquet").write_bytes(b"a month")
-    definitions = build_definitions(settings_of(clone, NOW=NOW.isoformat()))
-    sensor = definitions.resolve_sensor_def("retrain_on_drift_or_age")
+    return clone
 
-    def tick(cursor: str | None):
-        with dg.build_sensor_context(
-            instance=instance,
-            cursor=cursor,
-            definitions=definitions,
-            resources={"review_source": definitions.resources["review_source"]},
-        ) as context:
-            return sensor.evaluate_tick(context)
 
+def tick(clone, instance: dg.DagsterInstance, cursor: str | None, now: datetime = NOW):
+    definitions = build_definitions(settings_of(clone, NOW=now.isoformat()))
+    with dg.build_sensor_context(
+        instance=instance,
+        cursor=cursor,
+        definitions=definitions,
+        resources={"review_source": definitions.resources["review_source"]},
+    ) as context:
+        return definitions.resolve_sensor_def("retrain_on_drift_or_age").evaluate_tick(context)
+
+
+def test_an_old_model_starts_one_forced_run_and_then_waits(clone) -> None:
     with dg.instance_for_test() as instance:
-        first = tick(None)
+        first = tick(clone, instance, None)
         [request] = first.run_requests or []
         assert request.run_config == {"resources": {"run_options": {"config": {"force_retrain": True}}}}
         assert "age: the model is 139 days old" in request.tags["mlops/trigger"]
-        second = tick(first.cursor)
-        assert second.run_requests == []
-        assert "cooldown_days is 7" in (second.skip_message or "")
+        assert "its run is not there; retry 1 of 5" in (tick(clone, instance, first.cursor).skip_message or "")
+        run_of(instance, request, nothing)
+        handled = tick(clone, instance, first.cursor)
+        assert (handled.run_requests, "ended well" in (handled.skip_message or "")) == ([], True)
+        later = tick(clone, instance, handled.cursor)
+        assert later.run_requests == []
+        assert "cooldown_days is 7" in (later.skip_message or "")
+
+
+def test_a_retrain_that_failed_for_now_is_retried_while_its_reason_holds_and_cools_down_from_its_start(
+    clone, monkeypatch
+) -> None:
+    monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
+    with dg.instance_for_test() as instance:
+        first = tick(clone, instance, None)
+        [request] = first.run_requests or []
+        run_of(instance, request, failing_with(TransientFailure("the hub is away")))
+        waiting = tick(clone, instance, first.cursor)
+        assert "the hub is away; retry 1 of 5 at 2026-03-20 12:10 UTC" in (waiting.skip_message or "")
+        due = NOW + timedelta(minutes=10)
+        again = tick(clone, instance, waiting.cursor, due)
+        [retry] = again.run_requests or []
+        assert retry.run_key != request.run_key
+        assert "age: the model is 139 days old" in retry.tags["mlops/trigger"]
+        # Had somebody trained meanwhile, the reason would be gone, and so the retry.
+        write_record(clone / "models", {"model_version": "def", "since": NOW.isoformat()})
+        dropped = tick(clone, instance, waiting.cursor, due)
+        assert (dropped.run_requests, json.loads(dropped.cursor or "")) == ([], {})
+        write_record(clone / "models", {"model_version": "abc", "since": "2025-11-01T00:00:00+00:00"})
+        run_of(instance, retry, failing_with(PermanentFailure("rating is missing")))
+        handled = tick(clone, instance, again.cursor, due)
+        assert "a retry cannot help: versioned_dataset: rating is missing" in (handled.skip_message or "")
+        assert json.loads(handled.cursor or "") == {"age": NOW.isoformat()}
+
+
+def test_a_cursor_of_the_version_before_holds_times_alone(clone) -> None:
+    with dg.instance_for_test() as instance:
+        recent = tick(clone, instance, json.dumps({"drift": days_ago(1).isoformat()}))
+        assert "drift started a retrain at 2026-03-19" in (recent.skip_message or "")
+        assert len(tick(clone, instance, json.dumps({"drift": days_ago(8).isoformat()})).run_requests or []) == 1
 
 
 @pytest.mark.parametrize(

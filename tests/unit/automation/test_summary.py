@@ -3,20 +3,26 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from mlops_assets.assets import failing
+from mlops_assets.automation.causes import Asked
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.automation.summary import STAGES, joined, summarise, write_summary
 from mlops_assets.automation.summary_page import as_page
 from mlops_assets.automation.summary_text import as_markdown, change, duration
 from mlops_assets.deploy.history import DeploymentLog
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.operations.messages import messages_of
 from tests.fakes.service import FakeService
+from tests.unit.automation.runs import failing_with
+from tests.unit.automation.runs import run_of as run_of_sensor
 from tests.user_clone import make_clone, settings_of
 
 
@@ -89,6 +95,42 @@ def test_a_failure_of_ours_is_the_cause_and_not_the_librarys_error_below_it(
     run = dg.materialize([unreachable], instance=instance, raise_on_error=False)
     stages = stages_of(instance, run.run_id, make_clone(tmp_path / "clone"))
     assert stages["bert_model"] == ("failed", "nobody/model cannot be fetched from the hub: try again")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "failure", "follows", "alert"),
+    [
+        (0, TransientFailure("the hub is away"), "retry 1 of 5 follows in 10 min", None),
+        (2, TransientFailure("the hub is away"), "retry 3 of 5 follows in 40 min", "the first"),
+        (5, TransientFailure("the hub is away"), "given up after 5 retries", None),
+        (2, PermanentFailure("rating is missing"), "a retry cannot help, so none follows", None),
+        (None, TransientFailure("the hub is away"), "", None),
+    ],
+)
+def test_a_failed_run_of_a_sensor_says_what_follows_and_is_told_again_when_nothing_does(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch, attempt, failure, follows, alert
+) -> None:
+    monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
+    asked = Asked("sensor:1:abc", attempt or 0, datetime.now(UTC), first_run="the first" if attempt else "")
+    request = dg.RunRequest(tags=asked.tags if attempt is not None else {})
+    run_id = run_of_sensor(instance, request, failing_with(failure))
+    summary = summarise(instance, run_id, settings_of(make_clone(tmp_path / "clone")), None)
+    assert (summary["follows"], summary["attempt_of"]) == (follows, alert)
+    assert (f"Next: {follows}." in as_markdown(summary)) is bool(follows)
+    [message] = messages_of(summary, failed_before=False)
+    assert message.id == f"{alert or run_id}:failure"
+    assert ("given up after 5 retries" in message.title) is (attempt == 5)
+
+
+def test_a_run_whose_process_was_lost_says_so(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    @dg.job
+    def pipeline() -> None: ...
+
+    run = instance.create_run_for_job(pipeline, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "The process of this run is gone: start the run again.")
+    summary = summarise(instance, run.run_id, settings_of(make_clone(tmp_path / "clone")), None)
+    [message] = messages_of(summary, failed_before=False)
+    assert message.title == "pipeline failed: the run: The process of this run is gone: start the run again."
 
 
 def test_nothing_due_gives_each_stages_own_reason(instance: dg.DagsterInstance, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The one place that says why something ran and why it did not."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import (
@@ -7,7 +9,13 @@ from dagster._core.remote_origin import (
     RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickData, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from mlops_assets.automation.run_summary import MADE_BY_HAND
@@ -17,10 +25,11 @@ LOCATION = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_na
 START = 1_780_000_000.0
 
 
-def trigger(instance: dg.DagsterInstance, name: str):
-    """A sensor as the daemon knows it; gives a function that records a tick."""
+def trigger(instance: dg.DagsterInstance, name: str, kind: InstigatorType = InstigatorType.SENSOR):
+    """A sensor or schedule as the daemon knows it; gives a function that records a tick."""
+    data = ScheduleInstigatorData("0 */6 * * *", START) if kind is InstigatorType.SCHEDULE else None
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(LOCATION, "__repository__"), name)
-    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE)
+    state = InstigatorState(origin, kind, InstigatorStatus.DECLARED_IN_CODE, data)
     instance.add_instigator_state(state)
 
     def tick(after_s: float, status: TickStatus, **more):
@@ -28,7 +37,7 @@ def trigger(instance: dg.DagsterInstance, name: str):
             TickData(
                 origin.get_id(),
                 name,
-                InstigatorType.SENSOR,
+                kind,
                 status,
                 START + after_s,
                 selector_id=state.selector_id,
@@ -82,6 +91,24 @@ def test_a_trigger_that_failed_says_why_and_people_are_triggers_too() -> None:
         ("make run", "run", "asked for by hand"),
         ("UI or command line", "run", "job pipeline"),
     }
+
+
+def test_a_run_that_catches_up_stands_under_its_own_time_and_names_the_planned_one() -> None:
+    with dg.instance_for_test() as instance:
+        tick = trigger(instance, "every_six_hours", InstigatorType.SCHEDULE)
+        run = instance.create_run_for_job(
+            pipeline, tags={"mlops/trigger": "every_six_hours: sample.app", "dagster/schedule_name": "every_six_hours"}
+        )
+        tick(0, TickStatus.SUCCESS, run_ids=[run.run_id], end_timestamp=START + 3 * 3600)
+        tick(-3600, TickStatus.SKIPPED, skip_reason="run abc is started", end_timestamp=START - 3600 + 5)
+        tick(-7200, TickStatus.SKIPPED, skip_reason="run abc is started", end_timestamp=START - 1800)
+        began = instance.get_run_records()[0].create_timestamp
+        caught_up, skipped_late, on_time = decisions(instance)
+    planned = datetime.fromtimestamp(START, UTC)
+    assert caught_up.at == began
+    assert caught_up.reason == f"sample.app (planned for {planned:%Y-%m-%d %H:%M})"
+    assert skipped_late.reason == f"run abc is started (planned for {planned - timedelta(hours=2):%Y-%m-%d %H:%M})"
+    assert (on_time.at.timestamp(), on_time.reason) == (START - 3600 + 5, "run abc is started")
 
 
 def test_nothing_decided_yet_is_no_error() -> None:

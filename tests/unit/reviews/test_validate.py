@@ -46,6 +46,14 @@ def test_an_unchanged_month_is_not_read_again(store, tmp_path, monkeypatch):
     assert judged == [2]
 
 
+def test_a_file_that_is_no_month_is_neither_validated_nor_removed(store, tmp_path):
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    mine = tmp_path / "validated" / APP / "2026-01 copy.parquet"
+    mine.write_bytes(b"mine")
+    assert validate.months_outdated(tmp_path, APP) == []
+    assert mine.read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("damage", ["validated", "quarantine"])
 def test_a_month_whose_result_was_touched_is_made_again(store, tmp_path, damage):
     validate.validate_month(tmp_path, APP, "2026-01")

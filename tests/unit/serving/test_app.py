@@ -1,4 +1,6 @@
+import gzip
 import hashlib
+import json
 import threading
 import time
 
@@ -8,7 +10,8 @@ from starlette.testclient import TestClient
 
 from mlops_assets.artifact import Golden, Manifest, TrainedWith
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.serving.app import create_app
+from mlops_assets.serving.app import PATHS, create_app
+from mlops_assets.serving.media import JSON_PATHS
 from mlops_assets.serving.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
 from tests.integration.clients import last_success
@@ -279,3 +282,68 @@ def test_metrics_show_when_the_pipeline_last_succeeded_as_the_file_stands_at_tha
         for at_s in (1772330400, 1772330401):
             path.write_text(f"{at_s}\n")
             assert last_success(client.get("/metrics").text) == at_s
+
+
+def test_head_answers_as_get_does_without_the_body(client):
+    app, sent = client.app, []
+
+    async def recording(scope, receive, send):
+        async def send_recorded(message):
+            if scope["type"] == "http" and scope["method"] == "HEAD":
+                sent.append(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, send_recorded)
+
+    client = TestClient(recording)
+    for path in PATHS:
+        if path in JSON_PATHS:
+            assert client.head(path).status_code == 405
+            continue
+        asked, answered = client.head(path), client.get(path)
+        assert (asked.status_code, asked.content) == (200, b""), path
+        assert asked.headers["content-type"] == answered.headers["content-type"]
+        assert asked.headers["x-request-id"]
+    assert client.head("/nowhere").status_code == 404
+    assert client.head("/health").headers["content-length"] == str(len(client.get("/health").content))
+    assert len(sent) > len(PATHS)
+    assert not any(sent)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "application/json; charset=utf-8"},
+        {"content-type": 'Application/JSON;charset="UTF-8"'},
+        {"content-type": "application/vnd.review+json"},
+        {"content-type": "application/json", "content-encoding": "identity"},
+    ],
+)
+def test_json_is_taken_with_and_without_its_header(client, headers):
+    body = json.dumps({"text": "aaab ünïcode"}, ensure_ascii=False).encode()
+    assert client.post("/predict", content=body, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "field", "said"),
+    [
+        ({"content-type": "application/x-www-form-urlencoded"}, "Content-Type", "with the header Content-Type: applic"),
+        ({"content-type": "text/plain"}, "Content-Type", "Content-Type 'text/plain' is not read"),
+        ({"content-type": "multipart/form-data; boundary=x"}, "Content-Type", "'multipart/form-data' is not read"),
+        ({"content-type": "json"}, "Content-Type", "Content-Type 'json' is not read"),
+        ({"content-type": "application/json; charset=latin-1"}, "Content-Type", "charset 'latin-1'"),
+        ({"content-type": "application/json; charset=utf-16"}, "Content-Type", "charset 'utf-16'"),
+        ({"origin": "https://elsewhere.example"}, "Content-Type", "the body has no Content-Type"),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, "Content-Encoding", "'gzip' is not read"),
+        ({"content-encoding": "br, gzip"}, "Content-Encoding", "send the body as it is, uncompressed"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/explain", "/feedback"])
+def test_a_body_in_another_form_is_415_and_names_the_header(client, path, headers, field, said):
+    body = b'{"text": "aaab"}'
+    reply = client.post(path, content=gzip.compress(body) if "gzip" in str(headers) else body, headers=headers)
+    assert reply.status_code == 415
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert (reply.json()["field"], said in reply.json()["detail"]) == (field, True)
+    assert reply.json()["request_id"] == reply.headers["x-request-id"]

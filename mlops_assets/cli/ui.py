@@ -1,0 +1,91 @@
+"""`make ui`: Dagster's webserver and daemon, on a port that is free."""
+
+import errno
+import os
+import socket
+import sys
+from typing import NoReturn
+
+import psutil
+
+from mlops_assets.cli.instance import end_killed_runs, open_instance
+from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.resources import outside
+from mlops_assets.settings import Settings, whole_environment
+
+_ADDRESS = "127.0.0.1"
+
+
+class PortTaken(PermanentFailure):
+    """Another program listens on the port of the UI."""
+
+
+def prepare(settings: Settings) -> None:
+    """Make the Dagster instance and the tables of the dashboards; end runs whose process is gone."""
+    things = outside.build(settings)
+    try:
+        things["fact_keeper"].prepare()
+    except TransientFailure as failure:
+        print(f"Warning: {failure}", file=sys.stderr)  # the sensor record_facts does it when the database is back
+    with open_instance(settings) as instance:
+        end_killed_runs(instance, settings, things["service"])
+
+
+def open_ui(settings: Settings) -> NoReturn:
+    """Become `dagster dev` for this clone; raises `PortTaken`."""
+    refuse_taken_port(settings)
+    prepare(settings)
+    print(f"The UI: http://{_ADDRESS}:{settings.ui_port}   Ctrl-C ends it, the schedule and the sensors", flush=True)
+    environment = {
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        **whole_environment(),
+        "DAGSTER_HOME": str(settings.instance_folder),
+        "UI_PORT": str(settings.ui_port),
+    }
+    # Dagster's hint at another of its programs says nothing to a user of `make ui`.
+    command = [
+        "-W",
+        "ignore:Function `dev_command` is superseded",
+        "-m",
+        "dagster",
+        "dev",
+        "--workspace",
+        str(settings.root / "workspace.yaml"),
+    ]
+    command += ["--host", _ADDRESS, "--port", str(settings.ui_port)]
+    os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606  it takes this process's place
+
+
+def refuse_taken_port(settings: Settings) -> None:
+    """Raise `PortTaken` with what holds the port, where that can be seen."""
+    port = settings.ui_port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_ADDRESS, port))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            why = "may not be taken by you" if error.errno == errno.EACCES else _held_by(settings, port)
+        else:
+            return
+    other = port + 1 if 1024 <= port < 65535 else 3001
+    raise PortTaken(f"port {port} for the UI {why}: make ui UI_PORT={other}, or UI_PORT={other} in .env")
+
+
+def _held_by(settings: Settings, port: int) -> str:
+    try:
+        listening = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    except (psutil.AccessDenied, OSError):
+        listening = []
+    for one in listening:
+        if one.laddr and one.laddr.port == port and one.pid:
+            try:
+                process = psutil.Process(one.pid)
+                name = f"{process.name()}, process {one.pid}"
+                if process.environ().get("DAGSTER_HOME") == str(settings.instance_folder):
+                    return f"is held by the UI of this clone, which works already ({name})"
+            except (psutil.Error, OSError):
+                return f"is held by process {one.pid}"
+            return f"is held by another program ({name})"
+    return "is held by another program"
