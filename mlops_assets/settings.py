@@ -66,13 +66,16 @@ _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 _FOR_CHILDREN = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|TZ|TMPDIR|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE"
     r"|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|(AWS|AZURE|GOOGLE|XDG)_\w+"
+    r"|SUDO_UID|GIT_(ASKPASS|SSH(_COMMAND|_VARIANT)?|(PROXY_)?SSL_\w+|HTTP_\w+)"
+    r"|GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|(KEY|VALUE)_\d+)"
 )
 
 
 def child_environment() -> dict[str, str]:
     """What git and DVC get of the process's environment: programs, home, proxies, certificates and cloud credentials.
 
-    Nothing named GIT_*, DVC_* or PYTHON*: such a variable of the caller would point them at another repository.
+    Of the names GIT_* only how to reach a server and where a person's settings lie, nothing named DVC_* or PYTHON*:
+    such a variable of the caller, as in a git hook, would point them at another repository.
     """
     return {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}  # noqa: TID251  read here
 

@@ -60,7 +60,7 @@ def _decided(trigger: str, tick: InstigatorTick, reasons: dict[str, str]) -> Dec
     elif tick.status is TickStatus.STARTED:
         decision, reason = "deciding", "the tick has not ended"
     else:
-        decision, reason = "no run", tick.skip_reason or "no reason given"
+        decision, reason = "no run", " ".join((tick.skip_reason or "no reason given").split())
     return Decision(at, trigger, decision, reason, since=at)
 
 
