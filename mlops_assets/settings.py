@@ -80,6 +80,13 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}  # noqa: TID251  read here
 
 
+def _hand_on(from_file: Mapping[str, str]) -> None:
+    """Have the names in `.env` that are for git and DVC (AWS_… and such) reach them, as under `dagster dev`."""
+    for name, value in from_file.items():
+        if _FOR_CHILDREN.fullmatch(name):
+            os.environ.setdefault(name, value)  # noqa: TID251  child_environment reads it from there
+
+
 def whole_environment() -> dict[str, str]:
     """Everything, for the entry point of a container: it becomes another program, which gets the same."""
     return dict(os.environ)  # noqa: TID251  read here
@@ -151,10 +158,12 @@ class Settings(BaseModel):
 
         Raises `BadSetting` with the name, the value, the rule and the next step.
         """
-        if environ is None:
-            environ = os.environ  # noqa: TID251  the one place that reads it
+        of_the_process = environ is None
+        environ = os.environ if environ is None else environ  # noqa: TID251  the one place that reads it
         root = (root or Path(environ.get("PIPELINE_ROOT") or Path(__file__).parents[1])).resolve()
         from_file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
+        if of_the_process:
+            _hand_on(from_file)
         env = Variables({**from_file, **environ})
         params = _read_params(root / "params.yaml")
         reviews = tuple(Path(part).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part)

@@ -12,7 +12,7 @@ from mlops_assets.resources.git_commands import ProgramMissing, what_git_said, w
 from mlops_assets.resources.pipeline_branch import FILES
 from mlops_assets.settings import child_environment
 
-_FETCH_S = 20
+_FETCH_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class GitHistory:
                 timeout_s=_FETCH_S, more=self._unattended(),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return Upstream(problem=f"origin gave no answer in {_FETCH_S} s")
+            return Upstream(problem=f"origin gave no answer in {_FETCH_S:g} s")
         if done.returncode:
             return Upstream(problem=f"origin could not be fetched: {what_git_said(done.stderr)}")
         counted = self._answer("rev-list", "--count", f"HEAD..{there}")

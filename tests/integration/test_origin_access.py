@@ -57,14 +57,14 @@ def test_a_silent_origin_costs_a_bounded_time_and_leaves_no_process(
 ) -> None:
     user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
     user.git("remote", "add", "origin", f"{scheme}://127.0.0.1:{silent_port}/x.git")
-    monkeypatch.setattr(git_history, "_FETCH_S", 1)
-    monkeypatch.setattr(pipeline_branch, "_ANSWER_S", 1.5)
+    monkeypatch.setattr(git_history, "_FETCH_S", 0.7)
+    monkeypatch.setattr(pipeline_branch, "_ANSWER_S", 0.8)
     monkeypatch.setattr(pipeline_branch, "_ANSWER_TO_OLD_NEWS_S", 0.5)
 
-    assert GitHistory(user.root).fetch("main").problem == "origin gave no answer in 1 s"
+    assert GitHistory(user.root).fetch("main").problem == "origin gave no answer in 0.7 s"
     new, idle = user.version_data(), user.version_data(run_id="run-2")
 
-    assert (new.changed, new.origin) == (True, "not pushed: origin gave no answer in 1.5 s")
+    assert (new.changed, new.origin) == (True, "not pushed: origin gave no answer in 0.8 s")
     assert (idle.changed, idle.origin) == (False, "not pushed: origin gave no answer in 0.5 s")
     assert _talking_to(silent_port) == []
 
@@ -156,7 +156,10 @@ def of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("of_somebody_else")
-def test_a_repository_of_somebody_else_is_refused_with_gits_own_remedy_and_taken_after_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("heeded", ["as git says", "in the environment"])
+def test_a_repository_of_somebody_else_is_refused_with_gits_own_remedy_and_taken_after_it(
+    heeded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user = UserClone(tmp_path / "user", commits=0, dvc=QUICK_DVC)
     remedy = f"git config --global --add safe.directory {user.root}"
 
@@ -170,7 +173,10 @@ def test_a_repository_of_somebody_else_is_refused_with_gits_own_remedy_and_taken
     assert remedy in str(refused.value)
 
     sh(tmp_path, *remedy.split())
-    user.git("commit", "-q", "--allow-empty", "-m", "start")
+    if heeded == "in the environment":
+        (tmp_path / "home" / ".gitconfig").rename(tmp_path / "elsewhere")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "elsewhere"))
+    sh(user.root, "git", "-c", f"safe.directory={user.root}", "commit", "-q", "--allow-empty", "-m", "start")
     assert GitHistory(user.root).position(["main"]).release == "main"
     assert user.version_data().changed
     assert user.version_models("w").changed

@@ -71,8 +71,11 @@ def _trained(user: UserClone) -> dict[str, tuple[int, str]]:
 
 def test_a_person_who_ignores_data_everywhere_gets_versions_from_dvc(tmp_path: Path, home: Path) -> None:
     (home / ".gitconfig").write_text(f"[core]\n excludesFile = {home}/ignore\n")
+    (home / ".config" / "dvc").mkdir(parents=True)
+    (home / ".config" / "dvc" / "config").write_text(f"[cache]\n    dir = {home}/shared-cache\n")
     user = UserClone(tmp_path / "user", dvc=REAL_DVC)
     user.version_data()
+    assert not (home / "shared-cache").exists()
     assert user.remote_holds_what_the_tip_names()
     shown = sh(user.clone, str(REAL_DVC), "data", "status", "--json")
     assert "uncommitted" not in shown
