@@ -15,16 +15,13 @@ LFS = """[filter "lfs"]
  required = true
 """
 SETTINGS = {
-    "excludes": "[core]\n excludesFile = {home}/ignore\n",
-    "attributes": "[core]\n attributesFile = {home}/attributes\n",
-    "a monitor": "[core]\n fsmonitor = {home}/touch\n",
-    "a template": "[init]\n templateDir = {home}/template\n",
-    "no local transport": "[protocol]\n allow = never\n",
-    "submodules": "[submodule]\n recurse = true\n[fetch]\n recurseSubmodules = true\n",
-    "colours": "[color]\n ui = always\n[log]\n showSignature = true\n[i18n]\n logOutputEncoding = UTF-16\n",
-    "signing": "[commit]\n gpgSign = true\n[push]\n gpgSign = true\n[user]\n useConfigOnly = true\n",
-    "a pager and a diff": "[diff]\n external = {home}/touch\n noprefix = true\n[core]\n pager = {home}/touch\n",
-    "Git LFS that is not installed": LFS,
+    "files": f"{LFS}[core]\n excludesFile = {{home}}/ignore\n attributesFile = {{home}}/attributes\n autocrlf = true\n"
+    "[init]\n templateDir = {home}/template\n",
+    "programs": "[core]\n fsmonitor = {home}/touch\n pager = {home}/touch\n[diff]\n external = {home}/touch\n"
+    "[commit]\n gpgSign = true\n[push]\n gpgSign = true\n[user]\n useConfigOnly = true\n",
+    "transport": "[protocol]\n allow = never\n[submodule]\n recurse = true\n[fetch]\n recurseSubmodules = true\n",
+    "output": "[color]\n ui = always\n[log]\n showSignature = true\n[i18n]\n logOutputEncoding = UTF-16\n"
+    "[diff]\n noprefix = true\n",
 }
 
 

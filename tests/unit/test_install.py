@@ -158,7 +158,7 @@ BROKEN = [
     _killed_between_files,
     _killed_in_a_file,
     _killed_in_an_upgrade,
-    _killed_before_pip,
+    pytest.param(_killed_before_pip, marks=pytest.mark.long),
     _python_removed,
 ]
 
