@@ -1,6 +1,7 @@
 # `make help` lists the targets. Knobs of `make run` are environment variables too: .env.example.
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Its Python runs modules, not scripts: a script names the folder that it was installed in, and clones are moved.
 VENV := .venv/bin
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export DAGSTER_DISABLE_TELEMETRY := 1
@@ -9,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback backup \
-  restore-backup sbom up down
+  restore-backup sbom up down FORCE
 
 # 141: who read the list, such as `head`, has seen enough.
 UNREAD_IS_FINE := || { status=$$?; [ $$status -eq 141 ] || exit $$status; }
@@ -22,23 +23,17 @@ help:  ## This list
 	echo '               DATES=day-first|month-first (make import too)'; \
 	echo 'make ui takes  UI_PORT=3000'; } | cat $(UNREAD_IS_FINE)
 
-install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, from the locks
+install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, from the locks; mends them after a move
 
-.venv/.installed: locks/pipeline.txt
-	@echo 'Installing the locked dependencies: a few minutes, once.'
-	$(PYTHON) -m venv .venv
-	$(VENV)/pip install --quiet -r locks/pipeline.txt
-	$(VENV)/pip install --quiet --no-deps -e .
-	@touch $@
+# Looked at each time, by the content of the locks: locks/install.py.
+.venv/.installed: FORCE
+	@$(PYTHON) locks/install.py pipeline
 
-.venv/.installed-dev: .venv/.installed locks/dev.txt
-	$(VENV)/pip install --quiet -r locks/pipeline.txt -r locks/dev.txt
-	@touch $@
+.venv/.installed-dev: .venv/.installed FORCE
+	@$(PYTHON) locks/install.py dev
 
-.venv-dvc/.installed: locks/dvc.txt
-	$(PYTHON) -m venv .venv-dvc
-	.venv-dvc/bin/pip install --quiet -r locks/dvc.txt
-	@touch $@
+.venv-dvc/.installed: FORCE
+	@$(PYTHON) locks/install.py dvc
 
 run: install  ## Install, run the whole pipeline, leave the model serving
 	@$(VENV)/python -m mlops_assets.cli run
@@ -89,16 +84,16 @@ down:  ## Stop the server; the model goes on serving unless SERVICE=1
 	@stack/stack.sh down
 
 test: install .venv/.installed-dev  ## The test suite (under 15 minutes on two cores)
-	$(VENV)/pytest -m 'not long'
+	$(VENV)/python -m pytest -m 'not long'
 
 test-long: install .venv/.installed-dev  ## Kills, soak, browser, full stacks (under 40 minutes)
-	$(VENV)/pytest -m long
+	$(VENV)/python -m pytest -m long
 
 lint: install .venv/.installed-dev  ## Format, lint, types, import contracts
-	$(VENV)/ruff format --check .
-	$(VENV)/ruff check .
-	$(VENV)/basedpyright
-	$(VENV)/lint-imports
+	$(VENV)/python -m ruff format --check .
+	$(VENV)/python -m ruff check .
+	$(VENV)/python -m basedpyright
+	$(VENV)/python -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 
 bench: install .venv/.installed-dev  ## Measure; writes benchmarks/results.json
 	$(VENV)/python -m benchmarks

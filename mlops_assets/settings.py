@@ -67,15 +67,25 @@ _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 _FOR_CHILDREN = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|TZ|TMPDIR|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE"
     r"|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|(AWS|AZURE|GOOGLE|XDG)_\w+"
+    r"|SUDO_UID|GIT_(ASKPASS|SSH(_COMMAND|_VARIANT)?|(PROXY_)?SSL_\w+|HTTP_\w+)"
+    r"|GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|(KEY|VALUE)_\d+)"
 )
 
 
 def child_environment() -> dict[str, str]:
     """What git and DVC get of the process's environment: programs, home, proxies, certificates and cloud credentials.
 
-    Nothing named GIT_*, DVC_* or PYTHON*: such a variable of the caller would point them at another repository.
+    Of the names GIT_* only how to reach a server and where a person's settings lie, nothing named DVC_* or PYTHON*:
+    such a variable of the caller, as in a git hook, would point them at another repository.
     """
     return {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}  # noqa: TID251  read here
+
+
+def _hand_on(from_file: Mapping[str, str]) -> None:
+    """Have the names in `.env` that are for git and DVC (AWS_… and such) reach them, as under `dagster dev`."""
+    for name, value in from_file.items():
+        if _FOR_CHILDREN.fullmatch(name):
+            os.environ.setdefault(name, value)  # noqa: TID251  child_environment reads it from there
 
 
 def whole_environment() -> dict[str, str]:
@@ -152,11 +162,14 @@ class Settings(BaseModel):
 
         Raises `BadSetting` with the name, the value, the rule and the next step.
         """
-        if environ is None:
-            environ = os.environ  # noqa: TID251  the one place that reads it
+        of_the_process = environ is None
+        environ = os.environ if environ is None else environ  # noqa: TID251  the one place that reads it
         root = (root or Path(environ.get("PIPELINE_ROOT") or Path(__file__).parents[1])).resolve()
         written = dotenv_values(root / ".env")
-        env = Variables({**{name: value for name, value in written.items() if value is not None}, **environ})
+        from_file = {name: value for name, value in written.items() if value is not None}
+        if of_the_process:
+            _hand_on(from_file)
+        env = Variables({**from_file, **environ})
         params = _read_params(root / "params.yaml")
         reviews = tuple(
             Path(part.strip()).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part.strip()

@@ -28,7 +28,16 @@ class DagsterUi:
         open_instance(settings_of(self.root, **self._environ)).dispose()
         with (self.root.parent / "ui.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [PROJECT / ".venv/bin/dagster", "dev", "-w", PROJECT / "workspace.yaml", "-p", str(self.port)],
+                [
+                    PROJECT / ".venv/bin/python",
+                    "-m",
+                    "dagster",
+                    "dev",
+                    "-w",
+                    PROJECT / "workspace.yaml",
+                    "-p",
+                    str(self.port),
+                ],
                 cwd=self.root,
                 env={
                     "PATH": os.environ["PATH"],  # noqa: TID251  git and its programs

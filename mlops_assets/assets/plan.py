@@ -131,4 +131,6 @@ def _live_due(service: Service, wanted: str) -> "Due":
         return Due(True, f"target {service.target} is wanted, {live.target} serves")
     if live.release_version != wanted:
         return Due(True, f"release {wanted} is wanted, {live.release_version} is live")
+    if live.moved_from:
+        return Due(True, f"the service was started in {live.moved_from}, which was moved: it starts anew here")
     return Due(False, f"release {wanted} is live")

@@ -64,7 +64,7 @@ def _decided(trigger: str, tick: InstigatorTick, started: Mapping[str, dg.RunRec
     elif tick.status is TickStatus.STARTED:
         decision, reason = "deciding", "the tick has not ended"
     else:
-        decision, reason = "no run", tick.skip_reason or "no reason given"
+        decision, reason = "no run", " ".join((tick.skip_reason or "no reason given").split())
     if tick.instigator_type is InstigatorType.SCHEDULE:
         # Its tick bears the time that was planned; after a pause it comes later.
         run = started.get(tick.run_ids[0]) if tick.run_ids else None

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlops_assets.deploy.sbom import locked_packages
 from mlops_assets.proxies import through_proxy
+from mlops_assets.resources.child_process import run_child
 
 _TIMEOUT_S = 120
 _DATABASE = "https://pypi.org"
@@ -51,7 +52,7 @@ def audit(requirements: Path, program: Sequence[str] = (sys.executable, "-m", "p
         return Audit(0, skipped=tuple(packages), why="pip-audit is not installed")
     command = [*program, "--requirement", str(requirements), "--no-deps", "--disable-pip", "--format", "json"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+        done = run_child(command, timeout_s=_TIMEOUT_S)
     except (subprocess.TimeoutExpired, OSError) as error:
         return Audit(
             0,
@@ -61,7 +62,7 @@ def audit(requirements: Path, program: Sequence[str] = (sys.executable, "-m", "p
     try:
         rows = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError, TypeError):
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return Audit(0, skipped=tuple(packages), why=f"pip-audit gave no report: {last}{through_proxy(_DATABASE)}")
     return _judged(packages, rows)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlops_assets.failures import OutsideFailure
 from mlops_assets.proxies import through_proxy
+from mlops_assets.resources.child_process import run_child
 from mlops_assets.resources.git_commands import LockHeld, ProgramMissing
 
 _ALWAYS = {"LC_ALL": "C.UTF-8", "DVC_NO_ANALYTICS": "true", "DVC_STUDIO_OFFLINE": "true", "GIT_TERMINAL_PROMPT": "0"}
@@ -34,6 +35,19 @@ class Dvc:
     lock_wait_s: float = 60.0
 
     @property
+    def command(self) -> list[str]:
+        """How DVC is called. In a virtual environment as a module: its script names the folder it was installed in."""
+        python = self._python
+        return [str(python), "-m", "dvc"] if python else [str(self.program)]
+
+    @property
+    def _python(self) -> Path | None:
+        """The Python of the virtual environment that the program belongs to, None for any other program."""
+        folder = self.program.absolute().resolve().parent  # of what a link leads to
+        in_environment = (folder.parent / "pyvenv.cfg").is_file() and self.program.name == "dvc"
+        return folder / "python" if in_environment else None
+
+    @property
     def scratch(self) -> Path:
         """Locks and indexes of DVC; safe to remove while no DVC runs here."""
         return self.clone / ".dvc" / "tmp"
@@ -50,6 +64,10 @@ class Dvc:
     def push(self, pointers: Sequence[str]) -> None:
         """Upload what the pointers name and the remote lacks, as far as DVC knows."""
         self._run(["push", "--", *pointers])
+
+    def pull(self, pointers: Sequence[str]) -> None:
+        """Bring what the pointers name into the work tree."""
+        self._run(["pull", "--quiet", "--", *pointers])
 
     def stages(self) -> str:
         """What DVC finds when nobody names a pointer, as `dvc pull` does."""
@@ -85,7 +103,7 @@ class Dvc:
         return self._ask_remote("read", [name])[0]
 
     def _ask_remote(self, question: str, objects: Iterable[str]) -> list:
-        python = self.program.with_name("python")
+        python = self._python or self.program.with_name("python")
         done = self._once([str(python), "-I", str(_PROGRAM_THAT_ASKS_THE_REMOTE), question], json.dumps(list(objects)))
         if done.returncode:
             raise DvcFailure(f"the DVC remote did not answer: {_error(done.stderr)}{_through(done.stderr)}")
@@ -94,7 +112,7 @@ class Dvc:
     def _run(self, arguments: Sequence[str]) -> str:
         deadline = time.monotonic() + self.lock_wait_s
         while True:
-            done = self._once([str(self.program), *arguments], None)
+            done = self._once([*self.command, *arguments], None)
             if not done.returncode:
                 return done.stdout
             if "RWLock-file" in done.stderr and "corrupted" in done.stderr:
@@ -109,20 +127,15 @@ class Dvc:
             time.sleep(_PAUSE_S)
 
     def _once(self, command: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
+        environment = {**self.environment, **_ALWAYS}
         try:
-            return subprocess.run(
-                command,
-                cwd=self.clone,
-                env={**self.environment, **_ALWAYS},
-                input=stdin or "",
-                capture_output=True,
-                check=False,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
+            done = run_child(command, cwd=self.clone, env=environment, stdin=(stdin or "").encode())
         except FileNotFoundError as error:
-            raise ProgramMissing(f"{command[0]} is missing: make .venv-dvc installs DVC there") from error
+            raise ProgramMissing(f"{command[0]} is missing: make install brings DVC") from error
+        said = done.stderr.decode(errors="replace")
+        if "No module named dvc" in said:
+            raise ProgramMissing(f"{command[0]} knows no DVC: make install brings it")
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(errors="replace"), said)
 
 
 def _through(stderr: str) -> str:

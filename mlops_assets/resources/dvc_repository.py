@@ -17,7 +17,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.data_remote import DamagedCache, DataRemote
 from mlops_assets.resources.dvc_commands import Dvc
 from mlops_assets.resources.dvc_objects import ObjectFolder, parse_listing, pointed_object
-from mlops_assets.resources.git_commands import GitFailure
+from mlops_assets.resources.git_commands import GitFailure, without_the_users_settings
 from mlops_assets.resources.pipeline_branch import (
     CARD,
     CONFIG,
@@ -68,9 +68,10 @@ class DvcRepository:
         self._options = dict(remote_options or {})
         committed_config("", self.url, self._options)
         self._environment = child_environment()
+        self._own_environment = without_the_users_settings(self._environment)
         self._lock_wait_s, self.now, self._at_phase = lock_wait_s, now, at_phase
         program = dvc_program or self.user_root / ".venv-dvc" / "bin" / "dvc"
-        self._dvc = Dvc(self.folder, program, self._environment, lock_wait_s)
+        self._dvc = Dvc(self.folder, program, self._own_environment, lock_wait_s)
         self.cache = ObjectFolder(self.folder / ".dvc" / "cache")
         self.remote = DataRemote(self._dvc, self.cache, self.url)
         self._code: Code | None = None
@@ -93,7 +94,7 @@ class DvcRepository:
 
     @property
     def _clone(self) -> PrivateClone:
-        return PrivateClone(self.folder, self.user, self._environment, self._lock_wait_s)
+        return PrivateClone(self.folder, self.user, self._own_environment, self._lock_wait_s)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -248,6 +249,7 @@ class DvcRepository:
 
     def _return_to_tip(self) -> str | None:
         self._clone.clear_stale_locks()
+        self._clone.configure()
         branch = self.branch
         branch.fetch()
         branch.refuse_tracked_outputs()

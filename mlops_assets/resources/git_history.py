@@ -1,16 +1,19 @@
 """What the triggers ask the user's repository: where HEAD stands among the release branches, what waits at origin."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_assets.failures import TransientFailure
 from mlops_assets.proxies import through_proxy
+from mlops_assets.resources.child_process import run_child
+from mlops_assets.resources.git_access import ACCESS, parse_settings, reaching, ssh_variables
+from mlops_assets.resources.git_commands import ProgramMissing, what_git_said, with_settings
 from mlops_assets.resources.pipeline_branch import FILES
 from mlops_assets.settings import child_environment
 
-_FETCH_S = 20
+_FETCH_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,18 @@ class Position:
     on: the branch that is checked out, `detached`, or empty outside a repository
     release: the release branch that it is on, or that contains a detached HEAD; none where HEAD is on no release branch
     commit: none before the first
+    problem: what git says where it does not read the repository
     """
 
     on: str
     release: str | None
     commit: str | None
+    problem: str = ""
 
     @property
     def said(self) -> str:
+        if self.problem:
+            return f"git does not read this repository: {self.problem}"
         if not self.on:
             return "this folder is no git repository"
         return f"HEAD is {'detached' if self.on == 'detached' else f'on {self.on}'}"
@@ -54,7 +61,7 @@ class GitHistory:
         if branch is not None:
             return Position(branch, branch if branch in branches else None, commit)
         if commit is None:
-            return Position("", None, None)
+            return Position("", None, None, self._problem())
         refs = [(name, f"refs/{place}/{name}") for name in branches for place in ("heads", "remotes/origin")]
         holding = (name for name, ref in refs if self._git("merge-base", "--is-ancestor", commit, ref).returncode == 0)
         return Position("detached", next(holding, None), commit)
@@ -67,13 +74,13 @@ class GitHistory:
         there = f"refs/remotes/origin/{branch}"
         try:
             done = self._git(
-                "fetch", "--quiet", "--no-tags", "origin", f"+refs/heads/{branch}:{there}", timeout_s=_FETCH_S
-            )
+                "fetch", "--quiet", "--no-tags", "origin", f"+refs/heads/{branch}:{there}",
+                timeout_s=_FETCH_S, more=self._unattended(),
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return Upstream(problem=f"origin gave no answer in {_FETCH_S} s{through_proxy(url)}")
+            return Upstream(problem=f"origin gave no answer in {_FETCH_S:g} s{through_proxy(url)}")
         if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no reason given"]
-            return Upstream(problem=f"origin could not be fetched: {lines[0]}{through_proxy(url)}")
+            return Upstream(problem=f"origin could not be fetched: {what_git_said(done.stderr)}{through_proxy(url)}")
         counted = self._answer("rev-list", "--count", f"HEAD..{there}")
         return Upstream(int(counted or 0))
 
@@ -81,13 +88,13 @@ class GitHistory:
         """Move the checked-out `branch` to origin's; why not, where that would be more than a step ahead."""
         if self._answer("symbolic-ref", "--quiet", "--short", "HEAD") != branch:
             return f"HEAD is not on {branch}"
-        if changed := self._answer("status", "--porcelain", "--untracked-files=no"):
-            return f"the work tree is not clean ({len(changed.splitlines())} changed files)"
+        status = self._git("status", "--porcelain", "--untracked-files=no")
+        if status.returncode:
+            return f"git status says: {what_git_said(status.stderr)}"
+        if changed := status.stdout.splitlines():
+            return f"the work tree is not clean ({len(changed)} changed files)"
         done = self._git("merge", "--ff-only", "--quiet", f"refs/remotes/origin/{branch}")
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no reason given"]
-            return f"git merge --ff-only says: {lines[0]}"
-        return None
+        return f"git merge --ff-only says: {what_git_said(done.stderr)}" if done.returncode else None
 
     def head(self) -> tuple[str, str]:
         """The branch (`detached` where none is checked out) and the commit; both empty before the first commit."""
@@ -106,20 +113,42 @@ class GitHistory:
         own = [f":(exclude){path}" for path in FILES]
         done = self._git("diff", "--name-only", before, after, "--", *paths, *own)
         if done.returncode:
-            raise TransientFailure(f"git diff failed in {self._root}: {done.stderr.strip()}")
+            raise TransientFailure(f"git diff failed in {self._root}: {what_git_said(done.stderr)}")
         return done.stdout.splitlines()
 
     def _answer(self, *arguments: str) -> str | None:
         done = self._git(*arguments)
-        return done.stdout.strip() if done.returncode == 0 else None
+        return done.stdout.removesuffix("\n") if done.returncode == 0 else None
 
-    def _git(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(self._root), *arguments],
-            env={**child_environment(), "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_s,
-        )
+    def _problem(self) -> str:
+        done = self._git("rev-parse", "--git-dir")
+        silent = done.returncode == 0 or "not a git repository (or any" in done.stderr
+        return "" if silent else done.stderr.strip()
+
+    def _unattended(self) -> dict[str, str]:
+        """What has git ask nobody and wait for nobody for long, beside what the user set for this repository."""
+        user = parse_settings(self._answer("config", "--null", "--get-regexp", ACCESS))
+        set_by_user = {name.lower() for name, _ in user}
+        patience = tuple((name, value) for name, value in reaching(()) if name.lower() not in set_by_user)
+        environment = child_environment()
+        return {**with_settings(environment, patience), **ssh_variables(environment, user)}
+
+    def _git(
+        self, *arguments: str, timeout_s: float = 60, more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **child_environment(),
+            "LC_ALL": "C",
+            "GIT_TERMINAL_PROMPT": "0",
+            "SSH_ASKPASS": "true",
+            "GIT_CEILING_DIRECTORIES": str(self._root.parent),
+            **(more or {}),
+        }
+        try:
+            done = run_child(
+                ["git", "--no-optional-locks", *arguments], cwd=self._root, env=environment, timeout_s=timeout_s
+            )
+        except FileNotFoundError as error:
+            raise ProgramMissing("git is not on PATH: install git 2.32 or newer") from error
+        output, said = (part.decode("utf-8", "surrogateescape") for part in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, output, said)

@@ -1,10 +1,10 @@
 """Files that a person put into data/imports, taken into the stored reviews with their provenance."""
 
-import subprocess
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from mlops_assets.failures import OutsideFailure
+from mlops_assets.resources.dvc_commands import Dvc, DvcFailure
 from mlops_assets.settings import Settings, child_environment
 
 if TYPE_CHECKING:
@@ -36,19 +36,12 @@ def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: No
     folder = settings.data / "imports"
     if absent := unpulled(folder):
         report(f"pulling {', '.join(path.name for path in absent)}")
-        done = subprocess.run(
-            [str(settings.dvc_program), "pull", "--quiet", *(str(path) for path in absent)],
-            cwd=settings.root,
-            env=child_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
+        try:
+            Dvc(settings.root, settings.dvc_program, child_environment()).pull([str(path) for path in absent])
+        except DvcFailure as failure:
             raise OutsideFailure(
-                f"dvc pull of {absent[0].name} failed: {done.stderr.strip().splitlines()[-1:]}: push the file's data, "
-                f"or remove {absent[0]}"
-            )
+                f"dvc pull of {absent[0].name} failed: {failure}: push the file's data, or remove {absent[0]}"
+            ) from failure
     key = settings.author_key.get_secret_value() if settings.author_key else None
     return read_imports(
         folder,

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from mlops_assets.resources.git_commands import Git, LockHeld
+from mlops_assets.resources.git_access import parse_settings
+from mlops_assets.resources.git_commands import Git, GitFailure, LockHeld
 from mlops_assets.resources.pipeline_branch import AUTHOR, EMAIL, SENDING
 from mlops_assets.resources.staging import RECORD
 from mlops_assets.resources.user_repository import BRANCH, UserRepository
@@ -22,11 +23,30 @@ _SETTINGS = {
     "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*",
     "user.name": AUTHOR,
     "user.email": EMAIL,
-    "core.autocrlf": "false",
     "core.logAllRefUpdates": "false",  # three lines a run, for ever; the user's branch has a log of its own
+    "core.sparseCheckout": "true",
+    "core.sparseCheckoutCone": "false",
     "gc.autoDetach": "false",
     "advice.detachedHead": "false",
+    # Against the settings of a person, for DVC and for plain commands here: the pipeline's own git does not read them.
+    "core.autocrlf": "false",
+    "core.attributesFile": "/dev/null",
+    "core.excludesFile": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.hooksPath": "/dev/null",
+    "commit.gpgSign": "false",
+    "fetch.recurseSubmodules": "false",
+    "submodule.recurse": "false",
 }
+_ATTRIBUTES = "* -text -filter -ident -working-tree-encoding\n"
+"""Files are as they were committed: no Git LFS, no line ends; these attributes win over every .gitattributes."""
+_UPLOAD_PACK = "git -c 'safe.directory=*' upload-pack"
+"""What sends the user's commits here. `UserRepository.at` has asked whether that repository may be trusted."""
+_UPLOAD_PACK_OF_A_PARTIAL_CLONE = (
+    "env -u GIT_CONFIG_GLOBAL -u GIT_CONFIG_NOSYSTEM GIT_NO_LAZY_FETCH=0 "
+    "git -c 'safe.directory=*' -c uploadpack.allowFilter=true upload-pack"
+)
+"""It fetches contents that the user's clone lacks from the user's origin, with the user's credentials."""
 _STALE_AFTER_S = 3.0
 
 
@@ -59,9 +79,14 @@ class PrivateClone:
             ) from error
 
     def exists(self) -> bool:
-        return (self.folder / ".git" / "HEAD").is_file() and (
-            self.git.answer("config", "--get", "remote.origin.url") == ".."
-        )
+        try:
+            return (self.folder / ".git" / "HEAD").is_file() and self._settings().get("remote.origin.url") == ".."
+        except GitFailure:  # damaged
+            return False
+
+    def configure(self) -> None:
+        """Give the clone what it lacks of its settings, as one that an earlier version made does."""
+        self._configure(self.git, self.folder / ".git")
 
     def make(self) -> None:
         """A new, empty clone in place of whatever git data is there; the DVC cache stays, it is named by content."""
@@ -73,12 +98,24 @@ class PrivateClone:
             "init", "--quiet", "--template=", f"--initial-branch={BRANCH}",
             f"--object-format={self.user.object_format()}",
         )  # fmt: skip
-        for name, value in _SETTINGS.items():
-            git.run("config", name, value)
-        (partial / "info").mkdir(exist_ok=True)
-        (partial / "info" / "exclude").write_text("".join(f"{line}\n" for line in _EXCLUDED), encoding="utf-8")
         git.run("config", "--unset-all", "core.worktree")
+        self._configure(git, partial)
         partial.rename(self.folder / ".git")
+
+    def _configure(self, git: Git, git_dir: Path) -> None:
+        settings = self._settings(git)
+        sender = _UPLOAD_PACK_OF_A_PARTIAL_CLONE if self.user.partial else _UPLOAD_PACK
+        for name, value in {**_SETTINGS, "remote.origin.uploadpack": sender}.items():
+            if settings.get(name.lower()) != value:
+                git.run("config", "--replace-all", name, value)
+        info = git_dir / "info"
+        info.mkdir(exist_ok=True)
+        for name, text in (("exclude", "".join(f"{line}\n" for line in _EXCLUDED)), ("attributes", _ATTRIBUTES)):
+            if not (info / name).is_file() or (info / name).read_text(encoding="utf-8") != text:
+                (info / name).write_text(text, encoding="utf-8")
+
+    def _settings(self, git: Git | None = None) -> dict[str, str]:
+        return dict(parse_settings((git or self.git).run("config", "--local", "--null", "--list")))
 
     def clear_stale_locks(self) -> None:
         """Remove git's lock files that no process can be holding; wait for those that one may hold.

@@ -94,12 +94,22 @@ class ProcessBackend:
         return replace(recorded, port=int(answer["port"]))
 
     def public(self, instance: ServerProcess) -> bool:
+        """Not where it was started in a folder that was moved since: it reads and writes files at the old place."""
+        return self._holds_address(instance) and not self.moved_from(instance)
+
+    def moved_from(self, instance: ServerProcess) -> str:
+        """The folder of a process that was started elsewhere, as before a move of this folder; empty for our own."""
+        control = _control_argument(instance.pid)
+        started_in = control.parent.parent if control is not None else self._folder
+        return "" if started_in == self._folder else str(started_in)
+
+    def _holds_address(self, instance: ServerProcess) -> bool:
         return (instance.public_host, instance.public_port) == (self._host, self._port)
 
     def start(self, release: Release) -> ServerProcess:
         old = self.current()
         self.close()
-        if old is not None and self.public(old):
+        if old is not None and self._holds_address(old):
             self._public = public_socket(self._control(old.name))
         else:
             self._public = _bind(self._host, self._port)
@@ -189,14 +199,8 @@ class ProcessBackend:
                 yield process
 
     def _control_of(self, process: psutil.Process) -> Path | None:
-        try:
-            arguments = process.cmdline()
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            return None
-        if "mlops_assets.serving" not in arguments or "--control" not in arguments[:-1]:
-            return None
-        control = Path(arguments[arguments.index("--control") + 1])
-        return control if control.parent.parent == self._folder else None
+        control = _control_argument(process.pid)
+        return control if control is not None and control.parent.parent == self._folder else None
 
     def _end(self, process: psutil.Process, control: Path | None) -> None:
         """Ask, then SIGTERM, then SIGKILL."""
@@ -212,6 +216,17 @@ class ProcessBackend:
             if _ended(process.pid, created, _KILL_S):
                 return
         raise PermanentFailure(f"process {process.pid} does not end even by SIGKILL: end it, then deploy again")
+
+
+def _control_argument(pid: int) -> Path | None:
+    """The control socket that a server process was started with; None for any other process."""
+    try:
+        arguments = psutil.Process(pid).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return None
+    if "mlops_assets.serving" not in arguments or "--control" not in arguments[:-1]:
+        return None
+    return Path(arguments[arguments.index("--control") + 1])
 
 
 def _inherited() -> list[int]:

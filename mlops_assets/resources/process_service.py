@@ -57,7 +57,8 @@ class ProcessService:
 
     def live(self) -> Live | None:
         """What serves, asked on the public port; None where nothing of ours does."""
-        process = self._backend().current()
+        backend = self._backend()
+        process = backend.current()
         if process is None:
             return None
         host = "127.0.0.1" if process.public_host == "0.0.0.0" else process.public_host  # noqa: S104  # as above
@@ -74,6 +75,7 @@ class ProcessService:
             pid=process.pid,
             since=process.since,
             url=self.url,
+            moved_from=backend.moved_from(process),
         )
 
     def deploy(

@@ -72,7 +72,7 @@ def local_config(url: str, options: Mapping[str, str], site_cache: Path) -> str:
                 "autostage": "false",
                 "site_cache_dir": str(site_cache),
             },
-            "cache": {"type": "reflink,copy"},
+            "cache": {"type": "reflink,copy", "dir": "cache"},  # relative to .dvc/
             f"'remote \"{REMOTE}\"'": {"url": url, **dict(sorted(options.items()))},
         },
     )

@@ -40,7 +40,10 @@ def show(service_folder: Path, name: str, text: str) -> None:
 
 @dataclass(frozen=True)
 class Live:
-    """What answers on the public port, by its own word; `since` is ISO time in UTC, `pid` 0 in a container."""
+    """What answers on the public port, by its own word; `since` is ISO time in UTC, `pid` 0 in a container.
+
+    moved_from: the folder that it was started in, if that has been moved since
+    """
 
     model_version: str
     release_version: str
@@ -49,6 +52,7 @@ class Live:
     since: str
     url: str
     target: Target = "process"
+    moved_from: str = ""
 
 
 @dataclass(frozen=True)

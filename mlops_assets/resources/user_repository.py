@@ -3,19 +3,19 @@
 import hashlib
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.git_access import ACCESS, Settings, parse_settings, reaching, ssh_variables
 from mlops_assets.resources.git_commands import Git, GitFailure
 
 BRANCH = "pipeline"
 
-_CREDENTIALS = r"^(credential\.|http\.|https\.|core\.sshcommand$|ssh\.variant$|protocol\.)"
-
 
 class NoRepository(PermanentFailure):
-    """The folder is not the top of a git repository."""
+    """The folder is not the top of a git repository, or git does not read it."""
 
 
 class BranchCheckedOut(PermanentFailure):
@@ -40,18 +40,16 @@ class UserRepository:
     @classmethod
     def at(cls, root: Path, environment: dict[str, str], lock_wait_s: float) -> "UserRepository":
         """The repository whose top folder is `root`; raises `NoRepository` for anything else."""
-        probe = Git(root, root / ".git", environment, lock_wait_s)
         if not (root / ".git").exists():
             raise NoRepository(
                 f"{root} is no git repository: the pipeline versions with git, "
                 "so clone the project, or run git init and commit there"
             )
         try:
+            probe = Git(root, root / ".git", environment, lock_wait_s, by_itself=True)
             git_dir = probe.run("rev-parse", "--absolute-git-dir")
         except GitFailure as error:
-            raise NoRepository(
-                f"{root} is no git repository that git can read ({error}): repair or clone it"
-            ) from error
+            raise NoRepository(f"git does not read the repository {root}: {error.said}") from error
         return cls(root, Git(root, Path(git_dir), environment, lock_wait_s))
 
     def refuse_checked_out_branch(self) -> None:
@@ -84,19 +82,36 @@ class UserRepository:
             return Code(head, None)
         shutil.copyfile(index, scratch)
         try:
-            difference = self.git.bytes_of(
-                "-c", "core.fsmonitor=false", "-c", "core.splitIndex=false",
-                "diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD",
-                extra={"GIT_INDEX_FILE": str(scratch)},
-            )  # fmt: skip
+            difference = self._difference(scratch)
         finally:
             scratch.unlink(missing_ok=True)
             scratch.with_name(scratch.name + ".lock").unlink(missing_ok=True)
         return Code(head, hashlib.sha256(difference).hexdigest()[:12] if difference else None)
 
+    def _difference(self, index: Path) -> bytes:
+        """What tracked files differ from HEAD, through the user's filters (Git LFS …), without them where they fail."""
+        command = (
+            "-c", "core.splitIndex=false",
+            "diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD",
+        )  # fmt: skip
+        scratch = {"GIT_INDEX_FILE": str(index)}
+        try:
+            return self.git.bytes_of(*command, extra=scratch)
+        except GitFailure:
+            listed = self.git.answer("config", "--null", "--name-only", "--get-regexp", r"^filter\..*\.") or ""
+            drivers = sorted({name.rpartition(".")[0] for name in listed.split("\0") if name})
+            off = [(f"{name}.{key}", "") for name in drivers for key in ("process", "clean")]
+            off += [(f"{name}.required", "false") for name in drivers]
+            return replace(self.git, config=(*self.git.config, *off)).bytes_of(*command, extra=scratch)
+
     def common_dir(self) -> Path:
         """Where the branches lie: the git folder, for a linked work tree that of the repository it belongs to."""
         return Path(self.git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
+
+    @cached_property
+    def partial(self) -> bool:
+        """Whether objects are left at the server until they are needed (`git clone --filter=…`)."""
+        return self.git.answer("config", "--local", "--get-regexp", r"^remote\..*\.promisor$") is not None
 
     def object_format(self) -> str:
         """`sha1` or `sha256`."""
@@ -111,8 +126,26 @@ class UserRepository:
             return url
         return str((self.root / Path(url).expanduser()).resolve())
 
-    def remote_settings(self) -> dict[str, str]:
-        """Settings of this repository that reaching its origin may need: credentials, proxies, the ssh command."""
-        raw = self.git.answer("config", "--local", "--null", "--get-regexp", _CREDENTIALS) or ""
-        pairs = (entry.partition("\n") for entry in raw.split("\0") if entry)
-        return {name: value for name, _, value in pairs}
+    def on_the_way_to_origin(self, git: Git) -> Git:
+        """`git` of another repository, reaching this one's origin as the user would from here.
+
+        With credentials, proxies and ssh command of the user, whose relative paths begin at the top of this repository.
+        """
+        settings = self._access()
+        return replace(
+            git,
+            environment={**git.environment, **self._variables(), **ssh_variables(self.git.environment, settings)},
+            config=(*git.config, *reaching(settings)),
+            folder=self.root,
+        )
+
+    def _access(self) -> Settings:
+        return parse_settings(self.git.answer("config", "--null", "--get-regexp", ACCESS))
+
+    def _variables(self) -> dict[str, str]:
+        """The user's variables for reaching a server, less those that say where settings are."""
+        return {
+            name: value
+            for name, value in self.git.environment.items()
+            if name.startswith("GIT_") and not name.startswith("GIT_CONFIG_")
+        }

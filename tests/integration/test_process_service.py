@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,6 +108,27 @@ def test_one_that_fails_as_often_as_the_old_one_stays(service, releases):
         askers.wait_for(30)
     assert askers.statuses[500] > 0
     assert service.live().release_version == releases["fails at times"].version
+
+
+def test_a_service_whose_clone_was_renamed_goes_on_and_the_next_deployment_brings_it_to_the_new_place(
+    releases, tmp_path
+):
+    port = free_port()
+    service = ProcessService(tmp_path / "clone" / "state", port, environment=ENVIRONMENT)
+    service.deploy(releases["a"], silent, watch_s=0)
+    before = service.live()
+    renamed = (tmp_path / "clone").rename(tmp_path / "renamed")
+    service = ProcessService(renamed / "state", port, environment=ENVIRONMENT)
+    try:
+        assert service.live() == replace(before, moved_from=str(tmp_path / "clone" / "state"))
+        with Clients(port, answers_of(releases["a"])) as clients:
+            assert service.deploy(releases["a"], silent, watch_s=0).changed
+        assert clients.failures == []
+        assert not psutil.pid_exists(before.pid)
+        assert str(renamed) in " ".join(psutil.Process(service.live().pid).cmdline())
+        assert not service.deploy(releases["a"], silent, watch_s=0).changed
+    finally:
+        service.stop()
 
 
 def test_a_release_that_cannot_start_is_refused_with_its_traceback(service, releases, tmp_path):

@@ -54,8 +54,6 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     git(clone, "checkout", "-q", "-B", "main")
     for name in (".venv", ".venv-dvc"):
         (clone / name).symlink_to(PROJECT / name)
-    for lock in (clone / "locks").iterdir():
-        os.utime(lock, (0, 0))  # as old as the installation that they led to
     write_params(clone, **SMALL, play_store={"requests_per_second": 1000})
     git(clone, "commit", "-qam", "small")
     frame = pd.DataFrame(texts(300), columns=["review_id", "review_text", "rating", "review_date"])

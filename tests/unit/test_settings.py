@@ -1,13 +1,14 @@
 """What the environment and params.yaml may say, and how a bad value is refused."""
 
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mlops_assets.settings import FOR_THE_SERVER, BadSetting, Settings
+from mlops_assets.settings import FOR_THE_SERVER, BadSetting, Settings, child_environment
 
 PROJECT = Path(__file__).parents[2]
 PARAMS = {"apps": ["com.valar.pintu"], "source": "sample", "labels": "binary", "first_month": "2016-01"}
@@ -196,3 +197,18 @@ def test_commands_find_the_service_where_the_last_run_put_it(root: Path) -> None
     assert Settings.load({}, root).where_it_last_ran().port == 8090
     assert Settings.load({"PORT": "8080"}, root).where_it_last_ran().port == 8080
     assert Settings.load({}, root).port == 8080
+
+
+def test_credentials_and_the_ssh_command_in_the_env_file_reach_git_and_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(PROJECT / "params.yaml", tmp_path / "params.yaml")
+    (tmp_path / ".env").write_text("AWS_PROFILE=theirs\nGIT_SSH_COMMAND=ssh -i key\nHOME=/nowhere\nGIT_DIR=/nowhere\n")
+    for name in ("AWS_PROFILE", "GIT_SSH_COMMAND"):
+        monkeypatch.setenv(name, "x")  # what is set here is put back after the test
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", "/home/me")
+    Settings.load(root=tmp_path)
+    given = child_environment()
+    assert (given["AWS_PROFILE"], given["GIT_SSH_COMMAND"], given["HOME"]) == ("theirs", "ssh -i key", "/home/me")
+    assert "GIT_DIR" not in given

@@ -25,6 +25,7 @@ MAIN, NONE = Position("main", "main", NEW), Upstream()
     [
         (None, Position("", None, None), NONE, [], False, "no git repository, and there is no commit yet"),
         (None, Position("main", "main", None), NONE, [], False, "there is no commit yet"),
+        (OLD, Position("", None, None, "fatal: x"), NONE, [], False, "git does not read this repository: fatal: x"),
         (OLD, Position("feature", None, NEW), NONE, ["x"], False, "HEAD is on feature, and the release branches are"),
         (OLD, Position("detached", None, NEW), NONE, ["x"], False, "HEAD is detached, and the release branches are"),
         (None, MAIN, NONE, [], False, "watching main"),

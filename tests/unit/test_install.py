@@ -1,0 +1,197 @@
+"""`make install`: what is installed is known by content, and what a move or a kill broke is mended."""
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from locks.install import ROLES, CannotInstall, Environment
+from tests.repository import ROOT
+
+FINDER = "__editable___mlops_assets_0_1_0_finder.py"
+CODE = "MAPPING = {'mlops_assets': '%s/mlops_assets'}\nNAMESPACES = {'mlops_assets.x': ['%s/mlops_assets/x']}\n"
+
+
+def wheel(folder: Path, version: str) -> None:
+    """A package `tiny` with a command of that name, as a registry would give it."""
+    about = f"tiny-{version}.dist-info"
+    files = {
+        "tiny.py": f"def main():\n    print('tiny {version}')\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/entry_points.txt": "[console_scripts]\ntiny = tiny:main\n",
+    }
+    rows = [
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}"
+        for name, text in files.items()
+    ]
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"tiny-{version}-py3-none-any.whl", "w") as archive:
+        for name, text in {**files, f"{about}/RECORD": "\n".join([*rows, f"{about}/RECORD,,", ""])}.items():
+            archive.writestr(name, text)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with one small package, installed for the first time."""
+    root = tmp_path_factory.mktemp("first") / "clone"
+    (root / "locks").mkdir(parents=True)
+    for version in ("1.0", "2.0"):
+        wheel(root / "wheels", version)
+    for name in ("pipeline", "dev", "dvc"):
+        write_lock(root, name, "1.0")
+    finder = root / ".venv" / "lib" / "python3.11" / "site-packages" / FINDER
+    finder.parent.mkdir(parents=True)
+    finder.write_text(CODE % (root, root))
+    Environment(root, "dev").bring_up_to_date()
+    return root
+
+
+@pytest.fixture
+def clone(installed: Path, tmp_path: Path) -> Path:
+    """That clone in another folder, as `cp -r` or a move leave it."""
+    return shutil.copytree(installed, tmp_path / "moved clone", symlinks=True)
+
+
+def write_lock(root: Path, name: str, version: str) -> None:
+    wheels = root / "wheels"
+    lines = ["# Do not edit.", "--no-index", f"--find-links {wheels.as_uri()}", f"tiny=={version}"]
+    (root / "locks" / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def says(clone: Path) -> str:
+    return subprocess.run([clone / ".venv/bin/tiny"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def packages(clone: Path) -> Path:
+    return clone / ".venv" / "lib" / "python3.11" / "site-packages"
+
+
+def test_a_lock_that_is_touched_installs_nothing_and_one_that_changed_does(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = Environment(clone, "pipeline")
+    environment.bring_up_to_date()
+    os.utime(clone / "locks" / "pipeline.txt")
+    with (clone / "locks" / "pipeline.txt").open("a") as lock:
+        lock.write("# a remark\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(Environment, "_install", lambda _: pytest.fail("installed again"))
+        environment.bring_up_to_date()
+    write_lock(clone, "pipeline", "2.0")
+    write_lock(clone, "dev", "2.0")
+    environment.bring_up_to_date()
+    assert says(clone) == "tiny 2.0"
+
+
+def test_a_moved_clone_is_mended_without_installing_anything(
+    clone: Path, installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Environment, "_install", lambda _: pytest.fail("installed again"))
+    script = installed / ".venv/bin/tiny"
+    (clone / ".venv/bin/tiny").unlink()
+    os.link(script, clone / ".venv/bin/tiny")  # as `cp -l` leaves it: one file for both
+    before = script.read_bytes()
+
+    Environment(clone, "dev").bring_up_to_date()
+
+    assert "was made in another folder: mended" in capsys.readouterr().out
+    assert script.read_bytes() == before
+    assert says(clone) == "tiny 1.0"
+    assert str(clone) in (clone / ".venv/bin/tiny").read_text()
+    assert (packages(clone) / FINDER).read_text() == CODE % (clone, clone)
+    for name in ("activate", "activate.csh", "activate.fish"):
+        text = (clone / ".venv/bin" / name).read_text()
+        assert str(clone / ".venv") in text
+        assert str(installed) not in text
+    where = subprocess.run(
+        ["bash", "-c", 'source "$1/.venv/bin/activate" && command -v tiny', "-", clone], check=True, capture_output=True
+    )
+    assert where.stdout.decode().strip() == str(clone / ".venv/bin/tiny")
+    Environment(clone, "pipeline").bring_up_to_date()
+    assert capsys.readouterr().out == ""
+
+
+def test_an_installation_of_an_earlier_version_is_taken_over(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Environment, "_install", lambda _: pytest.fail("installed again"))
+    (clone / ".venv" / ".location").unlink()
+    (clone / ".venv" / ".installed").write_text("")
+    Environment(clone, "pipeline").bring_up_to_date()
+    assert says(clone) == "tiny 1.0"
+
+
+def _killed_before_the_record(clone: Path) -> None:
+    (packages(clone) / "tiny-1.0.dist-info" / "RECORD").unlink()
+
+
+def _killed_between_files(clone: Path) -> None:
+    (packages(clone) / "tiny.py").unlink()
+
+
+def _killed_in_a_file(clone: Path) -> None:
+    (packages(clone) / "tiny.py").write_text("def ")
+
+
+def _killed_in_an_upgrade(clone: Path) -> None:
+    (packages(clone) / "tiny-1.0.dist-info").rename(packages(clone) / "~iny-1.0.dist-info")
+
+
+def _killed_before_pip(clone: Path) -> None:
+    for path in packages(clone).glob("pip*"):
+        shutil.rmtree(path)
+
+
+def _python_removed(clone: Path) -> None:
+    for path in (clone / ".venv/bin").glob("python*"):
+        path.unlink()
+        path.symlink_to("/gone/bin/python3.11")
+
+
+BROKEN = [
+    _killed_before_the_record,
+    _killed_between_files,
+    _killed_in_a_file,
+    _killed_in_an_upgrade,
+    pytest.param(_killed_before_pip, marks=pytest.mark.long),
+    _python_removed,
+]
+
+
+@pytest.mark.parametrize("kill", BROKEN, ids=lambda kill: kill.__name__.strip("_"))
+def test_an_installation_that_was_killed_or_lost_its_python_heals(kill, clone: Path) -> None:
+    (clone / ".venv" / ".installed").unlink()
+    kill(clone)
+    Environment(clone, "pipeline").bring_up_to_date()
+    assert says(clone) == "tiny 1.0"
+    assert (clone / ".venv" / ".installed").read_text()
+    assert not list(packages(clone).glob("~*"))
+
+
+def test_an_environment_that_is_a_link_is_left_to_its_owner(clone: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "locks", other / "locks")
+    (other / ".venv").symlink_to(clone / ".venv")
+    before = (packages(clone) / FINDER).read_text()
+    Environment(other, "pipeline").bring_up_to_date()
+    assert (packages(clone) / FINDER).read_text() == before
+    (other / ".venv-dvc").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(CannotInstall, match="leads to no environment"):
+        Environment(other, "dvc").bring_up_to_date()
+
+
+def test_another_python_is_refused_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "locks", tmp_path / "locks")
+    monkeypatch.setattr(sys, "version_info", (3, 13, 1))
+    with pytest.raises(CannotInstall, match=r"python3\.11 is needed, got Python .*make PYTHON="):
+        Environment(tmp_path, "pipeline").bring_up_to_date()
+    assert not (tmp_path / ".venv" / ".installed").exists()
+
+
+def test_every_lock_of_an_environment_is_there() -> None:
+    assert all((ROOT / "locks" / f"{name}.txt").is_file() for _, locks in ROLES.values() for name in locks)
