@@ -85,7 +85,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         asked = months_by_app(context)
         with told_to_dagster():
             refuse_bad_parameters(settings)
-            settle(repository, settings.data, context.log.info)
+            settle(repository, settings.data, context.log.info, shares=review_source.name != "sample")
             passes = review_source.collect(store, asked, context.log.info, config.asked(context.run))
         new, changes = sum(one.new for one in passes), sum(one.changes for one in passes)
         record_rows(context, {key: metadata.rows_in(store.path(*key)) for key in months_asked(asked)})
@@ -134,7 +134,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         with told_to_dagster():
             if not context.job_def.has_node_named("raw_reviews"):
                 refuse_bad_parameters(settings)
-                settle(repository, settings.data, context.log.info)
+                settle(repository, settings.data, context.log.info, shares=review_source.name != "sample")
             asked = months_by_app(context)
             imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}
             due = {
@@ -206,6 +206,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             "code": version.code.commit or "none yet",
             **({"code_dirty": version.code.dirty} if version.code.dirty else {}),
             "origin": version.origin,
+            **({"starts_anew": version.anew} if version.anew else {}),
             "versions": metadata.table(versions),
             "labelled_reviews": len(frame),
             "dagster/row_count": len(frame),
@@ -261,5 +262,5 @@ def _commit(
     repository.prepare()
     repository.stage_data(raw.files, validated.files)
     frame = labelled_reviews(settings, repository)
-    summary = data_summary(frame)
+    summary = {"source": source.name, **data_summary(frame)}
     return repository.commit_data(run_id, f"Data of {', '.join(summary['rows'])}", summary), frame

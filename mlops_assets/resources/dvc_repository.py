@@ -6,17 +6,19 @@ run starts from the branch's tip in the user's repository and does again what is
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.artifact import model_version
-from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.resources.chosen_remote import choose_remote, lies_outside
 from mlops_assets.resources.data_remote import DamagedCache, DataRemote
 from mlops_assets.resources.dvc_commands import Dvc
-from mlops_assets.resources.dvc_objects import ObjectFolder, parse_listing, pointed_object
+from mlops_assets.resources.dvc_objects import ObjectFolder, pointed_object
 from mlops_assets.resources.git_commands import GitFailure
 from mlops_assets.resources.pipeline_branch import (
     CARD,
@@ -29,16 +31,22 @@ from mlops_assets.resources.pipeline_branch import (
     Published,
 )
 from mlops_assets.resources.private_clone import PrivateClone
-from mlops_assets.resources.remote_url import committed_config, committed_url, local_config
+from mlops_assets.resources.remote_url import Remote, committed_config, committed_url, local_config, named_remote
 from mlops_assets.resources.staging import Staging
 from mlops_assets.resources.user_repository import BRANCH, Code, UserRepository
+from mlops_assets.resources.version_data import Base, VersionData
 from mlops_assets.resources.version_outcome import DataVersion, ModelsVersion
-from mlops_assets.resources.versions import Version, list_versions
+from mlops_assets.resources.versions import ANEW, Version, is_generated, list_versions
 from mlops_assets.settings import child_environment
 
 _RULE = ".gitignore and .dvcignore must name the outputs exactly (/data/raw), never /data/*: correct them and commit"
 _SCORES = {"models/bert.dvc": "models/bert_metrics.json", "models/classic.dvc": "models/metrics.json"}
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
+_DATA = ("data/raw", "data/validated")
+
+
+class VersionElsewhere(PermanentFailure):
+    """The data of a version is not in reach of this clone."""
 
 
 class DvcRepository:
@@ -56,7 +64,9 @@ class DvcRepository:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         at_phase: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`remote_url` is the DVC remote (default: the folder `.dvc-remote`), `remote_options` what DVC calls options.
+        """`remote_url` is the DVC remote, `remote_options` what DVC calls options.
+
+        Without them it is the remote that the branch names, else the folder `.dvc-remote`.
 
         Raises `PermanentFailure` for a URL or an option (`endpointurl` …) that holds credentials.
         """
@@ -64,15 +74,15 @@ class DvcRepository:
         self.folder = clone or self.user_root / ".pipeline"
         if self.folder.parent != self.user_root:
             raise PermanentFailure(f"{self.folder} must lie directly in {self.user_root}: its origin is the path ..")
-        self.url = committed_url(remote_url, self.user_root)
-        self._options = dict(remote_options or {})
-        committed_config("", self.url, self._options)
+        self._is_given = bool(remote_url)
+        self._used = Remote(committed_url(remote_url, self.user_root), dict(remote_options or {}))
+        committed_config("", self._used.url, self._used.options)
         self._environment = child_environment()
         self._lock_wait_s, self.now, self._at_phase = lock_wait_s, now, at_phase
         program = dvc_program or self.user_root / ".venv-dvc" / "bin" / "dvc"
         self._dvc = Dvc(self.folder, program, self._environment, lock_wait_s)
         self.cache = ObjectFolder(self.folder / ".dvc" / "cache")
-        self.remote = DataRemote(self._dvc, self.cache, self.url)
+        self.remote = DataRemote(self._dvc, self.cache, self._used.url)
         self._code: Code | None = None
         self._staged_models: list[str] = []
         self._metrics: dict[str, str] = {}
@@ -90,6 +100,15 @@ class DvcRepository:
     @property
     def branch(self) -> PipelineBranch:
         return PipelineBranch(self._clone.git, self.user, self.now, self._at_phase)
+
+    @property
+    def _data(self) -> VersionData:
+        return VersionData(self._dvc, self.cache, self.remote, self._used, self.user_root)
+
+    @property
+    def url(self) -> str:
+        """The DVC remote, as of the last `prepare`."""
+        return self._used.url
 
     @property
     def _clone(self) -> PrivateClone:
@@ -128,12 +147,45 @@ class DvcRepository:
         pointer = self.branch.file(self.branch.tip(), "data/validated.dvc")
         return None if pointer is None else pointed_object(pointer)[:12]
 
+    def look_at_origin(self, *, share: bool = True) -> str | None:
+        """Take notice of versions that other clones brought to origin; why that was not possible, else None.
+
+        Where nothing is shared, by this run or by this clone, origin is not asked.
+        """
+        with self.locked():
+            self.prepare()
+            if not share or self._why_kept_here():
+                self.branch.forget_origin()
+                return None
+            problem = self.branch.look_at_origin()
+            self._return_to_tip()
+            return problem
+
+    def base(self) -> Base:
+        """What the next version goes on from; where the newest one's data is out of reach, it starts anew."""
+        with self.locked():
+            tip = self.prepare() if self._code is None else self.branch.tip()
+            own, overtook = self.branch.own(), self.branch.overtook()
+            if tip is None:
+                return Base()
+            lost = self._out_of_reach_of(tip)
+            others = [commit for commit in (overtook, tip if tip != own else None) if commit]
+            foreign = tuple(dict.fromkeys(commit for commit in others if not self._out_of_reach_of(commit)))
+            if lost is None:
+                return Base(tip, None, foreign)
+            usable = own if own and own != tip and self._out_of_reach_of(own) is None else None
+            return Base(usable, f"this clone starts anew: {lost}", foreign)
+
+    def taken_over(self) -> None:
+        """The reviews of `Base.foreign` are in the user's folder `data/`."""
+        with self.locked():
+            self.branch.taken_over()
+
     def stored_files(self, output: str, commit: str | None = None) -> dict[str, Path]:
         """The files of `data/raw` or `data/validated` in a version, by relative name; default: the tip's, as of the
         last `prepare`.
 
-        They lie in the cache, under names of their own. Raises `TransientFailure` where neither cache nor remote has
-        them.
+        They lie in the cache, under names of their own. Raises `VersionElsewhere` where they are out of reach.
         """
         with self.locked():
             tip = self.prepare() if self._code is None else self.branch.tip()
@@ -141,23 +193,42 @@ class DvcRepository:
             pointer = self.branch.file(commit, f"{output}.dvc")
             if commit is None or pointer is None:
                 return {}
-            name = pointed_object(pointer)
-            if not self.cached(name):
-                self.branch.look_at(commit)
-                try:
-                    self.fetch([f"{output}.dvc"])
-                finally:
-                    self.branch.check_out(tip)
-            if not self.cached(name):  # DVC takes an object that the remote lacks for a warning.
-                raise TransientFailure(
-                    f"neither cache nor remote holds {output} of version {commit[:12]} on branch {BRANCH}: set "
-                    "DVC_REMOTE_URL to the remote that has it, or remove the branch here and at origin to start anew"
+            if not self.bring(commit, [output]):
+                raise VersionElsewhere(
+                    f"{self._said_of(commit, [output])}: set DVC_REMOTE_URL to the remote that has it, "
+                    "or choose another version"
                 )
-            return {path: self.cache.path(md5) for path, md5 in self.cache.listing(name).items()}
+            return {path: self.cache.path(md5) for path, md5 in self.cache.listing(pointed_object(pointer)).items()}
+
+    def bring(self, commit: str, outputs: Iterable[str]) -> bool:
+        """Download what a version's outputs consist of into the cache; whether all of it is there."""
+        pointers = {path: self.branch.file(commit, path) for path in (f"{output}.dvc" for output in outputs)}
+        objects = {path: pointed_object(text) for path, text in pointers.items() if text is not None}
+        if all(map(self.cached, objects.values())):
+            return True
+        named, tip = self._named_by(commit), self.branch.tip()
+        self.branch.look_at(commit)
+        try:
+            return all(self._data.bring(path, name, named) for path, name in objects.items())
+        finally:
+            self.branch.check_out(tip)
 
     def versions(self, live_model: str | None = None, *, newest: int | None = None) -> list[Version]:
-        """What `list_versions` says of the user's repository."""
-        return list_versions(self.user.git, live_model, newest=newest)
+        """What `list_versions` says of the user's repository, each with where its data lies if not here."""
+        found = list_versions(self.user.git, live_model, newest=newest)
+        if found and not self._is_given and self._code is None:
+            self._use(choose_remote(named_remote(found[0].config, self.user_root), self.user_root, None))
+        return [replace(version, elsewhere=self.elsewhere(version)) for version in found]
+
+    def newest_versions(self) -> list[Version]:
+        """The versions as of the last `prepare`, those that origin alone has included."""
+        tip = self.branch.tip()
+        found = list_versions(self._clone.git, ref=tip) if tip else []
+        return [replace(version, elsewhere=self.elsewhere(version)) for version in found]
+
+    def elsewhere(self, version: Version) -> str:
+        """Where a version's data and models lie that are not in reach, in a few words; empty where all are."""
+        return self._data.elsewhere(version.objects.values(), named_remote(version.config, self.user_root))
 
     def stage_data(self, raw: Mapping[str, Path], validated: Mapping[str, Path]) -> None:
         """Make `.pipeline/data/raw` and `…/validated` hold exactly these files, by relative name."""
@@ -168,21 +239,27 @@ class DvcRepository:
             self._at_phase("staged")
 
     def commit_data(self, run_id: str, message: str, summary: Mapping[str, Any] | None = None) -> DataVersion:
-        """Version what `stage_data` staged. `summary` (rows by app, months, label mix) is kept as a JSON trailer.
+        """Version what `stage_data` staged.
 
-        Where nothing changed there is no commit, and a remote folder that lost objects gets them again.
+        `summary` (source, rows by app, months, label mix) is kept as a JSON trailer; a version of generated reviews is
+        not for origin. Where nothing changed there is no commit, and a remote folder that lost objects gets them again.
         """
         with self.locked():
             if self._code is None:
                 self.prepare()
-            pointers = self._pointers(["data/raw", "data/validated"])
+            anew, tip = self.base().anew, self.branch.tip()
+            pointers = self._pointers(list(_DATA))
+            if anew and all(self.branch.file(tip, path) == text for path, text in pointers.items()):
+                anew = None
             version = pointed_object(pointers["data/validated.dvc"])[:12]
             trailers = {"Pipeline-Run": run_id, "Data-Version": version}
             if summary is not None:
                 trailers["Data-Summary"] = json.dumps(summary, ensure_ascii=False, sort_keys=True)
+            if anew:
+                trailers[ANEW] = " ".join(anew.split())
             published, pushed = self._commit(Change(message, pointers, trailers))
             return DataVersion(
-                version, published.commit, published.changed, pushed, published.origin, self._known_code()
+                version, published.commit, published.changed, pushed, published.origin, self._known_code(), anew
             )
 
     def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:
@@ -256,7 +333,10 @@ class DvcRepository:
         self._code = self.user.code(self._clone.git.git_dir / "user-index")
         dvc_folder = self.folder / ".dvc"
         dvc_folder.mkdir(exist_ok=True)
-        _write_if_new(dvc_folder / "config.local", local_config(self.url, self._options, self._dvc.site_cache))
+        if not self._is_given:
+            self._choose(branch.file(tip, CONFIG))
+        used = self._used
+        _write_if_new(dvc_folder / "config.local", local_config(used.url, used.options, self._dvc.site_cache))
         if tip is None:
             _write_if_new(self.folder / CONFIG, self._config())
             _write_if_new(dvc_folder / ".gitignore", _DVC_IGNORE)
@@ -300,17 +380,60 @@ class DvcRepository:
         self._at_phase("added")
 
     def _commit(self, change: Change) -> tuple[Published, int]:
-        tip = self.branch.tip()
-        files = {**change.files, CONFIG: self._config()}
-        if self.branch.file(tip, ".dvc/.gitignore") is None:
-            files[".dvc/.gitignore"] = _DVC_IGNORE
-        same = all(self.branch.file(tip, path) == content for path, content in files.items())
-        unasked = same and self.remote.folder is None
-        dropped = change.dropped | (frozenset[str]() if unasked else self._out_of_reach(files, tip))
-        pushed = 0 if unasked else self._push(files, tip, dropped)
-        self._at_phase("proven")
-        change = Change(change.subject, files, change.trailers, dropped)
-        return self.branch.publish(change, self._known_code()), pushed
+        pushed = 0
+
+        def prove(tip: str | None) -> Change:
+            nonlocal pushed
+            files = {**change.files, CONFIG: self._config()}
+            if self.branch.file(tip, ".dvc/.gitignore") is None:
+                files[".dvc/.gitignore"] = _DVC_IGNORE
+            same = all(self.branch.file(tip, path) == content for path, content in files.items())
+            unasked = same and self.remote.folder is None
+            dropped = change.dropped | (frozenset[str]() if unasked else self._out_of_reach(files, tip))
+            pushed += 0 if unasked else self._push(files, tip, dropped)
+            return Change(change.subject, files, change.trailers, dropped)
+
+        trailers = change.trailers if "Data-Summary" in change.trailers else self.branch.trailers(self.branch.tip())
+        kept_here = self._why_kept_here(generated=is_generated(trailers))
+        return self.branch.publish(prove, self._known_code(), kept_here=kept_here), pushed
+
+    def _why_kept_here(self, *, generated: bool = False) -> str:
+        """Why the branch is not for origin; empty where other clones can use what it names."""
+        if generated:
+            return "versions of generated reviews are not shared"
+        if not lies_outside(self._used.url, self.user_root):
+            return (
+                f"the DVC remote {self._used.url} lies in this clone, where others cannot get the data: to share "
+                "versions, set DVC_REMOTE_URL to s3://… or to a folder outside that all clones reach"
+            )
+        return ""
+
+    def _choose(self, config: str | None) -> None:
+        """Use the remote that the branch names, where nobody named another and this clone reaches it."""
+        local = self.folder / ".dvc" / "config.local"
+        before = named_remote(local.read_text(encoding="utf-8"), self.folder) if local.is_file() else None
+        self._use(choose_remote(named_remote(config, self.user_root), self.user_root, before and before.url))
+
+    def _use(self, remote: Remote) -> None:
+        self._used = remote
+        self.remote = DataRemote(self._dvc, self.cache, self._used.url)
+
+    def _named_by(self, commit: str) -> Remote | None:
+        return named_remote(self.branch.file(commit, CONFIG), self.user_root)
+
+    def _out_of_reach_of(self, commit: str) -> str | None:
+        """What is said of a version whose data cannot be brought here; None where it is here."""
+        return None if self.bring(commit, _DATA) else self._said_of(commit, _DATA)
+
+    def _said_of(self, commit: str, outputs: Iterable[str]) -> str:
+        pointers = {output: self.branch.file(commit, f"{output}.dvc") for output in outputs}
+        names = {output: pointed_object(text) for output, text in pointers.items() if text}
+        lost = next((output for output, name in names.items() if not self.cached(name)), "data")
+        place = self._data.elsewhere(names.values(), self._named_by(commit)) or "incomplete there"
+        return (
+            f"neither cache nor remote ({self._used.url}) holds {lost} of version {commit[:12]} on branch {BRANCH}; "
+            f"it is {place}"
+        )
 
     def _out_of_reach(self, files: Mapping[str, str], tip: str | None) -> frozenset[str]:
         """Pointers of the tip, and the scores beside them, whose data neither cache nor remote has.
@@ -351,27 +474,18 @@ class DvcRepository:
 
     def cached(self, name: str) -> bool:
         """Whether the cache holds the folder version `<md5>.dir`, every file of it."""
-        return self.cache.holds(name) and all(self.cache.holds(item) for item in self.cache.listing(name).values())
-
-    def fetch(self, pointers: list[str]) -> None:
-        """Download into the cache what the pointers in the clone's work tree name."""
-        self._dvc.fetch(pointers)
+        return self._data.cached(name)
 
     def listing(self, name: str) -> dict[str, str] | None:
         """The files of the folder version `<md5>.dir` as cache or remote have it, None where neither does."""
-        for folder in (self.cache, self.remote.folder):
-            if folder is not None and folder.holds(name):
-                return folder.listing(name)
-        if self.remote.folder is not None or name not in self._dvc.remote_holds([name]):
-            return None
-        return parse_listing(self._dvc.remote_read(name).encode())
+        return self._data.listing(name)
 
     def remote_ages(self) -> dict[str, float | None]:
         """Every object of the remote with its age in seconds."""
         return self._dvc.remote_list()
 
     def _config(self) -> str:
-        return committed_config(self.branch.head_file(CONFIG), self.url, self._options)
+        return committed_config(self.branch.head_file(CONFIG), self._used.url, self._used.options)
 
     def _known_code(self) -> Code:
         if self._code is None:
