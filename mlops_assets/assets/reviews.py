@@ -14,6 +14,7 @@ from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.parameters import refuse_bad_parameters
 from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, record_rows
 from mlops_assets.assets.plan import due_below
+from mlops_assets.assets.upstream import refuse_missing_upstream
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DataVersion, DvcRepository
 from mlops_assets.resources.git_history import GitHistory
@@ -137,6 +138,8 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                 settle(repository, settings.data, context.log.info, shares=review_source.name != "sample")
             asked = months_by_app(context)
             imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}
+            if not context.job_def.has_node_named("raw_reviews"):
+                refuse_missing_upstream("validated_reviews", settings, repository, review_source.name)
             due = {
                 app: sorted({*asked.get(app, ()), *imported.get(app, ()), *months_outdated(settings.data, app)})
                 for app in known_apps(settings)
@@ -237,12 +240,10 @@ def labelled_reviews(settings: Settings, repository: DvcRepository) -> "pd.DataF
 
 def current_dataset_version(repository: DvcRepository) -> str:
     """The name of the data that the pipeline's branch holds."""
-    from mlops_assets.resources.dvc_objects import pointed_object
-
-    pointer = repository.branch.file(repository.branch.tip(), "data/validated.dvc")
-    if pointer is None:
+    version = repository.dataset_version()
+    if version is None:
         raise PermanentFailure("no data version exists yet: materialize versioned_dataset first")
-    return pointed_object(pointer)[:12]
+    return version
 
 
 def _commit(
@@ -254,6 +255,7 @@ def _commit(
     from mlops_assets.reviews.dataset import data_summary, take_snapshot
     from mlops_assets.reviews.store import ReviewStore
 
+    refuse_missing_upstream("versioned_dataset", settings, repository, source.name)
     refuse_broken(gather(settings, source, repository), source.torn(ReviewStore(settings.data / "raw")))
     apps = known_apps(settings)
     scratch = settings.instance_folder / "snapshot"

@@ -143,7 +143,9 @@ class DvcRepository:
                 return self._return_to_tip()
 
     def dataset_version(self) -> str | None:
-        """The data version at the branch's tip, as of the last `prepare`; None before the first."""
+        """The data version at the branch's tip, as of the last `prepare`; None before the first of either."""
+        if not self._clone.exists():
+            return None
         pointer = self.branch.file(self.branch.tip(), "data/validated.dvc")
         return None if pointer is None else pointed_object(pointer)[:12]
 

@@ -54,7 +54,7 @@ def prune_versions(
             for name in version.objects.values()
         }
         for place, count in Counter(place for name, place in away.items() if name in plan.keep).items():
-            report(f"{count} folder versions that stay are not here, and nothing of them is removed: they are {place}")
+            report(f"folder versions that stay but are not here, so nothing of them is removed: {count} {place}")
         needed = _objects(repository, plan.keep, may_lack=away)
         dropped = _objects(repository, plan.drop, may_lack=plan.drop)
         remote = repository.remote
