@@ -431,7 +431,7 @@ class DvcRepository:
         pointers = {output: self.branch.file(commit, f"{output}.dvc") for output in outputs}
         names = {output: pointed_object(text) for output, text in pointers.items() if text}
         lost = next((output for output, name in names.items() if not self.cached(name)), "data")
-        place = self._data.elsewhere(names.values(), self._named_by(commit)) or "incomplete there"
+        place = self._data.elsewhere(names.values(), self._named_by(commit)) or "pruned, or lost there"
         return (
             f"neither cache nor remote ({self._used.url}) holds {lost} of version {commit[:12]} on branch {BRANCH}; "
             f"it is {place}"

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.assets.partitions import range_tags
+from mlops_assets.assets.reviews import _commit
 from mlops_assets.automation.summary import summarise
 from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.cli import data as commands
@@ -22,10 +23,13 @@ from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import TransientFailure
 from mlops_assets.resources.outside import build
 from mlops_assets.resources.pipeline_branch import parse_trailers
-from mlops_assets.resources.restore import restore
+from mlops_assets.resources.restore import restore, settle
 from mlops_assets.resources.retention import prune_versions
 from mlops_assets.resources.retention_plan import RetentionRules
-from mlops_assets.settings import SAMPLE_APP, Settings
+from mlops_assets.resources.version_outcome import DataVersion
+from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.validate import validate_months
+from mlops_assets.settings import Settings
 from tests.fakes.process_service import FakeProcessService
 from tests.integration.user_clone import QUICK_DVC, REAL_DVC, sh
 from tests.user_clone import git, make_clone, settings_of
@@ -48,23 +52,38 @@ class Clone:
     root: Path
     dvc: Path = QUICK_DVC
     summary: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
 
     def settings(self, **environ: str) -> Settings:
         return settings_of(self.root, **{"NOW": NOW, "DVC_PROGRAM": str(self.dvc), **environ})
 
-    def run(self, name: str, *, remote: Path | None = None, **environ: str) -> str:
-        """Run the assets up to the version on a file with ten reviews `<name>-0` …; the run's Markdown summary."""
+    def given(self, name: str, remote: Path | None, **environ: str) -> Settings:
+        """The settings of a run on a file with ten reviews `<name>-0` …, unless another source is named."""
         given = {"DVC_REMOTE_URL": str(remote)} if remote else {}
         if "SOURCE" not in environ:
             given["REVIEWS"] = str(_file(self.root.parent / f"{name}.csv", name))
-        settings = self.settings(**given, **environ)
-        app = SAMPLE_APP if settings.source == "sample" else APP
+        return self.settings(**given, **environ)
+
+    def run(self, name: str, *, remote: Path | None = None, **environ: str) -> DataVersion:
+        """Collect, validate and version, as the three assets do."""
+        settings = self.given(name, remote, **environ)
+        things = build(settings)
+        source, repository, store = things["review_source"], things["repository"], ReviewStore(settings.data / "raw")
+        settle(repository, settings.data, self.said.append, shares=source.name != "sample")
+        source.collect(store, dict.fromkeys(source.apps(), ["2026-03"]), self.said.append)
+        for app in store.apps():
+            validate_months(settings.data, app, store.months(app))
+        return _commit(settings, source, repository, "run")[0]
+
+    def run_assets(self, name: str, *, remote: Path | None = None, **environ: str) -> str:
+        """The same as a run of Dagster, with the checks; its Markdown summary."""
+        settings = self.given(name, remote, **environ)
         definitions = build_definitions(settings, {"service": FakeProcessService()}, loggers={"console": _silent})
         with dg.DagsterInstance.ephemeral() as instance:
             done = definitions.resolve_job_def("pipeline").execute_in_process(
                 instance=instance,
                 asset_selection=[dg.AssetKey(asset) for asset in DATA],
-                tags=range_tags(settings, [app], "2026-03", "2026-03"),
+                tags=range_tags(settings, [APP], "2026-03", "2026-03"),
                 run_config={"loggers": {"console": {}}},
                 raise_on_error=False,
             )
@@ -134,7 +153,7 @@ def _pulled(folder: Path, name: str) -> set[str]:
 
 def test_without_a_shared_remote_no_clone_disturbs_another(clones: tuple[Clone, Clone], tmp_path: Path) -> None:
     for one in clones:
-        said = one.run(one.root.name)
+        said = one.run_assets(one.root.name)
         assert "The branch pipeline is kept here: the DVC remote" in said
         assert "set DVC_REMOTE_URL to s3://" in said
         assert "Warning" not in said
@@ -152,13 +171,13 @@ def test_with_a_shared_remote_each_takes_over_what_the_other_versioned(
     clones: tuple[Clone, Clone], tmp_path: Path
 ) -> None:
     store, (one, two) = tmp_path / "store", clones
-    one.run("one", remote=store)
-    assert one.summary["origin"] == "pushed"
+    assert one.run("one", remote=store).origin == "pushed"
     first = _at_origin(tmp_path)
-    two.run("two", remote=store)  # cloned before the first version
+    assert two.run("two", remote=store).anew is None  # cloned before the first version
     assert two.ids() == _ids("one", "two")
     assert git(two.root, "rev-parse", "pipeline~1") == first
-    assert (two.tip(), two.summary["starts_anew"]) == (_at_origin(tmp_path), None)
+    assert two.tip() == _at_origin(tmp_path)
+    assert "com.valar.pintu/2026-03.parquet: 10 new, 0 changed reviews of another clone's version" in two.said
 
     one.run("more", remote=store)
     assert one.ids() == _ids("one", "two", "more")
@@ -203,10 +222,9 @@ def test_data_in_another_clone_of_this_machine_is_taken_over(clones: tuple[Clone
     published = _pushed_by_the_last_version(clones[0])
     two = _clone(tmp_path, "after")
     kept = sorted(path for path in (clones[0].root / ".dvc-remote").rglob("*"))
-    two.run("two")
+    assert two.run("two").origin.startswith("kept here: ")
     assert two.ids() == _ids("one", "two")
     assert git(two.root, "rev-parse", "pipeline~1") == published
-    assert two.summary["origin"].startswith("kept here: ")
     assert _at_origin(tmp_path) == published
     assert sorted(path for path in (clones[0].root / ".dvc-remote").rglob("*")) == kept
     two.run("two")
@@ -232,7 +250,8 @@ def test_data_on_another_machine_makes_a_clone_start_anew_on_top_of_what_was_pub
     assert git(two.root, "rev-parse", "pipeline~1") == published
     assert _at_origin(tmp_path) == published
 
-    assert "starts anew" not in two.run("two").replace(two.trailers()["Starts-Anew"], "")
+    again = two.run("two")
+    assert (again.anew, again.changed) == (None, False)
     assert commands.show_versions(two.settings()) == 0
     assert f"in another clone ({one.root}/.dvc-remote)" in capsys.readouterr().out
     repository = build(two.settings())["repository"]
@@ -242,8 +261,7 @@ def test_data_on_another_machine_makes_a_clone_start_anew_on_top_of_what_was_pub
     prune_versions(repository, now=datetime.now(UTC), rules=RetentionRules(), deployed=(), report=told.append)
     assert f"so nothing of them is removed: 1 in another clone ({one.root}/.dvc-remote)" in told[0]
 
-    two.run("more", remote=tmp_path / "store")
-    assert two.summary["origin"] == "pushed"
+    assert two.run("more", remote=tmp_path / "store").origin == "pushed"
     assert _at_origin(tmp_path) == two.tip()
     assert git(two.root, "merge-base", "--is-ancestor", published, "pipeline") == ""
     assert _pulled(tmp_path, "colleague") == _ids("two", "more")
@@ -256,8 +274,9 @@ def test_data_on_another_machine_makes_a_clone_start_anew_on_top_of_what_was_pub
 
 def test_generated_reviews_are_never_pushed(clones: tuple[Clone, Clone], tmp_path: Path) -> None:
     store, (one, two) = tmp_path / "store", clones
-    said = one.run("", remote=store, SOURCE="sample")
-    assert "kept here: versions of generated reviews are not shared" in said
+    assert one.run("", remote=store, SOURCE="sample").origin == (
+        "kept here: versions of generated reviews are not shared"
+    )
     assert _at_origin(tmp_path) == ""
     two.run("two", remote=store)
     shared = _at_origin(tmp_path)
@@ -274,8 +293,8 @@ def test_an_origin_that_is_down_is_said_and_the_run_goes_on(clones: tuple[Clone,
     store, (one, _) = tmp_path / "store", clones
     one.run("one", remote=store)
     (tmp_path / "origin.git").rename(tmp_path / "down.git")
-    said = one.run("more", remote=store)
-    assert "Warning: the branch pipeline is here alone" in said
+    assert one.run("more", remote=store).origin.startswith("not pushed: ")
+    assert "origin was not asked for newer versions, this run goes on from those known here" in one.said[0]
     assert one.ids() == _ids("one", "more")
     (tmp_path / "down.git").rename(tmp_path / "origin.git")
     one.run("more", remote=store)
