@@ -16,7 +16,7 @@ from typing import Any
 from mlops_assets.artifact import model_version
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.chosen_remote import choose_remote, lies_outside
-from mlops_assets.resources.data_remote import DamagedCache, DataRemote
+from mlops_assets.resources.data_remote import DataRemote
 from mlops_assets.resources.dvc_commands import Dvc
 from mlops_assets.resources.dvc_objects import ObjectFolder, pointed_object
 from mlops_assets.resources.git_commands import GitFailure
@@ -25,7 +25,6 @@ from mlops_assets.resources.pipeline_branch import (
     CONFIG,
     DECISION,
     METRICS,
-    POINTERS,
     Change,
     PipelineBranch,
     Published,
@@ -33,16 +32,14 @@ from mlops_assets.resources.pipeline_branch import (
 from mlops_assets.resources.private_clone import PrivateClone
 from mlops_assets.resources.remote_url import Remote, committed_config, committed_url, local_config, named_remote
 from mlops_assets.resources.staging import Staging
-from mlops_assets.resources.user_repository import BRANCH, Code, UserRepository
-from mlops_assets.resources.version_data import Base, VersionData
+from mlops_assets.resources.user_repository import Code, UserRepository
+from mlops_assets.resources.version_data import DATA, Base, VersionData
 from mlops_assets.resources.version_outcome import DataVersion, ModelsVersion
+from mlops_assets.resources.version_proof import SCORES, VersionProof, write_if_new
 from mlops_assets.resources.versions import ANEW, Version, is_generated, list_versions
 from mlops_assets.settings import child_environment
 
-_RULE = ".gitignore and .dvcignore must name the outputs exactly (/data/raw), never /data/*: correct them and commit"
-_SCORES = {"models/bert.dvc": "models/bert_metrics.json", "models/classic.dvc": "models/metrics.json"}
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
-_DATA = ("data/raw", "data/validated")
 
 
 class VersionElsewhere(PermanentFailure):
@@ -103,7 +100,11 @@ class DvcRepository:
 
     @property
     def _data(self) -> VersionData:
-        return VersionData(self._dvc, self.cache, self.remote, self._used, self.user_root)
+        return VersionData(self._dvc, self.cache, self.remote, self._used, self.user_root, self.branch)
+
+    @property
+    def _proof(self) -> VersionProof:
+        return VersionProof(self.folder, self._dvc, self._data, self.branch, self._at_phase)
 
     @property
     def url(self) -> str:
@@ -166,17 +167,9 @@ class DvcRepository:
     def base(self) -> Base:
         """What the next version goes on from; where the newest one's data is out of reach, it starts anew."""
         with self.locked():
-            tip = self.prepare() if self._code is None else self.branch.tip()
-            own, overtook = self.branch.own(), self.branch.overtook()
-            if tip is None:
-                return Base()
-            lost = self._out_of_reach_of(tip)
-            others = [commit for commit in (overtook, tip if tip != own else None) if commit]
-            foreign = tuple(dict.fromkeys(commit for commit in others if not self._out_of_reach_of(commit)))
-            if lost is None:
-                return Base(tip, None, foreign)
-            usable = own if own and own != tip and self._out_of_reach_of(own) is None else None
-            return Base(usable, f"this clone starts anew: {lost}", foreign)
+            if self._code is None:
+                self.prepare()
+            return self._data.base()
 
     def taken_over(self) -> None:
         """The reviews of `Base.foreign` are in the user's folder `data/`."""
@@ -197,23 +190,14 @@ class DvcRepository:
                 return {}
             if not self.bring(commit, [output]):
                 raise VersionElsewhere(
-                    f"{self._said_of(commit, [output])}: set DVC_REMOTE_URL to the remote that has it, "
+                    f"{self._data.said_of(commit, [output])}: set DVC_REMOTE_URL to the remote that has it, "
                     "or choose another version"
                 )
             return {path: self.cache.path(md5) for path, md5 in self.cache.listing(pointed_object(pointer)).items()}
 
     def bring(self, commit: str, outputs: Iterable[str]) -> bool:
         """Download what a version's outputs consist of into the cache; whether all of it is there."""
-        pointers = {path: self.branch.file(commit, path) for path in (f"{output}.dvc" for output in outputs)}
-        objects = {path: pointed_object(text) for path, text in pointers.items() if text is not None}
-        if all(map(self.cached, objects.values())):
-            return True
-        named, tip = self._named_by(commit), self.branch.tip()
-        self.branch.look_at(commit)
-        try:
-            return all(self._data.bring(path, name, named) for path, name in objects.items())
-        finally:
-            self.branch.check_out(tip)
+        return self._data.bring(commit, outputs)
 
     def versions(self, live_model: str | None = None, *, newest: int | None = None) -> list[Version]:
         """What `list_versions` says of the user's repository, each with where its data lies if not here."""
@@ -250,7 +234,7 @@ class DvcRepository:
             if self._code is None:
                 self.prepare()
             anew, tip = self.base().anew, self.branch.tip()
-            pointers = self._pointers(list(_DATA))
+            pointers = self._proof.pointers(list(DATA))
             if anew and all(self.branch.file(tip, path) == text for path, text in pointers.items()):
                 anew = None
             version = pointed_object(pointers["data/validated.dvc"])[:12]
@@ -301,7 +285,7 @@ class DvcRepository:
         with self.locked():
             if self._code is None:
                 self.prepare()
-            pointers = self._pointers([f"models/{name}" for name in self._staged_models])
+            pointers = self._proof.pointers([f"models/{name}" for name in self._staged_models])
             trailers = {"Pipeline-Run": run_id, "Models-Data-Version": dataset_version}
             if champion is not None:
                 trailers["Champion"] = champion
@@ -314,7 +298,7 @@ class DvcRepository:
             about = {DECISION: told, CARD: card}
             files = {**pointers, **self._metrics, **{path: text for path, text in about.items() if text}}
             absent = frozenset(
-                path for pointer, path in _SCORES.items() if pointer not in pointers and path not in files
+                path for pointer, path in SCORES.items() if pointer not in pointers and path not in files
             )
             published, pushed = self._commit(Change(message, files, trailers, absent))
             return ModelsVersion(published.commit, published.changed, pushed, published.origin, self._known_code())
@@ -338,48 +322,11 @@ class DvcRepository:
         if not self._is_given:
             self._choose(branch.file(tip, CONFIG))
         used = self._used
-        _write_if_new(dvc_folder / "config.local", local_config(used.url, used.options, self._dvc.site_cache))
+        write_if_new(dvc_folder / "config.local", local_config(used.url, used.options, self._dvc.site_cache))
         if tip is None:
-            _write_if_new(self.folder / CONFIG, self._config())
-            _write_if_new(dvc_folder / ".gitignore", _DVC_IGNORE)
+            write_if_new(self.folder / CONFIG, self._config())
+            write_if_new(dvc_folder / ".gitignore", _DVC_IGNORE)
         return tip
-
-    def _pointers(self, outputs: list[str]) -> dict[str, str]:
-        """The `.dvc` files of staged folders, from the branch where the content is the same, else from `dvc add`."""
-        tip, staging = self.branch.tip(), Staging(self.folder)
-        found: dict[str, str] = {}
-        changed = []
-        for output in outputs:
-            path = f"{output}.dvc"
-            known = self.branch.file(tip, path)
-            if known is not None and pointed_object(known) == staging.object_of(output):
-                found[path] = known
-            else:
-                changed.append(output)
-        if changed:
-            self._add(changed)
-            found |= {
-                f"{output}.dvc": (self.folder / f"{output}.dvc").read_text(encoding="utf-8") for output in changed
-            }
-        return found
-
-    def _add(self, outputs: list[str]) -> None:
-        ignored = self.branch.head_file(".gitignore")
-        _write_if_new(self.folder / ".gitignore", ignored)
-        self._dvc.add(outputs)
-        staging = Staging(self.folder)
-        for output in outputs:
-            pointer = self.folder / f"{output}.dvc"
-            wanted = staging.object_of(output)
-            got = pointed_object(pointer.read_text(encoding="utf-8")) if pointer.is_file() else "no pointer"
-            if got != wanted:
-                raise PermanentFailure(f"dvc add {output} gave {got} instead of {wanted}: {_RULE}")
-        if ignored != (self.branch.file(self.branch.tip(), ".gitignore") or ""):
-            found = self._dvc.stages()
-            for output in outputs:
-                if f"{output}.dvc" not in found:
-                    raise PermanentFailure(f"DVC finds no {output}.dvc, so dvc pull would bring nothing: {_RULE}")
-        self._at_phase("added")
 
     def _commit(self, change: Change) -> tuple[Published, int]:
         pushed = 0
@@ -391,8 +338,8 @@ class DvcRepository:
                 files[".dvc/.gitignore"] = _DVC_IGNORE
             same = all(self.branch.file(tip, path) == content for path, content in files.items())
             unasked = same and self.remote.folder is None
-            dropped = change.dropped | (frozenset[str]() if unasked else self._out_of_reach(files, tip))
-            pushed += 0 if unasked else self._push(files, tip, dropped)
+            dropped = change.dropped | (frozenset[str]() if unasked else self._proof.out_of_reach(files, tip))
+            pushed += 0 if unasked else self._proof.push(files, tip, dropped)
             return Change(change.subject, files, change.trailers, dropped)
 
         trailers = change.trailers if "Data-Summary" in change.trailers else self.branch.trailers(self.branch.tip())
@@ -420,60 +367,6 @@ class DvcRepository:
         self._used = remote
         self.remote = DataRemote(self._dvc, self.cache, self._used.url)
 
-    def _named_by(self, commit: str) -> Remote | None:
-        return named_remote(self.branch.file(commit, CONFIG), self.user_root)
-
-    def _out_of_reach_of(self, commit: str) -> str | None:
-        """What is said of a version whose data cannot be brought here; None where it is here."""
-        return None if self.bring(commit, _DATA) else self._said_of(commit, _DATA)
-
-    def _said_of(self, commit: str, outputs: Iterable[str]) -> str:
-        pointers = {output: self.branch.file(commit, f"{output}.dvc") for output in outputs}
-        names = {output: pointed_object(text) for output, text in pointers.items() if text}
-        lost = next((output for output, name in names.items() if not self.cached(name)), "data")
-        place = self._data.elsewhere(names.values(), self._named_by(commit)) or "pruned, or lost there"
-        return (
-            f"neither cache nor remote ({self._used.url}) holds {lost} of version {commit[:12]} on branch {BRANCH}; "
-            f"it is {place}"
-        )
-
-    def _out_of_reach(self, files: Mapping[str, str], tip: str | None) -> frozenset[str]:
-        """Pointers of the tip, and the scores beside them, whose data neither cache nor remote has.
-
-        So it is in a new clone with a remote of its own: a version there must not name what nobody can pull from it.
-        """
-        lost = set[str]()
-        for path in POINTERS:
-            text = None if path in files else self.branch.file(tip, path)
-            if text is None or self.cached(pointed_object(text)):
-                continue
-            if self.remote.missing(self.remote.objects_of([pointed_object(text)])):
-                lost |= {path, _SCORES.get(path, path)}
-        if any(path in _SCORES for path in lost):
-            lost |= {DECISION, CARD} - files.keys()
-        return frozenset(lost)
-
-    def _push(self, files: Mapping[str, str], tip: str | None, dropped: frozenset[str]) -> int:
-        """Prove that the remote holds every pointer of the version; add and push what it lacks."""
-        texts = {path: files.get(path) or self.branch.file(tip, path) for path in POINTERS if path not in dropped}
-        pointers = {path: pointed_object(text) for path, text in texts.items() if text is not None}
-        absent = self.remote.missing(self.remote.objects_of(pointers.values()))
-        if not absent:
-            return 0
-        staged = [path.removesuffix(".dvc") for path in pointers if path in files]
-        try:
-            return self._push_again(pointers, staged)
-        except DamagedCache:
-            return self._push_again(pointers, staged)
-
-    def _push_again(self, pointers: Mapping[str, str], staged: list[str]) -> int:
-        lost = [output for output in staged if not self.cached(pointers[f"{output}.dvc"])]
-        if lost:
-            self._add(lost)
-        pushed = self.remote.push(pointers)
-        self._at_phase("pushed")
-        return pushed
-
     def cached(self, name: str) -> bool:
         """Whether the cache holds the folder version `<md5>.dir`, every file of it."""
         return self._data.cached(name)
@@ -493,8 +386,3 @@ class DvcRepository:
         if self._code is None:
             raise PermanentFailure("prepare() comes before a commit")
         return self._code
-
-
-def _write_if_new(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")

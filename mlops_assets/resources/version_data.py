@@ -13,9 +13,12 @@ from pathlib import Path
 from mlops_assets.resources.chosen_remote import other_clone, readable
 from mlops_assets.resources.data_remote import DataRemote
 from mlops_assets.resources.dvc_commands import Dvc, DvcFailure
-from mlops_assets.resources.dvc_objects import ObjectFolder, damaged, parse_listing
-from mlops_assets.resources.remote_url import DEFAULT_FOLDER, Remote
+from mlops_assets.resources.dvc_objects import ObjectFolder, damaged, parse_listing, pointed_object
+from mlops_assets.resources.pipeline_branch import CONFIG, PipelineBranch
+from mlops_assets.resources.remote_url import DEFAULT_FOLDER, Remote, named_remote
+from mlops_assets.resources.user_repository import BRANCH
 
+DATA = ("data/raw", "data/validated")
 NO_LONGER_STORED = "no longer stored"
 """What is said of a version's data that was pruned, or that this clone's own remote lost."""
 
@@ -37,30 +40,51 @@ class Base:
 class VersionData:
     """Brings folder versions (`<md5>.dir`) into the cache; says where those are that it cannot bring."""
 
-    def __init__(self, dvc: Dvc, cache: ObjectFolder, remote: DataRemote, used: Remote, user_root: Path) -> None:
+    def __init__(
+        self, dvc: Dvc, cache: ObjectFolder, remote: DataRemote, used: Remote, user_root: Path, branch: PipelineBranch
+    ) -> None:
         self._dvc, self.cache, self.remote, self._used, self._user_root = dvc, cache, remote, used, user_root
+        self._branch = branch
+
+    def base(self) -> Base:
+        """What the next version goes on from."""
+        tip, own, overtook = self._branch.tip(), self._branch.own(), self._branch.overtook()
+        if tip is None:
+            return Base()
+        others = [commit for commit in (overtook, tip if tip != own else None) if commit]
+        foreign = tuple(commit for commit in dict.fromkeys(others) if self.bring(commit, DATA))
+        if self.bring(tip, DATA):
+            return Base(tip, None, foreign)
+        usable = own if own and own != tip and self.bring(own, DATA) else None
+        return Base(usable, f"this clone starts anew: {self.said_of(tip, DATA)}", foreign)
 
     def cached(self, name: str) -> bool:
         """Whether the cache holds the folder version, every file of it."""
         return self.cache.holds(name) and all(self.cache.holds(item) for item in self.cache.listing(name).values())
 
-    def bring(self, pointer: str, name: str, named: Remote | None) -> bool:
-        """Make the cache hold the folder version `name` of the file `pointer` in the work tree; whether it does.
-
-        `named` is the remote that the version itself names. Raises `DvcFailure` where a remote does not answer.
-        """
-        if self.cached(name):
+    def bring(self, commit: str, outputs: Iterable[str]) -> bool:
+        """Download what a version's outputs consist of into the cache; whether all of it is there."""
+        pointers = {path: self._branch.file(commit, path) for path in (f"{output}.dvc" for output in outputs)}
+        objects = {path: pointed_object(text) for path, text in pointers.items() if text is not None}
+        if all(map(self.cached, objects.values())):
             return True
-        if not self.remote.missing({name: None}):
-            try:
-                self._dvc.fetch([pointer])
-            except DvcFailure:
-                if not self._lost_files(name):
-                    raise
-        source = readable(named)
-        if not self.cached(name) and source is not None:
-            self._copy(name, ObjectFolder(source))
-        return self.cached(name)
+        named, tip = self._named_by(commit), self._branch.tip()
+        self._branch.look_at(commit)
+        try:
+            return all(self._bring(path, name, named) for path, name in objects.items())
+        finally:
+            self._branch.check_out(tip)
+
+    def said_of(self, commit: str, outputs: Iterable[str]) -> str:
+        """What is said of a version whose data cannot be brought here."""
+        pointers = {output: self._branch.file(commit, f"{output}.dvc") for output in outputs}
+        names = {output: pointed_object(text) for output, text in pointers.items() if text}
+        lost = next((output for output, name in names.items() if not self.cached(name)), "data")
+        place = self.elsewhere(names.values(), self._named_by(commit)) or "pruned, or lost there"
+        return (
+            f"neither cache nor remote ({self._used.url}) holds {lost} of version {commit[:12]} on branch {BRANCH}; "
+            f"it is {place}"
+        )
 
     def listing(self, name: str) -> dict[str, str] | None:
         """The files of the folder version as cache or remote have it, None where neither does."""
@@ -86,6 +110,27 @@ class VersionData:
             return f"in another clone ({named.url})"
         return f"in {named.url}, which this machine does not reach"
 
+    def _named_by(self, commit: str) -> Remote | None:
+        return named_remote(self._branch.file(commit, CONFIG), self._user_root)
+
+    def _bring(self, pointer: str, name: str, named: Remote | None) -> bool:
+        """Make the cache hold the folder version `name` of the file `pointer` in the work tree; whether it does.
+
+        `named` is the remote that the version itself names. Raises `DvcFailure` where a remote does not answer.
+        """
+        if self.cached(name):
+            return True
+        if not self.remote.missing({name: None}):
+            try:
+                self._dvc.fetch([pointer])
+            except DvcFailure:
+                if not self._lost_files(name):
+                    raise
+        source = readable(named)
+        if not self.cached(name) and source is not None:
+            self._copy(name, ObjectFolder(source))
+        return self.cached(name)
+
     def _lost_files(self, name: str) -> bool:
         """Whether the remote answers that it lacks files of the folder version."""
         listing = self.listing(name)
@@ -93,13 +138,13 @@ class VersionData:
 
     def _copy(self, name: str, source: ObjectFolder) -> None:
         """Copy the folder version from a folder of objects into the cache, its list last; damaged ones stay out."""
-        if not source.holds(name):
+        if not os.access(source.path(name), os.R_OK):
             return
         files: Mapping[str, str] = source.listing(name)
         for item in [*sorted(set(files.values())), name]:
             if self.cache.holds(item):
                 continue
-            if not source.holds(item) or damaged(source, [item]):
+            if not os.access(source.path(item), os.R_OK) or damaged(source, [item]):
                 return
             target = self.cache.path(item)
             target.parent.mkdir(parents=True, exist_ok=True)
