@@ -272,6 +272,25 @@ def test_data_on_another_machine_makes_a_clone_start_anew_on_top_of_what_was_pub
     assert back.tip() == _at_origin(tmp_path)
 
 
+def test_a_version_at_origin_that_nobody_here_can_get_is_compared_with_the_own_one(
+    clones: tuple[Clone, Clone], tmp_path: Path
+) -> None:
+    store, (one, two) = tmp_path / "store", clones
+    one.run("one", remote=store)
+    own = one.tip()
+    git(two.root, "fetch", "-q", "origin")
+    two.run("two", remote=two.root / ".dvc-remote")
+    git(two.root, "push", "-q", "origin", "pipeline")  # as the last version did, whatever the remote
+    published = two.tip()
+    two.root.rename(tmp_path / "other-machine")
+    done = one.run("more", remote=store)
+    assert f"version {published[:12]} on branch pipeline; it is in another clone" in str(done.anew)
+    assert one.ids() == _ids("one", "more")
+    assert git(one.root, "log", "-1", "--format=%P", "pipeline").split()[0] == published
+    assert (_at_origin(tmp_path), one.run("more", remote=store).anew) == (one.tip(), None)
+    assert own in git(one.root, "rev-list", "pipeline").split()
+
+
 def test_generated_reviews_are_never_pushed(clones: tuple[Clone, Clone], tmp_path: Path) -> None:
     store, (one, two) = tmp_path / "store", clones
     assert one.run("", remote=store, SOURCE="sample").origin == (
