@@ -207,9 +207,9 @@ class DvcRepository:
         return [replace(version, elsewhere=self.elsewhere(version)) for version in found]
 
     def newest_versions(self) -> list[Version]:
-        """The versions as of the last `prepare`, those that origin alone has included."""
+        """The versions as of the last `prepare`, those that origin alone or this clone alone has included."""
         tip = self.branch.tip()
-        found = list_versions(self._clone.git, ref=tip) if tip else []
+        found = list_versions(self._clone.git, ref=tip, also=self.branch.own()) if tip else []
         return [replace(version, elsewhere=self.elsewhere(version)) for version in found]
 
     def elsewhere(self, version: Version) -> str:

@@ -96,13 +96,21 @@ class Version:
 
 
 def list_versions(
-    git: Git, live_model: str | None = None, *, ref: str | None = None, newest: int | None = None
+    git: Git,
+    live_model: str | None = None,
+    *,
+    ref: str | None = None,
+    also: str | None = None,
+    newest: int | None = None,
 ) -> list[Version]:
-    """Every version (or the `newest` so many), newest first; `live` stands on the one that brought the live model."""
+    """Every version (or the `newest` so many), newest first; `live` stands on the one that brought the live model.
+
+    They are those of the user's branch, or of `ref` and of a line `also` that `ref` may not have joined yet.
+    """
     ref = ref or branch_ref(git)
     if ref is None:
         return []
-    parsed = _lines(git, ref, newest)
+    parsed = _lines(git, [ref] if also is None else [ref, also], newest)
     files = _files(git, [commit for commit, *_ in parsed])
     versions = [_version(commit, at, subject, trailers, files) for commit, at, subject, trailers in parsed]
     lives = max((n for n, version in enumerate(versions) if live_model in version.models.values()), default=None)
@@ -115,10 +123,10 @@ def is_generated(trailers: Mapping[str, str]) -> bool:
     return summary.get("source", "sample" if set(summary.get("rows", {})) == {SAMPLE_APP} else "") == "sample"
 
 
-def _lines(git: Git, ref: str, newest: int | None) -> list[_Record]:
-    """The pipeline's commits, newest first: the branch's own line, and those of other clones that it joined."""
+def _lines(git: Git, refs: Sequence[str], newest: int | None) -> list[_Record]:
+    """The pipeline's commits, newest first: the line of the first ref, and those that it joined or that are named."""
     lines: list[list[_Record]] = []
-    seen, starts = set[str](), [ref]
+    seen, starts = set[str](), [*reversed(refs)]
     limit = [] if newest is None else [f"--max-count={newest}"]
     while starts:
         line: list[_Record] = []

@@ -35,6 +35,7 @@ from tests.integration.user_clone import QUICK_DVC, REAL_DVC, sh
 from tests.user_clone import git, make_clone, settings_of
 
 APP, NOW = "com.valar.pintu", "2026-04-15T00:00:00Z"
+_LATER = datetime(2026, 4, 16, tzinfo=UTC)
 DATA = ["raw_reviews", "validated_reviews", "versioned_dataset"]
 
 
@@ -199,6 +200,14 @@ def test_a_clone_that_shares_later_joins_its_own_line_to_that_of_origin(
     alone = two.tip()
     one.run("one", remote=store)
     shared = _at_origin(tmp_path)
+    told: list[str] = []
+    repository = build(two.given("more", store))["repository"]
+    pruned = prune_versions(repository, now=_LATER, rules=RetentionRules(), deployed=(), report=told.append)
+    own = {
+        name for version in repository.newest_versions() if version.commit == alone for name in version.objects.values()
+    }
+    assert own
+    assert own <= set(pruned.plan.keep) | set(pruned.plan.drop)
     two.run("more", remote=store)
     assert two.ids() == _ids("one", "two", "more")
     assert git(two.root, "log", "-1", "--format=%P", "pipeline").split()[:2] == [shared, alone]
@@ -258,7 +267,7 @@ def test_data_on_another_machine_makes_a_clone_start_anew_on_top_of_what_was_pub
     with pytest.raises(TransientFailure, match=rf"it lies in another clone \({one.root}/\.dvc-remote\)"):
         restore(repository, published)
     told: list[str] = []
-    prune_versions(repository, now=datetime.now(UTC), rules=RetentionRules(), deployed=(), report=told.append)
+    prune_versions(repository, now=_LATER, rules=RetentionRules(), deployed=(), report=told.append)
     assert f"so nothing of them is removed: 1 in another clone ({one.root}/.dvc-remote)" in told[0]
 
     assert two.run("more", remote=tmp_path / "store").origin == "pushed"
