@@ -9,7 +9,9 @@ from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.plan import not_to_deploy
 from mlops_assets.assets.reviews import OWNERS
+from mlops_assets.assets.upstream import refuse_missing_upstream
 from mlops_assets.deploy.release import image_tags
+from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.run_options import RunOptions
 from mlops_assets.resources.service import Service, held_back
@@ -36,6 +38,7 @@ def build() -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         service: dg.ResourceParam[Service],
+        repository: dg.ResourceParam[DvcRepository],
         git_history: dg.ResourceParam[GitHistory],
     ) -> dg.MaterializeResult:
         """What is deployed: an immutable release of the champion and the server, named by its content.
@@ -44,6 +47,7 @@ def build() -> list[dg.AssetsDefinition]:
         deploy target is docker also an image of it, pushed, and proven as it lies in the registry.
         """
         with told_to_dagster():
+            refuse_missing_upstream("serving_image", settings, repository)
             release = _release(settings)
             image = service.package(
                 release,
@@ -85,6 +89,7 @@ def build() -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         service: dg.ResourceParam[Service],
+        repository: dg.ResourceParam[DvcRepository],
         git_history: dg.ResourceParam[GitHistory],
         run_options: RunOptions,
     ) -> Iterator[dg.MaterializeResult]:
@@ -98,6 +103,7 @@ def build() -> list[dg.AssetsDefinition]:
             context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata={"kept": True, "reason": why}))
             return
         with told_to_dagster():
+            refuse_missing_upstream("deployed_image", settings, repository)
             release = _release(settings)
             held = held_back(service, release.version)
             if held:

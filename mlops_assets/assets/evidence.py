@@ -4,7 +4,7 @@ Checks show them; `versioned_dataset` holds to them where a person materializes 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The usable reviews of the run's source, and where their files, the quarantine and the last version's are."""
+    """The usable reviews of the run's source, and where their files, the quarantine and the last version's are.
+
+    anew: why the last version's files are not those of the newest one
+    """
 
     frame: "pd.DataFrame"
     settings: Settings
@@ -34,6 +37,7 @@ class Evidence:
     now: Mapping[str, Path]
     raw: Sequence[Path]
     quarantine: Sequence[Path]
+    anew: str | None = None
 
 
 def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) -> Evidence:
@@ -42,11 +46,10 @@ def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) 
     from mlops_assets.reviews.quality import ValidationOptions
 
     apps, data = known_apps(settings), settings.data
-    before = {
-        name: path
-        for name, path in repository.stored_files("data/validated", restored_commit(repository)).items()
-        if name.endswith(".parquet")
-    }
+    base = repository.base()
+    last = restored_commit(repository) or base.commit
+    files = repository.stored_files("data/validated", last) if last else {}
+    before = {name: path for name, path in files.items() if name.endswith(".parquet")}
     scratch = settings.instance_folder / "snapshot" / "validated"
     return Evidence(
         frame=read_source(data / "validated", source.name, apps),
@@ -61,6 +64,7 @@ def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) 
             for path in (data / "raw" / app).glob("*.parquet")
         ],
         quarantine=[path for app in apps for path in sorted((data / "quarantine" / app).glob("*.parquet"))],
+        anew=base.anew,
     )
 
 
@@ -108,7 +112,7 @@ def _lost(evidence: Evidence) -> "Claim":
     from mlops_assets.reviews.quality import no_review_is_lost
 
     erased = Erased.load(evidence.settings.data / "raw").reviews
-    return no_review_is_lost(
+    claim = no_review_is_lost(
         evidence.before,
         evidence.now,
         evidence.raw,
@@ -117,6 +121,7 @@ def _lost(evidence: Evidence) -> "Claim":
         sources=PROVENANCE[evidence.source],
         is_erased=lambda one: review_digest(one) in erased,
     )
+    return replace(claim, reason=f"{evidence.anew}; {claim.reason}") if evidence.anew else claim
 
 
 BLOCKING: list[tuple[str, str, Callable[[Evidence], "Claim"]]] = [

@@ -14,6 +14,7 @@ from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.parameters import refuse_bad_parameters
 from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, record_rows
 from mlops_assets.assets.plan import due_below
+from mlops_assets.assets.upstream import refuse_missing_upstream
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DataVersion, DvcRepository
 from mlops_assets.resources.git_history import GitHistory
@@ -85,7 +86,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         asked = months_by_app(context)
         with told_to_dagster():
             refuse_bad_parameters(settings)
-            settle(repository, settings.data, context.log.info)
+            settle(repository, settings.data, context.log.info, shares=review_source.name != "sample")
             passes = review_source.collect(store, asked, context.log.info, config.asked(context.run))
         new, changes = sum(one.new for one in passes), sum(one.changes for one in passes)
         record_rows(context, {key: metadata.rows_in(store.path(*key)) for key in months_asked(asked)})
@@ -134,9 +135,11 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         with told_to_dagster():
             if not context.job_def.has_node_named("raw_reviews"):
                 refuse_bad_parameters(settings)
-                settle(repository, settings.data, context.log.info)
+                settle(repository, settings.data, context.log.info, shares=review_source.name != "sample")
             asked = months_by_app(context)
             imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}
+            if not context.job_def.has_node_named("raw_reviews"):
+                refuse_missing_upstream("validated_reviews", settings, repository, review_source.name)
             due = {
                 app: sorted({*asked.get(app, ()), *imported.get(app, ()), *months_outdated(settings.data, app)})
                 for app in known_apps(settings)
@@ -206,6 +209,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
             "code": version.code.commit or "none yet",
             **({"code_dirty": version.code.dirty} if version.code.dirty else {}),
             "origin": version.origin,
+            **({"starts_anew": version.anew} if version.anew else {}),
             "versions": metadata.table(versions),
             "labelled_reviews": len(frame),
             "dagster/row_count": len(frame),
@@ -236,12 +240,10 @@ def labelled_reviews(settings: Settings, repository: DvcRepository) -> "pd.DataF
 
 def current_dataset_version(repository: DvcRepository) -> str:
     """The name of the data that the pipeline's branch holds."""
-    from mlops_assets.resources.dvc_objects import pointed_object
-
-    pointer = repository.branch.file(repository.branch.tip(), "data/validated.dvc")
-    if pointer is None:
+    version = repository.dataset_version()
+    if version is None:
         raise PermanentFailure("no data version exists yet: materialize versioned_dataset first")
-    return pointed_object(pointer)[:12]
+    return version
 
 
 def _commit(
@@ -253,6 +255,7 @@ def _commit(
     from mlops_assets.reviews.dataset import data_summary, take_snapshot
     from mlops_assets.reviews.store import ReviewStore
 
+    refuse_missing_upstream("versioned_dataset", settings, repository, source.name)
     refuse_broken(gather(settings, source, repository), source.torn(ReviewStore(settings.data / "raw")))
     apps = known_apps(settings)
     scratch = settings.instance_folder / "snapshot"
@@ -261,5 +264,5 @@ def _commit(
     repository.prepare()
     repository.stage_data(raw.files, validated.files)
     frame = labelled_reviews(settings, repository)
-    summary = data_summary(frame)
+    summary = {"source": source.name, **data_summary(frame)}
     return repository.commit_data(run_id, f"Data of {', '.join(summary['rows'])}", summary), frame

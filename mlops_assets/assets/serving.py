@@ -8,6 +8,7 @@ from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.plan import predictions_due
 from mlops_assets.assets.reviews import OWNERS, current_dataset_version
+from mlops_assets.assets.upstream import refuse_missing_upstream
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.settings import Settings
@@ -43,6 +44,7 @@ def build() -> list[dg.AssetsDefinition]:
 
         path = settings.predictions
         with told_to_dagster():
+            refuse_missing_upstream("predictions", settings, repository)
             dataset_version = current_dataset_version(repository)
             due = predictions_due(settings, dataset_version)
             scored = _score(settings, repository, dataset_version) if due else 0

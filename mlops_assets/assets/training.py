@@ -15,6 +15,7 @@ from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.model_page import about_decision, about_model
 from mlops_assets.assets.plan import bert_trained_with, classic_trained_with
 from mlops_assets.assets.reviews import OWNERS, current_dataset_version, labelled_reviews
+from mlops_assets.assets.upstream import refuse_missing_upstream
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.run_options import RunOptions
 from mlops_assets.resources.service import Service
@@ -71,8 +72,9 @@ def build() -> list[dg.AssetsDefinition]:
                 rules=Evaluation.from_params(settings.sections["evaluate"]),
             )
 
-        wanted = bert_trained_with(settings, current_dataset_version(repository))
         with told_to_dagster():
+            refuse_missing_upstream("bert_model", settings, repository)
+            wanted = bert_trained_with(settings, current_dataset_version(repository))
             due, metrics = _trained(settings, repository, "bert", "bert_metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
             metadata={
@@ -118,8 +120,9 @@ def build() -> list[dg.AssetsDefinition]:
                 rules=Evaluation.from_params(settings.sections["evaluate"]),
             )
 
-        wanted = classic_trained_with(settings, current_dataset_version(repository))
         with told_to_dagster():
+            refuse_missing_upstream("classic_model", settings, repository)
+            wanted = classic_trained_with(settings, current_dataset_version(repository))
             due, metrics = _trained(settings, repository, "classic", "metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
             metadata={
@@ -152,6 +155,8 @@ def build() -> list[dg.AssetsDefinition]:
 
         with told_to_dagster():
             due = champion_due(settings.models)
+            if due:
+                refuse_missing_upstream("champion_model", settings, repository)
             record = (
                 choose(
                     settings,

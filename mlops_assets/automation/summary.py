@@ -82,6 +82,7 @@ def summarise(
         },
         "dataset_version": dataset.get("dataset_version"),
         "commit": dataset.get("commit"),
+        "starts_anew": dataset.get("starts_anew"),
         "code": dataset.get("code"),
         "code_dirty": dataset.get("code_dirty"),
         "image": _image(facts),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_assets.operations.messages import cause
+from mlops_assets.resources.pipeline_branch import KEPT_HERE
 
 _LONGEST_CELL = 300  # the whole reason is in the JSON, on the page and in the UI
 MARK = {"done": "✓", "skipped": "–", "stopped": "■", "failed": "✗"}
@@ -73,7 +74,12 @@ def data_lines(summary: Mapping[str, Any]) -> list[str]:
         code = f", code {summary['code'][:12]}" if summary.get("code") else ""
         dirty = f" with uncommitted changes ({summary['code_dirty']})" if summary.get("code_dirty") else ""
         lines.append(f"Data version {summary['dataset_version']}, commit {summary['commit'][:12]}{code}{dirty}.")
-    if (origin := summary.get("origin")) not in (None, "", "none", "pushed"):
+    if anew := summary.get("starts_anew"):
+        lines.append(f"New start: {anew}.")
+    origin = summary.get("origin")
+    if origin and origin.startswith(KEPT_HERE):
+        lines.append(f"The branch pipeline is {origin}.")
+    elif origin not in (None, "", "none", "pushed"):
         lines.append(f"Warning: the branch pipeline is here alone, origin did not take it: {origin}.")
     return lines
 

@@ -82,11 +82,10 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
 def show_versions(settings: Settings) -> int:
     """`make versions`: what each version holds, what was trained on it, which one is live."""
     from mlops_assets.resources import outside
-    from mlops_assets.resources.versions import list_versions
 
     things = outside.build(settings)
     live = things["service"].live()
-    rows = [version.row() for version in list_versions(things["repository"].user.git, live and live.model_version)]
+    rows = [version.row() for version in things["repository"].versions(live and live.model_version)]
     print(table(rows) or "No version yet: make run")
     return 0
 

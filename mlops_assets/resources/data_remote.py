@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.resources.dvc_commands import Dvc
+from mlops_assets.resources.dvc_commands import Dvc, DvcFailure
 from mlops_assets.resources.dvc_objects import ObjectFolder, damaged
-from mlops_assets.resources.remote_url import folder_of
+from mlops_assets.resources.remote_url import DEFAULT_FOLDER, folder_of
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,13 @@ class DataRemote:
     def missing(self, objects: Mapping[str, int | None]) -> list[str]:
         """Those of the objects (with their size, where it is known) that the remote lacks or holds in another size."""
         if self.folder is None:
-            held = self._dvc.remote_holds(objects)
+            try:
+                held = self._dvc.remote_holds(objects)
+            except DvcFailure as error:
+                raise DvcFailure(
+                    f"{error}; it is {self._url}, by DVC_REMOTE_URL or by the branch pipeline: give its credentials to "
+                    f"the environment, or set DVC_REMOTE_URL={DEFAULT_FOLDER} to go on in this clone alone"
+                ) from error
             return sorted(objects.keys() - held)
         return sorted(name for name, size in objects.items() if not _has(self.folder.path(name), size))
 

@@ -6,7 +6,8 @@ run starts from the branch's tip in the user's repository and does again what is
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,31 +15,35 @@ from typing import Any
 
 from mlops_assets.artifact import model_version
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.data_remote import DamagedCache, DataRemote
+from mlops_assets.resources.chosen_remote import choose_remote, lies_outside
+from mlops_assets.resources.data_remote import DataRemote
 from mlops_assets.resources.dvc_commands import Dvc
-from mlops_assets.resources.dvc_objects import ObjectFolder, parse_listing, pointed_object
+from mlops_assets.resources.dvc_objects import ObjectFolder, pointed_object
 from mlops_assets.resources.git_commands import GitFailure, without_the_users_settings
 from mlops_assets.resources.pipeline_branch import (
     CARD,
     CONFIG,
     DECISION,
     METRICS,
-    POINTERS,
     Change,
     PipelineBranch,
     Published,
 )
 from mlops_assets.resources.private_clone import PrivateClone
-from mlops_assets.resources.remote_url import committed_config, committed_url, local_config
+from mlops_assets.resources.remote_url import Remote, committed_config, committed_url, local_config, named_remote
 from mlops_assets.resources.staging import Staging
-from mlops_assets.resources.user_repository import BRANCH, Code, UserRepository
+from mlops_assets.resources.user_repository import Code, UserRepository
+from mlops_assets.resources.version_data import DATA, Base, VersionData
 from mlops_assets.resources.version_outcome import DataVersion, ModelsVersion
-from mlops_assets.resources.versions import Version, list_versions
+from mlops_assets.resources.version_proof import SCORES, VersionProof, write_if_new
+from mlops_assets.resources.versions import ANEW, Version, is_generated, list_versions
 from mlops_assets.settings import child_environment
 
-_RULE = ".gitignore and .dvcignore must name the outputs exactly (/data/raw), never /data/*: correct them and commit"
-_SCORES = {"models/bert.dvc": "models/bert_metrics.json", "models/classic.dvc": "models/metrics.json"}
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
+
+
+class VersionElsewhere(PermanentFailure):
+    """The data of a version is not in reach of this clone."""
 
 
 class DvcRepository:
@@ -56,7 +61,9 @@ class DvcRepository:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         at_phase: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`remote_url` is the DVC remote (default: the folder `.dvc-remote`), `remote_options` what DVC calls options.
+        """`remote_url` is the DVC remote, `remote_options` what DVC calls options.
+
+        Without them it is the remote that the branch names, else the folder `.dvc-remote`.
 
         Raises `PermanentFailure` for a URL or an option (`endpointurl` …) that holds credentials.
         """
@@ -64,16 +71,16 @@ class DvcRepository:
         self.folder = clone or self.user_root / ".pipeline"
         if self.folder.parent != self.user_root:
             raise PermanentFailure(f"{self.folder} must lie directly in {self.user_root}: its origin is the path ..")
-        self.url = committed_url(remote_url, self.user_root)
-        self._options = dict(remote_options or {})
-        committed_config("", self.url, self._options)
+        self._is_given = bool(remote_url)
+        self._used = Remote(committed_url(remote_url, self.user_root), dict(remote_options or {}))
+        committed_config("", self._used.url, self._used.options)
         self._environment = child_environment()
         self._own_environment = without_the_users_settings(self._environment)
         self._lock_wait_s, self.now, self._at_phase = lock_wait_s, now, at_phase
         program = dvc_program or self.user_root / ".venv-dvc" / "bin" / "dvc"
         self._dvc = Dvc(self.folder, program, self._own_environment, lock_wait_s)
         self.cache = ObjectFolder(self.folder / ".dvc" / "cache")
-        self.remote = DataRemote(self._dvc, self.cache, self.url)
+        self.remote = DataRemote(self._dvc, self.cache, self._used.url)
         self._code: Code | None = None
         self._staged_models: list[str] = []
         self._metrics: dict[str, str] = {}
@@ -91,6 +98,19 @@ class DvcRepository:
     @property
     def branch(self) -> PipelineBranch:
         return PipelineBranch(self._clone.git, self.user, self.now, self._at_phase)
+
+    @property
+    def _data(self) -> VersionData:
+        return VersionData(self._dvc, self.cache, self.remote, self._used, self.user_root, self.branch)
+
+    @property
+    def _proof(self) -> VersionProof:
+        return VersionProof(self.folder, self._dvc, self._data, self.branch, self._at_phase)
+
+    @property
+    def url(self) -> str:
+        """The DVC remote, as of the last `prepare`."""
+        return self._used.url
 
     @property
     def _clone(self) -> PrivateClone:
@@ -125,16 +145,43 @@ class DvcRepository:
                 return self._return_to_tip()
 
     def dataset_version(self) -> str | None:
-        """The data version at the branch's tip, as of the last `prepare`; None before the first."""
+        """The data version at the branch's tip, as of the last `prepare`; None before the first of either."""
+        if not self._clone.exists():
+            return None
         pointer = self.branch.file(self.branch.tip(), "data/validated.dvc")
         return None if pointer is None else pointed_object(pointer)[:12]
+
+    def look_at_origin(self, *, share: bool = True) -> str | None:
+        """Take notice of versions that other clones brought to origin; why that was not possible, else None.
+
+        Where nothing is shared, by this run or by this clone, origin is not asked.
+        """
+        with self.locked():
+            self.prepare()
+            if not share or self._why_kept_here():
+                self.branch.forget_origin()
+                return None
+            problem = self.branch.look_at_origin()
+            self._return_to_tip()
+            return problem
+
+    def base(self) -> Base:
+        """What the next version goes on from; where the newest one's data is out of reach, it starts anew."""
+        with self.locked():
+            if self._code is None:
+                self.prepare()
+            return self._data.base()
+
+    def taken_over(self) -> None:
+        """The reviews of `Base.foreign` are in the user's folder `data/`."""
+        with self.locked():
+            self.branch.taken_over()
 
     def stored_files(self, output: str, commit: str | None = None) -> dict[str, Path]:
         """The files of `data/raw` or `data/validated` in a version, by relative name; default: the tip's, as of the
         last `prepare`.
 
-        They lie in the cache, under names of their own. Raises `PermanentFailure` where neither cache nor remote has
-        them.
+        They lie in the cache, under names of their own. Raises `VersionElsewhere` where they are out of reach.
         """
         with self.locked():
             tip = self.prepare() if self._code is None else self.branch.tip()
@@ -142,23 +189,33 @@ class DvcRepository:
             pointer = self.branch.file(commit, f"{output}.dvc")
             if commit is None or pointer is None:
                 return {}
-            name = pointed_object(pointer)
-            if not self.cached(name):
-                self.branch.look_at(commit)
-                try:
-                    self.fetch([f"{output}.dvc"])
-                finally:
-                    self.branch.check_out(tip)
-            if not self.cached(name):  # DVC takes an object that the remote lacks for a warning.
-                raise PermanentFailure(
-                    f"neither cache nor remote holds {output} of version {commit[:12]} on branch {BRANCH}: set "
-                    "DVC_REMOTE_URL to the remote that has it, or remove the branch here and at origin to start anew"
+            if not self.bring(commit, [output]):
+                raise VersionElsewhere(
+                    f"{self._data.said_of(commit, [output])}: set DVC_REMOTE_URL to the remote that has it, "
+                    "or choose another version"
                 )
-            return {path: self.cache.path(md5) for path, md5 in self.cache.listing(name).items()}
+            return {path: self.cache.path(md5) for path, md5 in self.cache.listing(pointed_object(pointer)).items()}
+
+    def bring(self, commit: str, outputs: Iterable[str]) -> bool:
+        """Download what a version's outputs consist of into the cache; whether all of it is there."""
+        return self._data.bring(commit, outputs)
 
     def versions(self, live_model: str | None = None, *, newest: int | None = None) -> list[Version]:
-        """What `list_versions` says of the user's repository."""
-        return list_versions(self.user.git, live_model, newest=newest)
+        """What `list_versions` says of the user's repository, each with where its data lies if not here."""
+        found = list_versions(self.user.git, live_model, newest=newest)
+        if found and not self._is_given and self._code is None:
+            self._use(choose_remote(named_remote(found[0].config, self.user_root), self.user_root, None))
+        return [replace(version, elsewhere=self.elsewhere(version)) for version in found]
+
+    def newest_versions(self) -> list[Version]:
+        """The versions as of the last `prepare`, those that origin alone or this clone alone has included."""
+        tip = self.branch.tip()
+        found = list_versions(self._clone.git, ref=tip, also=self.branch.own()) if tip else []
+        return [replace(version, elsewhere=self.elsewhere(version)) for version in found]
+
+    def elsewhere(self, version: Version) -> str:
+        """Where a version's data and models lie that are not in reach, in a few words; empty where all are."""
+        return self._data.elsewhere(version.objects.values(), named_remote(version.config, self.user_root))
 
     def stage_data(self, raw: Mapping[str, Path], validated: Mapping[str, Path]) -> None:
         """Make `.pipeline/data/raw` and `…/validated` hold exactly these files, by relative name."""
@@ -169,21 +226,27 @@ class DvcRepository:
             self._at_phase("staged")
 
     def commit_data(self, run_id: str, message: str, summary: Mapping[str, Any] | None = None) -> DataVersion:
-        """Version what `stage_data` staged. `summary` (rows by app, months, label mix) is kept as a JSON trailer.
+        """Version what `stage_data` staged.
 
-        Where nothing changed there is no commit, and a remote folder that lost objects gets them again.
+        `summary` (source, rows by app, months, label mix) is kept as a JSON trailer; a version of generated reviews is
+        not for origin. Where nothing changed there is no commit, and a remote folder that lost objects gets them again.
         """
         with self.locked():
             if self._code is None:
                 self.prepare()
-            pointers = self._pointers(["data/raw", "data/validated"])
+            anew, tip = self.base().anew, self.branch.tip()
+            pointers = self._proof.pointers(list(DATA))
+            if anew and all(self.branch.file(tip, path) == text for path, text in pointers.items()):
+                anew = None
             version = pointed_object(pointers["data/validated.dvc"])[:12]
             trailers = {"Pipeline-Run": run_id, "Data-Version": version}
             if summary is not None:
                 trailers["Data-Summary"] = json.dumps(summary, ensure_ascii=False, sort_keys=True)
+            if anew:
+                trailers[ANEW] = " ".join(anew.split())
             published, pushed = self._commit(Change(message, pointers, trailers))
             return DataVersion(
-                version, published.commit, published.changed, pushed, published.origin, self._known_code()
+                version, published.commit, published.changed, pushed, published.origin, self._known_code(), anew
             )
 
     def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:
@@ -223,7 +286,7 @@ class DvcRepository:
         with self.locked():
             if self._code is None:
                 self.prepare()
-            pointers = self._pointers([f"models/{name}" for name in self._staged_models])
+            pointers = self._proof.pointers([f"models/{name}" for name in self._staged_models])
             trailers = {"Pipeline-Run": run_id, "Models-Data-Version": dataset_version}
             if champion is not None:
                 trailers["Champion"] = champion
@@ -236,7 +299,7 @@ class DvcRepository:
             about = {DECISION: told, CARD: card}
             files = {**pointers, **self._metrics, **{path: text for path, text in about.items() if text}}
             absent = frozenset(
-                path for pointer, path in _SCORES.items() if pointer not in pointers and path not in files
+                path for pointer, path in SCORES.items() if pointer not in pointers and path not in files
             )
             published, pushed = self._commit(Change(message, files, trailers, absent))
             return ModelsVersion(published.commit, published.changed, pushed, published.origin, self._known_code())
@@ -258,129 +321,70 @@ class DvcRepository:
         self._code = self.user.code(self._clone.git.git_dir / "user-index")
         dvc_folder = self.folder / ".dvc"
         dvc_folder.mkdir(exist_ok=True)
-        _write_if_new(dvc_folder / "config.local", local_config(self.url, self._options, self._dvc.site_cache))
+        if not self._is_given:
+            self._choose(branch.file(tip, CONFIG))
+        used = self._used
+        write_if_new(dvc_folder / "config.local", local_config(used.url, used.options, self._dvc.site_cache))
         if tip is None:
-            _write_if_new(self.folder / CONFIG, self._config())
-            _write_if_new(dvc_folder / ".gitignore", _DVC_IGNORE)
+            write_if_new(self.folder / CONFIG, self._config())
+            write_if_new(dvc_folder / ".gitignore", _DVC_IGNORE)
         return tip
 
-    def _pointers(self, outputs: list[str]) -> dict[str, str]:
-        """The `.dvc` files of staged folders, from the branch where the content is the same, else from `dvc add`."""
-        tip, staging = self.branch.tip(), Staging(self.folder)
-        found: dict[str, str] = {}
-        changed = []
-        for output in outputs:
-            path = f"{output}.dvc"
-            known = self.branch.file(tip, path)
-            if known is not None and pointed_object(known) == staging.object_of(output):
-                found[path] = known
-            else:
-                changed.append(output)
-        if changed:
-            self._add(changed)
-            found |= {
-                f"{output}.dvc": (self.folder / f"{output}.dvc").read_text(encoding="utf-8") for output in changed
-            }
-        return found
-
-    def _add(self, outputs: list[str]) -> None:
-        ignored = self.branch.head_file(".gitignore")
-        _write_if_new(self.folder / ".gitignore", ignored)
-        self._dvc.add(outputs)
-        staging = Staging(self.folder)
-        for output in outputs:
-            pointer = self.folder / f"{output}.dvc"
-            wanted = staging.object_of(output)
-            got = pointed_object(pointer.read_text(encoding="utf-8")) if pointer.is_file() else "no pointer"
-            if got != wanted:
-                raise PermanentFailure(f"dvc add {output} gave {got} instead of {wanted}: {_RULE}")
-        if ignored != (self.branch.file(self.branch.tip(), ".gitignore") or ""):
-            found = self._dvc.stages()
-            for output in outputs:
-                if f"{output}.dvc" not in found:
-                    raise PermanentFailure(f"DVC finds no {output}.dvc, so dvc pull would bring nothing: {_RULE}")
-        self._at_phase("added")
-
     def _commit(self, change: Change) -> tuple[Published, int]:
-        tip = self.branch.tip()
-        files = {**change.files, CONFIG: self._config()}
-        if self.branch.file(tip, ".dvc/.gitignore") is None:
-            files[".dvc/.gitignore"] = _DVC_IGNORE
-        same = all(self.branch.file(tip, path) == content for path, content in files.items())
-        unasked = same and self.remote.folder is None
-        dropped = change.dropped | (frozenset[str]() if unasked else self._out_of_reach(files, tip))
-        pushed = 0 if unasked else self._push(files, tip, dropped)
-        self._at_phase("proven")
-        change = Change(change.subject, files, change.trailers, dropped)
-        return self.branch.publish(change, self._known_code()), pushed
+        pushed = 0
 
-    def _out_of_reach(self, files: Mapping[str, str], tip: str | None) -> frozenset[str]:
-        """Pointers of the tip, and the scores beside them, whose data neither cache nor remote has.
+        def prove(tip: str | None) -> Change:
+            nonlocal pushed
+            files = {**change.files, CONFIG: self._config()}
+            if self.branch.file(tip, ".dvc/.gitignore") is None:
+                files[".dvc/.gitignore"] = _DVC_IGNORE
+            same = all(self.branch.file(tip, path) == content for path, content in files.items())
+            unasked = same and self.remote.folder is None
+            dropped = change.dropped | (frozenset[str]() if unasked else self._proof.out_of_reach(files, tip))
+            pushed += 0 if unasked else self._proof.push(files, tip, dropped)
+            return Change(change.subject, files, change.trailers, dropped)
 
-        So it is in a new clone with a remote of its own: a version there must not name what nobody can pull from it.
-        """
-        lost = set[str]()
-        for path in POINTERS:
-            text = None if path in files else self.branch.file(tip, path)
-            if text is None or self.cached(pointed_object(text)):
-                continue
-            if self.remote.missing(self.remote.objects_of([pointed_object(text)])):
-                lost |= {path, _SCORES.get(path, path)}
-        if any(path in _SCORES for path in lost):
-            lost |= {DECISION, CARD} - files.keys()
-        return frozenset(lost)
+        trailers = change.trailers if "Data-Summary" in change.trailers else self.branch.trailers(self.branch.tip())
+        kept_here = self._why_kept_here(generated=is_generated(trailers))
+        return self.branch.publish(prove, self._known_code(), kept_here=kept_here), pushed
 
-    def _push(self, files: Mapping[str, str], tip: str | None, dropped: frozenset[str]) -> int:
-        """Prove that the remote holds every pointer of the version; add and push what it lacks."""
-        texts = {path: files.get(path) or self.branch.file(tip, path) for path in POINTERS if path not in dropped}
-        pointers = {path: pointed_object(text) for path, text in texts.items() if text is not None}
-        absent = self.remote.missing(self.remote.objects_of(pointers.values()))
-        if not absent:
-            return 0
-        staged = [path.removesuffix(".dvc") for path in pointers if path in files]
-        try:
-            return self._push_again(pointers, staged)
-        except DamagedCache:
-            return self._push_again(pointers, staged)
+    def _why_kept_here(self, *, generated: bool = False) -> str:
+        """Why the branch is not for origin; empty where other clones can use what it names."""
+        if generated:
+            return "versions of generated reviews are not shared"
+        if not lies_outside(self._used.url, self.user_root):
+            return (
+                f"the DVC remote {self._used.url} lies in this clone, where others cannot get the data: to share "
+                "versions, set DVC_REMOTE_URL to s3://… or to a folder outside that all clones reach"
+            )
+        return ""
 
-    def _push_again(self, pointers: Mapping[str, str], staged: list[str]) -> int:
-        lost = [output for output in staged if not self.cached(pointers[f"{output}.dvc"])]
-        if lost:
-            self._add(lost)
-        pushed = self.remote.push(pointers)
-        self._at_phase("pushed")
-        return pushed
+    def _choose(self, config: str | None) -> None:
+        """Use the remote that the branch names, where nobody named another and this clone reaches it."""
+        local = self.folder / ".dvc" / "config.local"
+        before = named_remote(local.read_text(encoding="utf-8"), self.folder) if local.is_file() else None
+        self._use(choose_remote(named_remote(config, self.user_root), self.user_root, before and before.url))
+
+    def _use(self, remote: Remote) -> None:
+        self._used = remote
+        self.remote = DataRemote(self._dvc, self.cache, self._used.url)
 
     def cached(self, name: str) -> bool:
         """Whether the cache holds the folder version `<md5>.dir`, every file of it."""
-        return self.cache.holds(name) and all(self.cache.holds(item) for item in self.cache.listing(name).values())
-
-    def fetch(self, pointers: list[str]) -> None:
-        """Download into the cache what the pointers in the clone's work tree name."""
-        self._dvc.fetch(pointers)
+        return self._data.cached(name)
 
     def listing(self, name: str) -> dict[str, str] | None:
         """The files of the folder version `<md5>.dir` as cache or remote have it, None where neither does."""
-        for folder in (self.cache, self.remote.folder):
-            if folder is not None and folder.holds(name):
-                return folder.listing(name)
-        if self.remote.folder is not None or name not in self._dvc.remote_holds([name]):
-            return None
-        return parse_listing(self._dvc.remote_read(name).encode())
+        return self._data.listing(name)
 
     def remote_ages(self) -> dict[str, float | None]:
         """Every object of the remote with its age in seconds."""
         return self._dvc.remote_list()
 
     def _config(self) -> str:
-        return committed_config(self.branch.head_file(CONFIG), self.url, self._options)
+        return committed_config(self.branch.head_file(CONFIG), self._used.url, self._used.options)
 
     def _known_code(self) -> Code:
         if self._code is None:
             raise PermanentFailure("prepare() comes before a commit")
         return self._code
-
-
-def _write_if_new(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")

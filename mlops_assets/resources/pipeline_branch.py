@@ -1,7 +1,8 @@
 """Branch `pipeline`: commits composed of the user's HEAD and the pipeline's files, brought to the user and to origin.
 
 A commit is never merged: its tree is HEAD's tree with the pipeline's files on top, its parents are the previous
-pipeline commit (first, so that `HEAD~1` means it) and HEAD. Rewritten history can neither conflict nor linger.
+pipeline commit (first, so that `HEAD~1` means it) and HEAD. Rewritten history can neither conflict nor linger. Where
+origin's branch went another way, the commit goes on top of origin's and has the clone's own line as a further parent.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlops_assets.failures import OutsideFailure, PermanentFailure, TransientFailure
-from mlops_assets.resources.git_commands import Git
+from mlops_assets.resources.git_commands import Git, GitFailure
 from mlops_assets.resources.sparse_tree import write_patterns
 from mlops_assets.resources.user_repository import BRANCH, Code, UserRepository
 
@@ -26,20 +27,23 @@ AUTHOR = "Review pipeline"
 EMAIL = "pipeline@localhost"
 
 _USER_HEAD, _USER_BRANCH, _USER_ORIGIN = "refs/user/head", "refs/user/pipeline", "refs/user/origin-pipeline"
+_AT_ORIGIN, _NOT_TAKEN_OVER = "refs/user/at-origin", "refs/user/not-taken-over"
+"""Origin's branch as this clone last saw it; the commit of another clone that overtook one of ours."""
+JOINS = "Joins"
+"""The trailer that names the line of the clone's own commits that a commit joins to origin's."""
+KEPT_HERE = "kept here: "
+"""How `Published.origin` begins where the branch is not meant for origin."""
 SENDING = "sending-to-user"
 """In the clone's git folder while the branch is pushed to the user: who finds it knows that a push was killed."""
 
 _ATTEMPTS = 5
 _ANSWER_S, _ANSWER_TO_OLD_NEWS_S = 20, 5
 """So long origin may be silent before a push; less where a run has nothing new and only offers what was not taken."""
+_LOOK_S = 5
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+): (.*)$")
 # With the user's trust in this repository, which `UserRepository.at` has asked about.
 _RECEIVER = "git -c 'safe.directory=*' -c receive.autogc=false -c gc.auto=0 -c maintenance.auto=false receive-pack"
 _QUIET_RECEIVER = f"--receive-pack={_RECEIVER}"
-
-
-class Diverged(PermanentFailure):
-    """Two lines of pipeline commits exist, and a program cannot say which of them counts."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Published:
-    """The branch's tip afterwards; `origin` is `none`, `pushed`, or why origin did not take it."""
+    """The branch's tip afterwards; `origin` is `none`, `pushed`, `kept here: …`, or why origin did not take it."""
 
     commit: str
     changed: bool
@@ -88,13 +92,56 @@ class PipelineBranch:
             )  # fmt: skip
 
     def tip(self) -> str | None:
-        """The newest pipeline commit that the user's repository knows, its own branch first; None before the first."""
-        listed = self._git.run("for-each-ref", "--format=%(refname) %(objectname)", _USER_BRANCH, _USER_ORIGIN)
+        """The commit that the next one goes on from; None before the first.
+
+        It is the user's own branch, or origin's where that is ahead. Of two different ways it is origin's if this clone
+        looked there, else the own one.
+        """
+        listed = self._git.run(
+            "for-each-ref", "--format=%(refname) %(objectname)", _USER_BRANCH, _USER_ORIGIN, _AT_ORIGIN
+        )
         known = dict(line.split(" ", 1) for line in listed.splitlines())
-        local, theirs = known.get(_USER_BRANCH), known.get(_USER_ORIGIN)
-        if local is None or (theirs is not None and self._is_ancestor(local, theirs)):
-            return theirs or local
-        return local
+        own, seen, theirs = (known.get(name) for name in (_USER_BRANCH, _AT_ORIGIN, _USER_ORIGIN))
+        if seen and not (theirs and self._is_ancestor(seen, theirs)):
+            theirs = seen
+        if own is None or theirs is None:
+            return own or theirs
+        if self._is_ancestor(own, theirs):
+            return theirs
+        return theirs if seen and not self._is_ancestor(theirs, own) else own
+
+    def own(self) -> str | None:
+        """The tip of the user's own branch: what this clone committed, or took over."""
+        return self._commit(_USER_BRANCH)
+
+    def look_at_origin(self) -> str | None:
+        """Learn where origin's branch stands; why that could not be learned, else None."""
+        url = self._user.origin(push=False)
+        if url is None:
+            self.forget_origin()
+            return None
+        git = self._user.on_the_way_to_origin(self._git)
+        try:
+            listed = git.run("ls-remote", "--", url, f"refs/heads/{BRANCH}", timeout_s=_LOOK_S)
+            if not listed:
+                self.forget_origin()
+            elif listed.split()[0] != self._commit(_AT_ORIGIN):
+                self._fetch_from_origin(git, url, _AT_ORIGIN)
+        except GitFailure as error:
+            return f"origin was not asked for newer versions, this run goes on from those known here: {error}"
+        return None
+
+    def forget_origin(self) -> None:
+        """Go on without what `look_at_origin` found."""
+        self._git.run("update-ref", "-d", _AT_ORIGIN)
+
+    def overtook(self) -> str | None:
+        """The commit of another clone that overtook one of ours, until `taken_over`."""
+        return self._commit(_NOT_TAKEN_OVER)
+
+    def taken_over(self) -> None:
+        """The reviews of the commit that overtook ours are in this clone."""
+        self._git.run("update-ref", "-d", _NOT_TAKEN_OVER)
 
     def refuse_tracked_outputs(self) -> None:
         """Raise where HEAD tracks a folder that is the pipeline's output: DVC and git cannot both hold it."""
@@ -138,30 +185,31 @@ class PipelineBranch:
         """The content of a tracked file in the user's HEAD, empty where there is none."""
         return self.file(self._commit(_USER_HEAD), path) or ""
 
-    def publish(self, change: Change, code: Code) -> Published:
-        """Commit the change on the branch's tip and bring it to origin and to the user's repository.
+    def publish(self, prove: Callable[[str | None], Change], code: Code, *, kept_here: str = "") -> Published:
+        """Commit a change on the branch's tip and bring it to the user's repository and, unless `kept_here`, to origin.
 
-        Where the branch moved on meanwhile, the commit is composed again on top of what is there; nothing is forced.
+        `prove` gives the change for a tip, once the remote is proven to hold what the commit will name. Where the
+        branch moved on meanwhile, the commit is composed again on top of what is there; nothing is forced.
         """
-        refused, ahead = "", None
+        refused = kept_here and f"{KEPT_HERE}{kept_here}"
         for _ in range(_ATTEMPTS):
             tip = self.tip()
-            if ahead and (tip is None or self._is_ancestor(tip, ahead)):
-                tip = ahead
+            change = prove(tip)
+            self._at_phase("proven")
             commit = self._compose(tip, change, code)
             self._at_phase("composed")
             target = commit or tip
             if target is None:
                 raise PermanentFailure("there is nothing to version: stage data first")
             if not refused:
-                ahead, refused = self._to_origin(target, tip, _ANSWER_S if commit else _ANSWER_TO_OLD_NEWS_S)
-                if ahead:
+                moved, refused = self._to_origin(target, _ANSWER_S if commit else _ANSWER_TO_OLD_NEWS_S)
+                if moved:
                     continue
             self._at_phase("sent to origin")
             if self._to_user(target):
                 self._at_phase("sent to user")
                 self.check_out(target)
-                origin = refused or ("pushed" if self._user.origin(push=True) else "none")
+                origin = (refused or "pushed") if self._user.origin(push=True) else "none"
                 return Published(target, commit is not None, origin)
         raise TransientFailure(f"branch {BRANCH} moved {_ATTEMPTS} times while it was written: run again")
 
@@ -173,16 +221,19 @@ class PipelineBranch:
             blobs.pop(path, None)
         for path, content in change.files.items():
             blobs[path] = self._git.run("hash-object", "-w", "--no-filters", "--stdin", stdin=content.encode())
-        chosen = change.trailers.get("Champion")
-        if blobs == before and (chosen is None or chosen == self.trailers(tip).get("Champion")):
+        chosen, own = change.trailers.get("Champion"), self.own()
+        joined = own if own and tip and not self._is_ancestor(own, tip) else None
+        if joined is None and blobs == before and (chosen is None or chosen == self.trailers(tip).get("Champion")):
             return None
         index = {"GIT_INDEX_FILE": str(self._git.git_dir / "compose.index")}
         self._git.run("read-tree", f"{code.commit}^{{tree}}" if code.commit else "--empty", extra=index)
         entries = "".join(f"100644 {blob}\t{path}\n" for path, blob in sorted(blobs.items()))
         self._git.run("update-index", "--add", "--index-info", stdin=entries.encode(), extra=index)
         tree = self._git.run("write-tree", extra=index)
-        parents = [part for parent in (tip, code.commit) if parent for part in ("-p", parent)]
+        parents = [part for parent in (tip, joined, code.commit) if parent for part in ("-p", parent)]
         trailers = {**self._carried(tip, change.dropped), **change.trailers, "Code": code.commit or "none"}
+        if joined:
+            trailers[JOINS] = joined
         if code.dirty:
             trailers["Code-Dirty"] = code.dirty
         message = f"{change.subject}\n\n" + "".join(f"{name}: {value}\n" for name, value in trailers.items())
@@ -206,36 +257,32 @@ class PipelineBranch:
             kept += ["Models-Data-Version", "Model-Versions", "Champion"]
         return {name: value for name, value in self.trailers(tip).items() if name in kept}
 
-    def _to_origin(self, target: str, tip: str | None, patience_s: float) -> tuple[str | None, str]:
-        """Push to the user's origin: (the commit it is ahead with, why it refused)."""
+    def _to_origin(self, target: str, patience_s: float) -> tuple[bool, str]:
+        """Push to the user's origin: (whether it has commits that the target lacks, why it refused)."""
         url = self._user.origin(push=True)
         if url is None:
-            return None, ""
+            return False, ""
         taken = f"refs/upstream/{hashlib.sha256(url.encode()).hexdigest()[:12]}"
         if self._commit(taken) == target:
-            return None, ""
+            return False, ""
         git = self._user.on_the_way_to_origin(self._git)
         if not git.answers(url, patience_s):
-            return None, f"not pushed: origin gave no answer in {patience_s:g} s"
+            return False, f"not pushed: origin gave no answer in {patience_s:g} s"
         outcome = git.push(url, f"{target}:refs/heads/{BRANCH}")
         if outcome.status == "done":
             git.run("update-ref", taken, target)
-            return None, ""
+            return False, ""
         if outcome.status == "refused":
-            return None, f"not pushed: {outcome.reason}"
-        source = self._user.origin(push=False) or url
+            return False, f"not pushed: {outcome.reason}"
+        self._fetch_from_origin(git, self._user.origin(push=False) or url, _AT_ORIGIN)
+        git.run("update-ref", _NOT_TAKEN_OVER, _AT_ORIGIN)
+        return True, ""
+
+    def _fetch_from_origin(self, git: Git, url: str, into: str) -> None:
         git.run(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow",
-            source, f"+refs/heads/{BRANCH}:{taken}",
+            url, f"+refs/heads/{BRANCH}:{into}",
         )  # fmt: skip
-        theirs = git.run("rev-parse", taken)
-        if tip and not self._is_ancestor(tip, theirs) and not self._is_ancestor(theirs, tip):
-            raise Diverged(
-                f"branch {BRANCH} here ({tip[:12]}) and at origin ({theirs[:12]}) went different ways; keep one with "
-                f"git fetch origin {BRANCH} && git branch --force {BRANCH} FETCH_HEAD (origin's) or "
-                f"git push --force origin {BRANCH} (yours), then run again"
-            )
-        return theirs, ""
 
     def _to_user(self, target: str) -> bool:
         """Push to the user's repository; False where its branch moved and the commit must be composed again."""

@@ -4,6 +4,7 @@ import configparser
 import io
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,13 +23,26 @@ class CredentialsInUrl(PermanentFailure):
     """The URL is committed for everybody to read, so a secret must not be in it."""
 
 
+@dataclass(frozen=True)
+class Remote:
+    """A DVC remote: its URL (an absolute path for a folder) and what DVC calls its options."""
+
+    url: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a directory remote, else None."""
+        return folder_of(self.url)
+
+
 def committed_url(url: str | None, user_root: Path) -> str:
     """The URL as it is committed: an absolute path for a folder (relative ones are relative to the clone).
 
     Absolute, because one committed value must serve the private clone, the user's clone and a colleague's.
     """
     if not url:
-        return str(user_root / DEFAULT_FOLDER)
+        return str((user_root / DEFAULT_FOLDER).resolve())
     url = url.removeprefix("file://")
     if "://" not in url:
         return str((user_root / Path(url).expanduser()).resolve())
@@ -40,6 +54,22 @@ def committed_url(url: str | None, user_root: Path) -> str:
 def folder_of(url: str) -> Path | None:
     """The folder of a directory remote, else None."""
     return None if "://" in url else Path(url)
+
+
+def named_remote(config: str | None, root: Path) -> Remote | None:
+    """The default remote that a committed `.dvc/config` names; None where it names none or cannot be read."""
+    parser = _parser()
+    try:
+        parser.read_string(config or "")
+    except configparser.Error:
+        return None
+    name = _unquoted(parser.get("core", "remote", fallback=""))
+    section = f"'remote \"{name}\"'"
+    if not name or not parser.has_option(section, "url"):
+        return None
+    values = {key: _unquoted(value) for key, value in parser.items(section)}
+    url = values.pop("url").removeprefix("file://")
+    return Remote(url if "://" in url else str((root / ".dvc" / url).resolve()), values)
 
 
 def committed_config(base: str, url: str, options: Mapping[str, str]) -> str:
@@ -107,6 +137,11 @@ def _rendered(config: configparser.ConfigParser, sections: Mapping[str, Mapping[
     text = io.StringIO()
     config.write(text)
     return text.getvalue().rstrip("\n") + "\n"
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def _quoted(value: str) -> str:

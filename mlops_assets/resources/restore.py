@@ -14,6 +14,7 @@ from pathlib import Path
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.resources.dvc_objects import ObjectFolder, file_md5
 from mlops_assets.resources.dvc_repository import DvcRepository
+from mlops_assets.resources.other_clones import take_over
 from mlops_assets.resources.pipeline_branch import METRICS
 from mlops_assets.resources.versions import Version, find_version, list_versions
 
@@ -86,11 +87,20 @@ def finish_restore(root: Path) -> list[Path]:
     return finished
 
 
-def settle(repository: DvcRepository, data: Path, report: Callable[[str], None] = lambda _: None) -> list[str]:
+def settle(
+    repository: DvcRepository,
+    data: Path,
+    report: Callable[[str], None] = lambda _: None,
+    *,
+    shares: bool = True,
+) -> list[str]:
     """Make the checkout ready for a run: end what a killed restore began, bring back apps that it lacks.
 
     An app that the newest version holds and that has no folder here, as in a fresh clone, comes back with its raw and
-    validated reviews: without them the next version would hold less. The paths that came back.
+    validated reviews: without them the next version would hold less. Reviews of versions that other clones made are
+    taken over. Where the newest version's data is out of reach, that is reported. The paths that came back.
+
+    A run that shares nothing does not ask origin.
     """
     from mlops_assets.reviews.erase import drop_erased
     from mlops_assets.reviews.privacy import ERASED, Erased
@@ -98,26 +108,36 @@ def settle(repository: DvcRepository, data: Path, report: Callable[[str], None] 
     root = repository.user_root
     with repository.locked():
         finished = finish_restore(root)
-        repository.prepare()
-        raw = repository.stored_files("data/raw")
-        absent = {app for app in map(_app_of, raw) if app and not (data / "raw" / app).is_dir()}
-        back = _bring_back(repository, absent, root / KEPT / "absent") if absent else []
-        known = Erased.load(data / "raw")
-        if ERASED in raw and not (listed := Erased.read(raw[ERASED])) <= known:
-            (known | listed).save(data / "raw")
-            drop_erased(data)
-        elif back or finished:
-            drop_erased(data)
+        if problem := repository.look_at_origin(share=shares):
+            report(problem)
+        base = repository.base()
+        if base.anew:
+            report(base.anew)
+        back: list[str] = []
+        known_here = [base.commit] if base.commit and base.commit not in base.foreign else []
+        for commit in [*base.foreign, *known_here]:
+            raw = repository.stored_files("data/raw", commit)
+            absent = {app for app in map(_app_of, raw) if app and not (data / "raw" / app).is_dir()}
+            back += _bring_back(repository, commit, absent, root / KEPT / "absent") if absent else []
+            known = Erased.load(data / "raw")
+            if ERASED in raw and not (listed := Erased.read(raw[ERASED])) <= known:
+                (known | listed).save(data / "raw")
+                drop_erased(data)
+            elif back or finished:
+                drop_erased(data)
+            if commit in base.foreign:
+                take_over(raw, data / "raw", report)
+        repository.taken_over()
     for path in back:
         report(f"{path} was absent here and came back from the newest version")
     return back
 
 
-def _bring_back(repository: DvcRepository, apps: Collection[str], place: Path) -> list[str]:
+def _bring_back(repository: DvcRepository, commit: str, apps: Collection[str], place: Path) -> list[str]:
     back: list[str] = []
     shutil.rmtree(place, ignore_errors=True)
     for output in ("data/raw", "data/validated"):
-        for name, path in repository.stored_files(output).items():
+        for name, path in repository.stored_files(output, commit).items():
             if _app_of(name) in apps:
                 copy = place / "new" / output / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -148,20 +168,13 @@ def restored_commit(repository: DvcRepository) -> str | None:
 
 def fetch_objects(repository: DvcRepository, version: Version) -> None:
     """Bring the version's objects into the cache of the private clone."""
-    absent = [output for output, name in version.objects.items() if not repository.cached(name)]
-    if not absent:
-        return
-    tip = repository.branch.tip()
-    repository.branch.look_at(version.commit)
-    try:
-        repository.fetch([f"{output}.dvc" for output in absent])
-    finally:
-        repository.branch.check_out(tip)
-    for output in absent:
-        if not repository.cached(version.objects[output]):
+    for output, name in version.objects.items():
+        if not repository.bring(version.commit, [output]):
+            place = repository.elsewhere(version)
+            where = f"it lies {place}" if place.startswith("in ") else "it was pruned, or the remote lost it"
             raise PermanentFailure(
-                f"neither cache nor remote holds {output} of version {version.commit[:12]}: "
-                "it was pruned, or the remote lost it; choose another version"
+                f"neither cache nor remote holds {output} of version {version.commit[:12]} "
+                f"({name.removesuffix('.dir')[:12]}): {where}; choose another version"
             )
 
 

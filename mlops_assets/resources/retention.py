@@ -1,7 +1,8 @@
 """Removes from the DVC cache and remote what no kept version needs. A remote must serve one branch `pipeline` alone."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +14,7 @@ from mlops_assets.resources.pipeline_branch import POINTERS
 from mlops_assets.resources.remote_url import DEFAULT_FOLDER
 from mlops_assets.resources.retention_plan import RetentionPlan, RetentionRules, plan_retention, removable
 from mlops_assets.resources.user_repository import BRANCH
-from mlops_assets.resources.versions import list_versions
+from mlops_assets.resources.version_data import NO_LONGER_STORED
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,34 @@ def prune_versions(
     Raises `PermanentFailure`, having removed nothing, where the files of a kept version cannot be known.
     """
     with repository.locked():
-        repository.prepare()
         git = repository.user.git
-        versions = list_versions(git)
+        unseen = repository.look_at_origin()
+        if unseen:
+            report(f"{unseen}; nothing is removed from the remote, since another clone's version may need it")
+        versions = repository.newest_versions()
         plan = plan_retention(versions, now=now, rules=rules, deployed=deployed, pinned=pinned_objects(git))
-        needed = _objects(repository, plan.keep, must_exist=True)
-        dropped = _objects(repository, plan.drop, must_exist=False)
+        away = {
+            name: version.elsewhere
+            for version in versions
+            if version.elsewhere not in ("", NO_LONGER_STORED)
+            for name in version.objects.values()
+        }
+        for place, count in Counter(place for name, place in away.items() if name in plan.keep).items():
+            report(f"folder versions that stay but are not here, so nothing of them is removed: {count} {place}")
+        needed = _objects(repository, plan.keep, may_lack=away)
+        dropped = _objects(repository, plan.drop, may_lack=plan.drop)
         remote = repository.remote
         in_cache = removable(_ages(repository.cache), needed=needed, dropped=dropped, unknown_too=True, rules=rules)
-        in_remote = removable(
-            repository.remote_ages() if remote.folder is None else _ages(remote.folder),
-            needed=needed,
-            dropped=dropped,
-            unknown_too=remote.folder is not None and remote.folder.root == repository.user_root / DEFAULT_FOLDER,
-            rules=rules,
+        in_remote = (
+            []
+            if unseen
+            else removable(
+                repository.remote_ages() if remote.folder is None else _ages(remote.folder),
+                needed=needed,
+                dropped=dropped,
+                unknown_too=remote.folder is not None and remote.folder.root == repository.user_root / DEFAULT_FOLDER,
+                rules=rules,
+            )
         )
         freed = _size(repository.cache, in_cache) + (_size(remote.folder, in_remote) if remote.folder else 0)
         for name, what in plan.drop.items():
@@ -89,15 +104,15 @@ def pinned_objects(git: Git) -> dict[str, str]:
     return pinned
 
 
-def _objects(repository: DvcRepository, names: Iterable[str], *, must_exist: bool) -> set[str]:
-    """The folder versions' lists and every file they name."""
+def _objects(repository: DvcRepository, names: Iterable[str], *, may_lack: Collection[str]) -> set[str]:
+    """The folder versions' lists and every file they name; those that `may_lack` names may be nowhere in reach."""
     found: set[str] = set()
     for name in names:
         found.add(name)
         listing = repository.listing(name)
         if listing is not None:
             found |= set(listing.values())
-        elif must_exist:
+        elif name not in may_lack:
             raise PermanentFailure(
                 f"neither cache nor remote has the list {name} of a version that stays, so nothing was removed: "
                 "restore the remote, or remove the tag that names it, and run again"

@@ -7,7 +7,11 @@ from mlops_assets.resources.user_repository import Code
 
 @dataclass(frozen=True)
 class DataVersion:
-    """The data that the branch names after a data commit. `origin`: `pushed`, `none`, or why origin did not take it."""
+    """The data that the branch names after a data commit.
+
+    origin: `pushed`, `none`, `kept here: …`, or why origin did not take it
+    anew: why it does not go on from the version before, in one line
+    """
 
     dataset_version: str
     commit: str
@@ -15,6 +19,7 @@ class DataVersion:
     pushed_objects: int
     origin: str
     code: Code
+    anew: str | None = None
 
 
 @dataclass(frozen=True)

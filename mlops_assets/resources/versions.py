@@ -1,5 +1,6 @@
 """The versions on branch `pipeline`: what each holds, and which one a name means. Read from the user's repository."""
 
+import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,10 +10,14 @@ from typing import Any
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_objects import pointed_object
 from mlops_assets.resources.git_commands import Git
-from mlops_assets.resources.pipeline_branch import METRICS, POINTERS, parse_trailers
+from mlops_assets.resources.pipeline_branch import CONFIG, JOINS, METRICS, POINTERS, parse_trailers
 from mlops_assets.resources.user_repository import BRANCH
+from mlops_assets.settings import SAMPLE_APP
 
+ANEW = "Starts-Anew"
+"""The trailer of a data version that does not go on from the one before, and why."""
 _RECORD, _FIELD = "\x1e", "\x1f"
+_Record = tuple[str, datetime, str, dict[str, str]]
 
 
 class UnknownVersion(PermanentFailure):
@@ -36,7 +41,8 @@ class Version:
 
     `models_dataset_version` is the data for which models were last trained; where one of the two was not trained then,
     `trained_on` names other data for it. `champion` is the version of the model that was chosen to serve, which an
-    earlier commit may have brought.
+    earlier commit may have brought. `config` is the version's `.dvc/config`, `elsewhere` says where its data lies that
+    is not here, `anew` why it does not go on from the version before.
     """
 
     commit: str
@@ -54,6 +60,9 @@ class Version:
     trained_on: Mapping[str, str] = field(default_factory=dict)
     objects: Mapping[str, str] = field(default_factory=dict)
     live: bool = False
+    config: str | None = None
+    elsewhere: str = ""
+    anew: str | None = None
 
     def row(self) -> dict[str, str]:
         """The version as a line of a table."""
@@ -71,6 +80,7 @@ class Version:
             ),
             "trained on": self._trained_on(),
             "chosen": self.champion or "",
+            "not here": self.elsewhere,
             "live": "live" if self.live else "",
         }
 
@@ -86,25 +96,56 @@ class Version:
 
 
 def list_versions(
-    git: Git, live_model: str | None = None, *, ref: str | None = None, newest: int | None = None
+    git: Git,
+    live_model: str | None = None,
+    *,
+    ref: str | None = None,
+    also: str | None = None,
+    newest: int | None = None,
 ) -> list[Version]:
-    """Every version (or the `newest` so many), newest first; `live` stands on the one that brought the live model."""
+    """Every version (or the `newest` so many), newest first; `live` stands on the one that brought the live model.
+
+    They are those of the user's branch, or of `ref` and of a line `also` that `ref` may not have joined yet.
+    """
     ref = ref or branch_ref(git)
     if ref is None:
         return []
-    limit = [] if newest is None else [f"--max-count={newest}"]
-    text = git.run("log", "--first-parent", *limit, f"--format={_RECORD}%H{_FIELD}%ct{_FIELD}%s{_FIELD}%B", ref)
-    parsed = []
-    for record in text.split(_RECORD)[1:]:
-        commit, seconds, subject, message = record.split(_FIELD, 3)
-        trailers = parse_trailers(message)
-        if "Pipeline-Run" not in trailers:
-            break  # the user's own history, below the first pipeline commit
-        parsed.append((commit, datetime.fromtimestamp(int(seconds), UTC), subject, trailers))
+    parsed = _lines(git, [ref] if also is None else [ref, also], newest)
     files = _files(git, [commit for commit, *_ in parsed])
     versions = [_version(commit, at, subject, trailers, files) for commit, at, subject, trailers in parsed]
     lives = max((n for n, version in enumerate(versions) if live_model in version.models.values()), default=None)
     return [replace(version, live=True) if number == lives else version for number, version in enumerate(versions)]
+
+
+def is_generated(trailers: Mapping[str, str]) -> bool:
+    """Whether the data of a version, by its trailers, is the generated sample's; old versions name no source."""
+    summary: dict[str, Any] = json.loads(trailers.get("Data-Summary", "{}"))
+    return summary.get("source", "sample" if set(summary.get("rows", {})) == {SAMPLE_APP} else "") == "sample"
+
+
+def _lines(git: Git, refs: Sequence[str], newest: int | None) -> list[_Record]:
+    """The pipeline's commits, newest first: the line of the first ref, and those that it joined or that are named."""
+    lines: list[list[_Record]] = []
+    seen, starts = set[str](), [*reversed(refs)]
+    limit = [] if newest is None else [f"--max-count={newest}"]
+    while starts:
+        line: list[_Record] = []
+        text = git.run(
+            "log", "--first-parent", *limit, f"--format={_RECORD}%H{_FIELD}%ct{_FIELD}%s{_FIELD}%B", starts.pop()
+        )
+        for record in text.split(_RECORD)[1:]:
+            commit, seconds, subject, message = record.split(_FIELD, 3)
+            trailers = parse_trailers(message)
+            if "Pipeline-Run" not in trailers or commit in seen:
+                break  # the user's own history below the first pipeline commit, or where the lines part
+            seen.add(commit)
+            line.append((commit, datetime.fromtimestamp(int(seconds), UTC), subject, trailers))
+            if JOINS in trailers:
+                starts.append(trailers[JOINS])
+        lines.append(line)
+    first, *rest = lines
+    merged = [*first[:1], *heapq.merge(first[1:], *rest, key=lambda record: record[1], reverse=True)]
+    return merged if newest is None else merged[:newest]
 
 
 def branch_ref(git: Git) -> str | None:
@@ -147,6 +188,7 @@ def _version(
         for kind, path in (("bert", METRICS[0]), ("classic", METRICS[1]))
         if (content := files.get((commit, path))) is not None
     }
+    config = files.get((commit, CONFIG))
     return Version(
         commit=commit,
         at=at,
@@ -168,6 +210,8 @@ def _version(
             for path in POINTERS
             if (pointed := _pointed(files.get((commit, path)))) is not None
         },
+        config=None if config is None else config.decode("utf-8", "replace"),
+        anew=trailers.get(ANEW),
     )
 
 
@@ -183,6 +227,6 @@ def _score(metrics: Mapping[str, Any]) -> Score | None:
 
 def _files(git: Git, commits: Sequence[str]) -> dict[tuple[str, str], bytes]:
     """Pointers and metrics of many commits in one call of git."""
-    wanted = [(commit, path) for commit in commits for path in (*POINTERS, *METRICS)]
+    wanted = [(commit, path) for commit in commits for path in (*POINTERS, *METRICS, CONFIG)]
     contents = git.blobs([f"{commit}:{path}" for commit, path in wanted])
     return {key: content for key, content in zip(wanted, contents, strict=True) if content is not None}

@@ -12,6 +12,7 @@ from typing import Any
 from mlops_assets.artifact import model_version
 from mlops_assets.resources.staging import Staging
 from mlops_assets.resources.user_repository import Code
+from mlops_assets.resources.version_data import Base
 from mlops_assets.resources.version_outcome import DataVersion, ModelsVersion
 
 
@@ -44,6 +45,15 @@ class FakeDvcRepository:
     @property
     def user_root(self) -> Path:
         return self.folder
+
+    def look_at_origin(self, *, share: bool = True) -> str | None:
+        return None
+
+    def base(self) -> Base:
+        return Base(self.prepare())
+
+    def taken_over(self) -> None:
+        pass
 
     def stored_files(self, output: str, commit: str | None = None) -> dict[str, Path]:
         folder = self.folder / output

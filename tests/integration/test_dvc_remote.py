@@ -144,3 +144,26 @@ def test_a_read_only_remote_leaves_no_pointer(tmp_path: Path, small_disk: Path) 
         user.version_data(user.repository(remote_url=str(small_disk)), run_id="run-3")
     assert user.git("rev-parse", "pipeline") == first.commit
     assert user.all_but_the_branch() == before
+
+
+@pytest.mark.long
+def test_another_clone_uses_the_bucket_that_the_branch_names_and_starts_anew_where_it_lost_a_version(
+    tmp_path: Path, s3: str
+) -> None:
+    first = UserClone(tmp_path / "first", origin=True)
+    options = {"remote_url": "s3://reviews/dvc", "remote_options": {"endpointurl": s3}}
+    published = first.version_data(first.repository(**options))
+    second = UserClone.of_origin(tmp_path / "second", dvc=REAL_DVC)
+    repository = second.repository()
+    assert set(repository.stored_files("data/raw")) == set(first.months)
+    assert repository.url == "s3://reviews/dvc"
+    assert repository.base().foreign == (published.commit,)
+
+    repository.remote.delete(list(repository.remote_ages()))
+    third = UserClone.of_origin(tmp_path / "third", dvc=REAL_DVC)
+    third.month("2026-02", b"february, as the third has it")
+    done = third.version_data()
+    assert done.anew is not None
+    assert f"remote (s3://reviews/dvc) holds data/raw of version {published.commit[:12]}" in done.anew
+    assert done.origin == "pushed"
+    assert third.git("rev-parse", "pipeline~1") == published.commit

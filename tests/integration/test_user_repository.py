@@ -138,6 +138,7 @@ def test_a_shallow_clone_is_versioned_and_its_branch_reaches_origin(tmp_path: Pa
     first = UserClone(tmp_path / "first", origin=True)
     sh(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{tmp_path}/origin.git", "shallow")
     user = _adopt(tmp_path / "shallow", first)
+    user.remote_url = first.remote_url
     before = user.all_but_the_branch()
     done = user.version_data()
     assert user.all_but_the_branch() == before

@@ -126,7 +126,7 @@ def test_a_new_clone_starts_from_the_branch_of_its_origin(tmp_path: Path) -> Non
     sh(tmp_path, "git", "clone", "-q", "origin.git", "second")
     second = UserClone.__new__(UserClone)
     second.root, second.dvc, second.months = tmp_path / "second", QUICK_DVC, first.months
-    repository = second.repository(remote_url=str(first.root / ".dvc-remote"))
+    repository = second.repository(remote_url=first.remote_url)
     assert repository.prepare() == done.commit
     repository.stage_data(second.months, second.months)
     again = repository.commit_data("run-2", "again")
@@ -141,6 +141,7 @@ def test_a_new_clone_with_a_remote_of_its_own_names_nothing_that_the_remote_lack
     sh(tmp_path, "git", "clone", "-q", "origin.git", "second")
     second = UserClone.__new__(UserClone)
     second.root, second.dvc, second.months = tmp_path / "second", QUICK_DVC, first.months
+    second.remote_url = ".dvc-remote"
     done = second.version_data(run_id="run-2")
     names = second.git("ls-tree", "-r", "--name-only", done.commit).splitlines()
     assert "data/raw.dvc" in names

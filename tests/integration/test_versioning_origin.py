@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.resources.pipeline_branch import Diverged
+from mlops_assets.resources.pipeline_branch import parse_trailers
 from tests.integration.user_clone import QUICK_DVC, UserClone, sh
 
 
@@ -19,13 +19,7 @@ def _two_machines(tmp_path: Path) -> tuple[UserClone, UserClone]:
     """Two clones of one origin that use one remote and have both seen the same first version."""
     first = UserClone(tmp_path / "first", origin=True, dvc=QUICK_DVC)
     first.version_data()
-    sh(tmp_path, "git", "clone", "-q", "origin.git", "second")
-    second = UserClone.__new__(UserClone)
-    second.root, second.dvc, second.months = tmp_path / "second", QUICK_DVC, {}
-    for name, content in (("2026-01", b"january"), ("2026-02", b"february")):
-        second.month(name, content)
-    second.remote_url = str(first.root / ".dvc-remote")
-    return first, second
+    return first, UserClone.of_origin(tmp_path / "second", remote_url=first.remote_url)
 
 
 def _tip_of_origin(tmp_path: Path) -> str:
@@ -62,24 +56,29 @@ def test_a_race_during_the_push_itself_is_won_in_the_second_try(tmp_path: Path) 
     assert _tip_of_origin(tmp_path) == done.commit
 
 
-def test_a_branch_that_went_another_way_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+def test_a_branch_that_went_another_way_is_joined_and_nothing_published_goes(tmp_path: Path) -> None:
     first, second = _two_machines(tmp_path)
     second.version_data()
     second.git("remote", "rename", "origin", "later")
     second.month("2026-03", b"march here")
-    second.version_data(run_id="offline")
+    offline = second.version_data(run_id="offline")
     second.git("remote", "rename", "later", "origin")
     first.month("2026-03", b"march there")
     there = first.version_data(run_id="there")
     second.month("2026-04", b"april")
-    here, before = second.git("rev-parse", "pipeline"), second.all_but_the_branch()
-    with pytest.raises(
-        Diverged, match=r"git branch --force pipeline FETCH_HEAD .* or git push --force origin pipeline"
-    ):
-        second.version_data(run_id="diverged")
-    assert second.git("rev-parse", "pipeline") == here
+    before = second.all_but_the_branch()
+    joined = second.version_data(run_id="joined")
     assert second.all_but_the_branch() == before
-    assert _tip_of_origin(tmp_path) == there.commit
+    assert joined.origin == "pushed"
+    assert _tip_of_origin(tmp_path) == second.git("rev-parse", "pipeline") == joined.commit
+    head = second.git("rev-parse", "HEAD")
+    assert second.git("log", "-1", "--format=%P", "pipeline").split() == [there.commit, offline.commit, head]
+    assert parse_trailers(second.git("log", "-1", "--format=%B", "pipeline"))["Joins"] == offline.commit
+    shown = [version.run_id for version in second.repository().versions()]
+    assert shown[0] == "joined"
+    assert sorted(shown) == ["joined", "offline", "run-1", "there"]
+    again = second.version_data(run_id="again")
+    assert (again.changed, again.commit) == (False, joined.commit)
 
 
 def test_an_origin_that_refuses_is_reported_and_gets_the_commits_when_it_takes_them(tmp_path: Path) -> None:
@@ -101,6 +100,7 @@ def test_an_origin_that_refuses_is_reported_and_gets_the_commits_when_it_takes_t
 
 def test_an_origin_out_of_reach_is_reported_without_the_password_in_its_url(tmp_path: Path) -> None:
     user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
+    user.remote_url = str(tmp_path / "store")
     user.git("remote", "add", "origin", "https://robot:hunter2@127.0.0.1:9/gone.git")
     done = user.version_data()
     assert done.origin.startswith("not pushed: ")
@@ -112,7 +112,7 @@ def test_a_clone_of_one_branch_continues_what_origin_has(tmp_path: Path) -> None
     sh(tmp_path, "git", "clone", "-q", "--single-branch", "origin.git", "single")
     single = UserClone.__new__(UserClone)
     single.root, single.dvc, single.months = tmp_path / "single", QUICK_DVC, {}
-    single.remote_url = str(first.root / ".dvc-remote")
+    single.remote_url = first.remote_url
     single.month("2026-05", b"may")
     done = single.version_data(run_id="single")
     assert single.git("rev-parse", f"{done.commit}~1") == first.git("rev-parse", "pipeline")

@@ -15,7 +15,6 @@ from mlops_assets.assets.evidence import gather
 from mlops_assets.cli import data as commands
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources import outside
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.process_service import ProcessService
@@ -155,11 +154,21 @@ def test_a_month_that_is_gone_from_the_store_is_a_loss(place: Place, tmp_path: P
     assert "lost without a record" in claim.reason
 
 
-def test_a_fresh_clone_that_cannot_reach_the_data_says_so_and_makes_nothing(place: Place, tmp_path: Path) -> None:
-    fresh = _fresh(place, tmp_path)
+def test_a_fresh_clone_that_cannot_reach_the_data_says_so_and_starts_anew(place: Place, tmp_path: Path) -> None:
+    fresh, said = _fresh(place, tmp_path), list[str]()
     shutil.rmtree(tmp_path / "remote")
-    with pytest.raises(PermanentFailure, match="neither cache nor remote holds data/raw of version"):
-        settle(fresh.repository, fresh.root / "data")
+    store = place.root.parent / "remote"  # the branch names it, so it is looked at too
+    store.rename(store.with_name("aside"))
+    try:
+        assert settle(fresh.repository, fresh.root / "data", said.append) == []
+        given = gather(fresh.settings(), outside.build(fresh.settings())["review_source"], fresh.repository)
+    finally:
+        store.with_name("aside").rename(store)
+    assert said[0].startswith("this clone starts anew: neither cache nor remote (")
+    assert (
+        f"holds data/raw of version {place.versions()[0].commit[:12]} on branch pipeline; it is in {store}" in said[0]
+    )
+    assert (given.before, given.anew) == ({}, said[0])
     assert not (fresh.root / "data").exists()
 
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mlops_assets.artifact import Golden, TrainedWith, seal
 from mlops_assets.resources.dvc_objects import ObjectFolder, pointed_object
@@ -56,7 +56,10 @@ _USER = (("NAME", "User"), ("EMAIL", "user@example.com"))
 
 
 class UserClone:
-    """A repository at `root` with two months of reviews lying in it, and an origin where one is asked for."""
+    """A repository at `root` with two months of reviews lying in it, and an origin where one is asked for.
+
+    With an origin the DVC remote is the folder `store` beside the clone, as it must be for the branch to be pushed.
+    """
 
     remote_url: str | None = None
 
@@ -74,9 +77,25 @@ class UserClone:
             sh(root.parent, "git", "init", "-q", "--bare", "-b", "main", "origin.git")
             self.git("remote", "add", "origin", "../origin.git")
             self.git("push", "-q", "origin", "main")
+            self.remote_url = str(root.parent / "store")
         self.months: dict[str, Path] = {}
         self.month("2026-01", b"january")
         self.month("2026-02", b"february")
+
+    @classmethod
+    def of_origin(cls, root: Path, *, dvc: Path = QUICK_DVC, remote_url: str | None = None) -> Self:
+        """`git clone` of `origin.git` beside `root`, with two months of reviews of its own."""
+        sh(root.parent, "git", "clone", "-q", "origin.git", root.name)
+        clone = cls.__new__(cls)
+        clone.root, clone.dvc, clone.remote_url, clone.months = root, dvc, remote_url, {}
+        clone.month("2026-01", b"january")
+        clone.month("2026-02", b"february")
+        return clone
+
+    @property
+    def remote_folder(self) -> Path:
+        """The folder of the DVC remote."""
+        return Path(self.remote_url) if self.remote_url else self.root / ".dvc-remote"
 
     @property
     def clone(self) -> Path:
@@ -154,7 +173,7 @@ class UserClone:
 
     def remote_holds_what_the_tip_names(self) -> bool:
         """Whether every object behind the pointers of the branch's tip lies in the remote."""
-        remote = ObjectFolder(self.root / ".dvc-remote")
+        remote = ObjectFolder(self.remote_folder)
         for path in POINTERS:
             pointer = self.git("show", f"pipeline:{path}", check=False)
             if pointer:

@@ -188,6 +188,11 @@ def test_a_branch_that_origin_did_not_take_is_a_warning(instance: dg.DagsterInst
     assert "origin" not in as_markdown(summary)
     told = as_markdown({**summary, "origin": "not pushed: the remote is read-only"})
     assert "Warning: the branch pipeline is here alone, origin did not take it: not pushed: the remote" in told
+    told = as_markdown({**summary, "origin": "kept here: versions of generated reviews are not shared"})
+    assert "The branch pipeline is kept here: versions of generated reviews are not shared." in told
+    assert "Warning" not in told
+    told = as_markdown({**summary, "starts_anew": "this clone starts anew: neither cache nor remote holds it"})
+    assert "New start: this clone starts anew: neither cache nor remote holds it." in told
 
 
 def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
