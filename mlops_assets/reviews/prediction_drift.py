@@ -12,18 +12,23 @@ _BINS = 6
 
 
 def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftReport:
-    """The newest predictions against those that the model gave when it first scored its data.
+    """The newest predictions of reviews that arrived later, against those that the model gave when it first answered.
 
-    Only texts of the held-out sides count, before and now: a model is surer of what it was fitted on, and frequent
-    texts would be on one side of the comparison alone. `frame` has review_date, review_id, side, sentiment, confidence,
-    first_scored.
+    On its first run a model has only answered what it was made with, old and new: that is not judged, since what
+    changed within it is no news to the model. Only texts of the held-out sides count, before and now: a model is surer
+    of what it was fitted on, and frequent texts would be on one side of the comparison alone. `frame` has review_date,
+    review_id, side, sentiment, confidence, first_scored.
     """
     unseen = frame[frame["side"] != "train"]
-    before = unseen[unseen["first_scored"] == frame["first_scored"].min()]
-    now = recent(unseen, options)
+    at_first = unseen["first_scored"] == frame["first_scored"].min()
+    before, now = unseen[at_first], recent(unseen[~at_first], options)
     if min(len(now), len(before)) < options.least_reviews:
-        reason = f"not judged: {min(len(now), len(before))} reviews unseen in training, {options.least_reviews} needed"
-        return DriftReport(drifted=False, reason=reason, reviews_before=len(before), reviews_now=len(now))
+        return DriftReport(
+            drifted=False,
+            reason=_too_few(len(before), len(now), options),
+            reviews_before=len(before),
+            reviews_now=len(now),
+        )
     labels = sorted({"negative", "positive", *frame["sentiment"]})
     inner = np.unique(np.quantile(before["confidence"], np.linspace(0, 1, _BINS + 1)[1:-1]))
     edges = np.concatenate([[-np.inf], inner, [np.inf]])
@@ -55,6 +60,13 @@ def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftRepo
         features=tuple(features),
         mixes={name: (shares(pair[0]).tolist(), shares(pair[1]).tolist()) for name, pair in mixes.items()},
     )
+
+
+def _too_few(before: int, now: int, options: DriftOptions) -> str:
+    needed = f"{int(options.least_reviews)} unseen in training are needed"
+    if before < options.least_reviews:
+        return f"not judged: {before} reviews when the model first answered, {needed}"
+    return f"not judged: {now} new reviews since the model first answered, {needed}"
 
 
 def _mix(labels: list[str], counts: np.ndarray) -> str:

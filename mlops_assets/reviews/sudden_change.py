@@ -155,8 +155,8 @@ def change_p(before: pd.DataFrame, now: pd.DataFrame) -> float:
     between = day_variance(before)
     sizes = [_independent(rows, between) for rows in (before, now)]
     hits = [round(_share(rows) * size) for rows, size in zip((before, now), sizes, strict=True)]
-    tail = hypergeom(sum(sizes), sum(hits), sizes[1])
-    return float(min(1.0, 2 * min(tail.cdf(hits[1]), tail.sf(hits[1] - 1))))
+    drawn = (sum(sizes), sum(hits), sizes[1])
+    return float(min(1.0, 2 * min(hypergeom.cdf(hits[1], *drawn), hypergeom.sf(hits[1] - 1, *drawn))))
 
 
 def day_variance(rows: pd.DataFrame) -> float:
@@ -165,20 +165,26 @@ def day_variance(rows: pd.DataFrame) -> float:
     On the scale of arcsines, on which chance varies alike at every share. By medians: a few days of an outage must not
     make every later outage look usual. 0 below seven days with ten labels.
     """
-    days = rows.groupby("day")["positive"].agg(["mean", "size"])
-    days = days[days["size"] >= _LABELS_OF_A_DAY]
-    if len(days) < _LEAST_DAYS:
+    size, hits = _by_day(rows)
+    size, hits = size[size >= _LABELS_OF_A_DAY], hits[size >= _LABELS_OF_A_DAY]
+    if len(size) < _LEAST_DAYS:
         return 0.0
-    angles = 2 * np.arcsin(np.sqrt(days["mean"].to_numpy()))
+    angles = 2 * np.arcsin(np.sqrt(hits / size))
     spread = float(np.median((angles - np.median(angles)) ** 2)) / _MEDIAN_OF_CHI_SQUARE
-    return min(1.0, max(0.0, spread - float(np.median(1 / days["size"].to_numpy()))))
+    return min(1.0, max(0.0, spread - float(np.median(1 / size))))
 
 
 def _independent(rows: pd.DataFrame, between: float) -> int:
-    by_day = rows.groupby("day").size().to_numpy()
+    size, _ = _by_day(rows)
     alone = 1 / len(rows)
-    shared = float((by_day**2).sum()) / len(rows) ** 2 - alone
+    shared = float((size**2).sum()) / len(rows) ** 2 - alone
     return max(1, round(min(_MOST_COUNTED, 1 / (alone + between * shared))))
+
+
+def _by_day(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """How many reviews each day has, and how many of them are positive."""
+    day = np.unique(rows["day"].to_numpy(), return_inverse=True)[1]
+    return np.bincount(day), np.bincount(day, weights=rows["positive"].to_numpy(dtype=float))
 
 
 def _change(app: str, arrived: pd.DataFrame, last: StoredApp, rule: LabelRule, since: date | None) -> Change:
