@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.reviews import sample
-from mlops_assets.reviews.drift import DriftOptions
+from mlops_assets.reviews.drift import DriftOptions, recent
+from mlops_assets.reviews.drift_tests import mix_distance, mix_p
 from mlops_assets.reviews.files import read_reviews
 from mlops_assets.reviews.label import add_labels
 from mlops_assets.reviews.prediction_drift import measure_predictions
@@ -83,13 +84,33 @@ def first_run_warns(frame: pd.DataFrame) -> bool:
     return measure_predictions(frame.assign(first_scored=FIRST), OPTIONS).drifted
 
 
-def in_order(frame: pd.DataFrame) -> tuple[int, int]:
-    """Warnings, and ticks that were judged, as the reviews come in."""
+def in_order(frame: pd.DataFrame) -> dict[str, int]:
+    """As the reviews come in: ticks that were judged, warnings, and both where the stars of the same reviews stayed.
+
+    Where their stars moved by five points beyond chance, people feel otherwise, and a warning is right.
+    """
     known = int((frame["first_scored"] == FIRST).sum())
-    reports = [
-        measure_predictions(frame.head(int(end)), OPTIONS) for end in np.linspace(known, len(frame), TICKS + 1)[1:]
-    ]
-    return sum(one.drifted for one in reports), sum(bool(one.features) for one in reports)
+    counts = {"judged": 0, "warned": 0, "judged_while_stars_stayed": 0, "warned_while_stars_stayed": 0}
+    for end in np.linspace(known, len(frame), TICKS + 1)[1:]:
+        come = frame.head(int(end))
+        report = measure_predictions(come, OPTIONS)
+        if report.features:
+            stayed = not _stars_moved(come)
+            counts["judged"] += 1
+            counts["warned"] += report.drifted
+            counts["judged_while_stars_stayed"] += stayed
+            counts["warned_while_stars_stayed"] += stayed and report.drifted
+    return counts
+
+
+def _stars_moved(come: pd.DataFrame) -> bool:
+    held_out = come[(come["side"] != "train") & (come["rating"] != 3)]
+    first = held_out["first_scored"] == FIRST
+    before, now = (
+        np.array([(rows["rating"] < 3).sum(), (rows["rating"] > 3).sum()])
+        for rows in (held_out[first], recent(held_out[~first], OPTIONS))
+    )
+    return mix_p(before, now) <= OPTIONS.alpha and mix_distance(before, now) >= OPTIONS.floor_mix
 
 
 def share_warned(frame: pd.DataFrame, now: int, draws: int, change: Change | None = None, seed: int = 0) -> float:
@@ -134,7 +155,7 @@ def run(draws: int = 200, folder: Path = FOLDER) -> dict[str, Any]:
         frame = answered(rows, len(rows) // 2)
         figures[name] = {
             "first_run_warns": first_run_warns(answered(rows, len(rows))),
-            "in_order": "{} of {}".format(*in_order(frame)),
+            "in_order": in_order(frame),
             "false_alarms": {count: share_warned(frame, count, draws) for count in SIZES},
             "caught_20_points": {count: share_warned(frame, count, draws, less_positive(0.2)) for count in SIZES},
             "caught_unsure": {count: share_warned(frame, count, draws, unsure) for count in SIZES},
