@@ -77,7 +77,10 @@ class ValidationOptions:
         return self.positive_share.get(app, (LEAST_POSITIVE, MOST_POSITIVE))
 
     def line_with(self, name: str, added: Mapping[str, object]) -> str:
-        """The section as one line of params.yaml, with these apps added to the parameter `name`."""
+        """The section as one line of params.yaml, with these apps added to the parameter `name`.
+
+        It ends in a comment: whoever copies the rest of the message with it, or a full stop, still has correct YAML.
+        """
         plain: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
@@ -87,7 +90,7 @@ class ValidationOptions:
             if value != getattr(ValidationOptions(), one.name):
                 plain[one.name] = value
         said = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10**9)
-        return f"validation: {said.strip()}"
+        return f"validation: {said.strip()}  # see docs/validation.md"
 
 
 def _is_number(value: object) -> bool:

@@ -73,9 +73,9 @@ def test_the_line_of_the_section_reads_back_as_what_it_says():
     line = options.line_with("positive_share", {"com.another.app": (0.04, 0.24)})
     assert line == (
         "validation: {most_foreign_percent: 20, positive_share: {com.another.app: [0.04, 0.24]}, "
-        f"positive_share_since: {{{APP}: 2026-03-14}}}}"
+        f"positive_share_since: {{{APP}: 2026-03-14}}}}  # see docs/validation.md"
     )
-    again = ValidationOptions.from_params(yaml.safe_load(line)["validation"])
+    again = ValidationOptions.from_params(yaml.safe_load(f"{line}.; another: {{claim}}")["validation"])
     assert again == ValidationOptions(
         most_foreign_percent=20,
         positive_share={"com.another.app": (0.04, 0.24)},
