@@ -8,6 +8,8 @@ from mlops_assets.reviews.drift import DriftOptions, DriftReport, FeatureDrift, 
 from mlops_assets.reviews.drift_features import shares
 
 _BINS = 6
+_LARGE = 0.15
+"""A predicted mix that shifted by so much is worth a look even where it moved as much before."""
 _STRETCHES, _LEAST_OF_A_STRETCH = 12, 10
 """Into so many stretches of time the first answers are cut, each of ten at least: what they differ by is no drift."""
 
@@ -48,7 +50,13 @@ def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftRepo
         "predicted": [_mix(labels, counts) for counts in mixes["predicted"]],
         "confidence": [f"mean {rows['confidence'].mean():.3f}" for rows in (before, now)],
     }
-    chances = [tests.mix_p_over_time(over_time[name], pair[1]) for name, pair in mixes.items()]
+    shift = tests.mix_distance(*mixes["predicted"])
+    chances = [
+        tests.mix_p(*pair)
+        if name == "predicted" and shift >= _LARGE
+        else tests.mix_p_over_time(over_time[name], pair[1])
+        for name, pair in mixes.items()
+    ]
     features = []
     for (name, pair), chance, certain in zip(mixes.items(), chances, tests.holm(chances), strict=True):
         effect = tests.mix_distance(*pair)

@@ -136,8 +136,12 @@ def mixed_by_month(shares: Sequence[float], later: float) -> pd.DataFrame:
 
 def test_later_reviews_must_differ_by_more_than_the_models_own_did_from_month_to_month() -> None:
     assert drifted(mixed_by_month([0.7] * 8, 0.5)) == {"predicted"}
-    assert drifted(mixed_by_month([0.9, 0.5] * 4, 0.5)) == set()
-    assert drifted(mixed_by_month([0.9, 0.7] * 4, 0.2)) == {"predicted"}
+    assert drifted(mixed_by_month([0.7] * 8, 0.58)) == {"predicted"}
+    assert drifted(mixed_by_month([0.9, 0.5] * 4, 0.58)) == set()
+
+
+def test_a_shift_by_twenty_points_shows_even_where_months_differed_as_much() -> None:
+    assert drifted(mixed_by_month([0.9, 0.5] * 4, 0.5)) == {"predicted"}
 
 
 def test_reviews_that_the_model_was_fitted_on_play_no_part() -> None:
