@@ -1,6 +1,9 @@
 """How often the drift alarm fires where nothing drifted, how often it catches a shift, and what it costs.
 
 python -m benchmarks.drift [--draws N] [--reviews FILE] [--largest N] [--plot FILE.png]
+
+The same of the two other alarms for change, each of which can be measured alone: of predictions (prediction_drift.py)
+and of a sudden change of the positive share (sudden_change.py).
 """
 
 import argparse
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks import prediction_drift, sudden_change
 from mlops_assets.reviews import sample
 from mlops_assets.reviews.drift import DriftOptions, compare, measure
 from mlops_assets.reviews.drift_features import Features
@@ -21,6 +25,8 @@ from mlops_assets.reviews.files import read_reviews
 SIZES = (50, 500, 5_000, 50_000)
 REFERENCE = 5_000
 OPTIONS = DriftOptions()
+_LEAST_DRAWS = 200
+"""Fewer say nothing about an alarm that may fire in 1 %."""
 
 
 def pool_of(path: Path | None) -> Features:
@@ -76,6 +82,8 @@ def run(draws: int = 40, largest: int = 50_000, reviews: Path | None = None) -> 
     started = time.perf_counter()
     measure(Profile.of(old), new, "binary", OPTIONS)
     figures["seconds_5000_against_5000"] = round(time.perf_counter() - started, 2)
+    figures["predictions"] = prediction_drift.run(draws)
+    figures["sudden_change"] = sudden_change.run(max(draws, _LEAST_DRAWS))
     return figures
 
 

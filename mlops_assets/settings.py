@@ -13,6 +13,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from mlops_assets.unique_yaml import read_yaml
 from mlops_assets.variables import BadSetting, Variables
 
 SAMPLE_APP = "sample.app"
@@ -404,10 +405,10 @@ def _app_names(section: Any) -> Mapping[str, str]:
 
 def _read_params(path: Path) -> dict[str, Any]:
     try:
-        params: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        params: Any = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadSetting(f"{path} is missing: restore it with git checkout -- params.yaml") from None
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise BadSetting(f"{path} cannot be read: {error}".replace("\n", " ")) from error
     known = {"apps", "app_names", "first_month", "source", "labels", "triggers", *SECTIONS}
     if not isinstance(params, dict):

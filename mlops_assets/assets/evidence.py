@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.assets.parameters import validation_options
 from mlops_assets.assets.partitions import known_apps
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DvcRepository
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.reviews.claims import Claim
-    from mlops_assets.reviews.quality import ValidationOptions
+    from mlops_assets.reviews.validation_options import ValidationOptions
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,6 @@ class Evidence:
 def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) -> Evidence:
     """Read what the next version would hold, and what the last one does."""
     from mlops_assets.reviews.dataset import read_source, take_snapshot
-    from mlops_assets.reviews.quality import ValidationOptions
 
     apps, data = known_apps(settings), settings.data
     base = repository.base()
@@ -55,7 +55,7 @@ def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) 
         frame=read_source(data / "validated", source.name, apps),
         settings=settings,
         source=source.name,
-        options=ValidationOptions.from_params(settings.sections["validation"]),
+        options=validation_options(settings),
         before=before,
         now=take_snapshot(data / "validated", source.name, apps, scratch).files,
         raw=[
@@ -106,6 +106,16 @@ def _quarantine(evidence: Evidence) -> "Claim":
     return quarantine_is_small(len(evidence.frame), column, evidence.options)
 
 
+def _steady(evidence: Evidence) -> "Claim":
+    from mlops_assets.reviews.claims import Claim, positive_share_is_normal
+    from mlops_assets.reviews.sudden_change import positive_share_is_steady, stored_apps
+
+    rule, options = evidence.settings.label_rule, evidence.options
+    if not positive_share_is_normal(evidence.frame, rule, options).passed:
+        return Claim(passed=True, reason="not judged: positive_share_is_normal is broken and speaks of it")
+    return positive_share_is_steady(evidence.frame, stored_apps(evidence.before, evidence.source), rule, options)
+
+
 def _lost(evidence: Evidence) -> "Claim":
     from mlops_assets.reviews.dataset import PROVENANCE
     from mlops_assets.reviews.privacy import Erased, review_digest
@@ -144,7 +154,13 @@ BLOCKING: list[tuple[str, str, Callable[[Evidence], "Claim"]]] = [
         "positive_share_is_normal",
         "A version with hardly any positive or hardly any negative review is a torn piece of the feed or a change of "
         "the labels, and a model trained on it answers one class.",
-        lambda given: _claims().positive_share_is_normal(given.frame, given.settings.label_rule),
+        lambda given: _claims().positive_share_is_normal(given.frame, given.settings.label_rule, given.options),
+    ),
+    (
+        "positive_share_is_steady",
+        "Reviews that are suddenly far better or worse than the app's last 90 days are often a torn feed or turned "
+        "stars. A person looks before a model learns from them.",
+        _steady,
     ),
     (
         "quarantine_is_small",

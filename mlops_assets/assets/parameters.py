@@ -1,9 +1,13 @@
 """Every section of params.yaml read before a run does anything: a wrong one must not show itself after a training."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.settings import Settings
+from mlops_assets.settings import SAMPLE_APP, Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.reviews.validation_options import ValidationOptions
 
 
 def refuse_bad_parameters(settings: Settings) -> None:
@@ -13,7 +17,6 @@ def refuse_bad_parameters(settings: Settings) -> None:
     from mlops_assets.resources.retention_plan import RetentionRules
     from mlops_assets.reviews.collect_options import CollectOptions
     from mlops_assets.reviews.drift import DriftOptions
-    from mlops_assets.reviews.quality import ValidationOptions
     from mlops_assets.reviews.split import require_percents
     from mlops_assets.training.bert_recipe import BertRecipe
     from mlops_assets.training.evaluate import Evaluation
@@ -22,7 +25,7 @@ def refuse_bad_parameters(settings: Settings) -> None:
     sections = settings.sections
     require_percents(sections["sides"])
     CollectOptions.from_params(sections["play_store"])
-    ValidationOptions.from_params(sections["validation"])
+    validation_options(settings)
     DriftOptions.from_params(sections["drift"])
     ClassicRecipe.from_params(sections["classic"])
     BertRecipe.from_params(sections["bert"])
@@ -35,3 +38,13 @@ def refuse_bad_parameters(settings: Settings) -> None:
         raise PermanentFailure(f"params.yaml: versions.retention must be a mapping, got {retention!r}")
     RetentionRules.from_params(retention)
     OperationRules.from_params(sections["operations"])
+
+
+def validation_options(settings: Settings) -> "ValidationOptions":
+    """The section `validation`, which may name the apps of params.yaml, of APP, and those with stored reviews."""
+    from mlops_assets.reviews.validation_options import ValidationOptions
+
+    options = ValidationOptions.from_params(settings.sections["validation"])
+    stored = {folder.name for folder in (settings.data / "raw").glob("*.*") if folder.is_dir()}
+    options.require_apps({*settings.apps, SAMPLE_APP, *stored}, settings.now().date())
+    return options

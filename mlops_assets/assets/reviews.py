@@ -11,7 +11,7 @@ from pydantic import Field
 from mlops_assets.assets import metadata
 from mlops_assets.assets.evidence import gather, refuse_broken
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.assets.parameters import refuse_bad_parameters
+from mlops_assets.assets.parameters import refuse_bad_parameters, validation_options
 from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, record_rows
 from mlops_assets.assets.plan import due_below
 from mlops_assets.assets.upstream import refuse_missing_upstream
@@ -148,7 +148,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                 result for app, months in sorted(due.items()) for result in validate_months(settings.data, app, months)
             ]
             everything = read_source(settings.data / "validated", review_source.name, known_apps(settings))
-            claims = judge_all(everything, settings.label_rule)
+            claims = judge_all(everything, settings.label_rule, validation_options(settings))
         rows = {(one.app_id, one.month): one.good for one in results}
         record_rows(context, {key: rows.get(key, 0) for key in months_asked(asked)})
         reasons = Counter[str]()

@@ -12,7 +12,7 @@ def build() -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(asset=dg.AssetKey("predictions"))
     def predictions_have_not_drifted(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
-        """The newest reviews are answered as surely, and in the same mix, as those of the model's own data.
+        """Reviews that arrived later are answered as surely, and in the same mix, as those of the model's first run.
 
         A model that grows unsure, or finds far more of one sentiment, meets reviews that it did not learn from, or a
         change in what people feel. Both are worth a look, and neither waits for labels. It stops nothing; what lasts

@@ -6,16 +6,17 @@ alarm.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import ceil, floor, sqrt
 
 import pandas as pd
 
 from mlops_assets.reviews.label import add_labels
+from mlops_assets.reviews.validation_options import ValidationOptions
 from mlops_assets.settings import LabelRule
 
 REQUIRED_COLUMNS = ("review_text", "rating")
-LEAST_POSITIVE, MOST_POSITIVE = 0.30, 0.90
 FEW_LABELLED = 100
+_ROOM = 0.1
 _Z = 1.959964  # two-sided 95 %
 
 
@@ -33,13 +34,13 @@ class Claim:
     rows: Sequence[Mapping[str, object]] = ()
 
 
-def judge_all(frame: pd.DataFrame, rule: LabelRule) -> dict[str, Claim]:
-    """Every blocking claim by name."""
+def judge_all(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions | None = None) -> dict[str, Claim]:
+    """By name, every claim that blocks and needs these reviews alone."""
     return {
         "reviews_are_not_empty": reviews_are_not_empty(frame),
         "required_columns_exist": required_columns_exist(frame),
         "required_values_are_present": required_values_are_present(frame),
-        "positive_share_is_normal": positive_share_is_normal(frame, rule),
+        "positive_share_is_normal": positive_share_is_normal(frame, rule, options),
     }
 
 
@@ -78,47 +79,106 @@ def required_values_are_present(frame: pd.DataFrame, required: Sequence[str] = R
     return Claim(passed=True, reason=reason, numbers=nulls)
 
 
-def positive_share_is_normal(
-    frame: pd.DataFrame,
-    rule: LabelRule,
-    *,
-    least: float = LEAST_POSITIVE,
-    most: float = MOST_POSITIVE,
-) -> Claim:
-    """The share of positive labels is between `least` and `most`, as far as that many reviews can tell.
+def positive_share_is_normal(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions | None = None) -> Claim:
+    """Each app's share of positive labels is between its bounds, as far as that many reviews can tell.
 
-    Broken where the 95 % interval (Wilson) lies wholly outside; a warning where only the share itself does, and below
-    100 labelled reviews.
+    Broken where an app's 95 % interval (Wilson) lies wholly outside; a warning where only the share itself does, and
+    below 100 labelled reviews. Either comes with the line of params.yaml that gives the app other bounds.
     """
+    options = options or ValidationOptions()
     if "rating" not in frame.columns:
         return Claim(passed=True, reason="not judged: no column rating, of which required_columns_exist speaks")
-    labels = add_labels(frame[frame["rating"].notna()], rule)["label"]
-    count, positive = len(labels), int((labels == "positive").sum())
-    if not count:
+    shares = _shares_by_app(frame, rule, options)
+    if not shares:
         return Claim(passed=frame.empty, reason="no labelled review to judge", numbers={"labelled": 0})
+    broken = [one for one in shares if one.is_broken]
+    doubtful = [one for one in shares if one.is_outside and not one.is_broken]
+    count, positive = sum(one.count for one in shares), sum(one.positive for one in shares)
     low, high = wilson_interval(positive, count)
-    share = positive / count
-    numbers = {"positive_share": share, "low": low, "high": high, "labelled": count, "positive": positive}
-    said = f"{share:.1%} of {count} labelled reviews are positive (95 % interval {low:.1%} to {high:.1%})"
-    bounds = f"{least:.0%} to {most:.0%}"
-    if high < least or low > most:
-        return Claim(
-            passed=False, reason=f"{said}, outside {bounds}: look for a torn feed or changed labels", numbers=numbers
-        )
-    if not least <= share <= most:
-        return Claim(
-            passed=True,
-            reason=f"{said}, outside {bounds}, but so few reviews may differ by chance",
-            numbers=numbers,
-            warning=True,
-        )
     few = count < FEW_LABELLED
+    said = [*(f"{one}: look for a torn feed or changed stars" for one in broken)]
+    said += [f"{one}, but so few reviews may differ by chance" for one in doubtful]
+    if not said:
+        said = [str(one) for one in shares] + ([f"fewer than {FEW_LABELLED} reviews"] if few else [])
+    if broken or doubtful:
+        line = options.line_with("positive_share", {one.app: one.roomy_bounds() for one in [*broken, *doubtful]})
+        whose = "this app's reviews" if len(broken) + len(doubtful) == 1 else "these apps' reviews"
+        said.append(f"if {whose} are like that, put in the place of the section validation in params.yaml: {line}")
     return Claim(
-        passed=True,
-        reason=f"{said}, within {bounds}" + (f"; fewer than {FEW_LABELLED}" if few else ""),
-        numbers=numbers,
-        warning=few,
+        passed=not broken,
+        reason="; ".join(said),
+        numbers={
+            "positive_share": positive / count,
+            "low": low,
+            "high": high,
+            "labelled": count,
+            "positive": positive,
+        },
+        warning=not broken and (bool(doubtful) or few),
+        rows=[one.row() for one in shares],
     )
+
+
+@dataclass(frozen=True)
+class AppShare:
+    """How many of an app's labelled reviews are positive, and the bounds of that share."""
+
+    app: str
+    positive: int
+    count: int
+    least: float
+    most: float
+
+    @property
+    def share(self) -> float:
+        return self.positive / self.count
+
+    @property
+    def is_outside(self) -> bool:
+        return not self.least <= self.share <= self.most
+
+    @property
+    def is_broken(self) -> bool:
+        low, high = wilson_interval(self.positive, self.count)
+        return high < self.least or low > self.most
+
+    @property
+    def bounds(self) -> str:
+        return f"{100 * self.least:g}% to {100 * self.most:g}%"
+
+    def __str__(self) -> str:
+        low, high = wilson_interval(self.positive, self.count)
+        where = "outside" if self.is_outside else "within"
+        return (
+            f"{self.app}: {self.share:.1%} of {self.count} labelled reviews are positive "
+            f"(95 % interval {low:.1%} to {high:.1%}), {where} {self.bounds}"
+        )
+
+    def roomy_bounds(self) -> tuple[float, float]:
+        """Bounds that this share keeps when it moves by up to ten points, or by two thirds of the way to 0 or 1."""
+        low, high = wilson_interval(self.positive, self.count)
+        least = min(low, max(self.share - _ROOM, self.share / 3))
+        most = max(high, min(self.share + _ROOM, 1 - (1 - self.share) / 3))
+        return floor(100 * least) / 100, ceil(100 * most) / 100
+
+    def row(self) -> dict[str, object]:
+        return {
+            "app": self.app,
+            "labelled": self.count,
+            "positive_percent": round(100 * self.share, 1),
+            "bounds": self.bounds,
+            "outside": self.is_outside,
+        }
+
+
+def _shares_by_app(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions) -> list[AppShare]:
+    """The apps that have labelled reviews, by name."""
+    labelled = add_labels(frame[frame["rating"].notna()], rule)
+    positive = (labelled["label"] == "positive").groupby(labelled["app_id"]).agg(["sum", "size"])
+    return [
+        AppShare(str(app), int(hits), int(count), *options.bounds_of(str(app)))
+        for app, hits, count in positive.sort_index().itertuples()
+    ]
 
 
 def wilson_interval(hits: int, count: int, z: float = _Z) -> tuple[float, float]:

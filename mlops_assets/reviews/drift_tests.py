@@ -34,25 +34,49 @@ def mix_p(before: np.ndarray, now: np.ndarray) -> float:
     """Chi-square of two mixes over the same categories; rare ones are joined until each is expected five times."""
     from scipy.stats import chi2
 
-    order = np.argsort(before + now, kind="stable")
-    pairs = np.stack([before, now])[:, order].astype(float)
-    total = pairs.sum()
-    if not pairs[0].sum() or not pairs[1].sum():
+    if (groups := _common_categories(before, now)) is None:
         return 1.0
-    joined: list[np.ndarray] = []
-    rest = np.zeros(2)
-    for category in pairs.T:
-        rest = rest + category
-        if rest.sum() * pairs.sum(axis=1).min() / total >= _LEAST_EXPECTED:
-            joined.append(rest)
-            rest = np.zeros(2)
-    if rest.sum() and joined:
-        joined[-1] = joined[-1] + rest
-    if len(joined) < 2:
+    table = np.stack([before @ groups, now @ groups])
+    return float(chi2.sf(_chi_square(table), table.shape[1] - 1))
+
+
+def mix_p_over_time(blocks: np.ndarray, now: np.ndarray) -> float:
+    """The same for a mix that moves by itself: `blocks` (blocks, categories) are equal stretches of `before` in time.
+
+    Chance is as large as the stretches differ (quasi-likelihood), and never less than for independent reviews: `now`
+    must differ by more than `before` did within itself.
+    """
+    from scipy.stats import f
+
+    before = blocks.sum(axis=0)
+    if (groups := _common_categories(before, now)) is None or len(blocks) < 2:
         return 1.0
-    table = np.array(joined).T
+    free = groups.shape[1] - 1
+    free_within = (len(blocks) - 1) * free
+    spread = max(1.0, _chi_square(blocks @ groups) / free_within)
+    return float(f.sf(_chi_square(np.stack([before @ groups, now @ groups])) / free / spread, free, free_within))
+
+
+def _common_categories(before: np.ndarray, now: np.ndarray) -> np.ndarray | None:
+    """(categories, groups) of 0 and 1: the rarest joined until each is expected five times; None below two groups."""
+    total, smaller = float(before.sum() + now.sum()), float(min(before.sum(), now.sum()))
+    if not smaller:
+        return None
+    group_of, group, held = np.zeros(len(before), dtype=np.int64), 0, 0.0
+    for category in np.argsort(before + now, kind="stable"):
+        group_of[category] = group
+        held += float(before[category] + now[category])
+        if held * smaller / total >= _LEAST_EXPECTED:
+            group, held = group + 1, 0.0
+    if held and group:
+        group_of[group_of == group] = group - 1
+    groups = np.eye(len(before))[np.minimum(group_of, max(group - 1, 0))][:, :group]
+    return groups if group >= 2 else None
+
+
+def _chi_square(table: np.ndarray) -> float:
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    return float(chi2.sf(((table - expected) ** 2 / expected).sum(), table.shape[1] - 1))
+    return float(((table - expected) ** 2 / expected).sum())
 
 
 def mix_distance(before: np.ndarray, now: np.ndarray) -> float:

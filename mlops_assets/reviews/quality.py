@@ -1,9 +1,8 @@
 """Claims about the quality of a version: what stops it and what warns. Pure; the blocking four are in claims.py."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,50 +10,17 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import columns
 from mlops_assets.reviews.claims import REQUIRED_COLUMNS, Claim
 from mlops_assets.reviews.label import add_labels
 from mlops_assets.reviews.language import is_foreign, languages_of
+from mlops_assets.reviews.validation_options import ValidationOptions
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
 _SHOWN = 10
 _STANDING = pa.schema([columns.SCHEMA.field(name) for name in ("review_id", "app_id", "source", "deleted_at")])
 _TEMPLATE_SAMPLE = 20_000
-
-
-@dataclass(frozen=True)
-class ValidationOptions:
-    """The section `validation` of params.yaml. Percents of reviews; a sample is drawn anew from equal data alike."""
-
-    most_quarantined_percent: float = 5
-    most_repeated_percent: float = 60
-    most_template_percent: float = 10
-    most_foreign_percent: float = 10
-    most_mismatched_percent: float = 30
-    sample: int = 2000
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise PermanentFailure(f"params.yaml: validation.{field.name} must be a number, got {value!r}")
-            if field.name.endswith("_percent") and not 0 <= value <= 100:
-                raise PermanentFailure(f"params.yaml: validation.{field.name} must be 0 to 100, got {value}")
-        if self.sample != int(self.sample) or self.sample < 100:
-            raise PermanentFailure(f"params.yaml: validation.sample must be a whole number from 100, got {self.sample}")
-
-    @classmethod
-    def from_params(cls, section: Mapping[str, Any]) -> Self:
-        """Options from the section; a name that is none of them is refused."""
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(section) - set(known))
-        if unknown:
-            raise PermanentFailure(
-                f"params.yaml: validation.{unknown[0]} is no parameter, known are {', '.join(known)}"
-            )
-        return cls(**section)
 
 
 def quarantine_is_small(good: int, reasons: pd.Series, options: ValidationOptions) -> Claim:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
@@ -194,6 +195,19 @@ def everyone_is_happy(place: Place) -> None:
     place.change_raw(lambda rows: rows.assign(rating=5))
 
 
+def the_new_ones_are_unhappy(place: Place) -> None:
+    arrive(place, "2026-03-31T01:00Z", unhappy=True)
+
+
+def arrive(place: Place, first: str, *, unhappy: bool, count: int = 250) -> None:
+    """Reviews after all others: texts that the store has, each with its own stars."""
+    rows = _frame(place).drop_duplicates("review_text")
+    chosen = rows[(rows["rating"] < 3) | (not unhappy)].sample(count, random_state=2)
+    dates = pd.date_range(first, periods=count, freq="5min")
+    new = chosen.assign(review_id=chosen["review_id"] + first, review_date=dates, scraped_at=pd.Timestamp(NOW))
+    ReviewStore(place.root / "data" / "raw").upsert(APP, columns.conform(new))
+
+
 def one_in_ten_is_unusable(place: Place) -> None:
     place.change_raw(lambda rows: rows.assign(rating=rows["rating"].where(rows.index % 10 > 0, 0)))
 
@@ -291,6 +305,7 @@ MUTATIONS: dict[str, Callable[[Place], None]] = {
     "required_columns_exist": no_column_of_stars,
     "required_values_are_present": a_few_without_stars,
     "positive_share_is_normal": everyone_is_happy,
+    "positive_share_is_steady": the_new_ones_are_unhappy,
     "quarantine_is_small": one_in_ten_is_unusable,
     "no_review_is_lost": rows_vanish,
     "texts_are_varied": all_write_the_same,
@@ -308,6 +323,7 @@ BLOCKS = {
     "required_columns_exist",
     "required_values_are_present",
     "positive_share_is_normal",
+    "positive_share_is_steady",
     "quarantine_is_small",
     "no_review_is_lost",
     "stored_reviews_keep_their_schema",
@@ -557,5 +573,52 @@ def test_the_version_alone_refuses_what_its_checks_would_stop(place: Place) -> N
     result = place.run(["versioned_dataset"], tags={})
     assert not result.success
     message = result.failure_data_for_node("versioned_dataset").user_failure_data.description
-    assert message.startswith("positive_share_is_normal: 100.0% of")
+    assert message.startswith(f"positive_share_is_normal: {APP}: 100.0% of")
+    assert len(place.repository.commits) == 1
+
+
+def _write_printed_line(place: Place, message: str) -> None:
+    """What a person does who pastes the line that the error prints."""
+    line = message[message.index("validation: {") :]
+    path = place.root / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    text, replaced = re.subn("(?m)^validation:.*\n(  .*\n)*", lambda _: f"{line}\n", text)
+    assert replaced == 1
+    path.write_text(text, encoding="utf-8")
+
+
+def test_an_app_outside_30_to_90_percent_is_released_by_the_line_that_the_error_prints(place: Place) -> None:
+    deleted = pd.Timestamp(NOW)
+    place.change_raw(
+        lambda rows: rows.assign(
+            deleted_at=rows["deleted_at"].mask((rows["rating"] < 3) & (rows.index % 10 > 0), deleted)
+        )
+    )
+    [one] = [one for one in place.run().get_asset_check_evaluations() if not one.passed]
+    assert one.check_name == "positive_share_is_normal"
+    _write_printed_line(place, str(one.description))
+    assert failed(place.run()) == set()
+    assert len(place.repository.commits) == 2
+
+
+def test_a_sudden_change_is_released_by_the_line_that_the_error_prints_and_the_next_one_is_not(place: Place) -> None:
+    until_april = range_tags(place.settings, [APP], MONTHS[0], "2026-04")
+    the_new_ones_are_unhappy(place)
+    [one] = [one for one in place.run().get_asset_check_evaluations() if not one.passed]
+    _write_printed_line(place, str(one.description))
+    assert failed(place.run()) == set()
+    arrive(place, "2026-04-01T01:00Z", unhappy=True)
+    assert failed(place.run(tags=until_april)) == set()
+    assert len(place.repository.commits) == 3
+    arrive(place, "2026-04-03T01:00Z", unhappy=False)
+    assert failed(place.run(tags=until_april)) == {"positive_share_is_steady"}
+    assert len(place.repository.commits) == 3
+
+
+def test_the_version_alone_refuses_a_sudden_change(place: Place) -> None:
+    the_new_ones_are_unhappy(place)
+    place.run(["validated_reviews"])
+    result = place.run(["versioned_dataset"], tags={})
+    message = result.failure_data_for_node("versioned_dataset").user_failure_data.description
+    assert message.startswith(f"positive_share_is_steady: {APP}: 0.0% of ")
     assert len(place.repository.commits) == 1

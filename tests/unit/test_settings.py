@@ -127,6 +127,22 @@ def test_a_missing_or_broken_params_file_says_how_to_get_it_back(tmp_path: Path)
         Settings.load({}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("validation: {sample: 500}\nvalidation: {}\n", "validation stands twice, in line 2 and in line 3"),
+        ("validation:\n  sample: 500\n  sample: 600\n", "sample stands twice, in line 3 and in line 4"),
+        ("validation: {positive_share_since: {com.example.app: 2026-02-30}}\n", "day is out of range"),
+    ],
+)
+def test_a_name_that_stands_twice_or_a_day_that_does_not_exist_is_refused(root: Path, text: str, said: str) -> None:
+    """A line pasted beside the old one would be lost without a word, since YAML's last one counts."""
+    (root / "params.yaml").write_text("apps: [com.valar.pintu]\n" + text, encoding="utf-8")
+    with pytest.raises(BadSetting, match=said) as refused:
+        Settings.load({}, root)
+    assert "\n" not in str(refused.value)
+
+
 def test_the_environment_wins_over_the_file_of_variables(root: Path) -> None:
     (root / ".env").write_text("PORT=9000\nSKIP_DEPLOY=1\n", encoding="utf-8")
     settings = Settings.load({"PORT": "9001"}, root)

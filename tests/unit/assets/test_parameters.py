@@ -40,6 +40,24 @@ def test_every_section_has_a_wrong_value_below() -> None:
     assert WRONG.keys() == set(SECTIONS)
 
 
+@pytest.mark.parametrize("name", ["positive_share", "positive_share_since"])
+def test_make_run_refuses_a_parameter_of_an_app_that_does_not_exist(name: str, tmp_path: Path) -> None:
+    value = [0.05, 0.99] if name == "positive_share" else "2026-01-31"
+    clone = make_clone(tmp_path / "clone", validation={name: {"com.exmaple.app": value}})
+    with pytest.raises(PermanentFailure, match=f"validation.{name} names com.exmaple.app, but the apps here are com"):
+        run_pipeline(settings_of(clone))
+    assert not (clone / "data").exists()
+
+
+def test_parameters_may_name_an_app_that_a_run_named_and_that_has_reviews_since(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "clone", validation={"positive_share": {"com.gojek.app": [0.05, 0.99]}})
+    with pytest.raises(PermanentFailure, match=r"com\.gojek\.app"):
+        refuse_bad_parameters(settings_of(clone))
+    refuse_bad_parameters(settings_of(clone, APP="com.gojek.app"))
+    (clone / "data" / "raw" / "com.gojek.app").mkdir(parents=True)
+    refuse_bad_parameters(settings_of(clone))
+
+
 @pytest.mark.parametrize("section", WRONG)
 def test_make_run_refuses_a_wrong_parameter_before_it_does_anything(section: str, tmp_path: Path) -> None:
     given, told = WRONG[section]

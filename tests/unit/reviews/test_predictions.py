@@ -117,6 +117,33 @@ def test_a_change_in_the_answers_shows_as_what_it_is() -> None:
     assert drifted(scored_later(0.7, 0.75)) == {"confidence"}
 
 
+def test_the_first_run_of_a_model_judges_nothing_whatever_changed_within_its_data() -> None:
+    first = reviews([*texts(2000, 0.9, 1), *texts(1000, 0.2, 2)])
+    frame, _ = predict(first, LABELS, Model().probabilities, known=None, now=FIRST)
+    report = measure_predictions(frame.assign(confidence=0.8), DriftOptions())
+    assert not report.drifted
+    assert report.reason == "not judged: 0 new reviews since the model first answered, 50 unseen in training are needed"
+
+
+def mixed_by_month(shares: Sequence[float], later: float) -> pd.DataFrame:
+    """Months of 500 reviews with these shares of praise, and 1,500 that came after the model's first answers."""
+    old = reviews([text for month, share in enumerate(shares) for text in texts(500, share, month)])
+    first, _ = predict(old, LABELS, Model().probabilities, known=None, now=FIRST)
+    new = reviews(texts(1500, later, 99), "2027-07-01", "n")
+    frame, _ = predict(pd.concat([old, new]), LABELS, Model().probabilities, known=first, now=LATER)
+    return frame.assign(confidence=[max(row) for row in frame["probabilities"]])
+
+
+def test_later_reviews_must_differ_by_more_than_the_models_own_did_from_month_to_month() -> None:
+    assert drifted(mixed_by_month([0.7] * 8, 0.5)) == {"predicted"}
+    assert drifted(mixed_by_month([0.7] * 8, 0.58)) == {"predicted"}
+    assert drifted(mixed_by_month([0.9, 0.5] * 4, 0.58)) == set()
+
+
+def test_a_shift_by_twenty_points_shows_even_where_months_differed_as_much() -> None:
+    assert drifted(mixed_by_month([0.9, 0.5] * 4, 0.5)) == {"predicted"}
+
+
 def test_reviews_that_the_model_was_fitted_on_play_no_part() -> None:
     frame = scored_later(0.7, 0.9)
     fitted = frame["side"] == "train"
