@@ -15,8 +15,6 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from mlops_assets.variables import BadSetting, Variables
 
-SAMPLE_APP = "sample.app"
-
 Source = Literal["sample", "file", "play_store"]
 LabelRule = Literal["binary", "ternary"]
 DeployTarget = Literal["auto", "process", "docker"]

@@ -76,7 +76,7 @@ def build() -> list[dg.AssetsDefinition]:
             due, metrics = _trained(settings, repository, "bert", "bert_metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
             metadata={
-                "bert_accuracy": metrics["test"]["accuracy"],
+                "bert_accuracy": metrics["test"].get("accuracy"),
                 **_about(settings, repository, due, metrics, "bert"),
             }
         )
@@ -123,7 +123,7 @@ def build() -> list[dg.AssetsDefinition]:
             due, metrics = _trained(settings, repository, "classic", "metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
             metadata={
-                "traditional_accuracy": metrics["test"]["accuracy"],
+                "traditional_accuracy": metrics["test"].get("accuracy"),
                 **_about(settings, repository, due, metrics, "classic"),
             }
         )
