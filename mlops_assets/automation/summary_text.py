@@ -91,6 +91,7 @@ def serving_lines(summary: Mapping[str, Any]) -> list[str]:
     if live:
         versions = f"model {live['model_version']}, data {live['dataset_version']}, release {live['release_version']}"
         lines.append(f"Live: {versions}, at {live['url']}.")
+        lines += [f"Warning: {live['warning']}."] if live.get("warning") else []
     else:
         lines.append("Live: no service answers.")
     return lines

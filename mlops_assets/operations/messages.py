@@ -76,6 +76,8 @@ def quiet_line(summary: Mapping[str, Any], message: Message) -> str:
     """A quiet run in the digest."""
     live = summary.get("live")
     serves = f"model {live['model_version']} serves" if live else "no service answers"
+    if live and live.get("trained_on", {}).get("generated"):
+        serves += " (trained on generated reviews)"
     return f"{summary.get('ended') or 'unknown time'} {message.title}, {serves}, run {message.run_id[:8]}"
 
 
@@ -113,7 +115,10 @@ def cause(summary: Mapping[str, Any]) -> str:
 
 def _deployed(summary: Mapping[str, Any]) -> str:
     done = summary.get("deployed")
-    return f"model {done['model_version']} serves" if done else ""
+    if not done:
+        return ""
+    generated = ((summary.get("live") or {}).get("trained_on") or {}).get("generated")
+    return f"model {done['model_version']} serves{' (trained on generated reviews)' if generated else ''}"
 
 
 def _new_data(summary: Mapping[str, Any]) -> str:
@@ -141,4 +146,5 @@ def _text(summary: Mapping[str, Any]) -> str:
         lines.append(f"Champion {champion['model']} {champion['model_version']}: {champion['reason']}")
     live = summary.get("live")
     lines.append(f"Live: model {live['model_version']} at {live['url']}" if live else "Live: no service answers")
+    lines += [f"Warning: {live['warning']}"] if live and live.get("warning") else []
     return "\n".join(lines)
