@@ -31,7 +31,7 @@ def messages_of(summary: Mapping[str, Any], *, failed_before: bool) -> list[Mess
     `failed_before` says that the job's last run before this one failed.
     """
     run_id, job = str(summary["run_id"]), str(summary["job"])
-    link, text = str(summary.get("link") or ""), _text(summary)
+    link, text = str(summary.get("link") or ""), text_of(summary)
 
     def message(kind: Kind, title: str, about: str = run_id) -> Message:
         return Message(f"{about}:{kind}", kind, run_id, title, text, link)
@@ -127,7 +127,7 @@ def _new_data(summary: Mapping[str, Any]) -> str:
     return f"{' and '.join(words)} reviews" if words else ""
 
 
-def _text(summary: Mapping[str, Any]) -> str:
+def text_of(summary: Mapping[str, Any]) -> str:
     """Plain lines: mail, chat and webhook show them alike, and no table breaks on a phone."""
     marks = {"done": "ok", "skipped": "skipped", "failed": "FAILED"}
     lines = [f"Run {str(summary['run_id'])[:8]} of {summary['job']}, started {summary['trigger']}"]

@@ -185,6 +185,15 @@ def test_reviews_that_repeat_a_text_are_asked_together_and_their_text_is_never_l
     assert not shown("classic", found, RULES).passed
 
 
+def test_a_forest_without_a_vote_is_not_grown_and_changes_no_answer():
+    frame = invented(200)
+    assert (frame["side"] == "validation").sum() < 50
+    grown, single = (cross_validated(frame, NAMES, ClassicRecipe(trees=trees)) for trees in (30, 1))
+    assert grown is not None
+    assert single is not None
+    assert (grown.answered == single.answered).all()
+
+
 def test_a_label_with_one_text_cannot_be_cross_validated():
     frame = invented(60).assign(side="train")
     frame.loc[frame["label"] == "negative", "review_text"] = "jelek"
