@@ -11,8 +11,10 @@ from mlops_assets.training.first_model import HeldOut, held_out
 from mlops_assets.training.recipe import ClassicRecipe
 
 FOLDS = 5
-MOST_TEXTS = 3000
-"""Distinct texts that are cross-validated, drawn at random: some seconds at most, however large the train side is."""
+DRAWN_TEXTS, MOST_TEXTS = 1000, 5000
+"""So many distinct texts are cross-validated, drawn at random: some seconds, however large the train side is. More are
+drawn, up to the second number, until `RARE_TEXTS` of the rarest label are among them."""
+RARE_TEXTS = 60
 
 
 def cross_validated(frame: pd.DataFrame, labels: Sequence[str], recipe: ClassicRecipe) -> HeldOut | None:
@@ -45,8 +47,10 @@ def _folds(train: pd.DataFrame, seed: int) -> np.ndarray:
     """The fold of each row (n,), the same for equal texts; each label's texts are spread evenly. -1: not drawn."""
     keys = evaluate.text_keys(train["review_text"])
     texts, first = np.unique(keys, return_index=True)
-    drawn = np.random.default_rng(seed).permutation(len(texts))[:MOST_TEXTS]
     labels = train["label"].to_numpy(dtype=object)[first]
+    rarest = min(np.unique(labels, return_counts=True)[1])
+    wanted = min(max(DRAWN_TEXTS, RARE_TEXTS * len(texts) // rarest), MOST_TEXTS)
+    drawn = np.random.default_rng(seed).permutation(len(texts))[:wanted]
     dealt = dict(zip(texts[list(_by_label(drawn, labels))].tolist(), np.arange(len(drawn)) % FOLDS, strict=True))
     return np.array([dealt.get(key, -1) for key in keys.tolist()], dtype=int)
 

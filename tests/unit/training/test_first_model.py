@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.trained_on import TrainedOn
-from mlops_assets.training.cross_validation import FOLDS, cross_validated
+from mlops_assets.training.cross_validation import DRAWN_TEXTS, cross_validated
 from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.first_model import LEAST_TEXTS, SMALL_SIDE, FirstModel, HeldOut, shown, without_say
 from mlops_assets.training.gate import decide
@@ -200,13 +200,15 @@ def test_a_label_with_one_text_cannot_be_cross_validated():
     assert cross_validated(frame, NAMES, SMALL) is None
 
 
-def test_the_cost_of_cross_validation_does_not_grow_with_the_train_side(monkeypatch):
-    from mlops_assets.training import cross_validation
-
-    monkeypatch.setattr(cross_validation, "MOST_TEXTS", 100)
-    frame = invented(400).assign(side="train")
+def test_the_cost_of_cross_validation_does_not_grow_with_the_train_side_and_rare_labels_are_drawn():
+    frame = invented(4500).assign(side="train")
     frame["review_text"] = [f"{text} {n}" for n, text in enumerate(frame["review_text"])]
-    found = cross_validated(frame, NAMES, SMALL)
+    cheap = ClassicRecipe(trees=1, word_longest=1, char_shortest=2, char_longest=2, strengths=(1.0,))
+    found = cross_validated(frame, NAMES, cheap)
     assert found is not None
-    assert len(found.truth) == 100
-    assert FOLDS == 5
+    assert len(found.truth) == DRAWN_TEXTS
+    rare = frame.assign(label=["negative" if n % 50 == 0 else "positive" for n in range(len(frame))])
+    found = cross_validated(rare, NAMES, cheap)
+    assert found is not None
+    assert len(found.truth) == 3000
+    assert found.rarest[1] > SMALL_SIDE
