@@ -18,7 +18,7 @@ from mlops_assets.training.contender import (
     verdict_on,
 )
 from mlops_assets.training.evaluate import Evaluation
-from mlops_assets.training.first_model import SMALL_SIDE, FirstModel, HeldOut, Shown, held_out, shown
+from mlops_assets.training.first_model import LEAST_TEXTS, SMALL_SIDE, FirstModel, HeldOut, Shown, held_out, shown
 
 
 def first_to_go(
@@ -34,7 +34,10 @@ def first_to_go(
     """
     evidence = {each.name: _evidence(each, gate, first) for each in contenders}
     if champion is None and not any(len(given.truth) for given in evidence.values()):
-        raise PermanentFailure("the gate side holds no reviews, so nothing can decide between models: collect more")
+        raise PermanentFailure(
+            "the gate side holds no reviews, so nothing can decide between models: collect more, "
+            f"{LEAST_TEXTS} distinct texts of each label are needed"
+        )
     proofs = {each.name: shown(each.name, evidence[each.name], rules, reviews=first.reviews) for each in contenders}
     faults = {
         each.name: fault
