@@ -19,7 +19,8 @@ from mlops_assets.assets.partitions import range_tags, review_partitions
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.resources.process_service import ProcessService
-from mlops_assets.settings import SAMPLE_APP, Settings
+from mlops_assets.settings import Settings
+from mlops_assets.trained_on import SAMPLE_APP
 
 CLOCK = "2026-04-15T00:00:00Z"
 

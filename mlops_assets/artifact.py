@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.trained_on import TrainedOn
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -62,6 +63,14 @@ class Manifest:
     runtime: Mapping[str, Any] = field(default_factory=dict)
     training_files: tuple[str, ...] = ()
     format: int = FORMAT
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """From the metrics: what they say of the data, else the apps among their slices."""
+        data = self.metrics.get("data", {})
+        slices = [str(row["slice"]) for row in self.metrics.get("slices", ())]
+        apps = data.get("apps") or [name.removeprefix("app ") for name in slices if name.startswith("app ")]
+        return TrainedOn(tuple(apps), tuple(data.get("sources", ())))
 
 
 def seal(  # noqa: PLR0913  # what a manifest holds

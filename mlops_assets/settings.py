@@ -16,8 +16,6 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from mlops_assets.unique_yaml import read_yaml
 from mlops_assets.variables import BadSetting, Variables
 
-SAMPLE_APP = "sample.app"
-
 Source = Literal["sample", "file", "play_store"]
 LabelRule = Literal["binary", "ternary"]
 DateOrder = Literal["day-first", "month-first"]

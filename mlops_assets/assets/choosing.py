@@ -2,7 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +14,20 @@ from mlops_assets.assets.reviews import current_dataset_version, labelled_review
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.settings import Settings
+from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training.champion import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.resources.service import Live
+    from mlops_assets.training.contender import Contender
     from mlops_assets.training.evaluate import Evaluation
-    from mlops_assets.training.gate import Contender
+    from mlops_assets.training.first_model import FirstModel
 
 _TIMED_TEXTS = 30
+_ASKED_OF_A_LABEL, _TELLING = 200, 10
+"""Reviews of each label that a serving model is asked which answers the gate side alike, and the fewest that tell."""
 
 
 def choose(
@@ -112,9 +118,11 @@ def _decide(
     frame = labelled_reviews(settings, repository)
     gate = frame[frame["side"] == "gate"].reset_index(drop=True)
     dataset_version = current_dataset_version(repository)
+    contenders = [_contender(kind, models / kind, gate) for kind in present]
+    champion = _contender("champion", incumbent, gate) if incumbent else None
     verdict = decide(
-        [_contender(kind, models / kind, gate) for kind in present],
-        _contender("champion", incumbent, gate) if incumbent else None,
+        contenders,
+        champion,
         gate,
         required=_why_wanted(
             incumbent,
@@ -124,6 +132,7 @@ def _decide(
             on_gpu=settings.image_variant == "gpu",
         ),
         rules=rules,
+        first=_first_model(settings, repository, frame, incumbent, champion, contenders),
     )
     if verdict.serves is None:
         raise PermanentFailure(f"no model may serve, and none did before: {verdict.reason}")
@@ -144,8 +153,81 @@ def _decide(
         "forward": forward and {**forward, "model_version": verdict.champion_version},
         "candidates": dict(present),
         "run_id": run_id,
+        "trained_on": serves.trained_on.record(),
         "since": settings.now().isoformat() if verdict.promote else (read_record(models) or {}).get("since"),
     }
+
+
+def _first_model(
+    settings: Settings,
+    repository: DvcRepository,
+    frame: "pd.DataFrame",
+    incumbent: Path | None,
+    champion: "Contender | None",
+    contenders: "Sequence[Contender]",
+) -> "FirstModel":
+    """Whether the serving model has a say, and what a first model is judged by where it has none.
+
+    The classic recipe is cross-validated where that decides: on a small gate side, for a model without a rival.
+    """
+    from mlops_assets.training.contender import CLASSIC
+    from mlops_assets.training.cross_validation import cross_validated
+    from mlops_assets.training.first_model import held_out
+    from mlops_assets.training.recipe import ClassicRecipe
+
+    say = _say(repository, frame, incumbent, champion)
+    classic = next((each for each in contenders if each.name == CLASSIC), None)
+    first = champion is None or say.no_say is not None or champion.labels != contenders[0].labels
+    if classic is None or not first:
+        return say
+    gate = frame[frame["side"] == "gate"]
+    if not held_out(classic.labels, gate, classic.probabilities, "").small:
+        return say
+    recipe = ClassicRecipe.from_params(settings.sections["classic"])
+    return replace(say, cross_validated=cross_validated(frame, classic.labels, recipe))
+
+
+def _say(
+    repository: DvcRepository, frame: "pd.DataFrame", incumbent: Path | None, champion: "Contender | None"
+) -> "FirstModel":
+    """Whether the serving model has a say in what serves these reviews, and why not."""
+    from mlops_assets.training.first_model import FirstModel, without_say
+
+    if incumbent is None or champion is None:
+        return FirstModel(reviews=len(frame))
+    manifest = artifact.read(incumbent, verify=False)
+    serving, data = _trained_on(manifest, repository), TrainedOn.of(frame["app_id"], frame["source"])
+    if data.generated and serving.apps and not serving.generated:
+        told = f"it was trained on reviews of {', '.join(serving.apps)}, which no model of generated reviews replaces"
+        return FirstModel(stays=told, reviews=len(frame))
+    if found := without_say(serving, data):
+        return FirstModel(no_say=found[0], same_app=found[1], reviews=len(frame))
+    if _answers_all_alike(incumbent, champion, frame):
+        return FirstModel(no_say="gives one answer to every review", reviews=len(frame))
+    return FirstModel(reviews=len(frame))
+
+
+def _trained_on(manifest: artifact.Manifest, repository: DvcRepository) -> TrainedOn:
+    """What the model's folder says, or else what the branch knows of the data that it was trained on."""
+    if manifest.trained_on.apps:
+        return manifest.trained_on
+    dataset_version = manifest.trained_with.dataset_version
+    rows = next((one.rows for one in repository.versions() if one.dataset_version == dataset_version and one.rows), {})
+    return TrainedOn.of(rows)
+
+
+def _answers_all_alike(incumbent: Path, champion: "Contender", frame: "pd.DataFrame") -> bool:
+    """Whether the serving model gives one label to reviews of every label, as a model that learned nothing does."""
+    from mlops_assets.serving.model import load
+
+    if len(set(champion.probabilities.argmax(axis=1).tolist())) > 1:
+        return False
+    asked = frame[frame["label"].isin(champion.labels)].drop_duplicates("review_text")
+    asked = asked.groupby("label").head(_ASKED_OF_A_LABEL)
+    if asked["label"].nunique() < 2 or asked.groupby("label").size().min() < _TELLING:
+        return False
+    answers = load(incumbent).probabilities(asked["review_text"].tolist())
+    return len(set(answers.argmax(axis=1).tolist())) == 1
 
 
 def _serving(settings: Settings, live: "Live | None") -> Path | None:
@@ -193,13 +275,15 @@ def _why_wanted(
 def _contender(name: str, folder: Path, gate: "pd.DataFrame") -> "Contender":
     """The model's answers to the gate side as the server would give them, and what serving it costs."""
     from mlops_assets.serving.model import load
-    from mlops_assets.training.gate import Contender
+    from mlops_assets.training.contender import Contender
+    from mlops_assets.training.golden import GOLDEN_SENTENCES
 
     model = load(folder)
     texts = gate["review_text"].tolist()
     probabilities = model.probabilities(texts)
     times: list[float] = []
-    for text in texts[:_TIMED_TEXTS]:
+    # Always as many: with a handful of gate reviews one hiccup of the machine would be the median.
+    for text in islice(cycle(texts or GOLDEN_SENTENCES), _TIMED_TEXTS):
         started = time.perf_counter()
         model.probabilities([text])
         times.append((time.perf_counter() - started) * 1000)
@@ -208,6 +292,6 @@ def _contender(name: str, folder: Path, gate: "pd.DataFrame") -> "Contender":
         model_version=artifact.model_version(folder),
         labels=tuple(model.labels),
         probabilities=probabilities,
-        milliseconds=statistics.median(times) if times else None,
+        milliseconds=statistics.median(times),
         megabytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
     )

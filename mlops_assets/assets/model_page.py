@@ -133,9 +133,9 @@ def _variants(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield {
         "variant": "int8, against fp32, on validation",
         "n": int8["n"],
-        "largest difference in probability": f"{int8['largest_difference']:.4f}",
-        "mean difference": f"{int8['mean_difference']:.4f}",
-        "same label": f"{int8['label_agreement']:.2%}",
+        "largest difference in probability": f"{int8['largest_difference']:.4f}" if int8["n"] else "-",
+        "mean difference": f"{int8['mean_difference']:.4f}" if int8["n"] else "-",
+        "same label": f"{int8['label_agreement']:.2%}" if int8["n"] else "-",
         "serves": "yes" if serves == "int8" else "no",
     }
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.settings import SAMPLE_APP, Settings
+from mlops_assets.settings import Settings
+from mlops_assets.trained_on import SAMPLE_APP
 
 APP, MONTH = "app", "month"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

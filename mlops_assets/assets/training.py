@@ -78,7 +78,7 @@ def build() -> list[dg.AssetsDefinition]:
             due, metrics = _trained(settings, repository, "bert", "bert_metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
             metadata={
-                "bert_accuracy": metrics["test"]["accuracy"],
+                "bert_accuracy": metrics["test"].get("accuracy"),
                 **_about(settings, repository, due, metrics, "bert"),
             }
         )
@@ -126,7 +126,7 @@ def build() -> list[dg.AssetsDefinition]:
             due, metrics = _trained(settings, repository, "classic", "metrics.json", wanted, run_options, train)
         return dg.MaterializeResult(
             metadata={
-                "traditional_accuracy": metrics["test"]["accuracy"],
+                "traditional_accuracy": metrics["test"].get("accuracy"),
                 **_about(settings, repository, due, metrics, "classic"),
             }
         )
@@ -149,7 +149,8 @@ def build() -> list[dg.AssetsDefinition]:
         """The better of the two models on the gate side of the data, with the decision and its reason.
 
         The model that serves stays unless a new one is better beyond noise, or is as good and wanted because the data
-        changed. Both models, their scores and the decision are committed as one version.
+        changed. Where none serves, or one of other reviews, a model that has shown that its answers come from the text
+        goes first. Both models, their scores and the decision are committed as one version.
         """
         from mlops_assets.training.champion import champion_due, known_record
 
@@ -168,7 +169,8 @@ def build() -> list[dg.AssetsDefinition]:
                 if due
                 else known_record(settings.models)
             )
-        metrics = artifact.read(settings.models / "champion", verify=False).metrics
+        manifest = artifact.read(settings.models / "champion", verify=False)
+        warning = manifest.trained_on.warning
         return dg.MaterializeResult(
             metadata={
                 "model": record["model"],
@@ -179,7 +181,9 @@ def build() -> list[dg.AssetsDefinition]:
                 "dataset_version": record["dataset_version"],
                 "commit": record["commit"],
                 "origin": record["origin"] if due else "",
-                **about_decision(record, metrics),
+                "trained_on": ", ".join(manifest.trained_on.apps) or "not known",
+                **({"warning": warning} if warning else {}),
+                **about_decision(record, manifest.metrics),
                 "model_card": dg.MetadataValue.md((settings.models / "champion.md").read_text(encoding="utf-8")),
                 "folder": metadata.link(settings.models / "champion"),
             }

@@ -1,7 +1,6 @@
 """Every run that ends leaves one summary, however it ends."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -11,6 +10,7 @@ from mlops_assets.automation.jobs import PROMOTE
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.summary import joined, summarise, write_summary
 from mlops_assets.automation.summary_text import as_markdown
+from mlops_assets.resources import live_model
 from mlops_assets.resources.service import Service
 from mlops_assets.settings import Settings
 
@@ -42,8 +42,7 @@ def leave_summary(instance: dg.DagsterInstance, run_id: str, settings: Settings,
     """
     run = instance.get_run_by_id(run_id)
     parent = run.tags.get(PROMOTES) if run else None
-    live = service.live()
-    told = asdict(live) if live else None
+    told = live_model.told(settings, service.live())
     summary = summarise(instance, run_id, settings, told)
     if parent is not None:
         summary = joined(summarise(instance, parent, settings, told), summary)

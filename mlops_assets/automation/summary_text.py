@@ -100,6 +100,7 @@ def serving_lines(summary: Mapping[str, Any]) -> list[str]:
     if live:
         versions = f"model {live['model_version']}, data {live['dataset_version']}, release {live['release_version']}"
         lines.append(f"Live: {versions}, at {live['url']}.")
+        lines += [f"Warning: {live['warning']}."] if live.get("warning") else []
     else:
         lines.append("Live: no service answers.")
     return lines
@@ -111,7 +112,8 @@ def score(side: Mapping[str, Any] | None) -> str:
         return "no reviews"
     low, high = side.get("accuracy_interval") or (None, None)
     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
-    return f"accuracy {side['accuracy']:.3f}{interval}, macro-F1 {side['macro_f1']:.3f}, n = {side['n']}"
+    mixed = f", macro-F1 {side['macro_f1']:.3f}" if side["macro_f1"] is not None else ", one label alone"
+    return f"accuracy {side['accuracy']:.3f}{interval}{mixed}, n = {side['n']}"
 
 
 def change(summary: Mapping[str, Any], kind: str) -> str:

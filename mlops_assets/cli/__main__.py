@@ -150,8 +150,9 @@ def _run(command: str) -> int:
         return 0
     live = service.live()
     print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
-    from mlops_assets.cli.status import say_how_it_stands
+    from mlops_assets.cli.status import print_warning, say_how_it_stands
 
+    print_warning(settings, live)
     return 0 if say_how_it_stands(settings) and live else 1
 
 

@@ -7,8 +7,16 @@ from typing import Any
 from mlops_assets.operations.messages import WATCHED_JOBS
 from mlops_assets.operations.rules import OperationRules, overdue
 from mlops_assets.resources.fact_keeper import FactKeeper
+from mlops_assets.resources.live_model import trained_on
 from mlops_assets.resources.notifier import Notifier
+from mlops_assets.resources.service import Live
 from mlops_assets.settings import Settings
+
+
+def print_warning(settings: Settings, live: Live | None) -> None:
+    """What everybody must know of the live model; nothing where it is a real app's."""
+    if live and (warning := trained_on(settings, live).warning):
+        print(f"Warning: {warning}")
 
 
 def say_how_it_stands(settings: Settings) -> bool:

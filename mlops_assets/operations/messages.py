@@ -31,7 +31,7 @@ def messages_of(summary: Mapping[str, Any], *, failed_before: bool) -> list[Mess
     `failed_before` says that the job's last run before this one failed.
     """
     run_id, job = str(summary["run_id"]), str(summary["job"])
-    link, text = str(summary.get("link") or ""), _text(summary)
+    link, text = str(summary.get("link") or ""), text_of(summary)
 
     def message(kind: Kind, title: str, about: str = run_id) -> Message:
         return Message(f"{about}:{kind}", kind, run_id, title, text, link)
@@ -77,6 +77,8 @@ def quiet_line(summary: Mapping[str, Any], message: Message) -> str:
     """A quiet run in the digest."""
     live = summary.get("live")
     serves = f"model {live['model_version']} serves" if live else "no service answers"
+    if live and live.get("trained_on", {}).get("generated"):
+        serves += " (trained on generated reviews)"
     return f"{summary.get('ended') or 'unknown time'} {message.title}, {serves}, run {message.run_id[:8]}"
 
 
@@ -119,7 +121,10 @@ def _given_up(summary: Mapping[str, Any]) -> str:
 
 def _deployed(summary: Mapping[str, Any]) -> str:
     done = summary.get("deployed")
-    return f"model {done['model_version']} serves" if done else ""
+    if not done:
+        return ""
+    generated = ((summary.get("live") or {}).get("trained_on") or {}).get("generated")
+    return f"model {done['model_version']} serves{' (trained on generated reviews)' if generated else ''}"
 
 
 def _new_data(summary: Mapping[str, Any]) -> str:
@@ -128,7 +133,7 @@ def _new_data(summary: Mapping[str, Any]) -> str:
     return f"{' and '.join(words)} reviews" if words else ""
 
 
-def _text(summary: Mapping[str, Any]) -> str:
+def text_of(summary: Mapping[str, Any]) -> str:
     """Plain lines: mail, chat and webhook show them alike, and no table breaks on a phone."""
     marks = {"done": "ok", "skipped": "skipped", "stopped": "stopped", "failed": "FAILED"}
     lines = [f"Run {str(summary['run_id'])[:8]} of {summary['job']}, started {summary['trigger']}"]
@@ -149,4 +154,5 @@ def _text(summary: Mapping[str, Any]) -> str:
         lines.append(f"Champion {champion['model']} {champion['model_version']}: {champion['reason']}")
     live = summary.get("live")
     lines.append(f"Live: model {live['model_version']} at {live['url']}" if live else "Live: no service answers")
+    lines += [f"Warning: {live['warning']}"] if live and live.get("warning") else []
     return "\n".join(lines)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.resources.review_source import AS_USUAL, Asked, Collected, Standing
-from mlops_assets.settings import SAMPLE_APP, Settings, Source
+from mlops_assets.settings import Settings, Source
+from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.collect import Collection

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.settings import SAMPLE_APP, Settings, Source
+from mlops_assets.settings import Settings, Source
+from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -77,12 +77,12 @@ def data_summary(frame: pd.DataFrame) -> dict[str, Any]:
 def training_frame(validated: Path, label_rule: "LabelRule", percents: Mapping[str, float]) -> pd.DataFrame:
     """The labelled reviews below `validated` with their sides, sorted by review_date and review_id.
 
-    Columns: review_id, app_id, review_text, rating, review_date, app_version, label, side.
+    Columns: review_id, app_id, review_text, rating, review_date, app_version, source, label, side.
     """
     from mlops_assets.reviews.label import add_labels
     from mlops_assets.reviews.split import add_sides
 
-    kept = ["review_id", "app_id", "review_text", "rating", "review_date", "app_version"]
+    kept = ["review_id", "app_id", "review_text", "rating", "review_date", "app_version", "source"]
     frames = [pd.DataFrame(columns.read_frame(path)[kept]) for path in sorted(validated.glob("*/*.parquet"))]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns.empty()[kept])
     labelled = add_sides(add_labels(rows, label_rule), percents)

@@ -12,8 +12,8 @@ import pandas as pd
 
 from mlops_assets.reviews import columns
 from mlops_assets.reviews import sample_words as words
+from mlops_assets.trained_on import SAMPLE_APP as APP
 
-APP = "sample.app"
 FIRST_MONTH = "2025-12"
 REVIEWS_PER_MONTH = 250
 

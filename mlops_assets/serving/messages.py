@@ -60,7 +60,16 @@ class Feedback(_Body):
     label: StrictStr
 
 
-class PredictAnswer(_Answer):
+class _Warned(_Answer):
+    """An answer with what its reader must know of the model."""
+
+    warning: Annotated[
+        str | None,
+        Field(description="Stands there only where the model was trained on generated reviews, and says so."),
+    ] = None
+
+
+class PredictAnswer(_Warned):
     """`probabilities` are calibrated and sum to 1; `confidence` is the largest."""
 
     sentiment: str
@@ -71,7 +80,7 @@ class PredictAnswer(_Answer):
     request_id: str
 
 
-class BatchAnswer(_Answer):
+class BatchAnswer(_Warned):
     """`results[i]` belongs to `texts[i]`: an answer, or `error` with a problem document."""
 
     results: list[Mapping[str, Any]]
@@ -87,7 +96,7 @@ class Word(_Answer):
     weight: float
 
 
-class Explanation(_Answer):
+class Explanation(_Warned):
     """The answer and the words that drove it, in the text's order; none where the text has over 80."""
 
     sentiment: str
@@ -121,7 +130,15 @@ class Health(_Answer):
     since: datetime
 
 
-class ModelInfo(_Answer):
+class Origin(_Answer):
+    """Whose reviews the model was trained on; empty where its folder does not say."""
+
+    apps: list[str]
+    sources: list[str]
+    generated: bool
+
+
+class ModelInfo(_Warned):
     """What the manifest says; `device` is where the answers are computed."""
 
     kind: str
@@ -129,6 +146,7 @@ class ModelInfo(_Answer):
     labels: list[str]
     model_version: str
     dataset_version: str
+    trained_on: Origin
     release_version: str
     since: datetime
     code_version: str

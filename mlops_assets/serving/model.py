@@ -12,6 +12,7 @@ from mlops_assets import artifact
 from mlops_assets.artifact import Golden, Manifest
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.serving.onnx_session import Device
+from mlops_assets.trained_on import TrainedOn
 
 GOLDEN_TOLERANCE = 1e-2
 """How far a golden probability may lie from the sealed one: int8 kernels differ between processors by up to 6e-3."""
@@ -57,6 +58,11 @@ class LoadedModel:
     @property
     def dataset_version(self) -> str:
         return self.model.manifest.trained_with.dataset_version
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """Whose reviews it learnt from."""
+        return self.model.manifest.trained_on
 
     @property
     def device(self) -> Device:

@@ -25,7 +25,7 @@ _SIDES = {"test": "test side", "newest": "newest window", "forward": "forward"}
 
 def content(service: Service, metrics: Metrics, path: Path | None) -> str:
     """The page's content; says so where the pipeline has not written anything yet."""
-    parts = [_serving(service, Figures.of(metrics))]
+    parts = [_warning(service), _serving(service, Figures.of(metrics))]
     told = read_told(path)
     if told is None:
         where = f" into {path}" if path else ""
@@ -35,6 +35,12 @@ def content(service: Service, metrics: Metrics, path: Path | None) -> str:
         parts += [_models(told["models"]), _pipeline(told["pipeline"], told["reviews"]), _reviews(told["reviews"])]
     parts.append(_section("Machine", _cards(machine_rows()), "Of the machine or container that the server runs in."))
     return "".join(parts)
+
+
+def _warning(service: Service) -> str:
+    """What everybody must know of the model that answers; nothing where it is a real app's."""
+    said = service.loaded.trained_on.warning if service.state == "ready" else None
+    return f'<p class="warning" role="alert">{escape(said)}</p>' if said else ""
 
 
 def _serving(service: Service, now: Figures) -> str:

@@ -142,7 +142,8 @@ def _line(figures: dict[str, Any]) -> str:
         return "no reviews"
     interval = figures["accuracy_interval"]
     reach = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-    return f"accuracy {figures['accuracy']:.3f}{reach}, macro-F1 {figures['macro_f1']:.3f}, n={figures['n']}"
+    mixed = f", macro-F1 {figures['macro_f1']:.3f}" if figures["macro_f1"] is not None else ", one label alone"
+    return f"accuracy {figures['accuracy']:.3f}{reach}{mixed}, n={figures['n']}"
 
 
 if __name__ == "__main__":

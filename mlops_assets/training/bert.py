@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.artifact import TrainedWith, model_version
-from mlops_assets.failures import PermanentFailure
 from mlops_assets.training import (
     bert_data,
     bert_export,
@@ -35,10 +34,6 @@ SCORED_TOGETHER = 512
 """Texts that are packed and scored at a time: enough to fill rows, few enough for small memory."""
 
 
-class CannotTrain(PermanentFailure):
-    """The reviews or the recipe allow no model."""
-
-
 def train_bert(  # noqa: PLR0913 - what a training takes; each is a different thing
     frame: pd.DataFrame,
     recipe: BertRecipe,
@@ -58,10 +53,6 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
     """
     labels = evaluate.label_names(frame)
     sides = {side: frame[frame["side"] == side] for side in ("train", "validation")}
-    if sides["validation"].empty:
-        raise CannotTrain(
-            "no labelled review stands on the validation side, which chooses the epoch: collect more reviews"
-        )
     device = find_device(recipe.device, recipe.precision)
     train_texts = sides["train"]["review_text"].tolist()
     base = compact.build(train_texts, recipe, labels) if recipe.compact else hub.load_base(recipe, labels)
@@ -122,7 +113,10 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
     checkpoints: Path | None = None,
     identity: str = "",
 ) -> Progress:
-    """Train `model` in place to its best epoch by validation, going on from the checkpoint of `identity`."""
+    """Train `model` in place to its best epoch by validation, going on from the checkpoint of `identity`.
+
+    Without validation reviews the last epoch stands.
+    """
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -187,7 +181,9 @@ def rate_at(step: int, steps: int, warmup: float) -> float:
 
 
 def validate(model: Any, ids: bert_data.Ids, truth: np.ndarray, recipe: BertRecipe, device: Device) -> dict[str, float]:
-    """Accuracy and loss of the model as it stands."""
+    """Accuracy and loss of the model as it stands; nothing where no review asks for them."""
+    if not ids:
+        return {}
     given = score(model, ids, recipe.max_length, device)
     accuracy = float((given.argmax(axis=1) == truth).mean())
     return {"accuracy": round(accuracy, 6), "loss": round(log_loss(given, truth), 6)}
@@ -223,4 +219,4 @@ def _identity(trained_with: TrainedWith, source: str, train: bert_data.Examples,
 
 
 def _named(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items()) or "none"

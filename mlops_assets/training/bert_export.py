@@ -150,7 +150,8 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
     held = {variant: given[len(GOLDEN_SENTENCES) :] for variant, given in answers.items()}
     int8 = agreement(held["int8"][on_validation], held["fp32"][on_validation])
     variant = "int8" if recipe.serve == "int8" and int8["shippable"] else "fp32"
-    report(f"int8 agrees with fp32 on {int8['label_agreement']:.2%} of {int8['n']} validation texts: {variant} serves")
+    agreed = f"{int8['label_agreement']:.2%} of {int8['n']} validation texts" if int8["n"] else "no validation text"
+    report(f"int8 agrees with fp32 on {agreed}: {variant} serves")
     truth = evaluate.indices(held_out["label"], labels)
     temperature = calibration.fit_temperature(held[variant][on_validation], truth[on_validation])
     metrics = {
@@ -187,6 +188,9 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
 
 def agreement(variant: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
     """How far a variant's probabilities (n, labels) are from the reference's, and whether it may serve."""
+    if not len(variant):
+        unknown = dict.fromkeys(("label_agreement", "largest_difference", "mean_difference"))
+        return {"n": 0, **unknown, "shippable": False}
     moved = np.abs(variant - reference).max(axis=1)
     agreed = float((variant.argmax(axis=1) == reference.argmax(axis=1)).mean())
     return {

@@ -38,7 +38,7 @@ class Progress:
     curve: list[tuple[int, float]] = field(default_factory=list)
     """(step, mean training loss since the point before)."""
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """Validation after each epoch: epoch, accuracy, loss."""
+    """Validation after each epoch: epoch, accuracy, loss; the epoch alone where there are no validation reviews."""
     seconds: float = 0.0
     """Time spent, over all runs that worked on it."""
     reviews: int = 0
@@ -47,8 +47,10 @@ class Progress:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the highest accuracy on validation; of equals the one with the least loss."""
-        return int(max(self.epochs, key=lambda scored: (scored["accuracy"], -scored["loss"]))["epoch"])
+        """The epoch with the highest accuracy on validation; of equals the one with the least loss, else the last."""
+        scored = [epoch for epoch in self.epochs if "accuracy" in epoch]
+        best = max(scored, key=lambda epoch: (epoch["accuracy"], -epoch["loss"])) if scored else self.epochs[-1]
+        return int(best["epoch"])
 
 
 class Meter:

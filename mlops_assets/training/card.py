@@ -66,6 +66,8 @@ def _data(manifest: Manifest, data: Mapping[str, Any]) -> str:
             f"- By side: {sides}. By label: {labels}. A text stands on one side only, by its hash",
             "- Labels are the reviewers' stars, not a reader's judgement of the text",
         ]
+    if warning := manifest.trained_on.warning:
+        lines.append(f"- {warning}")
     return "## Data\n\n" + "\n".join(lines)
 
 

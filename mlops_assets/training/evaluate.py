@@ -98,7 +98,8 @@ def scores(
     """Accuracy, macro-F1, per-class figures, log loss and calibration error of probabilities (n, labels).
 
     Intervals come from a bootstrap over distinct `texts` (rows where there are none); they are None over fewer than
-    `LEAST_TEXTS`. An empty side has `n` 0 alone.
+    `LEAST_TEXTS`. An empty side has `n` 0 alone. One with a single label has no macro-F1: there one answer for all
+    would reach 1.
     """
     rules = rules or Evaluation()
     truth, many = indices(labels, names), len(names)
@@ -119,6 +120,8 @@ def scores(
         known = distinct >= LEAST_TEXTS and low < high
         return {name: _plain(value), f"{name}_interval": [_plain(low), _plain(high)] if known else None}
 
+    macro_f1, mixed = float(bootstrap.macro_f1_of(counts)), len(set(truth.tolist())) > 1
+    none = {"macro_f1": None, "macro_f1_interval": None}
     f1, drawn_f1 = bootstrap.f1_of(counts), bootstrap.f1_of(drawn)
     recall, drawn_recall = _share(counts, axis=-1), _share(drawn, axis=-1)
     precision, drawn_precision = _share(counts, axis=-2), _share(drawn, axis=-2)
@@ -126,7 +129,7 @@ def scores(
         "n": len(truth),
         "distinct_texts": distinct,
         **with_interval("accuracy", float(bootstrap.accuracy_of(counts)), bootstrap.accuracy_of(drawn)),
-        **with_interval("macro_f1", float(bootstrap.macro_f1_of(counts)), bootstrap.macro_f1_of(drawn)),
+        **(with_interval("macro_f1", macro_f1, bootstrap.macro_f1_of(drawn)) if mixed else none),
         "majority_share": _plain(counts.sum(axis=1).max() / len(truth)),
         **with_interval("log_loss", float(losses.mean()), drawn_losses),
         "calibration_error": _plain(calibration.expected_calibration_error(probabilities, truth)),
@@ -213,6 +216,7 @@ def data_figures(frame: pd.DataFrame) -> dict[str, Any]:
         "sides": {side: int((frame["side"] == side).sum()) for side in SIDES},
         "labels": {name: int((frame["label"] == name).sum()) for name in LABELS if (frame["label"] == name).any()},
         "apps": sorted(set(frame["app_id"])),
+        "sources": sorted(set(frame["source"])) if "source" in frame else [],
         "oldest_review": frame["review_date"].min().isoformat() if len(frame) else None,
         "newest_review": newest.isoformat() if len(frame) else None,
     }
@@ -230,7 +234,7 @@ def brief(full: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_slice(full: Mapping[str, Any]) -> dict[str, Any]:
     """Size and accuracy, and macro-F1 where the slice holds more than one label."""
-    mixed = sum(own["n"] > 0 for own in full["per_class"].values()) > 1
+    mixed = full["macro_f1"] is not None
     return {name: value for name, value in brief(full).items() if mixed or not name.startswith("macro_f1")}
 
 

@@ -71,7 +71,10 @@ def training_curve(losses: Sequence[tuple[int, float]], epochs: Sequence[Mapping
     right = axes.twinx()
     last = steps[-1] if steps else len(epochs)
     ends = [last * (number + 1) / len(epochs) for number in range(len(epochs))]
-    right.plot(ends, [epoch["accuracy"] for epoch in epochs], color=_RED, marker="o", markersize=4, linewidth=1)
+    scored = [(end, epoch["accuracy"]) for end, epoch in zip(ends, epochs, strict=True) if "accuracy" in epoch]
+    right.plot(
+        [end for end, _ in scored], [own for _, own in scored], color=_RED, marker="o", markersize=4, linewidth=1
+    )
     right.set_ylabel("accuracy on validation", fontsize=8, color=_RED)
     axes.set_title("Training", fontsize=9)
     return _png(figure)

@@ -1,7 +1,9 @@
 """A sealed classic model of three n-grams: small, but loaded and answered by the real server."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,24 @@ from mlops_assets.text import TEXT_VERSION
 TEXTS = ("bagus", "sering error", "halo")
 
 
-def seal_tiny_model(folder: Path, *, dataset_version: str = "d" * 12, intercept: float = 0.0) -> str:
+def learnt_from(*apps: str, sources: Sequence[str] = ()) -> dict[str, Any]:
+    """What the metrics of a model say of the data that it was trained on."""
+    return {
+        "data": {
+            "rows": 3,
+            "sides": {"train": 3, "validation": 0, "gate": 0, "test": 0},
+            "labels": {"negative": 1, "positive": 2},
+            "apps": list(apps),
+            **({"sources": list(sources)} if sources else {}),
+            "oldest_review": "2026-01-01T00:00:00+00:00",
+            "newest_review": "2026-01-03T00:00:00+00:00",
+        }
+    }
+
+
+def seal_tiny_model(
+    folder: Path, *, dataset_version: str = "d" * 12, intercept: float = 0.0, metrics: Mapping[str, Any] | None = None
+) -> str:
     """Write the model into the empty `folder`; the intercept moves all answers. Returns the model version."""
     folder.mkdir(parents=True)
     (folder / classic_model.VOCABULARY).write_text(json.dumps({"word": ["bagus", "error"], "char": ["ba"]}))
@@ -36,10 +55,11 @@ def seal_tiny_model(folder: Path, *, dataset_version: str = "d" * 12, intercept:
         folder,
         [Golden(text, tuple(map(float, row))) for text, row in zip(TEXTS, answers, strict=True)],
         dataset_version,
+        metrics=metrics,
     )
 
 
-def seal(folder: Path, golden, dataset_version: str = "d" * 12, training_files=()) -> str:
+def seal(folder: Path, golden, dataset_version: str = "d" * 12, training_files=(), metrics=None) -> str:
     """Seal again with other golden sentences."""
     return artifact.seal(
         folder,
@@ -47,7 +67,11 @@ def seal(folder: Path, golden, dataset_version: str = "d" * 12, training_files=(
         labels=("negative", "positive"),
         text_version=TEXT_VERSION,
         trained_with=TrainedWith(dataset_version, "binary", "recipe", "code"),
-        metrics={"gate": {"n": 3, "accuracy": 1.0}, "test": {"n": 3, "accuracy": 1.0, "macro_f1": 1.0}},
+        metrics={
+            "gate": {"n": 3, "accuracy": 1.0},
+            "test": {"n": 3, "accuracy": 1.0, "macro_f1": 1.0},
+            **(metrics or {}),
+        },
         golden=golden,
         runtime={
             "temperature": 1.0,

@@ -17,7 +17,7 @@ from mlops_assets.reviews import columns
 from mlops_assets.settings import Settings
 from mlops_assets.training import champion
 from mlops_assets.training.champion import champion_due, read_record
-from tests.fakes.tiny_model import seal_tiny_model
+from tests.fakes.tiny_model import learnt_from, seal_tiny_model
 from tests.integration.user_clone import QUICK_DVC, UserClone
 from tests.unit.reviews.rows import APP, frame, review
 
@@ -58,6 +58,12 @@ class Place:
         version = seal_tiny_model(self.models / "classic", intercept=intercept)
         (self.models / "metrics.json").write_text(json.dumps({"model_version": version, "test": {"n": 3}}))
         return version
+
+    def serve(self, intercept: float, **about: Any) -> Live:
+        """Another model as a release that is live; `about` says what it was trained on."""
+        folder = self.settings.releases / "other" / "model"
+        version = seal_tiny_model(folder, intercept=intercept, **about)
+        return Live(version, "other", "d" * 12, 1, "2026-01-01T00:00:00+00:00", "http://127.0.0.1:1")
 
     def choose(self, live: Live | None = None, **options: Any) -> dict[str, Any]:
         repository = self.user.repository(**options)
@@ -188,6 +194,69 @@ def test_a_live_model_that_is_not_here_leaves_the_one_chosen_last_to_judge_again
     place.train(0.6)
     record = place.choose(live)
     assert (record["against"], record["promoted"]) == (chosen, False)
+
+
+def test_a_live_model_of_generated_reviews_gives_way_and_serves_on_only_where_no_model_is_good_enough(
+    place: Place,
+) -> None:
+    live = place.serve(-0.5, metrics=learnt_from("sample.app"))
+    place.train(9.0)
+    kept = place.choose(live)
+    assert (kept["promoted"], kept["model_version"]) == (False, live.model_version)
+    assert kept["trained_on"]["generated"]
+    told = f"champion {live.model_version} was trained on generated reviews, not on those of {APP}, so it has no say: "
+    assert kept["reason"].startswith(f"{told}it serves all the same, for no new model may take its place: ")
+    candidate = place.train(0.6)
+    record = place.choose(live)
+    assert (record["promoted"], record["model_version"]) == (True, candidate)
+    assert record["reason"].startswith(f"{told}first model: classic, macro-F1 0.")
+    assert place.stored()["reason"] == record["reason"]
+
+
+def test_a_real_app_s_own_model_keeps_its_say(place: Place) -> None:
+    live = place.serve(-0.5, metrics=learnt_from(APP, sources=["file"]))
+    place.train(0.6)
+    record = place.choose(live)
+    assert (record["promoted"], record["reason"].split(":")[0]) == (False, "worse beyond noise")
+
+
+def test_what_an_older_model_s_folder_does_not_say_is_found_in_the_versions(place: Place) -> None:
+    """The data that it was trained on stands on the branch with its apps, and none of them is an app of now."""
+    repository = place.user.repository()
+    repository.prepare()
+    [known] = {one.dataset_version for one in repository.versions() if one.dataset_version}
+    found = choosing._trained_on(artifact.read(_sealed(place, dataset_version=known), verify=False), repository)
+    assert found.apps == (APP,)
+    unknown = artifact.read(_sealed(place, dataset_version="0" * 12), verify=False)
+    assert choosing._trained_on(unknown, repository).apps == ()
+
+
+def _sealed(place: Place, **about: Any) -> Path:
+    folder = place.settings.releases / str(about["dataset_version"])
+    seal_tiny_model(folder, **about)
+    return folder
+
+
+def test_a_live_model_that_answers_everything_alike_has_no_say(place: Place) -> None:
+    live = place.serve(9.0, metrics=learnt_from(APP))
+    place.train(0.6)
+    record = place.choose(live)
+    assert record["promoted"]
+    assert "gives one answer to every review, so it has no say: first model: classic" in record["reason"]
+
+
+def test_the_model_of_a_real_app_is_not_replaced_by_one_of_generated_reviews(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = place.serve(0.5, metrics=learnt_from(APP, sources=["file"]))
+    place.train(-0.5)
+    really = choosing.labelled_reviews
+    monkeypatch.setattr(
+        choosing, "labelled_reviews", lambda *given: really(*given).assign(app_id="sample.app", source="sample")
+    )
+    record = place.choose(live)
+    assert (record["promoted"], record["model_version"]) == (False, live.model_version)
+    assert f"it was trained on reviews of {APP}, which no model of generated reviews replaces" in record["reason"]
 
 
 def test_a_restored_champion_comes_back_with_the_decision_that_chose_it(place: Place) -> None:

@@ -22,7 +22,8 @@ from mlops_assets.resources.restore import settle
 from mlops_assets.resources.restore_champion import keep_profile_of
 from mlops_assets.resources.versions import Version
 from mlops_assets.reviews.quality import no_review_is_lost
-from mlops_assets.settings import SAMPLE_APP, Settings
+from mlops_assets.settings import Settings
+from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import champion_due
 from tests.user_clone import free_port, git, make_clone, settings_of
 

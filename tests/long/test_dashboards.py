@@ -23,7 +23,7 @@ import yaml
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.resources.process_service import ProcessService
 from mlops_assets.reviews.store import ReviewStore
-from mlops_assets.settings import SAMPLE_APP
+from mlops_assets.trained_on import SAMPLE_APP
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.repository import ROOT

@@ -20,6 +20,11 @@ async function ask(path, body) {
   return answer;
 }
 
+function warn(answer) {
+  byId("warning").textContent = answer.warning || "";
+  byId("warning").hidden = !answer.warning;
+}
+
 function shown(text, answer) {
   const item = element("li");
   const verdict = element("div", undefined, "verdict " + answer.sentiment);
@@ -53,7 +58,11 @@ async function judge(event) {
   button.disabled = true;
   try {
     const items = [];
-    for (const text of texts) items.push(shown(text, await ask("/explain", {text})));
+    for (const text of texts) {
+      const answer = await ask("/explain", {text});
+      warn(answer);
+      items.push(shown(text, answer));
+    }
     byId("results").replaceChildren(...items);
     byId("results-section").hidden = !items.length;
   } catch (error) {
@@ -67,8 +76,10 @@ async function model() {
   const rows = [];
   try {
     const info = await ask("/model/info");
+    warn(info);
     rows.push(["Model", info.kind + ", version " + info.model_version]);
-    rows.push(["Data", "version " + info.dataset_version]);
+    const apps = info.trained_on.apps.join(", ");
+    rows.push(["Data", "version " + info.dataset_version + (apps ? ", reviews of " + apps : "")]);
     if (info.release_version) rows.push(["Release", info.release_version]);
     rows.push(["Since", new Date(info.since).toLocaleString()]);
     for (const side of ["gate", "test"]) {

@@ -1,14 +1,20 @@
 """`make status` says how the last run ended, what waits, and that a run is overdue."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from mlops_assets.cli.status import say_how_it_stands
+from mlops_assets.automation.summary_text import serving_lines
+from mlops_assets.cli.status import print_warning, say_how_it_stands
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.operations.messages import text_of
 from mlops_assets.operations.rules import OperationRules
+from mlops_assets.resources import live_model
 from mlops_assets.resources.notifier import Notifier
+from mlops_assets.resources.service import Live
 from mlops_assets.reviews.crawl_state import CrawlState
+from tests.fakes.tiny_model import seal_tiny_model
 from tests.unit.operations.summaries import FAILED, summary, write
 from tests.user_clone import free_port, make_clone, settings_of
 
@@ -27,6 +33,34 @@ def test_a_run_is_overdue_past_interval_and_slack(
     said = capsys.readouterr().out
     assert "Last run: a of pipeline, failure, ended 2026-03-01T06:01:00+00:00" in said
     assert ("Overdue: the last run of the pipeline ended 8.0 hours ago" in said) is not in_time
+
+
+@pytest.mark.parametrize(("apps", "warned"), [(["sample.app"], True), (["com.gojek.app"], False), ([], False)])
+@pytest.mark.parametrize("pruned", [True, False], ids=["release pruned", "release here"])
+def test_a_live_model_of_generated_reviews_is_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], apps: list[str], warned: bool, pruned: bool
+) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    folder = settings.models / "champion" if pruned else settings.releases / "r1" / "model"
+    version = seal_tiny_model(folder, metrics={"data": {"apps": apps}})
+    live = Live(version, "r1", "d1", 1, "2026-01-01T00:00:00+00:00", "http://127.0.0.1:1")
+    print_warning(settings, live)
+    assert ("Warning: This model was trained on generated reviews" in capsys.readouterr().out) is warned
+    told = live_model.told(settings, live)
+    assert told is not None
+    assert (told["model_version"], told["trained_on"]["apps"], bool(told["warning"])) == (version, apps, warned)
+    shown = "\n".join([*serving_lines({"champion": None, "image": None, "live": told}), text_of(summary(live=told))])
+    assert shown.count("Warning: This model was trained on generated reviews") == (2 if warned else 0)
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_nothing_is_said_of_a_live_model_whose_folder_is_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    print_warning(settings, Live("m1", "r1", "d1", 1, "2026-01-01T00:00:00+00:00", "http://127.0.0.1:1"))
+    print_warning(settings, None)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_clone_without_any_run_is_overdue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

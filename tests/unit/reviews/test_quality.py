@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -131,6 +132,26 @@ def test_foreign_reviews_are_seen_with_examples(usual):
     assert not claim.passed
     assert claim.numbers["foreign_percent"] == pytest.approx(15, abs=1)
     assert "muy buena" in str(claim.rows[0]["review_text"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["bagus"], "stars that contradict"),
+        (["bagus", "ok", "jelek", "lumayan"], "stars that contradict"),
+        (["👍", "😀", "!"], "not estimated: none of 400 labelled reviews holds a word"),
+    ],
+)
+def test_a_few_texts_with_every_star_are_estimated_without_a_warning(texts, said):
+    rng = np.random.default_rng(0)
+    reviews = pd.DataFrame(
+        {
+            "review_id": [f"r{n}" for n in range(400)],
+            "review_text": rng.choice(texts, 400),
+            "rating": pd.array(rng.choice([1, 5], 400), dtype="Int64"),
+        }
+    )
+    assert said in quality.stars_match_texts(reviews, OPTIONS).reason
 
 
 def test_turned_stars_are_seen(usual):

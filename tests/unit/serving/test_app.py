@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -347,3 +348,47 @@ def test_a_body_in_another_form_is_415_and_names_the_header(client, path, header
     assert reply.headers["content-type"] == "application/problem+json"
     assert (reply.json()["field"], said in reply.json()["detail"]) == (field, True)
     assert reply.json()["request_id"] == reply.headers["x-request-id"]
+
+
+def trained_on(apps, sources=()):
+    """A service of the three-line model, whose folder says what it was trained on."""
+    model = ThreeLines()
+    model.manifest = dataclasses.replace(MANIFEST, metrics={"data": {"apps": list(apps), "sources": list(sources)}})
+    return client_of(lambda: loaded(model))
+
+
+ASKED = {
+    "/predict": {"text": "aaab"},
+    "/predict/batch": {"texts": ["aaab", ""]},
+    "/explain": {"text": "aab aab"},
+}
+
+
+@pytest.mark.parametrize("sources", [["sample"], []])
+def test_a_model_of_generated_reviews_says_so_in_every_answer_and_on_both_pages(sources):
+    with trained_on(["sample.app"], sources) as client:
+        ready(client)
+        warnings = {path: client.post(path, json=body).json()["warning"] for path, body in ASKED.items()}
+        info = client.get("/model/info").json()
+        assert set(warnings.values()) == {info["warning"]}
+        assert info["warning"].startswith("This model was trained on generated reviews, not on those of a real app")
+        assert info["trained_on"] == {"apps": ["sample.app"], "sources": sources, "generated": True}
+        assert info["warning"] in client.get("/overview/content").text
+        assert 'id="warning"' in client.get("/").text
+
+
+@pytest.mark.parametrize(("apps", "sources"), [(["com.gojek.app"], ["file"]), (["com.gojek.app"], []), ([], [])])
+def test_the_model_of_a_real_app_names_its_apps_and_its_answers_are_not_longer(apps, sources):
+    with trained_on(apps, sources) as client:
+        ready(client)
+        assert not any("warning" in client.post(path, json=body).json() for path, body in ASKED.items())
+        info = client.get("/model/info").json()
+        assert info["trained_on"] == {"apps": apps, "sources": sources, "generated": False}
+        assert "warning" not in client.get("/overview/content").text
+
+
+def test_the_interface_documents_the_warning(client):
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for name in ("PredictAnswer", "BatchAnswer", "Explanation", "ModelInfo"):
+        assert "generated reviews" in schemas[name]["properties"]["warning"]["description"]
+        assert "warning" not in schemas[name]["required"]

@@ -1,6 +1,7 @@
 """A trained BERT as a folder: complete, equal to torch, repeatable, and honest about its int8 variant."""
 
 import dataclasses
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from mlops_assets import artifact
+from mlops_assets.assets.model_page import about_model
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.serving.model import load, load_with_golden, prove
 from mlops_assets.training import bert_export, bert_int8
@@ -184,8 +186,13 @@ def test_agreement_is_enough_exactly_at_its_limit() -> None:
     }
 
 
-def test_reviews_without_a_validation_side_are_refused(tmp_path: Path) -> None:
+def test_reviews_without_held_out_sides_train_to_the_last_epoch_and_serve_in_fp32(tmp_path: Path) -> None:
     frame = tiny_frame()
-    with pytest.raises(PermanentFailure, match="validation side"):
-        train_tiny(tmp_path / "model", tmp_path / "checkpoints", frame=frame[frame["side"] != "validation"])
-    assert not (tmp_path / "model").exists()
+    frame = frame[frame["side"] == "train"]
+    metrics = train_tiny(tmp_path / "model", tmp_path / "checkpoints", frame=frame).metrics
+    assert [metrics[side] for side in ("validation", "gate", "test", "newest")] == [{"n": 0}] * 4
+    assert metrics["best_epoch"] == len(metrics["epochs"])
+    assert (metrics["variant"], metrics["export"]["int8"]["n"]) == ("fp32", 0)
+    json.dumps(metrics, allow_nan=False)
+    page = about_model(metrics, tmp_path / "model", frame)
+    assert "no" in page["export"].value.splitlines()[-1]

@@ -162,9 +162,9 @@ def test_a_better_model_over_budget_leaves_the_place_to_the_other():
 
 
 def test_few_reviews_break_no_calibration_budget_by_luck_and_many_do_not_hide_it():
-    few, many = gate_of(12), gate_of(150)
-    by_luck = answering(few, range(4), sure=0.85)
-    assert judge(by_luck, None, few, rules=RULES).promote
+    few, many = gate_of(34), gate_of(150)
+    unsure = answering(few, set(), sure=0.7)
+    assert judge(unsure, None, few, rules=RULES).promote
     overconfident = answering(many, range(45), sure=0.99)
     assert "breaks its calibration budget: error 0.290 on n=150" in judge(overconfident, None, many, rules=RULES).reason
 
@@ -200,6 +200,36 @@ def test_agreeing_on_a_few_texts_does_not_show_that_a_model_is_as_good():
         verdict = judge(answering(gate, range(6)), serving(gate, range(6)), gate, required="forced", rules=RULES)
         assert verdict.promote == promote, verdict.reason
     assert "macro-F1 +0.0 points (-2.5 to +2.5, n=120)" in verdict.reason
+
+
+def test_a_win_on_a_handful_of_texts_replaces_no_model():
+    gate = gate_of(8)
+    verdict = judge(answering(gate, set()), serving(gate, range(8)), gate, required="forced", rules=RULES)
+    assert not verdict.promote
+    assert verdict.reason.startswith("too few gate texts to compare")
+    assert "8 distinct, at least 10 are needed" in verdict.reason
+
+
+def test_a_gate_side_of_one_label_replaces_no_model_and_says_so():
+    gate = gate_of(200).query("label == 'positive'").reset_index(drop=True)
+    verdict = judge(answering(gate, set()), serving(gate, range(60)), gate, required="forced", rules=RULES)
+    assert (verdict.promote, verdict.serves) == (False, "old")
+    assert verdict.reason.startswith("all 100 gate reviews are positive: nothing shows whether classic new is better")
+
+
+def test_one_wrong_answer_in_a_newest_window_of_one_label_is_no_fall_of_fifty_points():
+    gate = gate_of(600, old=400)
+    gate = gate[(gate["review_date"] < "2025-01-01") | (gate["label"] == "positive")].reset_index(drop=True)
+    verdict = judge(answering(gate, {499}), serving(gate, range(150)), gate, rules=RULES)
+    assert verdict.promote
+    assert verdict.figures["newest_difference"]["points"] == pytest.approx(-1)
+
+
+def test_the_serving_model_stays_where_no_review_is_on_the_gate_side():
+    empty = gate_of(10).iloc[:0]
+    verdict = decide([answering(empty, set())], serving(empty, set()), empty, required="forced", rules=RULES)
+    assert (verdict.promote, verdict.serves, verdict.figures["n"]) == (False, "old", 0)
+    assert "the gate side holds no reviews" in verdict.reason
 
 
 def test_the_record_can_be_stored_and_holds_both_scores_interval_and_n():
