@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.settings import SAMPLE_APP, Settings
+from mlops_assets.settings import Settings
+from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.validation_options import ValidationOptions

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from mlops_assets.assets.partitions import known_apps
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.settings import SAMPLE_APP, Settings
+from mlops_assets.settings import Settings
+from mlops_assets.trained_on import SAMPLE_APP
 
 
 class UpstreamMissing(PermanentFailure):

@@ -12,7 +12,7 @@ from mlops_assets.resources.dvc_objects import pointed_object
 from mlops_assets.resources.git_commands import Git
 from mlops_assets.resources.pipeline_branch import CONFIG, JOINS, METRICS, POINTERS, parse_trailers
 from mlops_assets.resources.user_repository import BRANCH
-from mlops_assets.settings import SAMPLE_APP
+from mlops_assets.trained_on import SAMPLE_APP
 
 ANEW = "Starts-Anew"
 """The trailer of a data version that does not go on from the one before, and why."""

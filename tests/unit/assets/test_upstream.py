@@ -13,7 +13,8 @@ from mlops_assets.assets.upstream import UpstreamMissing, refuse_missing_upstrea
 from mlops_assets.definitions import build_definitions
 from mlops_assets.reviews import sample
 from mlops_assets.reviews.store import ReviewStore
-from mlops_assets.settings import SAMPLE_APP, Settings
+from mlops_assets.settings import Settings
+from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import write_record
 from tests.fakes.process_service import FakeProcessService
 from tests.user_clone import make_clone, settings_of
