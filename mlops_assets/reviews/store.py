@@ -40,8 +40,8 @@ LOCK_TIMEOUT_S = 60
 @dataclass(frozen=True)
 class UpsertReport:
     """How many reviews were new, edited (older version kept in the history), updated (only reply, thumbs, version,
-    author or source), moved (edited into another month, also counted as edited), unchanged, or outdated (an older
-    version than the stored one, kept in the history); and which months' files changed.
+    author, source, or a date read in the wrong zone), moved (into another month, also counted as edited or updated),
+    unchanged, or outdated (an older version than the stored one, kept in the history); and which months' files changed.
     """
 
     new: int = 0
@@ -178,8 +178,9 @@ class ReviewStore:
         for month, group in history.groupby(columns.month_of(history["review_date"])):
             path = self.history_path(app_id, str(month))
             before = _read(path)
-            after = columns.conform(pd.concat([before, group]).drop_duplicates(["review_id", *versions.FORM]))
-            if len(after) > len(before):
+            masked = versions.with_masks_of(before, group)
+            after = columns.conform(pd.concat([masked, group]).drop_duplicates(["review_id", *versions.FORM]))
+            if len(after) > len(before) or masked is not before:
                 staged[f"history/{path.name}"] = columns.to_table(after)
         self._commit(app_id, staged)
         return changed
