@@ -19,6 +19,7 @@ SAMPLE_APP = "sample.app"
 
 Source = Literal["sample", "file", "play_store"]
 LabelRule = Literal["binary", "ternary"]
+DateOrder = Literal["day-first", "month-first"]
 DeployTarget = Literal["auto", "process", "docker"]
 ImageVariant = Literal["cpu", "gpu"]
 
@@ -110,6 +111,8 @@ class Settings(BaseModel):
     first_month: str
     label_rule: LabelRule
     reviews: tuple[Path, ...] = ()
+    date_order: DateOrder | None = None
+    app_names: Mapping[str, str] = MappingProxyType({})
     from_month: str | None = None
     fixed_now: datetime | None = None
     port: int = 8080
@@ -154,7 +157,9 @@ class Settings(BaseModel):
         from_file = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
         env = Variables({**from_file, **environ})
         params = _read_params(root / "params.yaml")
-        reviews = tuple(Path(part).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part)
+        reviews = tuple(
+            Path(part.strip()).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part.strip()
+        )
         extra_app = env.text("APP", "")
         named: list[str] = [*params["apps"], *([_app("APP", extra_app)] if extra_app else [])]
         apps = tuple(dict.fromkeys(named))
@@ -171,6 +176,8 @@ class Settings(BaseModel):
             first_month=params["first_month"],
             label_rule=params["labels"],
             reviews=reviews,
+            date_order=env.choice("DATES", get_args(DateOrder)),
+            app_names=params["app_names"],
             from_month=_month("FROM", env.text("FROM", "")) if env.text("FROM", "") else None,
             fixed_now=env.instant("NOW"),
             port=env.whole("PORT", 8080, 1, 65535),
@@ -367,6 +374,15 @@ def _app(name: str, value: str) -> str:
     return value
 
 
+def _app_names(section: Any) -> Mapping[str, str]:
+    """Names that files give their apps, and the package that each stands for."""
+    if not isinstance(section, dict):
+        raise BadSetting(f"params.yaml: app_names must map names to package names, got {section!r}")
+    return MappingProxyType(
+        {str(name): _app(f"params.yaml: app_names: {name}", str(app)) for name, app in section.items()}
+    )
+
+
 def _read_params(path: Path) -> dict[str, Any]:
     try:
         params: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -374,7 +390,7 @@ def _read_params(path: Path) -> dict[str, Any]:
         raise BadSetting(f"{path} is missing: restore it with git checkout -- params.yaml") from None
     except (OSError, yaml.YAMLError) as error:
         raise BadSetting(f"{path} cannot be read: {error}".replace("\n", " ")) from error
-    known = {"apps", "first_month", "source", "labels", "triggers", *SECTIONS}
+    known = {"apps", "app_names", "first_month", "source", "labels", "triggers", *SECTIONS}
     if not isinstance(params, dict):
         raise BadSetting(f"{path} must hold {', '.join(sorted(known))}")
     unknown = sorted(str(name) for name in params.keys() - known)
@@ -395,6 +411,7 @@ def _read_params(path: Path) -> dict[str, Any]:
     return {
         "triggers": _triggers(params.get("triggers") or {}),
         "apps": [_app("params.yaml: apps", str(app)) for app in apps],
+        "app_names": _app_names(params.get("app_names") or {}),
         "first_month": _month("params.yaml: first_month", str(params.get("first_month", "2016-01"))),
         "source": source,
         "labels": labels,

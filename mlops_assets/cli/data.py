@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def import_file(settings: Settings, file: str) -> int:
     """`make import FILE=`: a cleaned copy in data/imports."""
+    from mlops_assets.reviews.file_hints import FileHints
     from mlops_assets.reviews.imports import clean_file
 
     if not file:
@@ -27,6 +28,7 @@ def import_file(settings: Settings, file: str) -> int:
         known_apps=settings.apps,
         app_id=settings.only_app,
         author_key=key,
+        hints=FileHints.of(settings),
     )
     print(f"Wrote {target}, without names and avatars. The next run of source file or play_store takes it in.")
     return 0
@@ -39,6 +41,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     from mlops_assets.resources.restore import KEPT
     from mlops_assets.resources.versions import list_versions
     from mlops_assets.reviews.erase import erase
+    from mlops_assets.reviews.file_hints import FileHints
     from mlops_assets.reviews.imports import files_that_hold
     from mlops_assets.reviews.privacy import Erased
 
@@ -53,6 +56,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         known_apps=settings.apps,
         app_id=settings.only_app,
         author_key=key,
+        hints=FileHints.of(settings),
     )
     for name, rows in imports.items():
         print(f"data/imports/{name}: {rows} rows left in your own file, which no run takes in again: remove them there")

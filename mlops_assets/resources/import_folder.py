@@ -30,6 +30,7 @@ def take_imports(settings: Settings, report: Callable[[str], None]) -> Mapping[s
 
 def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: None) -> "Imports":
     """The folder's files as reviews, after what only a DVC pointer names was pulled."""
+    from mlops_assets.reviews.file_hints import FileHints
     from mlops_assets.reviews.imports import read_imports, unpulled
 
     folder = settings.data / "imports"
@@ -49,4 +50,10 @@ def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: No
                 f"or remove {absent[0]}"
             )
     key = settings.author_key.get_secret_value() if settings.author_key else None
-    return read_imports(folder, known_apps=settings.apps, app_id=settings.only_app, author_key=key)
+    return read_imports(
+        folder,
+        known_apps=settings.apps,
+        app_id=settings.only_app,
+        author_key=key,
+        hints=FileHints.of(settings),
+    )

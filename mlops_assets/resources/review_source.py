@@ -186,6 +186,7 @@ class FileSource:
         """The rows of all files; every app known, every month in range."""
         import pandas as pd
 
+        from mlops_assets.reviews.file_hints import FileHints
         from mlops_assets.reviews.files import read_reviews
 
         for path in self._settings.reviews:
@@ -195,6 +196,7 @@ class FileSource:
                     known_apps=self._settings.apps,
                     app_id=self._settings.only_app,
                     collected_at=self._settings.now(),
+                    hints=FileHints.of(self._settings),
                 )
         rows = pd.concat([read.frame for read in self._read.values()], ignore_index=True)
         first = f"{rows['review_date'].min():%Y-%m}"

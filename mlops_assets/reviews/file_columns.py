@@ -22,6 +22,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 REQUIRED = ("review_text", "rating", "review_date")
 """Without these a row is no review or has no month."""
 
+TIMES = ("review_date", "reply_date", "scraped_at")
+"""Stored columns that hold times."""
+
 NAME_ALIASES = ("user_name", "userName", "username", "author_name", "reviewer", "reviewer_name", "nama", "name")
 """Columns that hold a person's name: never stored, at most hashed."""
 

@@ -2,10 +2,15 @@
 
 import codecs
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.settings import DateOrder
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -54,7 +59,48 @@ def whole_numbers(cells: pd.Series) -> pd.Series:
     return cast("pd.Series", numbers.where((numbers % 1 == 0) & (numbers.abs() < 2**53)).astype("Int64"))
 
 
-def times(cells: pd.Series, naive_zone: str) -> pd.Series:
+@dataclass(frozen=True)
+class Times:
+    """A column of times.
+
+    values: datetime64[us, UTC], null where empty or not understood
+    order: the order of day and month that was read; None where the column has no date whose order matters
+    why: what decided the order: "line 7 holds day 31", "asked for by DATES"
+    zone_given: whether the cell itself said its zone
+    """
+
+    values: pd.Series
+    order: DateOrder | None
+    why: str
+    zone_given: pd.Series
+
+
+class AmbiguousDates(PermanentFailure):
+    """Day first and month first both fit the dates of a file."""
+
+
+def times_of_file(
+    columns: Mapping[str, pd.Series], naive_zone: str, order: DateOrder | None = None
+) -> dict[str, Times]:
+    """Every column of times in a file, all in one order of day and month. Raises `AmbiguousDates`."""
+    return {name: times(cells, naive_zone, order) for name, cells in columns.items()}
+
+
+def no_times(index: pd.Index) -> pd.Series:
+    """A column of times that the file does not have."""
+    return pd.Series(pd.NaT, index=index, dtype="datetime64[us, UTC]")
+
+
+def times(cells: pd.Series, naive_zone: str, order: DateOrder | None = None) -> Times:  # noqa: ARG001
+    """Times in UTC; null where empty or not understood. A time without a zone of its own is of `naive_zone`.
+
+    `order` decides where day first and month first both fit. Raises `AmbiguousDates`.
+    """
+    values = _times(cells, naive_zone)
+    return Times(values, None, "", pd.Series(False, index=cells.index))
+
+
+def _times(cells: pd.Series, naive_zone: str) -> pd.Series:
     """Times in UTC; null where empty or not understood. A time without an offset is of `naive_zone`.
 
     Reads ISO 8601, epoch seconds and milliseconds, `31/12/2025` (the day first unless that is impossible in this

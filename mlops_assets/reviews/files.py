@@ -1,11 +1,9 @@
-"""Reviews from a CSV or Parquet file, whoever wrote it: read into the stored form, or refused in one line.
+"""Reviews from a file, whoever wrote it: read into the stored form, or refused in one line.
 
 Names and pictures of people are left behind here. What a usable review is, is schema.py's.
 """
 
-import csv
 import hashlib
-import io
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -14,19 +12,16 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import columns, file_columns, file_values
+from mlops_assets.reviews.file_hints import NO_HINTS, FileHints
+from mlops_assets.reviews.tables import UnreadableFile, read_table
 
-_SEPARATORS = (",", ";", "\t", "|")
+__all__ = ["FileReport", "ReadFile", "UnknownApp", "UnreadableFile", "UnusableFile", "read_reviews"]
+
 _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 _SHOWN = 8
-
-
-class UnreadableFile(PermanentFailure):
-    """The file is missing, empty, or neither CSV nor Parquet."""
 
 
 class UnusableFile(PermanentFailure):
@@ -42,7 +37,7 @@ class FileReport:
     """What was found in a file. `columns_used` maps stored columns to the file's names.
 
     `undated` and `unrated` count rows whose date or rating was not understood; a row without a date has no month and
-    is left out.
+    is left out. `date_order` says which order of day and month was read and why, where it matters.
     """
 
     path: Path
@@ -51,8 +46,9 @@ class FileReport:
     undated: int
     unrated: int
     repeated_ids: int
-    encoding: str
-    separator: str | None
+    form: str
+    notes: tuple[str, ...]
+    date_order: str
     columns_used: dict[str, str]
     columns_ignored: tuple[str, ...]
     person_columns: tuple[str, ...]
@@ -61,7 +57,10 @@ class FileReport:
     def __iter__(self) -> Iterator[str]:
         """What an operator should know, one line each."""
         apps = ", ".join(f"{app} {months[0]} to {months[-1]}" for app, months in self.months_by_app.items())
-        yield f"{self.path.name}: {self.rows} reviews of {apps}, read as {self.encoding}"
+        yield f"{self.path.name}: {self.rows} reviews of {apps}, read as {self.form}"
+        yield from (f"{self.path.name}: {note}" for note in self.notes)
+        if self.date_order:
+            yield f"{self.path.name}: dates are read {self.date_order}"
         if self.undated:
             yield f"{self.path.name}: {self.undated} rows left out, their dates are not understood"
         if self.unrated:
@@ -80,7 +79,7 @@ class ReadFile:
     report: FileReport
 
 
-def read_reviews(
+def read_reviews(  # noqa: PLR0913  each is a choice of its own
     path: Path,
     *,
     known_apps: Collection[str] | None = None,
@@ -90,6 +89,7 @@ def read_reviews(
     collected_at: datetime | None = None,
     hash_author: Callable[[str], str] | None = None,
     mask_name: Callable[[str, str], str] | None = None,
+    hints: FileHints = NO_HINTS,
 ) -> ReadFile:
     """Reviews of a file. `app_id` names the app of a file without an app column; `known_apps` refuses any other app.
 
@@ -98,7 +98,8 @@ def read_reviews(
     `hash_author(name)` gives the author column, `mask_name(reply, name)` the reply without the author's name; without
     them names are just left out. Raises `UnreadableFile`, `UnusableFile` or `UnknownApp`.
     """
-    cells, encoding, separator = _cells(path)
+    table = read_table(path)
+    cells = table.cells
     names = [str(name) for name in cells.columns]
     used = file_columns.recognise(names)
     _require_columns(path, used, names)
@@ -106,7 +107,8 @@ def read_reviews(
     if filled.empty:
         raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
     persons = file_columns.person_columns(names)
-    rows = _values(filled, used, naive_zone)
+    dates = _dates(path, filled, used, naive_zone, hints)
+    rows = _values(filled, used, dates)
     author = file_columns.name_column(names)
     if author is not None:
         rows = _without_names(rows, cast("pd.Series", filled[author]).astype("str"), hash_author, mask_name)
@@ -134,75 +136,15 @@ def read_reviews(
         undated=len(rows) - len(dated),
         unrated=int(frame["rating"].isna().sum()),
         repeated_ids=int(frame["review_id"].duplicated().sum()),
-        encoding=encoding,
-        separator=separator,
+        form=table.form,
+        notes=table.notes,
+        date_order=_order_and_why(dates),
         columns_used=used,
         columns_ignored=tuple(name for name in names if name not in used.values() and name not in persons),
         person_columns=persons,
         months_by_app=_months_by_app(frame),
     )
     return ReadFile(frame, report)
-
-
-def _cells(path: Path) -> tuple[pd.DataFrame, str, str | None]:
-    """Every cell, empty text where there is none; strings except where Parquet knows the type."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UnreadableFile(f"{path} does not exist: give the path of a CSV or Parquet file") from None
-    except OSError as error:
-        raise UnreadableFile(
-            f"{path} cannot be read ({error.strerror}): give a readable CSV or Parquet file"
-        ) from error
-    if not content.strip():
-        raise UnreadableFile(f"{path} is empty: give a CSV or Parquet file with a header and reviews")
-    if content.startswith(b"PAR1"):
-        return _parquet_cells(path, content), "parquet", None
-    decoded = None if content.startswith((b"PK\x03\x04", b"\x1f\x8b")) else file_values.decode(content)
-    if decoded is None:
-        raise UnreadableFile(f"{path} is neither CSV nor Parquet: save it as CSV in UTF-8")
-    text, encoding = decoded
-    separator = _separator(text)
-    try:
-        # Text in, text out: `na`, `null` and `=1+1` are reviews, not missing values.
-        cells = pd.read_csv(
-            io.StringIO(text, newline=""),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            na_filter=False,
-            index_col=False,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
-        reason = " ".join(str(error).split())
-        raise UnreadableFile(
-            f"{path} is no table ({reason}): quote texts that hold {separator!r} or a quote"
-        ) from error
-    return cells, encoding, separator
-
-
-def _parquet_cells(path: Path, content: bytes) -> pd.DataFrame:
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError) as error:
-        raise UnreadableFile(f"{path} is damaged Parquet ({str(error).splitlines()[0]}): write it again") from error
-    typed = {}
-    for name in table.column_names:
-        column = table[name].to_pandas()
-        typed[name] = column if pd.api.types.is_datetime64_any_dtype(column.dtype) else column.astype("str").fillna("")
-    return pd.DataFrame(typed)
-
-
-def _separator(text: str) -> str:
-    """The separator under which the header names the most known columns; a comma where none does."""
-    header = io.StringIO(text[:65536], newline="")
-
-    def known(separator: str) -> int:
-        header.seek(0)
-        names = next(csv.reader(header, delimiter=separator), [])
-        return len(file_columns.recognise(names)) * 1000 + len(names)
-
-    return max(_SEPARATORS, key=known)
 
 
 def _require_columns(path: Path, used: dict[str, str], names: list[str]) -> None:
@@ -215,7 +157,24 @@ def _require_columns(path: Path, used: dict[str, str], names: list[str]) -> None
     raise UnusableFile(f"{path} has {what}: looked for {looked_for}; found {shown}. Give the file a header with them")
 
 
-def _values(cells: pd.DataFrame, used: dict[str, str], naive_zone: str) -> pd.DataFrame:
+def _dates(
+    path: Path, cells: pd.DataFrame, used: dict[str, str], naive_zone: str, hints: FileHints
+) -> dict[str, file_values.Times]:
+    """The file's columns of times, read in one order of day and month."""
+    found = {stored: cast("pd.Series", cells[used[stored]]) for stored in file_columns.TIMES if stored in used}
+    try:
+        return file_values.times_of_file(found, naive_zone, hints.date_order)
+    except file_values.AmbiguousDates as ambiguous:
+        raise file_values.AmbiguousDates(f"{path}: {ambiguous}") from None
+
+
+def _order_and_why(dates: dict[str, file_values.Times]) -> str:
+    """`day-first, line 7 holds day 31`; nothing where the order does not matter."""
+    deciding = next((times for times in dates.values() if times.order), None)
+    return f"{deciding.order}, {deciding.why}" if deciding else ""
+
+
+def _values(cells: pd.DataFrame, used: dict[str, str], dates: dict[str, file_values.Times]) -> pd.DataFrame:
     rows = pd.DataFrame(index=cells.index)
     for stored in file_columns.ALIASES:
         column = (
@@ -223,8 +182,8 @@ def _values(cells: pd.DataFrame, used: dict[str, str], naive_zone: str) -> pd.Da
         )
         if stored in ("rating", "thumbs_up"):
             rows[stored] = file_values.whole_numbers(column)
-        elif stored in ("review_date", "reply_date", "scraped_at"):
-            rows[stored] = file_values.times(column, naive_zone)
+        elif stored in file_columns.TIMES:
+            rows[stored] = dates[stored].values if stored in dates else file_values.no_times(cells.index)
         elif stored == "review_text":
             rows[stored] = column.astype("str")
         else:

@@ -13,6 +13,7 @@ import pandas as pd
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import columns
 from mlops_assets.reviews.claims import Claim
+from mlops_assets.reviews.file_hints import NO_HINTS, FileHints
 from mlops_assets.reviews.files import ReadFile, read_reviews
 from mlops_assets.reviews.privacy import Erased, author_hash, mask_name, review_digest
 
@@ -47,7 +48,12 @@ def unpulled(folder: Path) -> list[Path]:
 
 
 def read_imports(
-    folder: Path, *, known_apps: Collection[str], app_id: str | None = None, author_key: str | None = None
+    folder: Path,
+    *,
+    known_apps: Collection[str],
+    app_id: str | None = None,
+    author_key: str | None = None,
+    hints: FileHints = NO_HINTS,
 ) -> Imports:
     """Every file of the folder; one that cannot be understood is refused by name and the others go on.
 
@@ -57,7 +63,7 @@ def read_imports(
     frames: list[pd.DataFrame] = []
     for path in files_in(folder):
         try:
-            frame, persons = _rows(path, known_apps, app_id, author_key)
+            frame, persons = _rows(path, known_apps, app_id, author_key, hints)
         except PermanentFailure as failure:
             refused[path.name] = str(failure)
             continue
@@ -72,13 +78,19 @@ def read_imports(
 
 
 def clean_file(
-    path: Path, folder: Path, *, known_apps: Collection[str], app_id: str | None = None, author_key: str | None = None
+    path: Path,
+    folder: Path,
+    *,
+    known_apps: Collection[str],
+    app_id: str | None = None,
+    author_key: str | None = None,
+    hints: FileHints = NO_HINTS,
 ) -> Path:
     """Write the file's reviews into the folder without names and avatars; where they are.
 
     The new file's name comes from the old one's name and content, so the same file is the same import.
     """
-    frame, _ = _rows(path, known_apps, app_id, author_key)
+    frame, _ = _rows(path, known_apps, app_id, author_key, hints)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     target = folder / f"{path.stem}-{digest}.parquet"
     columns.write_frame(frame, target)
@@ -92,12 +104,13 @@ def files_that_hold(
     known_apps: Collection[str],
     app_id: str | None = None,
     author_key: str | None = None,
+    hints: FileHints = NO_HINTS,
 ) -> dict[str, int]:
     """Files with rows of reviews or authors that were erased, and how many; files that cannot be read are left out."""
     found = dict[str, int]()
     for path in files_in(folder):
         try:
-            frame, _ = _rows(path, known_apps, app_id, author_key)
+            frame, _ = _rows(path, known_apps, app_id, author_key, hints)
         except PermanentFailure:
             continue
         hits = sum(
@@ -130,7 +143,7 @@ def imports_are_understood(imports: Imports) -> Claim:
 
 
 def _rows(
-    path: Path, known_apps: Collection[str], app_id: str | None, author_key: str | None
+    path: Path, known_apps: Collection[str], app_id: str | None, author_key: str | None, hints: FileHints
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if path.suffix.lower() == ".parquet" and path.is_file() and not columns.schema_changes(path):
         frame = columns.read_frame(path)
@@ -141,13 +154,19 @@ def _rows(
                 f"under apps, or set APP={unknown[0]}"
             )
         return frame.assign(source=SOURCE), ()
-    found = _read(path, known_apps, app_id, _hasher(author_key))
+    found = _read(path, known_apps, app_id, _hasher(author_key), hints)
     return found.frame, found.report.person_columns
 
 
-def _read(path: Path, known_apps: Collection[str], app_id: str | None, hasher: Callable[[str], str] | None) -> ReadFile:
+def _read(
+    path: Path,
+    known_apps: Collection[str],
+    app_id: str | None,
+    hasher: Callable[[str], str] | None,
+    hints: FileHints,
+) -> ReadFile:
     return read_reviews(
-        path, known_apps=known_apps, app_id=app_id, source=SOURCE, hash_author=hasher, mask_name=mask_name
+        path, known_apps=known_apps, app_id=app_id, source=SOURCE, hash_author=hasher, mask_name=mask_name, hints=hints
     )
 
 
