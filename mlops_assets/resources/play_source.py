@@ -8,6 +8,7 @@ from mlops_assets.resources.review_source import AS_USUAL, Asked, Collected, Sta
 from mlops_assets.settings import SAMPLE_APP, Settings, Source
 
 if TYPE_CHECKING:
+    from mlops_assets.reviews.balance import Balances
     from mlops_assets.reviews.collect import Collection
     from mlops_assets.reviews.store import ReviewStore
 
@@ -71,6 +72,11 @@ class PlaySource:
         """Apps with a partial crawl; one that was never crawled here, as in a fresh clone, has what a version held."""
         crawled = {app for app in self.apps() if (store.folder / app / "crawl.json").is_file()}
         return [one for one in self.standing(store) if one.status == "partial" and one.app_id in crawled]
+
+    def balances(self) -> "Balances":
+        from mlops_assets.reviews.balance import NO_FILES
+
+        return NO_FILES
 
 
 def collected(collection: "Collection") -> Collected:

@@ -25,11 +25,6 @@ REQUIRED = ("review_text", "rating", "review_date")
 TIMES = ("review_date", "reply_date", "scraped_at")
 """Stored columns that hold times."""
 
-NAME_ALIASES = ("user_name", "userName", "username", "author_name", "reviewer", "reviewer_name", "nama", "name")
-"""Columns that hold a person's name: never stored, at most hashed."""
-
-PICTURE_ALIASES = ("user_image", "userImage", "avatar", "avatar_url", "profile_image", "photo")
-
 
 def recognise(names: Iterable[str]) -> dict[str, str]:
     """Stored column -> the file's name for it, for every column that the file has."""
@@ -40,18 +35,6 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
         if match is not None:
             found[stored] = match
     return found
-
-
-def person_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """The file's columns that hold a name or a picture of a person."""
-    by_folded = _folded(names)
-    return tuple(by_folded[alias.lower()] for alias in (*NAME_ALIASES, *PICTURE_ALIASES) if alias.lower() in by_folded)
-
-
-def name_column(names: Iterable[str]) -> str | None:
-    """The file's column with the author's name, if it has one."""
-    by_folded = _folded(names)
-    return next((by_folded[alias.lower()] for alias in NAME_ALIASES if alias.lower() in by_folded), None)
 
 
 def _folded(names: Iterable[str]) -> dict[str, str]:

@@ -132,6 +132,9 @@ class Erased:
         return bool(self.reviews) and review_digest(review.review_id) in self.reviews
 
 
+NOTHING_ERASED = Erased()
+
+
 def review_digest(review_id: str) -> str:
     """What the list of erased reviews holds in place of an id."""
     return hashlib.sha256(review_id.encode()).hexdigest()

@@ -22,7 +22,7 @@ ZONES_APART = pd.Timedelta(hours=14)
 """The time zones reach from 12 hours behind UTC to 14 ahead. A scraper may have written the local time of its machine,
 so two dates of one review that are no further apart do not say which version is the newer one."""
 
-_QUARTER = pd.Timedelta(minutes=15)
+_QUARTER_S = 900
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def _of_same_files(now: pd.DataFrame, was: pd.DataFrame) -> np.ndarray:
 
 
 def _zones_apart(now: pd.DataFrame, was: pd.DataFrame) -> np.ndarray:
-    apart = (now["review_date"] - was["review_date"]).abs()
-    return ((apart <= 2 * ZONES_APART) & (apart % _QUARTER == pd.Timedelta(0))).to_numpy()
+    apart_s = (now["review_date"] - was["review_date"]).dt.total_seconds().abs()
+    return ((apart_s <= 2 * ZONES_APART.total_seconds()) & (apart_s % _QUARTER_S == 0)).to_numpy()
 
 
 def _say_the_same(now: pd.DataFrame, was: pd.DataFrame) -> np.ndarray:
@@ -154,7 +154,7 @@ def _say_the_same(now: pd.DataFrame, was: pd.DataFrame) -> np.ndarray:
 
 
 def _unspaced(rows: pd.DataFrame) -> np.ndarray:
-    texts = rows["review_text"].fillna("").map(lambda text: "".join(unicodedata.normalize("NFC", text).split()))
+    texts = rows["review_text"].fillna("").map(lambda text: "".join(unicodedata.normalize("NFC", str(text)).split()))
     return texts.to_numpy(dtype=object)
 
 
