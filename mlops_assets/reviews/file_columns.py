@@ -3,21 +3,37 @@
 from collections.abc import Iterable
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "review_id": ("review_id", "reviewId", "id", "id_ulasan"),
-    "app_id": ("app_id", "appId", "package", "package_name"),
-    "review_text": (
-        *("review_text", "content", "text", "review", "comment", "comments", "body"),
-        *("ulasan", "komentar", "isi"),
+    "review_id": ("review_id", "id", "id_ulasan"),
+    "app_id": (
+        *("app_id", "package", "package_name", "app_package", "source_app_id", "application_id", "bundle_id"),
+        *("app", "app_name", "application", "application_name", "source_app", "nama_aplikasi", "aplikasi"),
     ),
-    "rating": ("rating", "score", "star", "stars", "star_rating", "skor", "bintang"),
-    "thumbs_up": ("thumbs_up", "thumbsUpCount", "helpful", "likes"),
-    "app_version": ("app_version", "reviewCreatedVersion", "appVersion", "version"),
-    "review_date": ("review_date", "at", "date", "time", "timestamp", "created_at", "tanggal", "waktu"),
-    "reply_text": ("reply_text", "replyContent", "developer_reply", "reply", "balasan"),
-    "reply_date": ("reply_date", "repliedAt", "replied_at", "tanggal_balasan"),
-    "scraped_at": ("scraped_at", "crawled_at"),
+    "review_text": (
+        *("review_text", "content", "text", "review", "comment", "comments", "body", "review_content"),
+        *("review_body", "comment_text", "ulasan", "komentar", "isi", "isi_ulasan", "teks", "teks_ulasan"),
+    ),
+    "rating": ("rating", "score", "star", "stars", "star_rating", "review_rating", "skor", "bintang", "nilai"),
+    "thumbs_up": ("thumbs_up", "thumbs_up_count", "helpful", "helpful_count", "likes", "jumlah_suka"),
+    "app_version": (
+        *("review_created_version", "app_version", "version", "app_version_name", "app_version_code"),
+        *("versi", "versi_aplikasi"),
+    ),
+    "review_date": (
+        *("review_date", "at", "review_time", "date", "time", "datetime", "timestamp", "created_at", "review_datetime"),
+        *("review_submit_date_and_time", "review_last_update_date_and_time", "review_submit_millis_since_epoch"),
+        *("review_created_at", "submitted_at", "posted_at", "tanggal", "waktu", "tanggal_ulasan", "waktu_ulasan"),
+    ),
+    "reply_text": (
+        *("reply_text", "reply_content", "developer_reply", "developer_reply_text", "developer_response", "reply"),
+        *("balasan", "isi_balasan", "balasan_pengembang"),
+    ),
+    "reply_date": (
+        *("reply_date", "replied_at", "reply_time", "developer_reply_date_and_time"),
+        *("developer_reply_millis_since_epoch", "tanggal_balasan", "waktu_balasan"),
+    ),
+    "scraped_at": ("scraped_at", "crawled_at", "scraped_date", "collected_at"),
 }
-"""Stored column -> names in files, the likeliest first; compared without case."""
+"""Stored column -> names in files, the likeliest first; compared by their letters and digits alone."""
 
 REQUIRED = ("review_text", "rating", "review_date")
 """Without these a row is no review or has no month."""
@@ -28,17 +44,29 @@ TIMES = ("review_date", "reply_date", "scraped_at")
 
 def recognise(names: Iterable[str]) -> dict[str, str]:
     """Stored column -> the file's name for it, for every column that the file has."""
-    by_folded = _folded(names)
+    by_folded = _by_folded(names)
     found: dict[str, str] = {}
     for stored, aliases in ALIASES.items():
-        match = next((by_folded[alias.lower()] for alias in aliases if alias.lower() in by_folded), None)
+        match = next((by_folded[folded(alias)] for alias in aliases if folded(alias) in by_folded), None)
         if match is not None:
             found[stored] = match
     return found
 
 
-def _folded(names: Iterable[str]) -> dict[str, str]:
-    folded: dict[str, str] = {}
+def app_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """The file's columns that may say which app a review is of, the likeliest first."""
+    by_folded = _by_folded(names)
+    return tuple(by_folded[folded(alias)] for alias in ALIASES["app_id"] if folded(alias) in by_folded)
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: `Review Text`, `reviewText` and `review_text` are one."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _by_folded(names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for name in names:
-        folded.setdefault(name.strip().lower(), name)
-    return folded
+        if folded(name):
+            found.setdefault(folded(name), name)
+    return found

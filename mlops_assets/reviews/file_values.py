@@ -1,56 +1,24 @@
-"""What the cells of a file mean: bytes as text, text as times and whole numbers. Pure."""
+"""What the cells of a file mean: text as times and whole numbers. Pure; one cell's date is file_dates.py's."""
 
-import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import cast
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews import file_dates
+from mlops_assets.reviews.file_dates import WrittenDate
 from mlops_assets.settings import DateOrder
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_OFFSET = re.compile(r"(?<=[\d ])(?:Z|UTC|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
-_NUMERIC_DATE = re.compile(r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})\b")
-_ISO = re.compile(r"^\d{4}-\d{2}-\d{2}")
-_EPOCH = re.compile(r"^\d{10}(?:\d{3})?(?:\.0)?$")
-_LONG_FORMATS = ("%B %d, %Y", "%d %B %Y", "%b %d, %Y", "%d %b %Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
-_INDONESIAN_MONTHS = {
-    "januari": "January",
-    "februari": "February",
-    "maret": "March",
-    "mei": "May",
-    "juni": "June",
-    "juli": "July",
-    "agustus": "August",
-    "oktober": "October",
-    "desember": "December",
-    "agu": "Aug",
-    "okt": "Oct",
-    "des": "Dec",
-}
-_INDONESIAN = re.compile(rf"\b({'|'.join(_INDONESIAN_MONTHS)})\b", re.IGNORECASE)
-
-
-def decode(content: bytes) -> tuple[str, str] | None:
-    """The text and its encoding; None where it is no text in any encoding that CSV files come in."""
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return _try(content, encoding)
-    if b"\0" in content[:4096]:
-        even, odd = content[:4096:2].count(0), content[1:4096:2].count(0)
-        return _try(content, "utf-16-le" if odd > even else "utf-16-be")
-    # cp1252 takes most bytes, so UTF-8 must be asked first; Excel writes cp1252 on western Windows.
-    return _try(content, "utf-8") or _try(content, "cp1252")
+_OFFSET = re.compile(r"[\d ](?:Z|UTC|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
+_ISO = re.compile(r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d{2}:?\d{2}))?)?$")
+_SERIAL = re.compile(r"^\d{5}(?:[.,]\d+)?$")
+_SERIAL_YEARS = (36526, 73051)
+"""Excel's day numbers of 2000-01-01 and 2100-01-01: a column of these is dates."""
 
 
 def whole_numbers(cells: pd.Series) -> pd.Series:
@@ -82,8 +50,21 @@ class AmbiguousDates(PermanentFailure):
 def times_of_file(
     columns: Mapping[str, pd.Series], naive_zone: str, order: DateOrder | None = None
 ) -> dict[str, Times]:
-    """Every column of times in a file, all in one order of day and month. Raises `AmbiguousDates`."""
-    return {name: times(cells, naive_zone, order) for name, cells in columns.items()}
+    """Every column of times in a file, all in one order of day and month. Raises `AmbiguousDates`.
+
+    A column in which both orders fit is read as another one that leaves no choice.
+    """
+    found, open_columns = dict[str, Times](), dict[str, pd.Series]()
+    for name, cells in columns.items():
+        try:
+            found[name] = times(cells, naive_zone)
+        except AmbiguousDates:
+            open_columns[name] = cells
+    known = next((read for read in found.values() if read.order), None)
+    for name, cells in open_columns.items():
+        read = times(cells, naive_zone, known.order if known else order)
+        found[name] = Times(read.values, read.order, known.why if known else read.why, read.zone_given)
+    return {name: found[name] for name in columns}
 
 
 def no_times(index: pd.Index) -> pd.Series:
@@ -91,61 +72,110 @@ def no_times(index: pd.Index) -> pd.Series:
     return pd.Series(pd.NaT, index=index, dtype="datetime64[us, UTC]")
 
 
-def times(cells: pd.Series, naive_zone: str, order: DateOrder | None = None) -> Times:  # noqa: ARG001
+def times(cells: pd.Series, naive_zone: str, order: DateOrder | None = None) -> Times:
     """Times in UTC; null where empty or not understood. A time without a zone of its own is of `naive_zone`.
 
-    `order` decides where day first and month first both fit. Raises `AmbiguousDates`.
-    """
-    values = _times(cells, naive_zone)
-    return Times(values, None, "", pd.Series(False, index=cells.index))
-
-
-def _times(cells: pd.Series, naive_zone: str) -> pd.Series:
-    """Times in UTC; null where empty or not understood. A time without an offset is of `naive_zone`.
-
-    Reads ISO 8601, epoch seconds and milliseconds, `31/12/2025` (the day first unless that is impossible in this
-    column), and English or Indonesian long dates.
+    Each cell is read by its own form: ISO 8601, numbers since 1970, Excel's day numbers where most cells are such,
+    dates with names of months in English or Indonesian, numeric dates with a year of four digits. A numeric date that
+    leaves no choice of day and month decides for the whole column; `order` decides where none does.
+    Raises `AmbiguousDates`.
     """
     zone = ZoneInfo(naive_zone)
     if isinstance(cells.dtype, pd.DatetimeTZDtype):
-        return _utc(cells)
+        return Times(_utc(cells), None, "", cells.notna())
     if pd.api.types.is_datetime64_dtype(cells.dtype):
-        return _localized(cells, zone)
+        return Times(_localized(cells, zone), None, "", pd.Series(False, index=cells.index))
     text = cells.astype("str").fillna("").str.strip()
-    found = pd.Series(pd.NaT, index=cells.index, dtype="datetime64[us, UTC]")
-    epoch = text.str.fullmatch(_EPOCH)
-    iso = text.str.match(_ISO) & ~epoch
-    offset = iso & text.str.contains(_OFFSET)
-    if epoch.any():
-        digits = text[epoch].str.replace(".0", "")
-        seconds = pd.to_numeric(digits) / digits.str.len().map({10: 1, 13: 1000})
-        found[epoch] = _utc(pd.to_datetime(seconds, unit="s", utc=True))
-    if offset.any():
-        aware = text[offset].str.replace(_OFFSET, lambda mark: "Z" if mark[0].upper() == "UTC" else mark[0], regex=True)
-        found[offset] = _utc(pd.to_datetime(aware, format="ISO8601", utc=True, errors="coerce"))
-    plain = iso & ~offset
-    if plain.any():
-        found[plain] = _localized(pd.to_datetime(text[plain], format="ISO8601", errors="coerce"), zone)
-    rest = ~epoch & ~iso & (text != "")
-    if rest.any():
-        found[rest] = _localized(_other_dates(text[rest]), zone)
-    return found
+    values, zone_given = no_times(cells.index), pd.Series(False, index=cells.index)
+    # Programs write ISO 8601, millions of cells of it: those are read at once, the others one by one.
+    iso = text.str.match(_ISO)
+    if iso.any():
+        values[iso], zone_given[iso] = _iso_times(cast("pd.Series", text[iso]), zone)
+    others = values.isna() & (text != "")
+    if not others.any():
+        return Times(values, None, "", zone_given)
+    rest = pd.Series(text[others])
+    instants, used, why = _one_by_one(rest, int((text != "").sum()), order)
+    given = pd.Series([bool(instant and instant.tzinfo) for instant in instants], index=rest.index)
+    aware = pd.Series(instants, index=rest.index, dtype="object").where(given)
+    naive = pd.Series(instants, index=rest.index, dtype="object").mask(given)
+    values[others] = _utc(pd.to_datetime(aware, utc=True)).fillna(_localized(naive.astype("datetime64[us]"), zone))
+    zone_given[others] = given
+    return Times(values, used, why, zone_given)
 
 
-def _other_dates(text: pd.Series) -> pd.Series:
-    found = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
-    numeric = text.map(lambda cell: _NUMERIC_DATE.match(str(cell)) is not None).astype(bool)
-    if numeric.any():
-        parts = text[numeric].str.extract(_NUMERIC_DATE).astype("int64")
-        month_first = bool((parts[1] > 12).any() and not (parts[0] > 12).any())
-        order = "%m/%d/%Y" if month_first else "%d/%m/%Y"
-        slashed = text[numeric].str.replace(_NUMERIC_DATE, lambda date: "/".join(date.groups()), regex=True)
-        for clock in ("", " %H:%M", " %H:%M:%S"):
-            found = found.fillna(pd.to_datetime(slashed, format=order + clock, errors="coerce").dt.as_unit("us"))
-    english = text[~numeric].str.replace(_INDONESIAN, lambda name: _INDONESIAN_MONTHS[name[0].lower()], regex=True)
-    for style in _LONG_FORMATS:
-        found = found.fillna(pd.to_datetime(english, format=style, errors="coerce").dt.as_unit("us"))
-    return found
+def _iso_times(text: pd.Series, zone: ZoneInfo) -> tuple[pd.Series, pd.Series]:
+    given = text.str.contains(_OFFSET) & (text.str.len() > 10)
+    values = no_times(text.index)
+    if given.any():
+        aware = text[given].str.replace(r"(?i)\s*(?:UTC|Z)$", "Z", regex=True)
+        values[given] = _utc(pd.to_datetime(aware, format="ISO8601", utc=True, errors="coerce"))
+    if not given.all():
+        values[~given] = _localized(pd.to_datetime(text[~given], format="ISO8601", errors="coerce"), zone)
+    return values, given
+
+
+def _one_by_one(
+    text: pd.Series, filled: int, order: DateOrder | None
+) -> tuple[list[datetime | None], DateOrder | None, str]:
+    """Each cell's time, aware where it names its zone; the order of day and month, and what decided it."""
+    days = pd.to_numeric(text.where(text.str.match(_SERIAL)).str.replace(",", "."), errors="coerce")
+    days = days.where(days.between(*_SERIAL_YEARS))
+    excel = days if days.notna().sum() * 2 > filled else days.where(pd.Series(False, index=days.index))
+    known = [_excel_day(day) if day == day else file_dates.epoch(cell) for cell, day in zip(text, excel, strict=True)]  # noqa: PLR0124
+    written = [None if instant else file_dates.parse(cell) for cell, instant in zip(text, known, strict=True)]
+    month_first, used, why = _orders(text, written, order)
+    instants = [
+        instant or (date and date.instant(month_first=month_first.get(date.mark, False)))
+        for instant, date in zip(known, written, strict=True)
+    ]
+    return instants, used, why
+
+
+def _excel_day(number: float) -> datetime:
+    return datetime(1899, 12, 30) + timedelta(milliseconds=round(number * 86_400_000))  # noqa: DTZ001  local, as written
+
+
+def _orders(
+    text: pd.Series, written: Sequence[WrittenDate | None], order: DateOrder | None
+) -> tuple[dict[str, bool], DateOrder | None, str]:
+    """Whether the month is first, by what parts the numbers; the column's order and what decided it."""
+    numeric = [(place, date) for place, date in enumerate(written) if date is not None and date.mark]
+    doubtful = [(place, date) for place, date in numeric if date.order_matters]
+    deciding = [(place, date) for place, date in numeric if date.only_order is not None]
+    unit = text.index.name or "row"
+    marks = {date.mark for _, date in numeric}
+
+    def where(place: int) -> str:
+        return f"{unit} {text.index[place]}"
+
+    def reason(place: int, date: WrittenDate) -> str:
+        against = f", though DATES is {order}" if order not in {None, date.only_order} else ""
+        return f"{where(place)} holds day {max(date.month, date.day)}{against}"
+
+    if not doubtful and not deciding:
+        return {}, None, ""
+    if len({date.only_order for _, date in deciding}) == 1:
+        place, date = deciding[0]
+        return dict.fromkeys(marks, date.only_order == "month-first"), date.only_order, reason(place, date)
+    # Both orders stand in the column: a date is read like those that are parted by the same mark.
+    by_mark = {mark: {date.only_order for _, date in deciding if date.mark == mark} for mark in marks}
+    undecided = [(place, date) for place, date in doubtful if len(by_mark[date.mark]) != 1]
+    month_first = {mark: orders == {"month-first"} for mark, orders in by_mark.items()}
+    if not undecided:
+        return month_first, None, ""
+    if order is not None:
+        asked = {mark: order == "month-first" for mark, orders in by_mark.items() if len(orders) != 1}
+        return month_first | asked, order, "asked for by DATES"
+    place, _ = undecided[0]
+    both = " and ".join(
+        f"{where(place)} holds {text.iloc[place]!r}"
+        for place, _ in {date.only_order: (place, date) for place, date in reversed(deciding)}.values()
+    )
+    raise AmbiguousDates(
+        f"the dates in column {text.name} fit both day first and month first, such as {text.iloc[place]!r} in "
+        f"{where(place)}{f' ({both})' if both else ''}: say which it is with DATES=day-first or DATES=month-first"
+    )
 
 
 def _localized(naive: pd.Series, zone: ZoneInfo) -> pd.Series:
@@ -155,11 +185,3 @@ def _localized(naive: pd.Series, zone: ZoneInfo) -> pd.Series:
 
 def _utc(aware: pd.Series) -> pd.Series:
     return cast("pd.Series", aware.dt.tz_convert("UTC").dt.as_unit("us"))
-
-
-def _try(content: bytes, encoding: str) -> tuple[str, str] | None:
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    return (text, encoding) if "\0" not in text else None

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews import clean, columns, file_columns, file_names, file_values, person_columns
+from mlops_assets.reviews import clean, columns, file_apps, file_columns, file_names, file_values, person_columns
 from mlops_assets.reviews.balance import QUARANTINED, REPEAT, TAKEN, Balance, Balances
 from mlops_assets.reviews.file_ids import are_row_numbers, content_ids
 from mlops_assets.reviews.file_rules import FileRules
@@ -144,11 +144,13 @@ def _any_form(path: Path, rules: FileRules) -> _Found:
     filled = cells[(cells != "").any(axis=1)] if len(cells) else cells
     if filled.empty:
         raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
+    used = file_apps.with_app_column(filled, used)
     persons = tuple(name for name in person_columns.person_columns(names) if name not in used.values())
     times = _times(path, filled, used, rules)
     rows = _values(filled, used, times.values)
     _require_values(path, rows, filled, used)
-    rows["app_id"] = _with_apps(path, rows, rules)
+    apps = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), rules.app_id, rules.hints)
+    rows["app_id"] = _with_apps(path, rows.assign(app_id=apps), rules)
     times.settle(rows, rules.of_play)
     for name, values in times.values.items():
         rows[name] = values

@@ -1,18 +1,29 @@
-"""From a file's bytes to cells, whatever its form. Not here: which columns are reviews (files.py, file_columns.py)."""
+"""From a file's bytes to cells; its content says in which form it is, not its name.
 
-import csv
-import io
+Not here: which columns are reviews (files.py, file_columns.py), what cells mean (file_values.py).
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews import file_columns, file_values
+from mlops_assets.reviews import file_text, table_csv, table_json
+from mlops_assets.reviews.table_cells import NoTable
 
-_SEPARATORS = (",", ";", "\t", "|")
+_FORMS = "CSV, Excel, JSON, JSON lines, Parquet or Feather, also packed with gzip"
+_ZIP, _OLE, _GZIP = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x1f\x8b"
+_OTHERS = {
+    b"%PDF": "is a PDF: export the table itself as CSV",
+    b"BZh": "is packed with bzip2: unpack it",
+    b"\xfd7zXZ": "is packed with xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "is packed with zstd: unpack it",
+    b"7z\xbc\xaf": "is packed with 7z: unpack it",
+    b"Rar!": "is packed with rar: unpack it",
+    b"SQLite format 3": "is a database: export the table as CSV",
+}
+_WEB = (b"<!doctype", b"<html", b"<table", b"<?xml")
 
 
 class UnreadableFile(PermanentFailure):
@@ -23,8 +34,8 @@ class UnreadableFile(PermanentFailure):
 class Table:
     """A file's cells, every one a str, "" where empty, except typed datetime columns of Parquet and Feather.
 
-    The index is the row's number as a person finds it: the first line in a text file (the header is 1), the row in
-    Excel, the record in JSON, the row in Parquet and Feather, all from 1. Its name is what is counted: line, row or
+    The index is the row's number as a person finds it: the first line in a text file (the header is 1), the row in a
+    workbook, the record in JSON, the row in Parquet and Feather, all from 1. Its name is what is counted: line, row or
     record. Blank rows are left in.
     form: what was assumed, as one phrase: "CSV in UTF-8, separated by ';'"
     notes: what was repaired or left out, one line each
@@ -40,58 +51,40 @@ def read_table(path: Path) -> Table:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UnreadableFile(f"{path} does not exist: give the path of a CSV or Parquet file") from None
+        raise UnreadableFile(f"{path} does not exist: give the path of a file with reviews ({_FORMS})") from None
     except OSError as error:
         raise UnreadableFile(
-            f"{path} cannot be read ({error.strerror}): give a readable CSV or Parquet file"
+            f"{path} cannot be read ({error.strerror}): give a readable file with reviews ({_FORMS})"
         ) from error
+    try:
+        packed = content.startswith(_GZIP)
+        cells, form, notes = _cells(file_text.unpacked(content) if packed else content)
+    except NoTable as reason:
+        raise UnreadableFile(f"{path} {reason}") from reason
+    return Table(cells, f"{form}, packed with gzip" if packed else form, notes)
+
+
+def _cells(content: bytes) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     if not content.strip():
-        raise UnreadableFile(f"{path} is empty: give a CSV or Parquet file with a header and reviews")
-    if content.startswith(b"PAR1"):
-        return Table(_parquet_cells(path, content), "Parquet")
-    decoded = None if content.startswith((b"PK\x03\x04", b"\x1f\x8b")) else file_values.decode(content)
-    if decoded is None:
-        raise UnreadableFile(f"{path} is neither CSV nor Parquet: save it as CSV in UTF-8")
-    text, encoding = decoded
-    separator = _separator(text)
-    try:
-        # Text in, text out: `na`, `null` and `=1+1` are reviews, not missing values.
-        cells = pd.read_csv(
-            io.StringIO(text, newline=""),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            na_filter=False,
-            index_col=False,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
-        reason = " ".join(str(error).split())
-        raise UnreadableFile(
-            f"{path} is no table ({reason}): quote texts that hold {separator!r} or a quote"
-        ) from error
-    cells.index = pd.RangeIndex(2, len(cells) + 2, name="line")
-    return Table(cells, f"CSV in {encoding.upper()}, separated by {separator!r}")
+        raise NoTable("is empty: give a file with a header and reviews")
+    for start, reason in _OTHERS.items():
+        if content.startswith(start):
+            raise NoTable(reason)
+    if content.startswith((_ZIP, _OLE)):
+        from mlops_assets.reviews import table_excel
 
+        if content.startswith(_ZIP) and not table_excel.is_workbook(content):
+            raise NoTable("is a zip file: unpack it, and give the files inside")
+        return table_excel.read_workbook(content)
+    if content.startswith((b"PAR1", b"ARROW1", b"FEA1")):
+        from mlops_assets.reviews import table_arrow
 
-def _parquet_cells(path: Path, content: bytes) -> pd.DataFrame:
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError) as error:
-        raise UnreadableFile(f"{path} is damaged Parquet ({str(error).splitlines()[0]}): write it again") from error
-    typed = {}
-    for name in table.column_names:
-        column = table[name].to_pandas()
-        typed[name] = column if pd.api.types.is_datetime64_any_dtype(column.dtype) else column.astype("str").fillna("")
-    return pd.DataFrame(typed).set_index(pd.RangeIndex(1, table.num_rows + 1, name="row"))
-
-
-def _separator(text: str) -> str:
-    """The separator under which the header names the most known columns; a comma where none does."""
-    header = io.StringIO(text[:65536], newline="")
-
-    def known(separator: str) -> int:
-        header.seek(0)
-        names = next(csv.reader(header, delimiter=separator), [])
-        return len(file_columns.recognise(names)) * 1000 + len(names)
-
-    return max(_SEPARATORS, key=known)
+        return table_arrow.read_arrow(content, "Parquet" if content.startswith(b"PAR1") else "Feather")
+    text = file_text.decode(content)
+    if text is None or content.startswith(_GZIP):
+        raise NoTable(f"is in no form that can be read ({_FORMS}): save it as CSV in UTF-8")
+    if text.content.lstrip()[:9].lower().startswith(_WEB):
+        raise NoTable("is a web page or XML, not a table: save it as CSV in UTF-8")
+    if table_json.looks_like_json(text.content):
+        return table_json.read_json(text)
+    return table_csv.read_csv(text)

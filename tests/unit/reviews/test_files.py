@@ -169,12 +169,12 @@ def test_a_row_that_does_not_say_when_it_was_scraped(written):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"is empty: give a CSV or Parquet file"),
+        (b"", r"is empty: give a file with a header"),
         (b"  \n \n", r"is empty"),
         (HEADER.encode() + b"\n", r"holds no reviews, only a header"),
         (HEADER.encode() + b"\n,,,,\n", r"holds no reviews"),
-        (b"PK\x03\x04rest", r"is neither CSV nor Parquet: save it as CSV"),
-        (b"\x00\x01\x02\x00\x00\x00", r"is neither CSV nor Parquet"),
+        (b"PK\x03\x04rest", r"is a damaged zip file or workbook"),
+        (b"\x00\x01\x02\x00\x00\x00", r"is in no form that can be read .*: save it as CSV"),
         (b"PAR1garbagePAR1", r"is damaged Parquet"),
         ((HEADER + '\n1,"open quote,5\n').encode(), r"is no table .*quote"),
         ((HEADER + "\n1,a,b,5,2026-01-01,extra,more\n").encode(), r"is no table"),
@@ -209,7 +209,6 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
             "review_text,rating,review_date\nx,5,2026-01-01\n",
             "does not say the app of 1 of its rows: add a column app_id",
         ),
-        (f"{HEADER}\n1,Pintu Crypto,x,5,2026-01-01\n", "'Pintu Crypto' in column app_id is no package name"),
     ],
 )
 def test_a_table_that_holds_no_reviews_is_refused_with_what_was_looked_for(written, content, message):
