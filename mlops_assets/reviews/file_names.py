@@ -1,6 +1,6 @@
 """The names of people in a file: replaced by a keyed hash, masked in replies, and never kept. Pure."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import pandas as pd
@@ -10,41 +10,45 @@ from mlops_assets.reviews.privacy import author_hash, mask_name
 _HASH = r"[0-9a-f]{32}"
 
 
-def of_cells(columns: pd.DataFrame) -> pd.DataFrame:
-    """The columns of names as texts; one that holds keyed hashes alone is kept apart under the name `author`."""
+@dataclass(frozen=True)
+class People:
+    """Who wrote each row: columns of names, the likeliest first, and keyed hashes that the file brings; "" for none."""
+
+    names: pd.DataFrame
+    hashes: pd.Series
+
+
+def of_cells(columns: pd.DataFrame) -> People:
+    """The columns of names in a file; one that holds keyed hashes alone is no column of names."""
     texts = columns.astype("str").fillna("")
+    hashes = pd.Series("", index=columns.index, dtype="str")
     for name in texts.columns:
-        given = texts[name][texts[name] != ""]
+        cells = cast("pd.Series", texts[name])
+        given = cells[cells != ""]
         if len(given) and given.str.fullmatch(_HASH).all():
-            texts = texts.rename(columns={name: "author"})
-            break
-    return texts
+            return People(texts.drop(columns=name), cells)
+    return People(texts, hashes)
 
 
-def of_stored(author: pd.Series) -> pd.DataFrame:
+def of_stored(author: pd.Series) -> People:
     """The author column of stored reviews: keyed hashes; whatever else stands there is a name."""
     texts = author.astype("str").fillna("")
     hashed = texts.str.fullmatch(_HASH)
-    return pd.DataFrame({"author": texts.where(hashed, ""), "name": texts.where(~hashed, "")})
+    return People(pd.DataFrame({"name": texts.where(~hashed, "")}), texts.where(hashed, ""))
 
 
-def without_names(rows: pd.DataFrame, people: pd.DataFrame, author_key: str | None) -> tuple[pd.DataFrame, int]:
+def without_names(rows: pd.DataFrame, people: People, author_key: str | None) -> tuple[pd.DataFrame, int]:
     """The rows with each author's names masked in the reply and hashed under the key; how many replies were masked."""
-    names = [name for name in people.columns if name != "author"]
-    author = people["author"] if "author" in people else pd.Series("", index=rows.index)
-    if author_key and names:
-        first = cast("pd.Series", people[names[0]])
-        author = author.where(first == "", first.map(lambda name: author_hash(author_key, str(name)) if name else ""))
-    masked = [_masked(reply, row) for reply, row in zip(rows["reply_text"], _per_row(people, names), strict=True)]
+    author = people.hashes
+    if author_key and len(people.names.columns):
+        likeliest = people.names.iloc[:, 0]
+        hashed = likeliest.map(lambda name: author_hash(author_key, str(name)) if str(name).strip() else "")
+        author = author.where(hashed == "", hashed)
+    names = people.names.itertuples(index=False, name=None) if len(people.names.columns) else [()] * len(rows)
+    masked = [_masked(reply, row) for reply, row in zip(rows["reply_text"], names, strict=True)]
     replies = pd.Series(masked, index=rows.index, dtype="str")
     changed = int(((replies != rows["reply_text"]) & replies.notna()).sum())
     return rows.assign(author=author.where(author != "").astype("str"), reply_text=replies), changed
-
-
-def _per_row(people: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
-    if not names:
-        return [()] * len(people)
-    return list(people[list(names)].itertuples(index=False, name=None))
 
 
 def _masked(reply: object, names: tuple[str, ...]) -> object:

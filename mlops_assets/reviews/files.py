@@ -266,10 +266,9 @@ def _fates(rows: pd.DataFrame, kept: pd.DataFrame, aside: pd.DataFrame) -> pd.Da
         index=rows.index,
     )
     fates.loc[repeats, "fate"] = REPEAT
-    bad = clean.validate(newest).quarantined if len(newest) else pd.DataFrame()
-    if len(bad):
-        numbers = pd.Series(newest.index, index=pd.MultiIndex.from_frame(newest[["app_id", "review_id"]]))
-        at = numbers[pd.MultiIndex.from_frame(bad[["app_id", "review_id"]])].to_numpy()
+    for _, reviews in newest.groupby("app_id"):
+        bad = clean.validate(reviews).quarantined
+        at = pd.Series(reviews.index, index=reviews["review_id"])[bad["review_id"]].to_numpy()
         fates.loc[at, "fate"], fates.loc[at, "reason"] = QUARANTINED, bad["reasons"].to_numpy()
     fates.loc[aside.index, "fate"] = QUARANTINED
     fates.loc[aside.index, ["reason", "value"]] = aside
