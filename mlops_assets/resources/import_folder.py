@@ -2,11 +2,11 @@
 
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.settings import Settings, child_environment
+from mlops_assets.settings import SAMPLE_APP, Settings, child_environment
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.balance import Balances
@@ -50,6 +50,8 @@ def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImpo
             report(line)
     elif found.balances.files:
         report(f"data/{FOLDER}, nothing new in {found.balances.summary()}")
+    for line in found.outside:
+        report(line)
     for reason in found.refused.values():
         report(f"import refused: {reason}")
     return TakenImports(changed, found.balances)
@@ -58,7 +60,8 @@ def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImpo
 def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: None) -> "Imports":
     """The folder's files as reviews, after what only a DVC pointer names was pulled."""
     from mlops_assets.reviews.file_rules import FileRules
-    from mlops_assets.reviews.imports import SOURCE, read_imports, unpulled
+    from mlops_assets.reviews.imports import SOURCE, outside_of_runs, read_imports, unpulled
+    from mlops_assets.reviews.store import ReviewStore
 
     folder = settings.data / FOLDER
     if absent := unpulled(folder):
@@ -76,4 +79,8 @@ def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: No
                 f"dvc pull of {absent[0].name} failed: {done.stderr.strip().splitlines()[-1:]}: push the file's data, "
                 f"or remove {absent[0]}"
             )
-    return read_imports(folder, FileRules.of(settings, source=SOURCE))
+    found = read_imports(folder, FileRules.of(settings, source=SOURCE))
+    apps = [app for app in settings.apps if app != SAMPLE_APP]
+    this_month = f"{settings.now():%Y-%m}"
+    outside = outside_of_runs(ReviewStore(settings.data / "raw"), apps, settings.first_month, this_month)
+    return replace(found, outside=outside)

@@ -4,10 +4,12 @@ Not here: reading one file (files.py), pulling a file that only its DVC pointer 
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import columns
@@ -16,6 +18,7 @@ from mlops_assets.reviews.claims import Claim
 from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.files import ReadFile, balances_of, read_reviews
 from mlops_assets.reviews.privacy import Erased, review_digest
+from mlops_assets.reviews.store import ReviewStore
 
 SOURCE = "import"
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
@@ -31,6 +34,8 @@ class Imports:
     balances: Balances
     refused: dict[str, str]
     with_names: dict[str, tuple[str, ...]]
+    outside: tuple[str, ...] = ()
+    """Stored months that no run covers, one line each."""
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -68,6 +73,21 @@ def read_imports(folder: Path, rules: FileRules) -> Imports:
         refused=refused,
         with_names={balance.file: balance.left_behind for balance in balances.files if balance.left_behind},
     )
+
+
+def outside_of_runs(store: ReviewStore, apps: Collection[str], first_month: str, last_month: str) -> tuple[str, ...]:
+    """A line for each stored month before the first or after the last one that a run can cover."""
+    said: list[str] = []
+    for app_id in apps:
+        for month in store.months(app_id):
+            if first_month <= month <= last_month or not pq.read_metadata(store.path(app_id, month)).num_rows:
+                continue
+            held = f"data/raw/{app_id}/{month}.parquet: its reviews stay in use, but no run covers a month"
+            if month < first_month:
+                said.append(f"{held} before first_month {first_month}: write first_month: {month} into params.yaml")
+            else:
+                said.append(f"{held} in the future: correct the dates in their file and import it again")
+    return tuple(said)
 
 
 def clean_file(path: Path, folder: Path, rules: FileRules) -> tuple[Path, Balance]:
@@ -114,11 +134,14 @@ def imports_hold_no_names(imports: Imports) -> Claim:
 
 
 def imports_are_understood(imports: Imports) -> Claim:
-    """A warning that names every refused file and why, and every file with rows that were put aside."""
+    """A warning that names every refused file and why, every file with rows that were put aside, and what is stored of
+    months that no run covers.
+    """
     aside = [balance for balance in imports.balances.files if balance.quarantined]
-    if not imports.refused and not aside:
+    if not imports.refused and not aside and not imports.outside:
         return Claim(passed=True, reason=f"all of {len(imports.balances.files)} files in data/imports were read")
     rows = [{"file": name, "reason": reason} for name, reason in imports.refused.items()]
     rows += [{"file": b.file, "reason": f"{n} rows: {reason}"} for b in aside for reason, n, _ in b.reasons()]
     said = [*imports.refused.values(), *(f"{balance.summary()} (data/{record_of(balance)})" for balance in aside)]
+    said += imports.outside
     return Claim(passed=True, warning=True, reason="; ".join(said), rows=rows)

@@ -52,8 +52,9 @@ def merge(stored: pd.DataFrame, incoming: pd.DataFrame) -> Merged:
     same_words = _say_the_same(now, was)
     now = _in_plays_words(now, was, same_words)
     same_date = _equal(now, was, ["review_date"])
-    # A known review whose date alone differs was not edited: one of the two dates was read in the wrong zone.
-    corrected = same_words & ~same_date & (_of_play(now, was) | _of_same_files(now, was) & _zones_apart(now, was))
+    # A known review whose date alone differs was not edited: one of the two dates was misread.
+    misread = _of_same_files(now, was) & (_zones_apart(now, was) | _never_said_when_seen(was))
+    corrected = same_words & ~same_date & (_of_play(now, was) | misread)
     same_form = (same_words & same_date) | corrected
     outdated = ~same_form & _earlier(now, was)
     stale = same_form & ~corrected & _seen_before(now, was)
@@ -135,13 +136,18 @@ def _of_play(one: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
 
 
 def _of_same_files(now: pd.DataFrame, was: pd.DataFrame) -> np.ndarray:
-    """Where both came from files named in one way: a file read in another zone replaces its own earlier reading."""
+    """Where both came from files named in one way: a file replaces its own earlier reading."""
     return (was["source"].isin(FILES) & (now["source"] == was["source"])).to_numpy()
 
 
 def _zones_apart(now: pd.DataFrame, was: pd.DataFrame) -> np.ndarray:
     apart_s = (now["review_date"] - was["review_date"]).dt.total_seconds().abs()
     return ((apart_s <= 2 * ZONES_APART.total_seconds()) & (apart_s % _QUARTER_S == 0)).to_numpy()
+
+
+def _never_said_when_seen(was: pd.DataFrame) -> np.ndarray:
+    """Where a file did not say when it was scraped, so that the date itself stands for that."""
+    return (was["scraped_at"] == was[["review_date", "reply_date"]].max(axis=1)).to_numpy()
 
 
 def _say_the_same(now: pd.DataFrame, was: pd.DataFrame) -> np.ndarray:
