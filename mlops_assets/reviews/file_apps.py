@@ -29,8 +29,10 @@ def with_app_column(cells: pd.DataFrame, used: dict[str, str]) -> dict[str, str]
     return others | ({"app_id": chosen} if chosen else {})
 
 
-def as_packages(path: Path, apps: pd.Series, column: str | None, app_id: str | None, hints: FileHints) -> pd.Series:
-    """The app column with a package for each name; null stays null.
+def as_packages(
+    path: Path, apps: pd.Series, column: str | None, app_id: str | None, hints: FileHints
+) -> tuple[pd.Series, tuple[str, ...]]:
+    """The app column with a package for each name, null where it was, and what was assumed.
 
     `app_id` stands for the one name in a file where a person named that app. Raises `UnknownAppName`.
     """
@@ -41,10 +43,11 @@ def as_packages(path: Path, apps: pd.Series, column: str | None, app_id: str | N
     }
     unknown = sorted({given[app] for app, package in packages.items() if package is None})
     if unknown and len({_folded(name) for name in given.values() if name}) == 1 and app_id and hints.app_asked:
-        return cast("pd.Series", apps.where(apps.isna(), app_id))
+        return cast("pd.Series", apps.where(apps.isna(), app_id)), (f"{unknown[0]!r} in {column} is {app_id}",)
     if unknown:
         raise UnknownAppName(f"{path}: {_how_to_name(unknown, column)}")
-    return cast("pd.Series", apps.map(packages).astype("str").where(apps.notna()))
+    assumed = {f"{given[app]!r} in {column} is {package}" for app, package in packages.items() if package != given[app]}
+    return cast("pd.Series", apps.map(packages).astype("str").where(apps.notna())), tuple(sorted(assumed))
 
 
 def _how_to_name(names: list[str], column: str | None) -> str:

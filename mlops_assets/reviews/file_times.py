@@ -55,7 +55,7 @@ def read_times(columns: Mapping[str, pd.Series], naive_zone: str | None, order: 
         values={name: times.values for name, times in found.items()},
         written=plain["review_date"].values,
         naive={name: ~times.zone_given for name, times in found.items()},
-        assumed=[f"dates are {deciding.order}: {deciding.why}"] if deciding else [],
+        assumed=[f"dates are {deciding.order}, {deciding.why}"] if deciding else [],
         _given=naive_zone,
         _in_zone=lambda zone: {name: times.values for name, times in times_of_file(columns, zone, order).items()},
     )

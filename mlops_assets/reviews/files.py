@@ -149,7 +149,7 @@ def _any_form(path: Path, rules: FileRules) -> _Found:
     times = _times(path, filled, used, rules)
     rows = _values(filled, used, times.values)
     _require_values(path, rows, filled, used)
-    apps = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), rules.app_id, rules.hints)
+    apps, named = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), rules.app_id, rules.hints)
     rows["app_id"] = _with_apps(path, rows.assign(app_id=apps), rules)
     times.settle(rows, rules.of_play)
     for name, values in times.values.items():
@@ -160,7 +160,7 @@ def _any_form(path: Path, rules: FileRules) -> _Found:
         times.written,
         str(cells.index.name or "row"),
         blank=len(cells) - len(filled),
-        assumed=[table.form, *times.assumed],
+        assumed=[table.form, *times.assumed, *named],
         notes=table.notes,
         ignored=tuple(name for name in names if name not in used.values() and name not in persons),
         persons=persons,

@@ -4,6 +4,7 @@ Not here: reading one file (files.py), pulling a file that only its DVC pointer 
 """
 
 import hashlib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from mlops_assets.reviews.privacy import Erased, review_digest
 from mlops_assets.reviews.store import ReviewStore
 
 SOURCE = "import"
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+NO_REVIEWS = re.compile(r"\..*|readme(\..*)?|.*\.dvc", re.IGNORECASE)
+"""Names of what may lie in the folder beside reviews: hidden files, a README, DVC's pointers."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,10 @@ class Imports:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files that are to be read, in order of their names."""
+    """What is to be read or refused by name, whatever its ending, in order of the names."""
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
-    )
+    return sorted(path for path in folder.iterdir() if not NO_REVIEWS.fullmatch(path.name))
 
 
 def unpulled(folder: Path) -> list[Path]:

@@ -223,22 +223,25 @@ class _Rows:
         """A quote that was never closed joins lines, until another quote ends them: such a cell holds whole rows."""
         if not names_reviews(self.layout.header):
             return
-        named, separator = self.layout.named, self.layout.separator
-        stars, date = (self.layout.header.index(self.used[name]) for name in ("rating", "review_date"))
         for place, cell in enumerate(row):
-            for number, part in enumerate(re.split(r"\r\n|\r|\n", cell)):
-                skipped = 0 if number else place
-                fields = part.split(separator)
-                if (
-                    (number or part != cell)
-                    and len(fields) >= named - skipped > 1
-                    and min(stars, date) >= skipped
-                    and _is_row(fields, stars - skipped, date - skipped)
-                ):
-                    raise NoTable(
-                        f"has a quote in line {line} that ends in line {end} only, and joins rows of their own: "
-                        'close it, and write a quote inside a text as ""'
-                    )
+            lines = [part.split(self.layout.separator) for part in re.split(r"\r\n|\r|\n", cell)]
+            if len(lines) > 1 and (
+                any(self._is_row(fields, 0, self.layout.named) for fields in lines[1:])
+                or (self._is_row(lines[0], place, self.layout.named) and self._is_row(lines[-1], 0, place + 1))
+            ):
+                raise NoTable(
+                    f"has a quote in line {line} that ends in line {end} only, and joins rows of their own: "
+                    'close it, and write a quote inside a text as ""'
+                )
+
+    def _is_row(self, fields: Sequence[str], first: int, end: int) -> bool:
+        """Whether the fields look like a row's columns from `first` up to `end`: their number, stars and date."""
+        if len(fields) != end - first:
+            return False
+        stars, date = (self.layout.header.index(self.used[name]) for name in ("rating", "review_date"))
+        return (not first <= stars < end or bool(_STARS.fullmatch(fields[stars - first]))) and (
+            not first <= date < end or file_dates.is_date(fields[date - first])
+        )
 
     def _wrong_count(self, line: int, fields: int) -> NoTable:
         return NoTable(
@@ -253,10 +256,6 @@ class _Rows:
             f"is no table (line {at} goes on after a closing quote): put the whole text into double quotes, and write "
             'a quote inside as ""'
         )
-
-
-def _is_row(fields: Sequence[str], stars: int, date: int) -> bool:
-    return bool(_STARS.fullmatch(fields[stars])) and file_dates.is_date(fields[date])
 
 
 def _is_of_kind(stored: str | None, cell: str) -> bool:

@@ -2,7 +2,9 @@
 
 import datetime
 import io
+import re
 import zipfile
+import zlib
 
 import pandas as pd
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
@@ -19,25 +21,59 @@ from mlops_assets.reviews.table_cells import (
 )
 
 _MOST_BYTES = 4 * 2**30
+_MOST_CELLS = 50_000_000
+_LONGEST_KIND = 200
+_SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
+_CELL = re.compile(rb'<c r="([A-Z]{1,3})')
+_ROW = re.compile(rb'<row[^>]*? r="(\d{1,7})"')
+_BROKEN_ZIP = (NotImplementedError, RuntimeError, OSError, EOFError, ValueError)
 _Cell = int | float | str | bool | datetime.time | datetime.date | datetime.datetime | datetime.timedelta
 
 
 def is_workbook(content: bytes) -> bool:
     """Whether a zip file is a workbook. Raises `NoTable` where it is damaged or unpacks to more than any workbook."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names, size = archive.namelist(), sum(part.file_size for part in archive.infolist())
-            kind = (
-                archive.read("mimetype")[:100]
-                if "mimetype" in names and archive.getinfo("mimetype").file_size < 200
-                else b""
-            )
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except (zipfile.BadZipFile, *_BROKEN_ZIP) as error:
         raise NoTable(f"is a damaged zip file or workbook ({error}): write it again") from error
-    workbook = any(name.startswith("xl/workbook.") for name in names) or b"opendocument.spreadsheet" in kind
-    if workbook and size > _MOST_BYTES:
-        raise NoTable(f"unpacks to {size // 2**20} MB: save it as CSV in UTF-8")
+    with archive:
+        names, size = archive.namelist(), sum(part.file_size for part in archive.infolist())
+        small = "mimetype" in names and archive.getinfo("mimetype").file_size < _LONGEST_KIND
+        workbook = any(name.startswith("xl/workbook.") for name in names) or (
+            small and b"opendocument.spreadsheet" in _part(archive, "mimetype")
+        )
+        if workbook and size > _MOST_BYTES:
+            raise NoTable(f"unpacks to {size // 2**20} MB: save it as CSV in UTF-8")
+        for name in names if workbook else ():
+            if _SHEET.fullmatch(name):
+                _refuse_far_cells(name, _part(archive, name))
     return workbook
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, *_BROKEN_ZIP) as error:
+        raise NoTable(f"is a damaged workbook ({error}): save it again, or as CSV in UTF-8") from error
+
+
+def _refuse_far_cells(name: str, sheet: bytes) -> None:
+    """The reader holds a place for every cell up to the last one: a stray cell far away would cost gigabytes."""
+    columns = {found[1] for found in _CELL.finditer(sheet)}
+    last_row = max((int(found[1]) for found in _ROW.finditer(sheet)), default=0)
+    width = max((_column(letters) for letters in columns), default=0)
+    if width * last_row > _MOST_CELLS:
+        raise NoTable(
+            f"has a cell in row {last_row} and one in column {max(columns, key=_column).decode()} ({name}), more than "
+            "reviews need: delete what lies outside the table, or save it as CSV in UTF-8"
+        )
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
 
 
 def read_workbook(content: bytes) -> tuple[pd.DataFrame, str, tuple[str, ...]]:

@@ -52,6 +52,8 @@ def read_table(path: Path) -> Table:
         content = path.read_bytes()
     except FileNotFoundError:
         raise UnreadableFile(f"{path} does not exist: give the path of a file with reviews ({_FORMS})") from None
+    except IsADirectoryError:
+        raise UnreadableFile(f"{path} is a folder: give the files inside, or move them out of it") from None
     except OSError as error:
         raise UnreadableFile(
             f"{path} cannot be read ({error.strerror}): give a readable file with reviews ({_FORMS})"

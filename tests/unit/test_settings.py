@@ -38,6 +38,24 @@ def test_a_file_of_reviews_implies_the_source_and_app_adds_one(root: Path) -> No
     assert settings.only_app == "com.gojek.app"
 
 
+def test_names_of_files_may_have_spaces_around_their_commas(root: Path) -> None:
+    settings = Settings.load({"REVIEWS": " a.csv , my reviews.csv, "}, root)
+    assert [path.name for path in settings.reviews] == ["a.csv", "my reviews.csv"]
+
+
+def test_a_person_says_the_order_of_dates_and_which_app_a_name_is(root: Path) -> None:
+    write(root, **PARAMS, app_names={"BRImo": "id.co.bri.brimo"})
+    settings = Settings.load({"DATES": "month-first"}, root)
+    assert settings.date_order == "month-first"
+    assert dict(settings.app_names) == {"BRImo": "id.co.bri.brimo"}
+    with pytest.raises(BadSetting, match="DATES must be one of day-first, month-first, got 'us'"):
+        Settings.load({"DATES": "us"}, root)
+    for names, said in (({"BRImo": "BRImo"}, "app_names: BRImo must be a package name"), (["BRImo"], "must map names")):
+        write(root, **PARAMS, app_names=names)
+        with pytest.raises(BadSetting, match=said):
+            Settings.load({}, root)
+
+
 def test_the_clock_is_utc_whatever_the_zone_it_was_given_in(root: Path) -> None:
     assert Settings.load({"NOW": "2026-01-31T07:00:00+07:00"}, root).now() == datetime(2026, 1, 31, tzinfo=UTC)
 

@@ -3,6 +3,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlops_assets.reviews.file_apps import UnknownAppName
+from mlops_assets.reviews.file_hints import FileHints
+from mlops_assets.reviews.file_values import AmbiguousDates
 from mlops_assets.reviews.files import UnknownApp, UnreadableFile, UnusableFile, read_reviews
 from mlops_assets.reviews.privacy import author_hash
 from tests.unit.reviews.rows import APP
@@ -104,6 +107,10 @@ def test_parquet_keeps_its_types(tmp_path):
         ("February 9, 2025", "2025-02-09T00:00:00Z"),
         ("9 Februari 2025", "2025-02-09T00:00:00Z"),
         ("17 Agustus 2025", "2025-08-17T00:00:00Z"),
+        ("13 Januari 2025 14:05", "2025-01-13T14:05:00Z"),
+        ("13-Jan-2025", "2025-01-13T00:00:00Z"),
+        ("13 Jan 2025 14.05 WIB", "2025-01-13T07:05:00Z"),
+        ("45670.5868055556", "2025-01-13T14:05:00Z"),
     ],
 )
 def test_dates_as_people_write_them(written, written_as, instant):
@@ -116,6 +123,94 @@ def test_an_ambiguous_date_has_its_day_first_unless_the_column_says_otherwise(wr
     assert frame["review_date"].dt.month.tolist() == [3, 3]
     frame = read_reviews(written(f"{HEADER}\n1,{APP},x,5,02/03/2026\n2,{APP},x,5,03/13/2026\n")).frame
     assert frame["review_date"].dt.month.tolist() == [2, 3]
+
+
+def test_dates_that_fit_both_orders_are_not_guessed(written):
+    path = written(f"{HEADER}\n1,{APP},x,5,1/5/2025\n2,{APP},x,5,2/7/2025\n")
+    with pytest.raises(
+        AmbiguousDates, match=r"such as '1/5/2025' in line 2: .*DATES=day-first or DATES=month-first"
+    ) as no:
+        read_reviews(path)
+    assert str(no.value).startswith(str(path))
+    months = {
+        order: read_reviews(path, hints=FileHints(date_order=order)).frame["review_date"].dt.month.tolist()
+        for order in ("day-first", "month-first")
+    }
+    assert months == {"day-first": [5, 7], "month-first": [1, 2]}
+
+
+def test_one_column_of_dates_decides_for_the_others_of_the_file(written):
+    path = written(f"{HEADER},reply_date\n1,{APP},x,5,1/5/2025,1/6/2025\n2,{APP},x,5,2/7/2025,2/28/2025\n")
+    read = read_reviews(path)
+    assert read.frame["review_date"].dt.month.tolist() == [1, 2]
+    assert "month-first, line 3 holds day 28" in " ".join(read.balance)
+
+
+def test_two_forms_of_dates_in_one_column_are_each_read(written):
+    days = [f"{n},{APP},x,5,2025-01-0{n} 10:00:00" for n in range(1, 6)]
+    american = [f"{n},{APP},x,5,1/{n + 8}/2025 2:05 PM" for n in range(6, 11)]
+    frame = read_reviews(written("\n".join([HEADER, *days, *american]))).frame
+    assert len(frame) == 10
+    assert frame["review_date"].dt.month.tolist() == [1] * 10
+    assert frame["review_date"].dt.hour.tolist() == [10] * 5 + [14] * 5
+
+
+def test_headers_of_google_plays_console_and_with_spaces_are_read(written):
+    row = only(
+        written(
+            "Package Name,App Version Name,Review Submit Date and Time,Star Rating,Review Title,Review Text,"
+            f"Developer Reply Date and Time,Developer Reply Text\n{APP},3.1.0,2026-05-01T03:28:05Z,5,,Mantap,"
+            "2026-05-02T03:28:05Z,Terima kasih\n"
+        )
+    )
+    assert (row["app_id"], row["app_version"], row["rating"], row["review_text"]) == (APP, "3.1.0", 5, "Mantap")
+    assert row["reply_text"] == "Terima kasih"
+    assert row["reply_date"] == pd.Timestamp("2026-05-02T03:28:05Z")
+    row = only(
+        written("Review Id,Text,Score,review_time,review_created_version,thumbs_up_count\n1,x,5,2026-01-01,2.0,7\n"),
+        app_id=APP,
+    )
+    assert (row["review_id"], row["app_version"], row["thumbs_up"]) == ("1", "2.0", 7)
+
+
+class TestApps:
+    @pytest.mark.parametrize("column", ["app", "app_name", "source_app_id", "Nama Aplikasi", "Package Name", "appId"])
+    def test_a_column_that_holds_packages_says_the_app_whatever_its_name(self, written, column):
+        path = written(f"content,score,at,{column}\na,5,2025-01-10,com.a.b\nb,4,2025-01-11,com.c.d\n")
+        assert read_reviews(path, app_id=APP).frame["app_id"].tolist() == ["com.a.b", "com.c.d"]
+
+    THREE = "content,score,at,app\na,5,2025-01-10,BRImo\nb,4,2025-01-11,Livin\nc,4,2025-01-12,MyTelkomsel\n"
+
+    @pytest.mark.parametrize("app_id", [None, APP])
+    def test_names_of_several_apps_are_never_one_app(self, written, app_id):
+        path = written(self.THREE)
+        with pytest.raises(
+            UnknownAppName, match=r"'BRImo', 'Livin', 'MyTelkomsel' in column app are no package names"
+        ) as no:
+            read_reviews(path, app_id=app_id)
+        assert 'app_names: {"BRImo": <package>, "Livin": <package>, "MyTelkomsel": <package>}' in str(no.value)
+        assert "APP=" not in str(no.value)
+        names = {"brimo": "id.co.bri.brimo", "Livin": "id.bmri.livin"}
+        with pytest.raises(UnknownAppName, match="'MyTelkomsel' in column app is no package name"):
+            read_reviews(path, app_id=app_id, hints=FileHints(app_names=names))
+        names["MyTelkomsel "] = "com.telkomsel.telkomselcm"
+        assert read_reviews(path, hints=FileHints(app_names=names)).frame["app_id"].tolist() == list(names.values())
+
+    def test_one_name_is_the_app_that_a_person_named_and_not_the_only_one_in_the_parameters(self, written):
+        path = written("content,score,at,Nama Aplikasi\na,5,2025-01-10,InfoApp\nb,5,2025-01-10,\n")
+        read = read_reviews(path, app_id=APP)
+        assert set(read.frame["app_id"]) == {APP}
+        assert f"'InfoApp' in Nama Aplikasi is {APP}" in read.balance.assumed
+        with pytest.raises(UnknownAppName, match=r"'InfoApp' in column Nama Aplikasi .* or set APP=<package>"):
+            read_reviews(path, app_id=APP, hints=FileHints(app_asked=False))
+
+    def test_packages_win_over_names_and_an_empty_column_is_no_obstacle(self, written):
+        both = written("content,score,at,app_name,source_app_id\na,5,2025-01-10,BRImo,id.co.bri.brimo\n")
+        assert only(both)["app_id"] == "id.co.bri.brimo"
+        empty = written("content,score,at,app_id,app\na,5,2025-01-10,,com.a.b\n", "empty.csv")
+        assert only(empty)["app_id"] == "com.a.b"
+        nothing = written("content,score,at,app\na,5,2025-01-10,\n", "nothing.csv")
+        assert only(nothing, app_id=APP, hints=FileHints(app_asked=False))["app_id"] == APP
 
 
 def test_naive_times_are_utc_unless_a_zone_is_named(written):
@@ -192,7 +287,7 @@ def test_a_file_that_is_no_table_is_refused_by_name(written, content, message):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(UnreadableFile, match="does not exist"):
         read_reviews(tmp_path / "none.csv")
-    with pytest.raises(UnreadableFile, match="cannot be read"):
+    with pytest.raises(UnreadableFile, match="is a folder"):
         read_reviews(tmp_path)
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from mlops_assets.reviews import columns
+from mlops_assets.reviews.file_hints import FileHints
 from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.imports import (
     SOURCE,
@@ -48,6 +49,32 @@ def test_a_file_that_is_no_reviews_is_refused_by_name_and_the_others_go_on(folde
     claim = imports_are_understood(found)
     assert claim.warning
     assert all(name in claim.reason for name in found.refused)
+
+
+def test_every_file_is_read_or_refused_by_name_whatever_its_ending(folder):
+    (folder / "a.json").write_text('[{"content": "na", "score": 5, "at": "2025-01-10"}]')
+    (folder / "b").write_text(LIBRARY)
+    (folder / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0\1\2" * 100)
+    (folder / "old").mkdir()
+    (folder / "old" / "c.csv").write_text(LIBRARY)
+    for name in (".gitignore", ".gitkeep", "README.md", "c.csv.dvc"):
+        (folder / name).write_text("x\n")
+    found = read(folder)
+    assert taken(found) == {"a.json": 1, "b": 2}
+    assert set(found.refused) == {"old", "photo.png"}
+    assert "is a folder" in found.refused["old"]
+
+
+def test_a_file_whose_dates_fit_both_orders_is_refused_alone_until_a_person_says_which(folder):
+    (folder / "a.csv").write_text("content,score,at\nx,1,1/5/2025\ny,5,2/7/2025\n")
+    (folder / "b.csv").write_text(LIBRARY)
+    found = read(folder)
+    assert set(found.refused) == {"a.csv"}
+    assert "DATES=day-first or DATES=month-first" in found.refused["a.csv"]
+    assert taken(found) == {"b.csv": 2}
+    told = read(folder, hints=FileHints(date_order="month-first"))
+    assert told.refused == {}
+    assert "2025-01" in told.rows_by_app[APP]["review_date"].dt.strftime("%Y-%m").tolist()
 
 
 def test_the_librarys_columns_are_mapped_and_keep_literal_texts(folder):
