@@ -167,10 +167,10 @@ def test_headers_of_google_plays_console_and_with_spaces_are_read(written):
     assert row["reply_text"] == "Terima kasih"
     assert row["reply_date"] == pd.Timestamp("2026-05-02T03:28:05Z")
     row = only(
-        written("Review Id,Text,Score,review_time,review_created_version,thumbs_up_count\n1,x,5,2026-01-01,2.0,7\n"),
+        written("Review Id,Text,Score,review_time,review_created_version,thumbs_up_count\nr1,x,5,2026-01-01,2.0,7\n"),
         app_id=APP,
     )
-    assert (row["review_id"], row["app_version"], row["thumbs_up"]) == ("1", "2.0", 7)
+    assert (row["review_id"], row["app_version"], row["thumbs_up"]) == ("r1", "2.0", 7)
 
 
 class TestApps:
