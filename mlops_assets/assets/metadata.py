@@ -56,10 +56,12 @@ def lines_of(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def balances(found: "Balances") -> Metadata:
-    """What became of each row of the files that were read; nothing where there was no file."""
+def balances(found: "Balances", *, brief: bool = False) -> Metadata:
+    """What became of each row of the files that were read, `brief` in one line; nothing where there was no file."""
     if not found.files:
         return {}
+    if brief:
+        return {"balance": f"nothing new in {found.summary()}"}
     text = "\n".join(found)
     return {"balance": dg.MetadataValue.md(f"```text\n{text}\n```"), "balance_by_month": table(found.table()[:_MONTHS])}
 

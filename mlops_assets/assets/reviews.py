@@ -164,7 +164,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                 ),
                 "quarantine_examples": metadata.table([row for one in results for row in one.examples][:10]),
                 "imported_months": sum(len(months) for months in new.values()),
-                **metadata.balances(imported.balances),
+                **metadata.balances(imported.balances, brief=not new),
                 "months_validated": sum(not result.unchanged for result in results),
                 "months_unchanged": sum(result.unchanged for result in results),
                 "dagster/column_schema": metadata.review_schema(),

@@ -14,6 +14,7 @@ from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.files import ReadFile, UnusableFile, balances_of, read_reviews
 from mlops_assets.reviews.imports import clean_file
 from mlops_assets.reviews.privacy import Erased, review_digest
+from mlops_assets.reviews.quality import no_review_is_lost
 from mlops_assets.reviews.store import ReviewStore
 from tests.unit.reviews.rows import APP
 
@@ -158,6 +159,18 @@ def test_rows_that_were_stored_under_their_numbers_are_not_doubled(written, tmp_
     assert store.give_content_ids(APP) == ()
     done = store.upsert(APP, read(path, source="import").frame)
     assert (done.new, done.months, store.count(APP)) == (0, (), 3)
+
+
+def test_the_new_ids_are_no_loss_of_reviews_to_the_next_version(written, tmp_path):
+    path = written(["id,content,score,at", "0,aplikasi nol,5,2026-01-10", "1,aplikasi satu,5,2026-01-10"])
+    now = read(path).frame
+    before = now.assign(review_id=["0", "1"])
+    files = {name: tmp_path / f"{name}.parquet" for name in ("before", "now", "one")}
+    for name, rows in (("before", before), ("now", now), ("one", now.head(1))):
+        columns.write_frame(columns.conform(rows), files[name])
+    month = f"{APP}/2026-01.parquet"
+    assert no_review_is_lost({month: files["before"]}, {month: files["now"]}, [files["now"]]).passed
+    assert not no_review_is_lost({month: files["before"]}, {month: files["one"]}, [files["one"]]).passed
 
 
 def test_a_review_that_was_erased_under_its_number_does_not_come_back(written, tmp_path):
