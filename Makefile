@@ -20,7 +20,7 @@ help:  ## This list
 	echo; \
 	echo 'make run takes SOURCE=sample|file|play_store REVIEWS=a.csv[,b.csv] FROM=YYYY-MM PORT=8080'; \
 	echo '               FORCE_RETRAIN=1 SKIP_DEPLOY=1 APP=package.name NOW=<ISO time>'; \
-	echo '               DATES=day-first|month-first (make import too)'; \
+	echo '               DATES=day-first|month-first TIME_ZONE=Asia/Jakarta (make import too)'; \
 	echo 'make ui takes  UI_PORT=3000'; } | cat $(UNREAD_IS_FINE)
 
 install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, from the locks; mends them after a move

@@ -121,6 +121,7 @@ class Settings(BaseModel):
     label_rule: LabelRule
     reviews: tuple[Path, ...] = ()
     date_order: DateOrder | None = None
+    time_zone: str | None = None
     app_names: Mapping[str, str] = MappingProxyType({})
     from_month: str | None = None
     fixed_now: datetime | None = None
@@ -177,8 +178,6 @@ class Settings(BaseModel):
         named: list[str] = [*params["apps"], *([_app("APP", extra_app)] if extra_app else [])]
         apps = tuple(dict.fromkeys(named))
         source = env.choice("SOURCE", get_args(Source)) or ("file" if reviews else params["source"])
-        if source == "file" and not reviews:
-            raise BadSetting("source is file, but REVIEWS names no file: set REVIEWS=path.csv")
         if source != "file" and reviews:
             raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
         ui_port = env.whole("UI_PORT", 3000, 1, 65535)
@@ -192,6 +191,7 @@ class Settings(BaseModel):
             label_rule=params["labels"],
             reviews=reviews,
             date_order=env.choice("DATES", get_args(DateOrder)),
+            time_zone=_time_zone(env.text("TIME_ZONE", "")),
             app_names=params["app_names"],
             from_month=_month("FROM", env.text("FROM", "")) if env.text("FROM", "") else None,
             fixed_now=env.instant("NOW"),
@@ -378,6 +378,20 @@ def _heartbeat_url(value: str) -> SecretStr | None:
     if value and not re.match(r"https?://.", value):
         raise BadSetting("HEARTBEAT_URL must begin with https:// or http://")
     return SecretStr(value.rstrip("/")) if value else None
+
+
+_INDONESIAN_ZONES = {"WIB": "Asia/Jakarta", "WITA": "Asia/Makassar", "WIT": "Asia/Jayapura"}
+
+
+def _time_zone(value: str) -> str | None:
+    """The zone of times in files that name none."""
+    name = _INDONESIAN_ZONES.get(value.upper(), value)
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadSetting(f"TIME_ZONE must be a zone such as Asia/Jakarta, or WIB, WITA or WIT, got {value!r}") from None
 
 
 def _month(name: str, value: str) -> str:

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from mlops_assets.reviews.balance import Balances
+
 Metadata = dict[str, Any]
+
+_MONTHS = 400
+"""Rows of the table of balances that Dagster keeps with each run."""
 
 COLUMN_MEANINGS: Mapping[str, tuple[str, str]] = {
     "review_id": ("string", "the source's id of the review"),
@@ -49,6 +54,16 @@ def lines_of(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(_cell(row.get(name)) for name in names) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def balances(found: "Balances", *, brief: bool = False) -> Metadata:
+    """What became of each row of the files that were read, `brief` in one line; nothing where there was no file."""
+    if not found.files:
+        return {}
+    if brief:
+        return {"balance": f"nothing new in {found.summary()}"}
+    text = "\n".join(found)
+    return {"balance": dg.MetadataValue.md(f"```text\n{text}\n```"), "balance_by_month": table(found.table()[:_MONTHS])}
 
 
 def picture(png: bytes, alt: str) -> dg.MetadataValue:

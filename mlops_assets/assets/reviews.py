@@ -18,7 +18,7 @@ from mlops_assets.assets.upstream import refuse_missing_upstream
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.dvc_repository import DataVersion, DvcRepository
 from mlops_assets.resources.git_history import GitHistory
-from mlops_assets.resources.import_folder import take_imports
+from mlops_assets.resources.import_folder import nothing_taken, take_imports
 from mlops_assets.resources.restore import settle
 from mlops_assets.resources.review_source import Asked, ReviewSource
 from mlops_assets.resources.run_options import RunOptions
@@ -100,6 +100,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                 "changed_months": ", ".join(changed) or "none",
                 "source": review_source.name,
                 "by_app": metadata.table([one.as_row() for one in passes]),
+                **metadata.balances(review_source.balances()),
                 "dagster/row_count": sum(store.count(app) for app in asked),
                 "dagster/column_schema": metadata.review_schema(),
                 "folder": metadata.link(settings.data / "raw"),
@@ -137,11 +138,12 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                 refuse_bad_parameters(settings)
                 settle(repository, settings.data, context.log.info, shares=review_source.name != "sample")
             asked = months_by_app(context)
-            imported = take_imports(settings, context.log.info) if review_source.name != "sample" else {}
+            imported = take_imports(settings, context.log.info) if review_source.name != "sample" else nothing_taken()
+            new = imported.months_by_app
             if not context.job_def.has_node_named("raw_reviews"):
                 refuse_missing_upstream("validated_reviews", settings, repository, review_source.name)
             due = {
-                app: sorted({*asked.get(app, ()), *imported.get(app, ()), *months_outdated(settings.data, app)})
+                app: sorted({*asked.get(app, ()), *new.get(app, ()), *months_outdated(settings.data, app)})
                 for app in known_apps(settings)
             }
             results = [
@@ -164,7 +166,8 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
                     [{"reason": k, "reviews": n} for k, n in reasons.most_common()]
                 ),
                 "quarantine_examples": metadata.table([row for one in results for row in one.examples][:10]),
-                "imported_months": sum(len(months) for months in imported.values()),
+                "imported_months": sum(len(months) for months in new.values()),
+                **metadata.balances(imported.balances, brief=not new),
                 "months_validated": sum(not result.unchanged for result in results),
                 "months_unchanged": sum(result.unchanged for result in results),
                 "dagster/column_schema": metadata.review_schema(),

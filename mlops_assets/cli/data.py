@@ -16,20 +16,17 @@ if TYPE_CHECKING:
 
 def import_file(settings: Settings, file: str) -> int:
     """`make import FILE=`: a cleaned copy in data/imports."""
-    from mlops_assets.reviews.file_hints import FileHints
-    from mlops_assets.reviews.imports import clean_file
+    from mlops_assets.resources.import_folder import FOLDER
+    from mlops_assets.reviews.balance import keep_record
+    from mlops_assets.reviews.file_rules import FileRules
+    from mlops_assets.reviews.imports import SOURCE, clean_file
 
     if not file:
         raise PermanentFailure("FILE names no file: make import FILE=reviews.csv")
-    key = settings.author_key.get_secret_value() if settings.author_key else None
-    target = clean_file(
-        Path(file).absolute(),
-        settings.data / "imports",
-        known_apps=settings.apps,
-        app_id=settings.only_app,
-        author_key=key,
-        hints=FileHints.of(settings),
-    )
+    rules = FileRules.of(settings, source=SOURCE)
+    target, balance = clean_file(Path(file).expanduser().absolute(), settings.data / FOLDER, rules)
+    keep_record(balance, settings.data)
+    print("\n".join(balance))
     print(f"Wrote {target}, without names and avatars. The next run of source file or play_store takes it in.")
     return 0
 
@@ -41,8 +38,8 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     from mlops_assets.resources.restore import KEPT
     from mlops_assets.resources.versions import list_versions
     from mlops_assets.reviews.erase import erase
-    from mlops_assets.reviews.file_hints import FileHints
-    from mlops_assets.reviews.imports import files_that_hold
+    from mlops_assets.reviews.file_rules import FileRules
+    from mlops_assets.reviews.imports import SOURCE, files_that_hold
     from mlops_assets.reviews.privacy import Erased
 
     key = settings.author_key.get_secret_value() if settings.author_key else None
@@ -53,10 +50,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     imports = files_that_hold(
         settings.data / "imports",
         Erased.load(settings.data / "raw"),
-        known_apps=settings.apps,
-        app_id=settings.only_app,
-        author_key=key,
-        hints=FileHints.of(settings),
+        FileRules.of(settings, source=SOURCE),
     )
     for name, rows in imports.items():
         print(f"data/imports/{name}: {rows} rows left in your own file, which no run takes in again: remove them there")

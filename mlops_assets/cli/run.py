@@ -85,6 +85,8 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
         text, _ = leave_summary(instance, last, settings, things["service"])
         told = [tell(instance, things["notifier"], wait_s=30), record(instance, things["fact_keeper"])]
     print(f"\n{text}", flush=True)
+    for line in things["review_source"].balances():
+        print(line)
     for warning in filter(None, told):
         print(warning)
     if stopped:

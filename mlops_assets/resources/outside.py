@@ -8,10 +8,11 @@ from mlops_assets.resources.docker_engine import Login, engine_answers, registry
 from mlops_assets.resources.docker_service import DockerService
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.fact_keeper import FactKeeper
+from mlops_assets.resources.file_source import FileSource
 from mlops_assets.resources.git_history import GitHistory
 from mlops_assets.resources.notifier import Notifier
 from mlops_assets.resources.process_service import ProcessService
-from mlops_assets.resources.review_source import FileSource, ReviewSource, SampleSource
+from mlops_assets.resources.review_source import ReviewSource, SampleSource
 from mlops_assets.resources.service import Service, TargetedService
 from mlops_assets.settings import Settings
 

@@ -9,6 +9,7 @@ from mlops_assets.settings import Settings, Source
 from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
+    from mlops_assets.reviews.balance import Balances
     from mlops_assets.reviews.collect import Collection
     from mlops_assets.reviews.store import ReviewStore
 
@@ -72,6 +73,11 @@ class PlaySource:
         """Apps with a partial crawl; one that was never crawled here, as in a fresh clone, has what a version held."""
         crawled = {app for app in self.apps() if (store.folder / app / "crawl.json").is_file()}
         return [one for one in self.standing(store) if one.status == "partial" and one.app_id in crawled]
+
+    def balances(self) -> "Balances":
+        from mlops_assets.reviews.balance import NO_FILES
+
+        return NO_FILES
 
 
 def collected(collection: "Collection") -> Collected:

@@ -1,19 +1,21 @@
-"""Where reviews come from: the generated sample, files, or Google Play. What they have in common is `ReviewSource`."""
+"""Where reviews come from: the generated sample, files, or Google Play. What they have in common is `ReviewSource`.
+
+Not here: the sources of files (file_source.py) and of Google Play (play_source.py).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.settings import Settings, Source
+from mlops_assets.settings import Source
 from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.reviews.files import ReadFile
+    from mlops_assets.reviews.balance import Balances
     from mlops_assets.reviews.store import ReviewStore
 
 
@@ -95,6 +97,10 @@ class ReviewSource(Protocol):
         """The apps whose stored reviews have holes, since the last pass over them ended too early."""
         ...
 
+    def balances(self) -> "Balances":
+        """What became of each row of the files that the source reads."""
+        ...
+
 
 class SampleSource:
     """Generated Indonesian reviews of `sample.app`: no network, no real person's words."""
@@ -140,79 +146,10 @@ class SampleSource:
     def torn(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  nothing can be missing
         return []
 
+    def balances(self) -> "Balances":
+        from mlops_assets.reviews.balance import NO_FILES
 
-class FileSource:
-    """Reviews from files that a person names with REVIEWS."""
-
-    name: Source = "file"
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._read: dict[Path, ReadFile] = {}
-
-    def apps(self) -> Sequence[str]:
-        return tuple(dict.fromkeys(self._rows()["app_id"].tolist()))
-
-    def months(self) -> tuple[str, str]:
-        dates = self._rows()["review_date"].dropna()
-        return f"{dates.min():%Y-%m}", f"{dates.max():%Y-%m}"
-
-    def collect(
-        self,
-        store: "ReviewStore",
-        months_by_app: Mapping[str, Sequence[str]],
-        report: Callable[[str], None],
-        asked: Asked = AS_USUAL,  # noqa: ARG002  a file is read whole and says nothing of deletions
-    ) -> list[Collected]:
-        from mlops_assets.reviews.columns import month_of
-
-        rows = self._rows()
-        for read in self._read.values():
-            for line in read.report:
-                report(line)
-        passes: list[Collected] = []
-        for app_id, months in months_by_app.items():
-            wanted = rows[(rows["app_id"] == app_id) & month_of(rows["review_date"]).isin(set(months))]
-            if len(wanted):
-                passes.append(upserted(store, app_id, wanted))
-        return passes
-
-    def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file that was read is whole
-        return [Standing(app, "whole", "read from a file") for app in self.apps()]
-
-    def torn(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file is read whole or not at all
-        return []
-
-    def _rows(self) -> "pd.DataFrame":
-        """The rows of all files; every app known, every month in range."""
-        import pandas as pd
-
-        from mlops_assets.reviews.file_hints import FileHints
-        from mlops_assets.reviews.files import read_reviews
-
-        for path in self._settings.reviews:
-            if path not in self._read:
-                self._read[path] = read_reviews(
-                    path,
-                    known_apps=self._settings.apps,
-                    app_id=self._settings.only_app,
-                    collected_at=self._settings.now(),
-                    hints=FileHints.of(self._settings),
-                )
-        rows = pd.concat([read.frame for read in self._read.values()], ignore_index=True)
-        first = f"{rows['review_date'].min():%Y-%m}"
-        if first < self._settings.first_month:
-            raise PermanentFailure(
-                f"{self._settings.reviews[0].name} holds a review of {first}, before first_month "
-                f"{self._settings.first_month}: set first_month in params.yaml to {first}"
-            )
-        last, current = f"{rows['review_date'].max():%Y-%m}", f"{self._settings.now():%Y-%m}"
-        if last > current:
-            raise PermanentFailure(
-                f"{self._settings.reviews[0].name} holds a review of {last}, after the clock's month {current}: "
-                "correct its dates, or set NOW"
-            )
-        return rows
+        return NO_FILES
 
 
 def upserted(store: "ReviewStore", app_id: str, rows: "pd.DataFrame") -> Collected:

@@ -41,11 +41,6 @@ REQUIRED = ("review_text", "rating", "review_date")
 TIMES = ("review_date", "reply_date", "scraped_at")
 """Stored columns that hold times."""
 
-NAME_ALIASES = ("user_name", "userName", "username", "author_name", "reviewer", "reviewer_name", "nama", "name")
-"""Columns that hold a person's name: never stored, at most hashed."""
-
-PICTURE_ALIASES = ("user_image", "userImage", "avatar", "avatar_url", "profile_image", "photo")
-
 
 def recognise(names: Iterable[str]) -> dict[str, str]:
     """Stored column -> the file's name for it, for every column that the file has."""
@@ -62,19 +57,6 @@ def app_columns(names: Iterable[str]) -> tuple[str, ...]:
     """The file's columns that may say which app a review is of, the likeliest first."""
     by_folded = _by_folded(names)
     return tuple(by_folded[folded(alias)] for alias in ALIASES["app_id"] if folded(alias) in by_folded)
-
-
-def person_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """The file's columns that hold a name or a picture of a person."""
-    by_folded = _by_folded(names)
-    aliases = dict.fromkeys(folded(alias) for alias in (*NAME_ALIASES, *PICTURE_ALIASES))
-    return tuple(by_folded[alias] for alias in aliases if alias in by_folded)
-
-
-def name_column(names: Iterable[str]) -> str | None:
-    """The file's column with the author's name, if it has one."""
-    by_folded = _by_folded(names)
-    return next((by_folded[folded(alias)] for alias in NAME_ALIASES if folded(alias) in by_folded), None)
 
 
 def folded(name: str) -> str:

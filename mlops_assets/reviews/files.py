@@ -1,24 +1,29 @@
 """Reviews from a file, whoever wrote it: read into the stored form, or refused in one line.
 
-Names and pictures of people are left behind here. What a usable review is, is schema.py's.
+Every row is taken, put aside with a reason, or a repeat (balance.py). Names and pictures of people are left behind
+here. What a usable review is, is schema.py's.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews import columns, file_apps, file_columns, file_values
-from mlops_assets.reviews.file_hints import NO_HINTS, FileHints
+from mlops_assets.reviews import clean, columns, file_apps, file_columns, file_names, file_values, person_columns
+from mlops_assets.reviews.balance import QUARANTINED, REPEAT, TAKEN, Balance, Balances
+from mlops_assets.reviews.file_ids import are_row_numbers, content_ids
+from mlops_assets.reviews.file_rules import FileRules
+from mlops_assets.reviews.file_times import FileTimes, read_times
+from mlops_assets.reviews.privacy import review_digest
+from mlops_assets.reviews.schema import CLOCK_SLACK, FIRST_DAY
 from mlops_assets.reviews.tables import UnreadableFile, read_table
 
-__all__ = ["FileReport", "ReadFile", "UnknownApp", "UnreadableFile", "UnusableFile", "read_reviews"]
+__all__ = ["ReadFile", "UnknownApp", "UnreadableFile", "UnusableFile", "balances_of", "read_reviews"]
 
 _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 _SHOWN = 8
@@ -33,71 +38,104 @@ class UnknownApp(PermanentFailure):
 
 
 @dataclass(frozen=True)
-class FileReport:
-    """What was found in a file. `columns_used` maps stored columns to the file's names.
-
-    `undated` and `unrated` count rows whose date or rating was not understood; a row without a date has no month and
-    is left out. `date_order` says which order of day and month was read and why, where it matters.
-    """
-
-    path: Path
-    rows: int
-    blank: int
-    undated: int
-    unrated: int
-    repeated_ids: int
-    form: str
-    notes: tuple[str, ...]
-    date_order: str
-    columns_used: dict[str, str]
-    columns_ignored: tuple[str, ...]
-    person_columns: tuple[str, ...]
-    months_by_app: dict[str, tuple[str, ...]]
-
-    def __iter__(self) -> Iterator[str]:
-        """What an operator should know, one line each."""
-        apps = ", ".join(f"{app} {months[0]} to {months[-1]}" for app, months in self.months_by_app.items())
-        yield f"{self.path.name}: {self.rows} reviews of {apps}, read as {self.form}"
-        yield from (f"{self.path.name}: {note}" for note in self.notes)
-        if self.date_order:
-            yield f"{self.path.name}: dates are read {self.date_order}"
-        if self.undated:
-            yield f"{self.path.name}: {self.undated} rows left out, their dates are not understood"
-        if self.unrated:
-            yield f"{self.path.name}: {self.unrated} reviews have no whole number of stars and go to quarantine"
-        if self.repeated_ids:
-            yield f"{self.path.name}: {self.repeated_ids} rows repeat a review_id, the newest of each counts"
-        if self.person_columns:
-            yield f"{self.path.name}: {', '.join(self.person_columns)} left behind, they say who people are"
-
-
-@dataclass(frozen=True)
 class ReadFile:
-    """Reviews in the stored form, and what was found."""
+    """Reviews in the stored form, which of them count (no repeat, not unusable), and what became of each row."""
 
     frame: pd.DataFrame
-    report: FileReport
+    counts: np.ndarray
+    balance: Balance
 
 
-def read_reviews(  # noqa: PLR0913  each is a choice of its own
-    path: Path,
-    *,
-    known_apps: Collection[str] | None = None,
-    app_id: str | None = None,
-    naive_zone: str = "UTC",
-    source: str = "file",
-    collected_at: datetime | None = None,
-    hash_author: Callable[[str], str] | None = None,
-    mask_name: Callable[[str, str], str] | None = None,
-    hints: FileHints = NO_HINTS,
-) -> ReadFile:
-    """Reviews of a file. `app_id` names the app of a file without an app column; `known_apps` refuses any other app.
+@dataclass
+class _Found:
+    """What a file says, before it is decided which rows can be taken. The index is a row's number in the file.
 
-    A row that does not say when it was scraped counts as collected at `collected_at`; without that, when it was written
-    or answered, so that it never overrules a row that says more.
-    `hash_author(name)` gives the author column, `mask_name(reply, name)` the reply without the author's name; without
-    them names are just left out. Raises `UnreadableFile`, `UnusableFile` or `UnknownApp`.
+    rows: the stored columns, as far as they were understood
+    dates: the cells of review_date as they stand in the file
+    written: review_date as the cells say it, in no zone
     """
+
+    rows: pd.DataFrame
+    dates: pd.Series
+    written: pd.Series
+    unit: str
+    blank: int = 0
+    assumed: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    persons: tuple[str, ...] = ()
+    masked: int = 0
+
+
+def read_reviews(path: Path, rules: FileRules | None = None, **changes: Any) -> ReadFile:
+    """Reviews of a file by `rules`, with single `changes` to them.
+
+    Raises `UnreadableFile`, `UnusableFile`, `UnknownApp` or `AmbiguousDates`; a file of which no row can be taken is
+    unusable.
+    """
+    rules = replace(rules or FileRules(), **changes)
+    found = _stored_form(path, rules) if _is_stored_form(path) else _any_form(path, rules)
+    rows, aside = found.rows, _not_storable(found, rules)
+    kept = pd.DataFrame(rows[~rows.index.isin(aside.index)])
+    if len(kept):
+        _identify(kept, found, rules)
+    at_least = kept[["review_date", "reply_date"]].max(axis=1)
+    if rules.collected_at is not None:
+        at_least = pd.Series(pd.Timestamp(rules.collected_at), index=kept.index)
+    observed = kept["scraped_at"].fillna(at_least.dt.tz_convert("UTC").dt.as_unit("us"))
+    if rules.now is not None:
+        now = pd.Timestamp(rules.now).tz_convert("UTC").as_unit("us")
+        observed = observed.where(observed <= now, now)
+    kept = kept.assign(scraped_at=observed, source=rules.source)
+    kept = kept.sort_values(["review_date", "review_id"], kind="stable")
+    frame = columns.conform(kept)
+    fates = _fates(rows, frame.set_index(kept.index), aside)
+    balance = Balance(
+        file=path.name,
+        rows=len(rows),
+        fates=fates,
+        unit=found.unit,
+        blank=found.blank,
+        assumed=tuple(found.assumed),
+        notes=found.notes,
+        ignored=found.ignored,
+        left_behind=found.persons,
+        masked=found.masked,
+    )
+    if not balance.taken:
+        raise UnusableFile(_why_nothing(path, balance))
+    return ReadFile(frame, (fates.loc[kept.index, "fate"] == TAKEN).to_numpy(), balance)
+
+
+def balances_of(files: Sequence[ReadFile]) -> Balances:
+    """The balances of files that were read in one go."""
+    counting = [file.frame.loc[file.counts, ["app_id", "review_id"]] for file in files]
+    distinct = len(pd.concat(counting).drop_duplicates()) if counting else 0
+    return Balances(tuple(file.balance for file in files), distinct)
+
+
+def _is_stored_form(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1" and not columns.schema_changes(path)
+    except OSError:
+        return False
+
+
+def _stored_form(path: Path, rules: FileRules) -> _Found:
+    """A file in the form in which reviews are stored, as `make import` writes it."""
+    rows = columns.read_frame(path)
+    if rows.empty:
+        raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
+    rows.index = pd.RangeIndex(1, len(rows) + 1)
+    found = _Found(rows, rows["review_date"].astype("str"), rows["review_date"], "row", assumed=["stored reviews"])
+    people = file_names.of_stored(rows["author"])
+    found.rows, found.masked = file_names.without_names(rows, people, rules.author_key)
+    found.rows["app_id"] = _apps(path, rows, rules.app_id, rules.known_apps)
+    return found
+
+
+def _any_form(path: Path, rules: FileRules) -> _Found:
     table = read_table(path)
     cells = table.cells
     names = [str(name) for name in cells.columns]
@@ -107,46 +145,139 @@ def read_reviews(  # noqa: PLR0913  each is a choice of its own
     if filled.empty:
         raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
     used = file_apps.with_app_column(filled, used)
-    persons = file_columns.person_columns(names)
-    dates = _dates(path, filled, used, naive_zone, hints)
-    rows = _values(filled, used, dates)
-    author = file_columns.name_column(names)
-    if author is not None:
-        rows = _without_names(rows, cast("pd.Series", filled[author]).astype("str"), hash_author, mask_name)
-    rows["app_id"], named = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), app_id, hints)
-    rows["app_id"] = _apps(path, rows, app_id, known_apps)
-    dated = cast("pd.DataFrame", rows[rows["review_date"].notna()])
-    if dated.empty:
+    persons = tuple(name for name in person_columns.person_columns(names) if name not in used.values())
+    times = _times(path, filled, used, rules)
+    rows = _values(filled, used, times.values)
+    _require_values(path, rows, filled, used)
+    apps, named = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), rules.app_id, rules.hints)
+    rows["app_id"] = _with_apps(path, rows.assign(app_id=apps), rules)
+    times.settle(rows, rules.of_play)
+    for name, values in times.values.items():
+        rows[name] = values
+    found = _Found(
+        rows,
+        cast("pd.Series", filled[used["review_date"]]).astype("str"),
+        times.written,
+        str(cells.index.name or "row"),
+        blank=len(cells) - len(filled),
+        assumed=[table.form, *times.assumed, *named],
+        notes=table.notes,
+        ignored=tuple(name for name in names if name not in used.values() and name not in persons),
+        persons=persons,
+    )
+    if rules.app_id and "app_id" not in used:
+        found.assumed.append(f"the app is {rules.app_id}, since no column names it")
+    columns_of_names = [name for name in person_columns.name_columns(names) if name in persons]
+    people = file_names.of_cells(pd.DataFrame(filled[columns_of_names]))
+    found.rows, found.masked = file_names.without_names(rows, people, rules.author_key)
+    replies = int(rows["reply_text"].notna().sum())
+    if replies and not columns_of_names:
+        found.assumed.append(f"no column has names, so those in its {replies} replies are not masked")
+    return found
+
+
+def _times(path: Path, cells: pd.DataFrame, used: dict[str, str], rules: FileRules) -> FileTimes:
+    found = {stored: cast("pd.Series", cells[used[stored]]) for stored in file_columns.TIMES if stored in used}
+    try:
+        return read_times(found, rules.naive_zone, rules.hints.date_order)
+    except file_values.AmbiguousDates as ambiguous:
+        raise file_values.AmbiguousDates(f"{path}: {ambiguous}") from None
+
+
+def _require_values(path: Path, rows: pd.DataFrame, cells: pd.DataFrame, used: dict[str, str]) -> None:
+    if rows["review_date"].isna().all():
         raise UnusableFile(
             f"{path}: none of {len(rows)} dates in column {used['review_date']} is understood, the first is "
-            f"{_short(filled[used['review_date']].iloc[0])}: write them as 2026-01-31 or 2026-01-31T12:00:00Z"
+            f"{_short(cells[used['review_date']].iloc[0])}: write them as 2026-01-31 or 2026-01-31T12:00:00Z"
         )
-    if dated["rating"].isna().all():
+    if rows["rating"].isna().all():
         raise UnusableFile(
-            f"{path}: none of {len(dated)} ratings in column {used['rating']} is a whole number, the first is "
-            f"{_short(filled[used['rating']].iloc[0])}: write them as 1 to 5"
+            f"{path}: none of {len(rows)} ratings in column {used['rating']} is a whole number, the first is "
+            f"{_short(cells[used['rating']].iloc[0])}: write them as 1 to 5"
         )
-    dated = _with_ids(dated)
-    at_least = dated[["review_date", "reply_date"]].max(axis=1)
-    fallback = at_least if collected_at is None else pd.Series(pd.Timestamp(collected_at), index=dated.index)
-    observed = dated["scraped_at"].fillna(fallback.dt.tz_convert("UTC").dt.as_unit("us"))
-    frame = columns.conform(dated.assign(scraped_at=observed, source=source))
-    report = FileReport(
-        path=path,
-        rows=len(frame),
-        blank=len(cells) - len(filled),
-        undated=len(rows) - len(dated),
-        unrated=int(frame["rating"].isna().sum()),
-        repeated_ids=int(frame["review_id"].duplicated().sum()),
-        form=table.form,
-        notes=(*table.notes, *named),
-        date_order=_order_and_why(dates),
-        columns_used=used,
-        columns_ignored=tuple(name for name in names if name not in used.values() and name not in persons),
-        person_columns=persons,
-        months_by_app=_months_by_app(frame),
+
+
+def _with_apps(path: Path, rows: pd.DataFrame, rules: FileRules) -> pd.Series:
+    """The app of each row; null where a row alone does not say it."""
+    named = rows["app_id"].notna()
+    if rules.app_id is None and named.any() and not named.all():
+        return _apps(path, pd.DataFrame(rows[named]), None, rules.known_apps).reindex(rows.index)
+    return _apps(path, rows, rules.app_id, rules.known_apps)
+
+
+def _not_storable(found: _Found, rules: FileRules) -> pd.DataFrame:
+    """The rows that have no place among the stored ones: reason and value, by number."""
+    dates = found.rows["review_date"]
+    reasons = pd.Series("", index=found.rows.index, dtype="str")
+
+    def rule(reason: str, broken: pd.Series) -> None:
+        reasons[broken & (reasons == "")] = reason
+
+    rule("without an app", found.rows["app_id"].isna())
+    rule("without a date", found.dates.str.strip() == "")
+    rule("with a date that is not understood: write it as 2026-01-31 or 2026-01-31T12:00:00Z", dates.isna())
+    if rules.now is not None:
+        now = pd.Timestamp(rules.now).tz_convert("UTC")
+        next_month = (now.tz_localize(None).to_period("M") + 1).start_time.tz_localize("UTC")
+        future = dates >= min(now + CLOCK_SLACK, next_month)
+        rule(f"dated in the future (the clock says {now:%Y-%m-%d %H:%M} UTC): correct the date, or set NOW", future)
+    if rules.first_month is not None:
+        early = (dates < pd.Timestamp(f"{rules.first_month}-01", tz="UTC")) & (dates >= FIRST_DAY)
+        first = f"{dates[early].min():%Y-%m}" if early.any() else ""
+        rule(f"dated before first_month {rules.first_month}: write first_month: {first} into params.yaml", early)
+        rule(f"dated before {FIRST_DAY:%Y-%m-%d}, when there was no store", dates < FIRST_DAY)
+    aside = reasons[reasons != ""]
+    cells = found.dates[aside.index].where(~aside.isin(["without an app", "without a date"]), "")
+    return pd.DataFrame({"reason": aside, "value": cells.map(lambda cell: _short(cell) if cell else "")})
+
+
+def _identify(kept: pd.DataFrame, found: _Found, rules: FileRules) -> None:
+    """Give an id to rows without one, and to those whose id is but their number in some table."""
+    ids = kept["review_id"]
+    numbers = are_row_numbers(ids)
+    if rules.erased.reviews:
+        # What was erased under its number stays erased: its row keeps the number, and the store leaves it out.
+        numbers &= ~ids.map(lambda one: review_digest(str(one)) in rules.erased.reviews).astype(bool)
+    lacking = ids.isna() | numbers
+    if not lacking.any():
+        return
+    content = pd.DataFrame(kept[lacking]).assign(review_date=found.written[kept.index[lacking]])
+    kept["review_id"] = ids.where(~lacking, content_ids(content).reindex(ids.index))
+    if numbers.any():
+        said = f"{'the' if numbers.all() else f'{int(numbers.sum())} of the'} ids are row numbers, which every file has"
+    else:
+        said = "no column has ids" if lacking.all() else f"{int(lacking.sum())} rows have no id"
+    found.assumed.append(f"{said}, so an id comes from a row's content")
+
+
+def _fates(rows: pd.DataFrame, kept: pd.DataFrame, aside: pd.DataFrame) -> pd.DataFrame:
+    """What became of each row. Of rows with one id the newest counts, as in the store."""
+    ordered = kept.sort_values(["scraped_at", "review_date"], kind="stable")
+    repeats = ordered.index[ordered.duplicated(["app_id", "review_id"], keep="last")]
+    newest = pd.DataFrame(kept[~kept.index.isin(repeats)])
+    fates = pd.DataFrame(
+        {
+            "app_id": rows["app_id"].astype("str").fillna(""),
+            "month": columns.month_of(rows["review_date"]).astype("str").fillna(""),
+            "fate": TAKEN,
+            "reason": "",
+            "value": "",
+        },
+        index=rows.index,
     )
-    return ReadFile(frame, report)
+    fates.loc[repeats, "fate"] = REPEAT
+    for _, reviews in newest.groupby("app_id"):
+        bad = clean.validate(reviews).quarantined
+        at = pd.Series(reviews.index, index=reviews["review_id"])[bad["review_id"]].to_numpy()
+        fates.loc[at, "fate"], fates.loc[at, "reason"] = QUARANTINED, bad["reasons"].to_numpy()
+    fates.loc[aside.index, "fate"] = QUARANTINED
+    fates.loc[aside.index, ["reason", "value"]] = aside
+    return fates
+
+
+def _why_nothing(path: Path, balance: Balance) -> str:
+    reasons = "; ".join(balance.told(reason, count, first[:1]) for reason, count, first in balance.reasons())
+    return f"{path}: none of {balance.rows} rows can be taken: {reasons}"
 
 
 def _require_columns(path: Path, used: dict[str, str], names: list[str]) -> None:
@@ -159,24 +290,7 @@ def _require_columns(path: Path, used: dict[str, str], names: list[str]) -> None
     raise UnusableFile(f"{path} has {what}: looked for {looked_for}; found {shown}. Give the file a header with them")
 
 
-def _dates(
-    path: Path, cells: pd.DataFrame, used: dict[str, str], naive_zone: str, hints: FileHints
-) -> dict[str, file_values.Times]:
-    """The file's columns of times, read in one order of day and month."""
-    found = {stored: cast("pd.Series", cells[used[stored]]) for stored in file_columns.TIMES if stored in used}
-    try:
-        return file_values.times_of_file(found, naive_zone, hints.date_order)
-    except file_values.AmbiguousDates as ambiguous:
-        raise file_values.AmbiguousDates(f"{path}: {ambiguous}") from None
-
-
-def _order_and_why(dates: dict[str, file_values.Times]) -> str:
-    """`day-first, line 7 holds day 31`; nothing where the order does not matter."""
-    deciding = next((times for times in dates.values() if times.order), None)
-    return f"{deciding.order}, {deciding.why}" if deciding else ""
-
-
-def _values(cells: pd.DataFrame, used: dict[str, str], dates: dict[str, file_values.Times]) -> pd.DataFrame:
+def _values(cells: pd.DataFrame, used: dict[str, str], times: dict[str, pd.Series]) -> pd.DataFrame:
     rows = pd.DataFrame(index=cells.index)
     for stored in file_columns.ALIASES:
         column = (
@@ -185,26 +299,11 @@ def _values(cells: pd.DataFrame, used: dict[str, str], dates: dict[str, file_val
         if stored in ("rating", "thumbs_up"):
             rows[stored] = file_values.whole_numbers(column)
         elif stored in file_columns.TIMES:
-            rows[stored] = dates[stored].values if stored in dates else file_values.no_times(cells.index)
+            rows[stored] = times[stored] if stored in times else file_values.no_times(cells.index)
         elif stored == "review_text":
             rows[stored] = column.astype("str")
         else:
             rows[stored] = column.astype("str").where(column.astype("str") != "")
-    return rows
-
-
-def _without_names(
-    rows: pd.DataFrame,
-    names: pd.Series,
-    hash_author: Callable[[str], str] | None,
-    mask_name: Callable[[str, str], str] | None,
-) -> pd.DataFrame:
-    if hash_author is not None:
-        rows = rows.assign(author=names.map(hash_author).where(names != ""))
-    if mask_name is not None:
-        pairs = zip(rows["reply_text"], names, strict=True)
-        masked = [mask_name(reply, name) if isinstance(reply, str) and name else reply for reply, name in pairs]
-        rows = rows.assign(reply_text=pd.Series(masked, index=rows.index, dtype="str"))
     return rows
 
 
@@ -228,25 +327,6 @@ def _apps(path: Path, rows: pd.DataFrame, app_id: str | None, known_apps: Collec
             f"in params.yaml, or set APP={unknown[0]}"
         )
     return cast("pd.Series", apps)
-
-
-def _with_ids(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows without an id get one from their content and their place among equal ones: the same in every reading."""
-    nameless = rows["review_id"].isna()
-    if not nameless.any():
-        return rows
-    parts = rows.loc[nameless, ["app_id", "review_date", "rating", "review_text"]].astype("str").fillna("")
-    content = parts["app_id"].str.cat(parts.drop(columns="app_id"), sep="\x1f")
-    place = content.groupby(content).cumcount().astype("str")
-    ids = [hashlib.sha256(f"{text}\x1f{n}".encode()).hexdigest()[:32] for text, n in zip(content, place, strict=True)]
-    rows = rows.copy()
-    rows.loc[nameless, "review_id"] = ids
-    return rows
-
-
-def _months_by_app(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    months = columns.month_of(frame["review_date"])
-    return {str(app): tuple(sorted(group.unique())) for app, group in months.groupby(frame["app_id"])}
 
 
 def _short(cell: object) -> str:

@@ -5,18 +5,21 @@ Not here: reading one file (files.py), pulling a file that only its DVC pointer 
 
 import hashlib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import columns
+from mlops_assets.reviews.balance import Balance, Balances, record_of
 from mlops_assets.reviews.claims import Claim
-from mlops_assets.reviews.file_hints import NO_HINTS, FileHints
-from mlops_assets.reviews.files import ReadFile, read_reviews
-from mlops_assets.reviews.privacy import Erased, author_hash, mask_name, review_digest
+from mlops_assets.reviews.file_rules import FileRules
+from mlops_assets.reviews.files import ReadFile, balances_of, read_reviews
+from mlops_assets.reviews.privacy import Erased, review_digest
+from mlops_assets.reviews.store import ReviewStore
 
 SOURCE = "import"
 NO_REVIEWS = re.compile(r"\..*|readme(\..*)?|.*\.dvc", re.IGNORECASE)
@@ -25,12 +28,16 @@ NO_REVIEWS = re.compile(r"\..*|readme(\..*)?|.*\.dvc", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Imports:
-    """The folder's files: rows in the stored form by app, what was refused and why, what holds columns about people."""
+    """The folder's files: rows in the stored form by app, the balances of those that were read, what was refused and
+    why, and what holds columns about people.
+    """
 
     rows_by_app: dict[str, pd.DataFrame]
-    read: dict[str, int]
+    balances: Balances
     refused: dict[str, str]
     with_names: dict[str, tuple[str, ...]]
+    outside: tuple[str, ...] = ()
+    """Stored months that no run covers, one line each."""
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -45,70 +52,60 @@ def unpulled(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.dvc")) if not path.with_suffix("").exists()]
 
 
-def read_imports(
-    folder: Path,
-    *,
-    known_apps: Collection[str],
-    app_id: str | None = None,
-    author_key: str | None = None,
-    hints: FileHints = NO_HINTS,
-) -> Imports:
+def read_imports(folder: Path, rules: FileRules) -> Imports:
     """Every file of the folder; one that cannot be understood is refused by name and the others go on.
 
     A review that several files hold comes with all of its rows: the store decides which version is the newest.
     """
-    read, refused, with_names = dict[str, int](), dict[str, str](), dict[str, tuple[str, ...]]()
-    frames: list[pd.DataFrame] = []
+    files, refused = list[ReadFile](), dict[str, str]()
     for path in files_in(folder):
         try:
-            frame, persons = _rows(path, known_apps, app_id, author_key, hints)
+            files.append(read_reviews(path, rules))
         except PermanentFailure as failure:
             refused[path.name] = str(failure)
-            continue
-        read[path.name] = len(frame)
-        if persons:
-            with_names[path.name] = persons
-        frames.append(frame)
-    rows = pd.concat(frames, ignore_index=True) if frames else columns.empty()
+    rows = pd.concat([file.frame for file in files], ignore_index=True) if files else columns.empty()
+    balances = balances_of(files)
     return Imports(
-        {str(app): columns.conform(group) for app, group in rows.groupby("app_id")}, read, refused, with_names
+        rows_by_app={str(app): columns.conform(group) for app, group in rows.groupby("app_id")},
+        balances=balances,
+        refused=refused,
+        with_names={balance.file: balance.left_behind for balance in balances.files if balance.left_behind},
     )
 
 
-def clean_file(
-    path: Path,
-    folder: Path,
-    *,
-    known_apps: Collection[str],
-    app_id: str | None = None,
-    author_key: str | None = None,
-    hints: FileHints = NO_HINTS,
-) -> Path:
-    """Write the file's reviews into the folder without names and avatars; where they are.
+def outside_of_runs(store: ReviewStore, apps: Collection[str], first_month: str, last_month: str) -> tuple[str, ...]:
+    """A line for each stored month before the first or after the last one that a run can cover."""
+    said: list[str] = []
+    for app_id in apps:
+        for month in store.months(app_id):
+            if first_month <= month <= last_month or not pq.read_metadata(store.path(app_id, month)).num_rows:
+                continue
+            held = f"data/raw/{app_id}/{month}.parquet: its reviews stay in use, but no run covers a month"
+            if month < first_month:
+                said.append(f"{held} before first_month {first_month}: write first_month: {month} into params.yaml")
+            else:
+                said.append(f"{held} in the future: correct the dates in their file and import it again")
+    return tuple(said)
+
+
+def clean_file(path: Path, folder: Path, rules: FileRules) -> tuple[Path, Balance]:
+    """Write the file's reviews into the folder without names and avatars; where they are, and the file's balance.
 
     The new file's name comes from the old one's name and content, so the same file is the same import.
     """
-    frame, _ = _rows(path, known_apps, app_id, author_key, hints)
+    found = read_reviews(path, rules)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     target = folder / f"{path.stem}-{digest}.parquet"
-    columns.write_frame(frame, target)
-    return target
+    columns.write_frame(found.frame, target)
+    return target, found.balance
 
 
-def files_that_hold(
-    folder: Path,
-    erased: Erased,
-    *,
-    known_apps: Collection[str],
-    app_id: str | None = None,
-    author_key: str | None = None,
-    hints: FileHints = NO_HINTS,
-) -> dict[str, int]:
+def files_that_hold(folder: Path, erased: Erased, rules: FileRules) -> dict[str, int]:
     """Files with rows of reviews or authors that were erased, and how many; files that cannot be read are left out."""
     found = dict[str, int]()
     for path in files_in(folder):
         try:
-            frame, _ = _rows(path, known_apps, app_id, author_key, hints)
+            frame = read_reviews(path, rules).frame
         except PermanentFailure:
             continue
         hits = sum(
@@ -123,7 +120,9 @@ def files_that_hold(
 def imports_hold_no_names(imports: Imports) -> Claim:
     """A warning where a file put into the folder by hand says who people are; its rows are read without that."""
     if not imports.with_names:
-        return Claim(passed=True, reason=f"none of {len(imports.read)} imported files has a name or avatar column")
+        return Claim(
+            passed=True, reason=f"none of {len(imports.balances.files)} imported files has a name or avatar column"
+        )
     said = "; ".join(
         f"data/imports/{name} has {', '.join(found)}: make import FILE=data/imports/{name}, then delete it"
         for name, found in imports.with_names.items()
@@ -133,43 +132,14 @@ def imports_hold_no_names(imports: Imports) -> Claim:
 
 
 def imports_are_understood(imports: Imports) -> Claim:
-    """A warning that names every refused file and why."""
-    if not imports.refused:
-        return Claim(passed=True, reason=f"all of {len(imports.read)} files in data/imports were read")
+    """A warning that names every refused file and why, every file with rows that were put aside, and what is stored of
+    months that no run covers.
+    """
+    aside = [balance for balance in imports.balances.files if balance.quarantined]
+    if not imports.refused and not aside and not imports.outside:
+        return Claim(passed=True, reason=f"all of {len(imports.balances.files)} files in data/imports were read")
     rows = [{"file": name, "reason": reason} for name, reason in imports.refused.items()]
-    return Claim(passed=True, warning=True, reason="; ".join(imports.refused.values()), rows=rows)
-
-
-def _rows(
-    path: Path, known_apps: Collection[str], app_id: str | None, author_key: str | None, hints: FileHints
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    if path.suffix.lower() == ".parquet" and path.is_file() and not columns.schema_changes(path):
-        frame = columns.read_frame(path)
-        unknown = sorted(set(frame["app_id"]) - set(known_apps))
-        if unknown:
-            raise PermanentFailure(
-                f"{path} holds reviews of {unknown[0]}, which params.yaml does not name: add '  - {unknown[0]}' "
-                f"under apps, or set APP={unknown[0]}"
-            )
-        return frame.assign(source=SOURCE), ()
-    found = _read(path, known_apps, app_id, _hasher(author_key), hints)
-    return found.frame, found.report.person_columns
-
-
-def _read(
-    path: Path,
-    known_apps: Collection[str],
-    app_id: str | None,
-    hasher: Callable[[str], str] | None,
-    hints: FileHints,
-) -> ReadFile:
-    return read_reviews(
-        path, known_apps=known_apps, app_id=app_id, source=SOURCE, hash_author=hasher, mask_name=mask_name, hints=hints
-    )
-
-
-def _hasher(author_key: str | None) -> Callable[[str], str] | None:
-    if not author_key:
-        return None
-    key = author_key
-    return lambda name: author_hash(key, name)
+    rows += [{"file": b.file, "reason": f"{n} rows: {reason}"} for b in aside for reason, n, _ in b.reasons()]
+    said = [*imports.refused.values(), *(f"{balance.summary()} (data/{record_of(balance)})" for balance in aside)]
+    said += imports.outside
+    return Claim(passed=True, warning=True, reason="; ".join(said), rows=rows)

@@ -17,6 +17,9 @@ MASK = "[name]"
 NOBODY = {"a google user", "pengguna google", "google user"}
 """What Play shows in place of a deleted account's name: the words in it are no one's name."""
 
+_LONGEST_NAME = 100
+"""Characters of a display name; Google Play's own are shorter."""
+
 ERASED = "erased.json"
 """The list of what was erased, in the review store's folder; part of every version."""
 
@@ -43,6 +46,26 @@ def mask_name(text: str, name: str) -> str:
         if folded != text and pattern.search(folded):
             return pattern.sub(MASK, folded)
     return masked
+
+
+def is_mask_of(masked: str, text: str) -> bool:
+    """Whether `masked` is `text` with names in it replaced by `[name]`."""
+    return MASK in masked and any(
+        _fits(masked.split(MASK), form) for form in (text, unicodedata.normalize("NFKC", text))
+    )
+
+
+def _fits(parts: list[str], text: str) -> bool:
+    """Whether the text is these parts in order with something as long as a name between them."""
+    if not text.startswith(parts[0]):
+        return False
+    end = len(parts[0])
+    for part in parts[1:-1]:
+        start = text.find(part, end + 1)
+        if not 0 < start - end <= _LONGEST_NAME:
+            return False
+        end = start + len(part)
+    return text.endswith(parts[-1]) and 0 < len(text) - len(parts[-1]) - end <= _LONGEST_NAME
 
 
 @functools.lru_cache(maxsize=4096)
@@ -107,6 +130,9 @@ class Erased:
         if self.authors and review.author in self.authors:
             return True
         return bool(self.reviews) and review_digest(review.review_id) in self.reviews
+
+
+NOTHING_ERASED = Erased()
 
 
 def review_digest(review_id: str) -> str:

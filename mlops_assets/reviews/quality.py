@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from mlops_assets.reviews import columns
+from mlops_assets.reviews import columns, file_ids
 from mlops_assets.reviews.claims import REQUIRED_COLUMNS, Claim
 from mlops_assets.reviews.label import add_labels
 from mlops_assets.reviews.language import is_foreign, languages_of
@@ -220,8 +220,16 @@ def _standing(path: Path) -> pa.Table:
 
 
 def _ids(paths: Collection[Path]) -> pa.ChunkedArray:
-    found = [pq.read_table(path, columns=["review_id"])["review_id"] for path in sorted(paths)]
+    found = [_ids_in(path) for path in sorted(paths)]
     return pa.chunked_array([chunk for one in found for chunk in one.chunks], pa.string())
+
+
+def _ids_in(path: Path) -> pa.ChunkedArray:
+    """The ids in a file. A row number, which an older version has kept as one, counts as the id that replaced it."""
+    ids = pq.read_table(path, columns=["review_id"])["review_id"]
+    if not pc.any(pc.match_substring_regex(ids, file_ids.WHOLE_ROW_NUMBER)).as_py():
+        return ids
+    return pa.chunked_array([pa.array(file_ids.with_content_ids(columns.read_frame(path))["review_id"], pa.string())])
 
 
 def _within(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.reviews import columns, versions
+from mlops_assets.reviews import columns, file_ids, versions
 from mlops_assets.reviews.privacy import Erased, review_digest
 
 _MONTH_FILE = re.compile(r"\d{4}-\d{2}\.parquet")
@@ -40,8 +40,8 @@ LOCK_TIMEOUT_S = 60
 @dataclass(frozen=True)
 class UpsertReport:
     """How many reviews were new, edited (older version kept in the history), updated (only reply, thumbs, version,
-    author or source), moved (edited into another month, also counted as edited), unchanged, or outdated (an older
-    version than the stored one, kept in the history); and which months' files changed.
+    author, source, or a date read in the wrong zone), moved (into another month, also counted as edited or updated),
+    unchanged, or outdated (an older version than the stored one, kept in the history); and which months' files changed.
     """
 
     new: int = 0
@@ -117,6 +117,29 @@ class ReviewStore:
             changed = self._replace(app_id, merged.written, merged.history)
         return UpsertReport(**merged.counts, months=changed)
 
+    def give_content_ids(self, app_id: str) -> tuple[str, ...]:
+        """Give reviews of files that are stored under a row number the id that reading their file gives them; the
+        months that changed. Older versions of a review are renamed with it.
+
+        Each file numbers its rows anew, so under such a number stands whatever review was read last.
+        """
+        with self._writing(app_id):
+            base, staged = self.folder / app_id, dict[str, pa.Table]()
+            for name in [
+                *(f"{month}.parquet" for month in _months_in(base)),
+                *(f"history/{month}.parquet" for month in _months_in(base / "history")),
+            ]:
+                ids = columns.read_table(base / name, ["review_id"])["review_id"]
+                if not pc.any(pc.match_substring_regex(ids, file_ids.WHOLE_ROW_NUMBER)).as_py():
+                    continue
+                rows = columns.read_frame(base / name)
+                renamed = file_ids.with_content_ids(rows)
+                if renamed is not rows:
+                    once = renamed.drop_duplicates(["review_id"] if "/" not in name else ["review_id", *versions.FORM])
+                    staged[name] = columns.to_table(columns.conform(once))
+            self._commit(app_id, staged)
+        return tuple(name.removesuffix(".parquet") for name in staged if "/" not in name)
+
     def mark_deleted(self, app_id: str, review_ids: Collection[str], at: datetime) -> int:
         """Mark reviews as vanished from the store at `at`; how many were not marked before."""
         with self._writing(app_id):
@@ -178,8 +201,9 @@ class ReviewStore:
         for month, group in history.groupby(columns.month_of(history["review_date"])):
             path = self.history_path(app_id, str(month))
             before = _read(path)
-            after = columns.conform(pd.concat([before, group]).drop_duplicates(["review_id", *versions.FORM]))
-            if len(after) > len(before):
+            masked = versions.with_masks_of(before, group)
+            after = columns.conform(pd.concat([masked, group]).drop_duplicates(["review_id", *versions.FORM]))
+            if len(after) > len(before) or masked is not before:
                 staged[f"history/{path.name}"] = columns.to_table(after)
         self._commit(app_id, staged)
         return changed

@@ -21,6 +21,7 @@ from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.reviews.dataset import training_frame
+from mlops_assets.reviews.file_hints import FileHints
 from mlops_assets.reviews.files import read_reviews
 from mlops_assets.reviews.label import add_labels
 from mlops_assets.reviews.split import add_sides
@@ -84,7 +85,9 @@ def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> pd.Data
         if not any(folder.glob("*/*.parquet")):
             raise PermanentFailure(f"{folder} holds no reviews: name a file with --reviews, or collect with make run")
         return training_frame(folder, label_rule, settings.sections["sides"])
-    rows = read_reviews(reviews, app_id=settings.only_app).frame
+    rows = read_reviews(
+        reviews, app_id=settings.only_app, naive_zone=settings.time_zone, hints=FileHints.of(settings)
+    ).frame
     rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
     return add_sides(add_labels(rows, label_rule), settings.sections["sides"]).reset_index(drop=True)
 

@@ -37,7 +37,7 @@ def test_a_semicolon_file_with_a_mark_and_days_first_is_read():
     expected = cells(name, ";")
     assert sorted(read.frame["review_text"]) == sorted(row["ulasan"] for row in expected)
     assert read.frame["rating"].value_counts().to_dict() == {5: 973, 1: 434, 4: 153, 2: 142, 3: 90}
-    assert read.report.months_by_app[APP][0] == "2021-10"
+    assert read.balance.by_month()["month"].iloc[0] == "2021-10"
     dates = sorted("-".join(reversed(row["tanggal"].split("/"))) for row in expected)
     assert read.frame["review_date"].dt.strftime("%Y-%m-%d").tolist() == dates
 
@@ -49,9 +49,9 @@ def test_a_semicolon_file_without_an_app_is_refused_until_the_app_is_named():
 
 def test_float_stars_long_dates_and_a_row_without_stars_are_read():
     read = read_reviews(real_reviews("odd_files/float_rating_longdate_blank_rows_grab.csv"), app_id=APP)
-    assert (read.report.rows, read.report.undated, read.report.unrated) == (1044, 0, 1)
+    assert (read.balance.rows, read.balance.taken, read.balance.quarantined) == (1044, 1043, 1)
     assert read.frame["rating"].value_counts().to_dict() == {1: 766, 2: 98, 3: 78, 5: 68, 4: 33}
-    assert read.report.months_by_app[APP][-1] == "2025-02"
+    assert read.balance.by_month()["month"].iloc[-1] == "2025-02"
     assert validate(read.frame).reasons == {"rating is missing": 1}
 
 
@@ -71,8 +71,10 @@ def test_the_hardest_texts_survive_file_and_store_byte_for_byte(tmp_path):
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["review_id", "app_id", "review_text", "rating", "review_date"])
-        writer.writerows([number, APP, text, 5, "2026-01-01"] for number, text in enumerate(texts))
+        writer.writerows([f"r{number}", APP, text, 5, "2026-01-01"] for number, text in enumerate(texts))
     store = ReviewStore(tmp_path / "raw")
     store.upsert(APP, read_reviews(path).frame)
     stored = store.read(APP, "2026-01")
-    assert dict(zip(stored["review_id"].astype(int), stored["review_text"], strict=True)) == dict(enumerate(texts))
+    assert dict(zip(stored["review_id"].str[1:].astype(int), stored["review_text"], strict=True)) == dict(
+        enumerate(texts)
+    )

@@ -39,7 +39,7 @@ def clone(tmp_path):
 def test_a_file_that_dvc_tracks_is_pulled_and_imported(clone):
     settings = settings_of(clone, APP=APP)
     said = []
-    assert take_imports(settings, said.append) == {APP: ["2026-01"]}
+    assert take_imports(settings, said.append).months_by_app == {APP: ["2026-01"]}
     rows = ReviewStore(settings.data / "raw").read(APP, "2026-01")
     assert rows["review_text"].tolist() == ["Aplikasinya bagus", "na"]
     assert set(rows["source"]) == {"import"}

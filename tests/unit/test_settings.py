@@ -75,13 +75,21 @@ def test_a_gpu_is_target_docker_with_a_lock_of_its_own(root: Path, target: str) 
 
 
 @pytest.mark.parametrize(
+    ("said", "zone"), [("", None), ("WIB", "Asia/Jakarta"), ("wita", "Asia/Makassar"), ("Asia/Tokyo", "Asia/Tokyo")]
+)
+def test_a_time_zone_is_named_as_people_name_it(root, said, zone) -> None:
+    assert Settings.load({"TIME_ZONE": said}, root).time_zone == zone
+
+
+@pytest.mark.parametrize(
     ("environ", "said"),
     [
         ({"PORT": "80a"}, "PORT must be a whole number from 1 to 65535, got '80a'"),
         ({"PORT": "65536"}, "got '65536'"),
         ({"FORCE_RETRAIN": "maybe"}, "FORCE_RETRAIN must be 1 or 0, got 'maybe'"),
         ({"SOURCE": "web"}, "SOURCE must be one of sample, file, play_store, got 'web'"),
-        ({"SOURCE": "file"}, "set REVIEWS="),
+        ({"TIME_ZONE": "Jakarta"}, "TIME_ZONE must be a zone such as Asia/Jakarta, or WIB, WITA or WIT, got 'Jakarta'"),
+        ({"TIME_ZONE": "../etc"}, "TIME_ZONE must be a zone"),
         ({"SOURCE": "sample", "REVIEWS": "a.csv"}, "leave one of the two out"),
         ({"FROM": "2026-13"}, "FROM must be a month as YYYY-MM, got '2026-13'"),
         ({"NOW": "yesterday"}, "NOW must be an ISO time"),

@@ -5,6 +5,7 @@ import pytest
 from mlops_assets.reviews import columns
 from mlops_assets.reviews.collect import collect_app
 from mlops_assets.reviews.erase import EQUAL_NAMES, NothingToErase, drop_erased, erase
+from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.imports import files_that_hold
 from mlops_assets.reviews.privacy import AuthorKeyMissing, Erased, review_digest
 from mlops_assets.reviews.store import ReviewStore
@@ -72,7 +73,7 @@ def test_a_review_goes_from_cleaned_imports_and_from_copies_that_were_put_aside(
     assert {path.relative_to(data.parent).as_posix() for path in copies} <= set(done.rows)
     for path in copies:
         assert "gp:000010" not in columns.read_table(path)["review_id"].to_pylist()
-    left = files_that_hold(data / "imports", Erased.load(data / "raw"), known_apps=[APP])
+    left = files_that_hold(data / "imports", Erased.load(data / "raw"), FileRules(known_apps=[APP]))
     assert list(left) == ["theirs.parquet"]
 
 

@@ -7,6 +7,7 @@ from mlops_assets.reviews.file_apps import UnknownAppName
 from mlops_assets.reviews.file_hints import FileHints
 from mlops_assets.reviews.file_values import AmbiguousDates
 from mlops_assets.reviews.files import UnknownApp, UnreadableFile, UnusableFile, read_reviews
+from mlops_assets.reviews.privacy import author_hash
 from tests.unit.reviews.rows import APP
 
 HEADER = "review_id,app_id,review_text,rating,review_date"
@@ -42,8 +43,8 @@ def test_the_replaced_projects_schema_is_read_without_names_and_pictures(written
     assert row["source"] == "file"
     assert "Budi" not in read.frame.to_csv()
     assert "example.org" not in read.frame.to_csv()
-    assert read.report.person_columns == ("user_name", "user_image")
-    assert any("user_name" in line for line in read.report)
+    assert read.balance.left_behind == ("user_name", "user_image")
+    assert any("user_name" in line for line in read.balance)
 
 
 def test_the_scrapers_own_columns_are_read(written):
@@ -70,17 +71,17 @@ def test_any_separator_and_encoding(written, separator, encoding):
     quoted = "\n".join(separator.join(f'"{cell}"' for cell in line) for line in lines)
     read = read_reviews(written(quoted.encode(encoding)))
     assert read.frame["review_text"].tolist() == ["café, enak; banget"]
-    assert read.report.form.endswith(f"separated by {separator!r}")
+    assert read.balance.assumed[0].endswith(f"separated by {separator!r}")
 
 
 def test_parquet_keeps_its_types(tmp_path):
     table = pa.table(
         {
-            "review_id": ["1", "2"],
+            "review_id": ["r1", "r2"],
             "app_id": [APP, APP],
             "content": ["na", None],
             "score": pa.array([5, None], pa.int64()),
-            "at": pa.array([0, 1_767_225_600_000_000], pa.timestamp("us")),
+            "at": pa.array([1_767_225_600_000_000 - 1, 1_767_225_600_000_000], pa.timestamp("us")),
         }
     )
     pq.write_table(table, tmp_path / "reviews.parquet")
@@ -142,7 +143,7 @@ def test_one_column_of_dates_decides_for_the_others_of_the_file(written):
     path = written(f"{HEADER},reply_date\n1,{APP},x,5,1/5/2025,1/6/2025\n2,{APP},x,5,2/7/2025,2/28/2025\n")
     read = read_reviews(path)
     assert read.frame["review_date"].dt.month.tolist() == [1, 2]
-    assert "month-first, line 3 holds day 28" in " ".join(read.report)
+    assert "month-first, line 3 holds day 28" in " ".join(read.balance)
 
 
 def test_two_forms_of_dates_in_one_column_are_each_read(written):
@@ -166,10 +167,10 @@ def test_headers_of_google_plays_console_and_with_spaces_are_read(written):
     assert row["reply_text"] == "Terima kasih"
     assert row["reply_date"] == pd.Timestamp("2026-05-02T03:28:05Z")
     row = only(
-        written("Review Id,Text,Score,review_time,review_created_version,thumbs_up_count\n1,x,5,2026-01-01,2.0,7\n"),
+        written("Review Id,Text,Score,review_time,review_created_version,thumbs_up_count\nr1,x,5,2026-01-01,2.0,7\n"),
         app_id=APP,
     )
-    assert (row["review_id"], row["app_version"], row["thumbs_up"]) == ("1", "2.0", 7)
+    assert (row["review_id"], row["app_version"], row["thumbs_up"]) == ("r1", "2.0", 7)
 
 
 class TestApps:
@@ -199,7 +200,7 @@ class TestApps:
         path = written("content,score,at,Nama Aplikasi\na,5,2025-01-10,InfoApp\nb,5,2025-01-10,\n")
         read = read_reviews(path, app_id=APP)
         assert set(read.frame["app_id"]) == {APP}
-        assert read.report.notes == (f"'InfoApp' in Nama Aplikasi is {APP}",)
+        assert f"'InfoApp' in Nama Aplikasi is {APP}" in read.balance.assumed
         with pytest.raises(UnknownAppName, match=r"'InfoApp' in column Nama Aplikasi .* or set APP=<package>"):
             read_reviews(path, app_id=APP, hints=FileHints(app_asked=False))
 
@@ -213,10 +214,10 @@ class TestApps:
 
 
 def test_naive_times_are_utc_unless_a_zone_is_named(written):
-    path = written(f"{HEADER}\n1,{APP},x,5,2026-02-01 06:59:00\n2,{APP},y,5,2026-02-01T06:59:00Z\n")
+    path = written(f"{HEADER}\nr1,{APP},x,5,2026-02-01 06:59:00\nr2,{APP},y,5,2026-02-01T06:59:00Z\n")
     times = read_reviews(path, naive_zone="Asia/Jakarta").frame.set_index("review_id")["review_date"]
-    assert times.loc["1"] == pd.Timestamp("2026-01-31T23:59:00Z")
-    assert times.loc["2"] == pd.Timestamp("2026-02-01T06:59:00Z")
+    assert times.loc["r1"] == pd.Timestamp("2026-01-31T23:59:00Z")
+    assert times.loc["r2"] == pd.Timestamp("2026-02-01T06:59:00Z")
 
 
 @pytest.mark.parametrize(
@@ -239,19 +240,19 @@ def test_rows_without_an_id_get_the_same_one_in_every_reading(written):
 
 def test_blank_and_undated_rows_are_counted_and_left_out(written):
     read = read_reviews(written(f"{HEADER}\n1,{APP},x,5,2026-01-01\n,,,,\n3,{APP},x,5,kemarin\n"))
-    assert (read.report.rows, read.report.blank, read.report.undated) == (1, 1, 1)
-    assert read.report.months_by_app == {APP: ("2026-01",)}
+    balance = read.balance
+    assert (balance.rows, balance.taken, balance.quarantined, balance.blank) == (2, 1, 1, 1)
+    assert "line 4: 'kemarin'" in "\n".join(balance)
 
 
 def test_who_wrote_it_is_hashed_and_masked_where_asked(written):
     path = written(
-        f"{HEADER},user_name,reply_text\n1,{APP},x,5,2026-01-01,Budi,Halo Budi\n2,{APP},x,5,2026-01-01,,Halo Kak\n"
+        f"{HEADER},user_name,reply_text\nr1,{APP},x,5,2026-01-01,Budi,Halo Budi\nr2,{APP},x,5,2026-01-01,,Halo Kak\n"
     )
-    frame = read_reviews(
-        path, hash_author=lambda name: name[::-1], mask_name=lambda reply, name: reply.replace(name, "…")
-    ).frame
-    assert frame["author"].fillna("none").tolist() == ["iduB", "none"]
-    assert frame["reply_text"].tolist() == ["Halo …", "Halo Kak"]
+    frame = read_reviews(path, author_key="key").frame
+    assert frame["author"].fillna("none").tolist() == [author_hash("key", "Budi"), "none"]
+    assert frame["reply_text"].tolist() == ["Halo [name]", "Halo Kak"]
+    assert read_reviews(path).frame["author"].isna().all()
 
 
 def test_a_row_that_does_not_say_when_it_was_scraped(written):
@@ -315,4 +316,4 @@ def test_an_app_that_is_not_known_is_refused_with_the_line_to_add(written):
     path = written(f"{HEADER}\n1,{APP},x,5,2026-01-01\n")
     with pytest.raises(UnknownApp, match=rf"add '  - {APP}' under apps: in params\.yaml, or set APP={APP}"):
         read_reviews(path, known_apps=["com.valar.pintu"])
-    assert read_reviews(path, known_apps=[APP]).report.rows == 1
+    assert read_reviews(path, known_apps=[APP]).balance.taken == 1

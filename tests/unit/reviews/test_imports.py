@@ -2,7 +2,9 @@ import pytest
 
 from mlops_assets.reviews import columns
 from mlops_assets.reviews.file_hints import FileHints
+from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.imports import (
+    SOURCE,
     clean_file,
     files_in,
     imports_are_understood,
@@ -28,7 +30,11 @@ def folder(tmp_path):
 
 
 def read(folder, **more):
-    return read_imports(folder, known_apps=[APP], app_id=APP, **more)
+    return read_imports(folder, FileRules(known_apps=[APP], app_id=APP, source=SOURCE, **more))
+
+
+def taken(found) -> dict[str, int]:
+    return {balance.file: balance.taken for balance in found.balances.files}
 
 
 def test_a_file_that_is_no_reviews_is_refused_by_name_and_the_others_go_on(folder):
@@ -37,7 +43,7 @@ def test_a_file_that_is_no_reviews_is_refused_by_name_and_the_others_go_on(folde
     (folder / "c.parquet").write_bytes(b"PAR1 and then nothing")
     (folder / "d.csv").write_text("")
     found = read(folder)
-    assert found.read == {"b.csv": 2}
+    assert taken(found) == {"b.csv": 2}
     assert set(found.refused) == {"a.csv", "c.parquet", "d.csv"}
     assert "colour" in found.refused["a.csv"]
     claim = imports_are_understood(found)
@@ -54,7 +60,7 @@ def test_every_file_is_read_or_refused_by_name_whatever_its_ending(folder):
     for name in (".gitignore", ".gitkeep", "README.md", "c.csv.dvc"):
         (folder / name).write_text("x\n")
     found = read(folder)
-    assert found.read == {"a.json": 1, "b": 2}
+    assert taken(found) == {"a.json": 1, "b": 2}
     assert set(found.refused) == {"old", "photo.png"}
     assert "is a folder" in found.refused["old"]
 
@@ -65,7 +71,7 @@ def test_a_file_whose_dates_fit_both_orders_is_refused_alone_until_a_person_says
     found = read(folder)
     assert set(found.refused) == {"a.csv"}
     assert "DATES=day-first or DATES=month-first" in found.refused["a.csv"]
-    assert found.read == {"b.csv": 2}
+    assert taken(found) == {"b.csv": 2}
     told = read(folder, hints=FileHints(date_order="month-first"))
     assert told.refused == {}
     assert "2025-01" in told.rows_by_app[APP]["review_date"].dt.strftime("%Y-%m").tolist()
@@ -91,8 +97,9 @@ def test_columns_about_people_are_a_warning_that_names_file_and_command(folder):
 def test_a_cleaned_file_holds_no_names_and_the_same_rows(tmp_path, folder):
     source = tmp_path / "mine.csv"
     source.write_text(LIBRARY)
-    target = clean_file(source, folder, known_apps=[APP], app_id=APP, author_key="key")
-    assert clean_file(source, folder, known_apps=[APP], app_id=APP, author_key="key") == target
+    rules = FileRules(known_apps=[APP], app_id=APP, author_key="key")
+    target, _ = clean_file(source, folder, rules)
+    assert clean_file(source, folder, rules)[0] == target
     assert files_in(folder) == [target]
     text = columns.read_frame(target).to_csv()
     assert not any(word in text for word in ("Sekar", "Bima", "x.example"))
@@ -114,8 +121,8 @@ def test_importing_twice_changes_nothing(tmp_path, folder):
 def test_an_app_that_is_not_in_the_parameters_is_refused_also_in_a_cleaned_file(tmp_path, folder):
     source = tmp_path / "mine.csv"
     source.write_text(LIBRARY)
-    clean_file(source, folder, known_apps=["com.other.app"], app_id="com.other.app")
-    [reason] = read_imports(folder, known_apps=[APP]).refused.values()
+    clean_file(source, folder, FileRules(known_apps=["com.other.app"], app_id="com.other.app"))
+    [reason] = read(folder).refused.values()
     assert "com.other.app" in reason
 
 
@@ -128,5 +135,5 @@ def test_a_pointer_without_its_file_is_known(folder):
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
-    found = read_imports(tmp_path / "none", known_apps=[APP])
-    assert (found.read, found.refused, found.rows_by_app) == ({}, {}, {})
+    found = read(tmp_path / "none")
+    assert (taken(found), found.refused, found.rows_by_app) == ({}, {}, {})

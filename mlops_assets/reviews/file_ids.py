@@ -1,0 +1,49 @@
+"""What identifies a row of a file. Pure."""
+
+import hashlib
+
+import pandas as pd
+
+_ROW_NUMBER = r"\d{1,9}(?:\.0+)?"
+"""Google Play's ids are UUIDs, and those of old begin with `gp:`. A short number counts rows, so in another file the
+same number stands for another review."""
+
+WHOLE_ROW_NUMBER = f"^{_ROW_NUMBER}$"
+
+_CONTENT = ["app_id", "review_date", "rating", "review_text"]
+
+
+def are_row_numbers(ids: pd.Series) -> pd.Series:
+    """Whether each id is a short whole number, as of a spreadsheet's rows or a frame's index; false for no id."""
+    return ids.str.fullmatch(_ROW_NUMBER).fillna(value=False).astype(bool)
+
+
+def content_ids(rows: pd.DataFrame) -> pd.Series:
+    """An id for each row from its content and its place among equal ones: the same in every reading.
+
+    `rows` has app_id, rating, review_text and review_date. The date is the one that the file's cell says, whatever zone
+    it was in, so that a file whose zone is corrected later keeps its ids.
+    """
+    content = _content(rows)
+    place = content.groupby(content).cumcount().astype("str")
+    ids = [hashlib.sha256(f"{text}\x1f{n}".encode()).hexdigest()[:32] for text, n in zip(content, place, strict=True)]
+    return pd.Series(ids, index=rows.index, dtype="str")
+
+
+def _content(rows: pd.DataFrame) -> pd.Series:
+    parts = {name: rows[name].astype("str").fillna("") for name in ("rating", "review_text")}
+    # Written out, since pandas would show all times of a column with fractions of a second where one has them.
+    whole = rows["review_date"].dt.strftime("%Y-%m-%d %H:%M:%S")
+    micros = rows["review_date"].dt.microsecond.map(lambda n: f".{n:06}" if n else "")
+    dates = whole.str.cat(micros).str.cat(pd.Series("+00:00", index=rows.index))
+    rest = pd.DataFrame({"date": dates, **parts})
+    return rows["app_id"].astype("str").str.cat(rest, sep="\x1f")
+
+
+def with_content_ids(stored: pd.DataFrame, sources: tuple[str, ...] = ("file", "import")) -> pd.DataFrame:
+    """Stored rows of one month; those that have a row number as id get the id that reading their file gives them."""
+    numbered = stored["source"].isin(sources) & are_row_numbers(stored["review_id"])
+    if not numbered.any():
+        return stored
+    ids = stored["review_id"].where(~numbered, content_ids(pd.DataFrame(stored[numbered])[_CONTENT]))
+    return stored.assign(review_id=ids)
