@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("kind", choices=["classic", "bert"])
     parser.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet, or is empty")
-    parser.add_argument("--reviews", type=Path, help="a CSV or Parquet file (default: data/validated of the clone)")
+    parser.add_argument("--reviews", type=Path, help="a file of reviews (default: data/validated of the clone)")
     parser.add_argument("--labels", choices=["binary", "ternary"], help="default: labels in params.yaml")
     parser.add_argument("--dataset-version", default=UNVERSIONED, help="the name that the model keeps of its data")
     told = parser.parse_args(arguments)
