@@ -56,16 +56,21 @@ def test_a_silent_origin_costs_a_bounded_time_and_leaves_no_process(
     scheme: str, silent_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
+    user.remote_url = str(tmp_path / "store")
     user.git("remote", "add", "origin", f"{scheme}://127.0.0.1:{silent_port}/x.git")
     monkeypatch.setattr(git_history, "_FETCH_S", 0.7)
     monkeypatch.setattr(pipeline_branch, "_ANSWER_S", 0.8)
     monkeypatch.setattr(pipeline_branch, "_ANSWER_TO_OLD_NEWS_S", 0.5)
+    monkeypatch.setattr(pipeline_branch, "_LOOK_S", 0.6)
 
     assert GitHistory(user.root).fetch("main").problem == "origin gave no answer in 0.7 s"
     new, idle = user.version_data(), user.version_data(run_id="run-2")
 
     assert (new.changed, new.origin) == (True, "not pushed: origin gave no answer in 0.8 s")
     assert (idle.changed, idle.origin) == (False, "not pushed: origin gave no answer in 0.5 s")
+    repository = user.repository()
+    repository.prepare()
+    assert "gave no answer in 0.6 s" in (repository.look_at_origin() or "")
     assert _talking_to(silent_port) == []
 
 
