@@ -20,7 +20,7 @@ from mlops_assets.automation.summary import summarise
 from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.cli import data as commands
 from mlops_assets.definitions import build_definitions
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.resources.outside import build
 from mlops_assets.resources.pipeline_branch import parse_trailers
 from mlops_assets.resources.restore import restore, settle
@@ -264,7 +264,7 @@ def test_data_on_another_machine_makes_a_clone_start_anew_on_top_of_what_was_pub
     assert commands.show_versions(two.settings()) == 0
     assert f"in another clone ({one.root}/.dvc-remote)" in capsys.readouterr().out
     repository = build(two.settings())["repository"]
-    with pytest.raises(TransientFailure, match=rf"it lies in another clone \({one.root}/\.dvc-remote\)"):
+    with pytest.raises(PermanentFailure, match=rf"it lies in another clone \({one.root}/\.dvc-remote\)"):
         restore(repository, published)
     told: list[str] = []
     prune_versions(repository, now=_LATER, rules=RetentionRules(), deployed=(), report=told.append)
