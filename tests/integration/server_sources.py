@@ -29,7 +29,7 @@ def server_with(folder: Path, added: str, module: str = "classic_model.py") -> P
     source = ROOT / "mlops_assets"
     for path in [
         *(source / "serving").rglob("*"),
-        *(source / f"{name}.py" for name in ("artifact", "failures", "text")),
+        *(source / f"{name}.py" for name in ("artifact", "failures", "text", "trained_on")),
     ]:
         if path.is_file() and "__pycache__" not in path.parts:
             target = folder / path.relative_to(source)

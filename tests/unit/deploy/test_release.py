@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -34,7 +36,20 @@ def test_another_model_gives_another_release_with_the_same_server(champion, tmp_
 def test_the_release_holds_the_server_without_the_rest_of_the_project(champion, tmp_path):
     release = build_release(champion, tmp_path / "releases")
     names = {path.name for path in (release.app / "mlops_assets").iterdir()}
-    assert names == {"__init__.py", "artifact.py", "failures.py", "text.py", "serving"}
+    assert names == {"__init__.py", "artifact.py", "failures.py", "text.py", "trained_on.py", "serving"}
+
+
+def test_every_module_of_the_release_is_imported_from_the_release_alone(champion, tmp_path):
+    release = build_release(champion, tmp_path / "releases")
+    package = release.app / "mlops_assets"
+    modules = [
+        ".".join(path.relative_to(release.app).with_suffix("").parts).removesuffix(".__init__")
+        for path in package.rglob("*.py")
+    ]
+    program = "import importlib, sys\nsys.path.insert(0, sys.argv[1])\nfor name in sys.argv[2:]:\n importlib.import_module(name)"
+    command = [sys.executable, "-P", "-c", program, str(release.app), *modules]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_release_leaves_out_what_only_training_reads(champion, tmp_path):
