@@ -39,6 +39,15 @@ def test_the_release_holds_the_server_without_the_rest_of_the_project(champion, 
     assert names == {"__init__.py", "artifact.py", "failures.py", "text.py", "trained_on.py", "serving"}
 
 
+IMPORTS = """
+import importlib, sys
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder)]  # it would lead to the project
+sys.path.insert(0, sys.argv[1])
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
 def test_every_module_of_the_release_is_imported_from_the_release_alone(champion, tmp_path):
     release = build_release(champion, tmp_path / "releases")
     package = release.app / "mlops_assets"
@@ -46,8 +55,7 @@ def test_every_module_of_the_release_is_imported_from_the_release_alone(champion
         ".".join(path.relative_to(release.app).with_suffix("").parts).removesuffix(".__init__")
         for path in package.rglob("*.py")
     ]
-    program = "import importlib, sys\nsys.path.insert(0, sys.argv[1])\nfor name in sys.argv[2:]:\n importlib.import_module(name)"
-    command = [sys.executable, "-P", "-c", program, str(release.app), *modules]
+    command = [sys.executable, "-P", "-c", IMPORTS, str(release.app), *modules]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
