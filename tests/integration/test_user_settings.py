@@ -142,6 +142,7 @@ def test_other_kinds_of_clones_are_versioned(kind: str, tmp_path: Path) -> None:
     sh(tmp_path, "git", "clone", "-q", *options, f"file://{tmp_path}/origin.git", "user")
     user = UserClone.__new__(UserClone)
     user.root, user.dvc, user.months = tmp_path / "user", QUICK_DVC, dict(first.months)
+    user.remote_url = first.remote_url
     before = user.all_but_the_branch()
     done = user.version_data()
     assert done.origin == "pushed"
@@ -152,6 +153,7 @@ def test_other_kinds_of_clones_are_versioned(kind: str, tmp_path: Path) -> None:
 def test_what_git_said_first_is_in_the_error(tmp_path: Path) -> None:
     user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
     user.git("remote", "add", "origin", "ssh://nobody@127.0.0.1:9/gone.git")
+    user.remote_url = str(tmp_path / "store")
     done = user.version_data()
     assert "Connection refused" in done.origin
 
