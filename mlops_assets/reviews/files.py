@@ -26,7 +26,9 @@ from mlops_assets.reviews.tables import UnreadableFile, read_table
 __all__ = ["ReadFile", "UnknownApp", "UnreadableFile", "UnusableFile", "balances_of", "read_reviews"]
 
 _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
+_SHORT_YEAR = re.compile(r"(?<!\d)\d{1,2}([-/.])\d{1,2}\1\d{2}(?!\d)")
 _SHOWN = 8
+_STARS = "with a rating that is not understood: write it as 1 to 5"
 
 
 class UnusableFile(PermanentFailure):
@@ -53,12 +55,14 @@ class _Found:
     rows: the stored columns, as far as they were understood
     dates: the cells of review_date as they stand in the file
     written: review_date as the cells say it, in no zone
+    stars: the cells of rating as they stand in the file; None where they were numbers
     """
 
     rows: pd.DataFrame
     dates: pd.Series
     written: pd.Series
     unit: str
+    stars: pd.Series | None = None
     blank: int = 0
     assumed: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -90,6 +94,8 @@ def read_reviews(path: Path, rules: FileRules | None = None, **changes: Any) -> 
     kept = kept.sort_values(["review_date", "review_id"], kind="stable")
     frame = columns.conform(kept)
     fates = _fates(rows, frame.set_index(kept.index), aside)
+    if found.stars is not None:
+        _name_stars_not_understood(fates, found.stars)
     balance = Balance(
         file=path.name,
         rows=len(rows),
@@ -159,6 +165,7 @@ def _any_form(path: Path, rules: FileRules) -> _Found:
         cast("pd.Series", filled[used["review_date"]]).astype("str"),
         times.written,
         str(cells.index.name or "row"),
+        stars=cast("pd.Series", filled[used["rating"]]).astype("str").fillna(""),
         blank=len(cells) - len(filled),
         assumed=[table.form, *times.assumed, *named],
         notes=table.notes,
@@ -186,9 +193,11 @@ def _times(path: Path, cells: pd.DataFrame, used: dict[str, str], rules: FileRul
 
 def _require_values(path: Path, rows: pd.DataFrame, cells: pd.DataFrame, used: dict[str, str]) -> None:
     if rows["review_date"].isna().all():
+        first = str(cells[used["review_date"]].iloc[0])
+        short_year = ", or say DATES=day-first or month-first" if _SHORT_YEAR.search(first) else ""
         raise UnusableFile(
             f"{path}: none of {len(rows)} dates in column {used['review_date']} is understood, the first is "
-            f"{_short(cells[used['review_date']].iloc[0])}: write them as 2026-01-31 or 2026-01-31T12:00:00Z"
+            f"{_short(first)}: write them as 2026-01-31 or 2026-01-31T12:00:00Z{short_year}"
         )
     if rows["rating"].isna().all():
         raise UnusableFile(
@@ -275,6 +284,13 @@ def _fates(rows: pd.DataFrame, kept: pd.DataFrame, aside: pd.DataFrame) -> pd.Da
     return fates
 
 
+def _name_stars_not_understood(fates: pd.DataFrame, stars: pd.Series) -> None:
+    """To the schema such a rating is missing; a person sees something in its cell."""
+    there = fates["reason"].str.contains("rating is missing", regex=False) & (stars.str.strip() != "")
+    fates.loc[there, "reason"] = fates.loc[there, "reason"].str.replace("rating is missing", _STARS, regex=False)
+    fates.loc[there, "value"] = stars[there].map(_short)
+
+
 def _why_nothing(path: Path, balance: Balance) -> str:
     reasons = "; ".join(balance.told(reason, count, first[:1]) for reason, count, first in balance.reasons())
     return f"{path}: none of {balance.rows} rows can be taken: {reasons}"
@@ -296,7 +312,9 @@ def _values(cells: pd.DataFrame, used: dict[str, str], times: dict[str, pd.Serie
         column = (
             cast("pd.Series", cells[used[stored]]) if stored in used else pd.Series("", index=cells.index, dtype="str")
         )
-        if stored in ("rating", "thumbs_up"):
+        if stored == "rating":
+            rows[stored] = file_values.stars(column)
+        elif stored == "thumbs_up":
             rows[stored] = file_values.whole_numbers(column)
         elif stored in file_columns.TIMES:
             rows[stored] = times[stored] if stored in times else file_values.no_times(cells.index)
