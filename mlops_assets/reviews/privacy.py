@@ -20,6 +20,8 @@ NOBODY = {"a google user", "pengguna google", "google user"}
 _LONGEST_NAME = 100
 """Characters of a display name; Google Play's own are shorter."""
 
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
 ERASED = "erased.json"
 """The list of what was erased, in the review store's folder; part of every version."""
 
@@ -39,13 +41,33 @@ def mask_name(text: str, name: str) -> str:
     pattern = _name_pattern(name)
     if pattern is None:
         return text
-    masked = pattern.sub(MASK, text)
+    masked = _masked(text, pattern)
     if masked == text:
         # Fancy letters fold to plain ones; only a reply that changes in meaning is folded too.
         folded = unicodedata.normalize("NFKC", text)
-        if folded != text and pattern.search(folded):
-            return pattern.sub(MASK, folded)
+        if folded != text and (masked := _masked(folded, pattern)) != folded:
+            return masked
+        return text
     return masked
+
+
+def _masked(text: str, pattern: re.Pattern[str]) -> str:
+    parts, end = list[str](), 0
+    for found in pattern.finditer(_without_accents(text)):
+        parts += [text[end : found.start()], MASK]
+        end = found.end()
+    return "".join([*parts, text[end:]]) if parts else text
+
+
+def _without_accents(text: str) -> str:
+    """The text with a plain letter for each accented one, so places in both are the same."""
+    return text if text.isascii() else "".join(map(_plain_letter, text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _plain_letter(letter: str) -> str:
+    first, *rest = unicodedata.normalize("NFKD", letter)
+    return first if rest and all(map(unicodedata.combining, rest)) else letter
 
 
 def is_mask_of(masked: str, text: str) -> bool:
@@ -70,7 +92,8 @@ def _fits(parts: list[str], text: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _name_pattern(name: str) -> re.Pattern[str] | None:
-    forms = {" ".join(form.split()) for form in (name, unicodedata.normalize("NFKC", name))} - {""}
+    folded = (name, unicodedata.normalize("NFKC", name))
+    forms = {_without_accents(" ".join(form.split())) for form in folded} - {""}
     if not forms:
         return None
     words = {
@@ -80,9 +103,10 @@ def _name_pattern(name: str) -> re.Pattern[str] | None:
         for word in re.findall(r"[^\W\d_]+", form)
         if len(word) > 1
     }
+    words |= {part for word in words for part in _CAPITAL.split(word) if len(part) > 2}
     whole = "|".join(_spaced(form) for form in sorted(forms, key=len, reverse=True) if len(form.split()) > 1)
     parts = "|".join(_spaced(part) for part in sorted(forms | words, key=len, reverse=True))
-    bounded = rf"(?<![^\W\d_])(?:{parts})(?![^\W\d_])"
+    bounded = rf"(?:(?<![^\W\d_])|(?-i:(?<=[a-z])(?=[A-Z])))(?:{parts})(?![^\W\d_])"
     return re.compile(rf"{whole}|{bounded}" if whole else bounded, re.IGNORECASE)
 
 
