@@ -16,7 +16,7 @@ import pandas as pd
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import clean, columns, file_apps, file_columns, file_names, file_values, person_columns
 from mlops_assets.reviews.balance import QUARANTINED, REPEAT, TAKEN, Balance, Balances
-from mlops_assets.reviews.file_ids import are_row_numbers, content_ids
+from mlops_assets.reviews.file_ids import are_row_numbers, are_shared, content_ids, without_empty_ids
 from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.file_times import FileTimes, read_times
 from mlops_assets.reviews.privacy import review_digest
@@ -242,20 +242,28 @@ def _not_storable(found: _Found, rules: FileRules) -> pd.DataFrame:
 
 def _identify(kept: pd.DataFrame, found: _Found, rules: FileRules) -> None:
     """Give an id to rows without one, and to those whose id is but their number in some table."""
-    ids = kept["review_id"]
+    given = kept["review_id"]
+    ids = without_empty_ids(given)
     numbers = are_row_numbers(ids)
     if rules.erased.reviews:
         # What was erased under its number stays erased: its row keeps the number, and the store leaves it out.
         numbers &= ~ids.map(lambda one: review_digest(str(one)) in rules.erased.reviews).astype(bool)
-    lacking = ids.isna() | numbers
+    own = ids.where(~numbers)
+    if shared := are_shared(kept.assign(review_id=own)):
+        own = own.where(pd.Series(False, index=own.index))
+    lacking = own.isna()
     if not lacking.any():
         return
     content = pd.DataFrame(kept[lacking]).assign(review_date=found.written[kept.index[lacking]])
-    kept["review_id"] = ids.where(~lacking, content_ids(content).reindex(ids.index))
-    if numbers.any():
+    kept["review_id"] = own.where(~lacking, content_ids(content).reindex(ids.index))
+    if shared:
+        said = f"an id such as {_short(ids.dropna().iloc[0])} stands for many reviews"
+    elif numbers.any():
         said = f"{'the' if numbers.all() else f'{int(numbers.sum())} of the'} ids are row numbers, which every file has"
     else:
-        said = "no column has ids" if lacking.all() else f"{int(lacking.sum())} rows have no id"
+        said = "no column has ids" if given.isna().all() else f"{int(lacking.sum())} rows have no id"
+    if (damaged := given[given.notna() & ids.isna()]).any():
+        said += f" ({len(damaged)} hold {_short(damaged.iloc[0])} or the like)"
     found.assumed.append(f"{said}, so an id comes from a row's content")
 
 
