@@ -58,6 +58,21 @@ def test_the_scrapers_own_columns_are_read(written):
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "id,userName,version,score,text,updated,replyText",
+        "Review ID,Author,Version,Rating,Reviews,Date Created,Response",
+        "ID Ulasan,Nama,Versi,Jumlah Bintang,Ulasan Pengguna,Tgl,Tanggapan",
+        "position,Reviewer,App Version,Ratings,Snippet,iso_date,Developer Response",
+    ],
+)
+def test_headers_of_other_scrapers_and_tools_are_read(written, header):
+    row = only(written(f"{header}\ngp:1,Budi,3.1,5,Mantap,2025-01-13T10:00:00-07:00,Halo Budi\n"), app_id=APP)
+    assert (row["review_text"], row["rating"], row["reply_text"]) == ("Mantap", 5, "Halo [name]")
+    assert row["review_date"] == pd.Timestamp("2025-01-13T17:00:00Z")
+
+
+@pytest.mark.parametrize(
     "text", ["na", "null", "NaN", "None", "=1+1", "+62", "@x", "👍🏻", "a\u200bb", "\ufeffx", "a\r\nb", "a\nb"]
 )
 def test_texts_that_programs_trip_over_survive_unchanged(written, text):
