@@ -24,6 +24,7 @@ _LONGEST_NAME = 100
 _LETTERS = re.compile(r"[^\W\d_]+")
 _PLAIN_NAME = re.compile(r"\s*[A-Za-z]+(?:\s+[A-Za-z]+)*\s*")
 _SHORT_PART = 2
+_SENTENCE = re.compile(r"[,;:!?]\s|[\r\n]|\w{3}\.\s")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 ERASED = "erased.json"
@@ -123,16 +124,21 @@ def is_mask_of(masked: str, text: str) -> bool:
 
 
 def _fits(parts: list[str], text: str) -> bool:
-    """Whether the text is these parts in order with something as long as a name between them."""
+    """Whether the text is these parts in order with something between them that may be a name."""
     if not text.startswith(parts[0]):
         return False
     end = len(parts[0])
     for part in parts[1:-1]:
         start = text.find(part, end + 1)
-        if not 0 < start - end <= _LONGEST_NAME:
+        if start < 0 or not _may_be_name(text[end:start]):
             return False
         end = start + len(part)
-    return text.endswith(parts[-1]) and 0 < len(text) - len(parts[-1]) - end <= _LONGEST_NAME
+    return text.endswith(parts[-1]) and _may_be_name(text[end : len(text) - len(parts[-1])])
+
+
+def _may_be_name(text: str) -> bool:
+    # `Halo [name]` is no mask of `Halo Budi, kami sudah memperbaikinya`, which is another reply.
+    return 0 < len(text) <= _LONGEST_NAME and not _SENTENCE.search(text) and MASK not in text
 
 
 @functools.lru_cache(maxsize=4096)
