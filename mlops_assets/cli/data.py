@@ -30,8 +30,8 @@ def import_file(settings: Settings, file: str) -> int:
     print(f"Wrote {target}, without names and avatars. The next run of source file or play_store takes it in.")
     if earlier := earlier_imports(target):
         print(
-            f"An earlier import of a file of this name stays in use beside it: {', '.join(map(str, earlier))}. Delete it "
-            "if the new one replaces it."
+            f"An earlier import of a file of this name stays in use beside it: {', '.join(map(str, earlier))}. Delete "
+            "it if the new one replaces it."
         )
     return 0
 
