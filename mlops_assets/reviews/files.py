@@ -309,7 +309,7 @@ def _require_columns(path: Path, used: dict[str, str], names: list[str]) -> None
     if not absent:
         return
     shown = ", ".join(_short(name) for name in names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-    looked_for = "; ".join(f"{name} as {', '.join(file_columns.ALIASES[name])}" for name in absent)
+    looked_for = "; ".join(f"{name} as {', '.join(file_columns.ALIASES[name][:_SHOWN])}, …" for name in absent)
     what = "none of the required columns" if len(absent) == len(file_columns.REQUIRED) else f"no {', '.join(absent)}"
     raise UnusableFile(f"{path} has {what}: looked for {looked_for}; found {shown}. Give the file a header with them")
 
