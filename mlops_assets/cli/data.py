@@ -19,7 +19,7 @@ def import_file(settings: Settings, file: str) -> int:
     from mlops_assets.resources.import_folder import FOLDER
     from mlops_assets.reviews.balance import keep_record
     from mlops_assets.reviews.file_rules import FileRules
-    from mlops_assets.reviews.imports import SOURCE, clean_file
+    from mlops_assets.reviews.imports import SOURCE, clean_file, earlier_imports
 
     if not file:
         raise PermanentFailure("FILE names no file: make import FILE=reviews.csv")
@@ -28,6 +28,11 @@ def import_file(settings: Settings, file: str) -> int:
     keep_record(balance, settings.data)
     print("\n".join(balance))
     print(f"Wrote {target}, without names and avatars. The next run of source file or play_store takes it in.")
+    if earlier := earlier_imports(target):
+        print(
+            f"An earlier import of a file of this name stays in use beside it: {', '.join(map(str, earlier))}. Delete "
+            "it if the new one replaces it."
+        )
     return 0
 
 

@@ -11,8 +11,12 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "review_text": (
         *("review_text", "content", "text", "review", "comment", "comments", "body", "review_content"),
         *("review_body", "comment_text", "ulasan", "komentar", "isi", "isi_ulasan", "teks", "teks_ulasan"),
+        *("user_review", "customer_review", "reviews", "snippet", "feedback", "message", "ulasan_pengguna"),
     ),
-    "rating": ("rating", "score", "star", "stars", "star_rating", "review_rating", "skor", "bintang", "nilai"),
+    "rating": (
+        *("rating", "score", "star", "stars", "star_rating", "review_rating", "skor", "bintang", "nilai"),
+        *("user_rating", "review_score", "review_stars", "ratings", "rating_bintang", "jumlah_bintang", "penilaian"),
+    ),
     "thumbs_up": ("thumbs_up", "thumbs_up_count", "helpful", "helpful_count", "likes", "jumlah_suka"),
     "app_version": (
         *("review_created_version", "app_version", "version", "app_version_name", "app_version_code"),
@@ -22,14 +26,18 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("review_date", "at", "review_time", "date", "time", "datetime", "timestamp", "created_at", "review_datetime"),
         *("review_submit_date_and_time", "review_last_update_date_and_time", "review_submit_millis_since_epoch"),
         *("review_created_at", "submitted_at", "posted_at", "tanggal", "waktu", "tanggal_ulasan", "waktu_ulasan"),
+        *("date_time", "date_created", "date_posted", "published_at", "iso_date", "updated", "updated_at", "tgl"),
+        *("tgl_ulasan", "tanggal_review", "tanggal_dibuat", "last_update", "last_modified"),
     ),
     "reply_text": (
         *("reply_text", "reply_content", "developer_reply", "developer_reply_text", "developer_response", "reply"),
-        *("balasan", "isi_balasan", "balasan_pengembang"),
+        *("balasan", "isi_balasan", "balasan_pengembang", "tanggapan_pengembang", "tanggapan", "response"),
+        *("response_text", "reply_body"),
     ),
     "reply_date": (
         *("reply_date", "replied_at", "reply_time", "developer_reply_date_and_time"),
         *("developer_reply_millis_since_epoch", "tanggal_balasan", "waktu_balasan"),
+        *("response_date", "response_time", "tanggal_tanggapan"),
     ),
     "scraped_at": ("scraped_at", "crawled_at", "scraped_date", "collected_at"),
 }

@@ -58,17 +58,29 @@ _MONTH_DAY = re.compile(
 _YEAR_MONTH_DAY = re.compile(
     rf"(?<!\d)(?P<year>\d{{4}})[\s/-]+(?P<month>{_MONTH})\b\.?[\s/-]*(?P<day>\d{{1,2}})(?!\d)", re.IGNORECASE
 )
+_YEAR = r"'?(?P<year>\d{2})(?![\d:]|\.\d)"  # of two digits, and no hour that follows a date without a year
+_DAY_MONTH_OF_TWO = re.compile(
+    rf"(?<!\d)(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[\s./-]*(?P<month>{_MONTH})\b\.?,?[\s/-]+{_YEAR}", re.IGNORECASE
+)
+_MONTH_DAY_OF_TWO = re.compile(
+    rf"\b(?P<month>{_MONTH})\b\.?[\s/-]*(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,\s*|\s+|[/-]){_YEAR}", re.IGNORECASE
+)
+_NUMERIC_OF_TWO = re.compile(rf"(?<!\d)(?P<first>\d{{1,2}})(?P<sep>[-/.])(?P<second>\d{{1,2}})(?P=sep){_YEAR}")
 _CTIME = re.compile(
     rf"^(?P<month>{_MONTH})\b\s+(?P<day>\d{{1,2}})\s+(?P<clock>\d{{1,2}}:\d{{2}}:\d{{2}})\s+(?P<year>\d{{4}})$",
     re.IGNORECASE,
 )
-_DATES = (_ISO, _NUMERIC, _DAY_MONTH, _MONTH_DAY, _YEAR_MONTH_DAY)
+_DATES = (
+    *(_ISO, _NUMERIC, _DAY_MONTH, _MONTH_DAY, _YEAR_MONTH_DAY),
+    *(_DAY_MONTH_OF_TWO, _MONTH_DAY_OF_TWO, _NUMERIC_OF_TWO),
+)
 _CLOCK = re.compile(
     r"(?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?)?"
     r"\s*(?P<half>[ap]\.?m\.?)?",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"^(?:[\s,T|-]|\bpukul\b|\bpkl\b\.?|\bjam\b|\bat\b)+|[\s,|-]+$", re.IGNORECASE)
+_FIRST_YEAR = 2008  # the Android Market opened: no review is older
 _EPOCH = re.compile(r"^(?:\d{10}(?:\.\d{1,6})?|\d{13}(?:\.0)?|\d{16}(?:\.0)?|\d{19})$")
 _UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
 
@@ -84,6 +96,18 @@ class WrittenDate:
     offset: timedelta | None = None
     mark: str = ""
     """What parts the numbers of a date like 31/12/2025; empty for every other form."""
+    two_digits: bool = False
+    """A numeric date like 31/12/25, whose last number was taken as the year."""
+
+    @property
+    def year_is_surely_last(self) -> bool:
+        """Whether 3/12/25 or 12/31/25 cannot begin with a year."""
+        return self.month < _FIRST_YEAR % 100 or self.day > 12 or self.year % 100 > 31
+
+    @property
+    def year_is_surely_not_last(self) -> bool:
+        """Whether 25/12/03 cannot end with a year, or 25/13/24 with day and month before it."""
+        return self.year < _FIRST_YEAR or min(self.month, self.day) > 12 or max(self.month, self.day) > 31
 
     @property
     def order_matters(self) -> bool:
@@ -177,9 +201,11 @@ def _date(found: re.Match[str], clock: str, offset: timedelta | None) -> Written
     if since_midnight is None:
         return None
     parts = found.groupdict()
-    year = int(parts["year"])
+    two_digits = len(parts["year"]) == 2
+    year = int(parts["year"]) + 2000 * two_digits
     if "first" in parts:
-        return WrittenDate(year, int(parts["first"]), int(parts["second"]), since_midnight, offset, parts["sep"])
+        first, second = int(parts["first"]), int(parts["second"])
+        return WrittenDate(year, first, second, since_midnight, offset, parts["sep"], two_digits)
     month = parts["month"]
     number = int(month) if month.isdigit() else _MONTHS[month.lower()]
     return WrittenDate(year, number, int(parts["day"]), since_midnight, offset)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews import file_dates
+from mlops_assets.reviews import file_dates, file_stars
 from mlops_assets.reviews.file_dates import WrittenDate
 from mlops_assets.settings import DateOrder
 
@@ -22,9 +22,15 @@ _SERIAL_YEARS = (36526, 73051)
 
 
 def whole_numbers(cells: pd.Series) -> pd.Series:
-    """`4`, `4.0` and ` 4 ` as Int64; null where empty or no whole number."""
-    numbers = pd.to_numeric(cells.astype("str").str.strip(), errors="coerce")
+    """`4`, `4.0`, `4,0` and ` 4 ` as Int64; null where empty or no whole number."""
+    numbers = pd.to_numeric(cells.astype("str").str.strip().str.replace(r",0+$", "", regex=True), errors="coerce")
     return cast("pd.Series", numbers.where((numbers % 1 == 0) & (numbers.abs() < 2**53)).astype("Int64"))
+
+
+def stars(cells: pd.Series) -> pd.Series:
+    """Ratings in any form that file_stars.py knows as Int64; null where empty or not understood."""
+    text = cells.astype("str").fillna("")
+    return whole_numbers(text.map({cell: str(file_stars.stars(cell) or cell) for cell in text.unique()}))
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def times(cells: pd.Series, naive_zone: str, order: DateOrder | None = None) -> 
     """Times in UTC; null where empty or not understood. A time without a zone of its own is of `naive_zone`.
 
     Each cell is read by its own form: ISO 8601, numbers since 1970, Excel's day numbers where most cells are such,
-    dates with names of months in English or Indonesian, numeric dates with a year of four digits. A numeric date that
+    dates with names of months in English or Indonesian, numeric dates. A numeric date that
     leaves no choice of day and month decides for the whole column; `order` decides where none does.
     Raises `AmbiguousDates`.
     """
@@ -124,12 +130,24 @@ def _one_by_one(
     excel = days if days.notna().sum() * 2 > filled else days.where(pd.Series(False, index=days.index))
     known = [_excel_day(day) if day == day else file_dates.epoch(cell) for cell, day in zip(text, excel, strict=True)]  # noqa: PLR0124
     written = [None if instant else file_dates.parse(cell) for cell, instant in zip(text, known, strict=True)]
+    if not _years_are_last([date for date in written if date is not None and date.two_digits], order):
+        written = [None if date is None or date.two_digits else date for date in written]
     month_first, used, why = _orders(text, written, order)
     instants = [
         instant or (date and date.instant(month_first=month_first.get(date.mark, False)))
         for instant, date in zip(known, written, strict=True)
     ]
     return instants, used, why
+
+
+def _years_are_last(dates: Sequence[WrittenDate], order: DateOrder | None) -> bool:
+    """Whether numeric dates with a year of two digits end with it: one of them says so, or a person, and none denies.
+
+    Not for certain is 13/01/25 alone, which may be a day of 2013.
+    """
+    return (order is not None or any(date.year_is_surely_last for date in dates)) and not any(
+        date.year_is_surely_not_last for date in dates
+    )
 
 
 def _excel_day(number: float) -> datetime:

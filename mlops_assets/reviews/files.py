@@ -16,7 +16,7 @@ import pandas as pd
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews import clean, columns, file_apps, file_columns, file_names, file_values, person_columns
 from mlops_assets.reviews.balance import QUARANTINED, REPEAT, TAKEN, Balance, Balances
-from mlops_assets.reviews.file_ids import are_row_numbers, content_ids
+from mlops_assets.reviews.file_ids import are_row_numbers, are_shared, content_ids, without_empty_ids
 from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.file_times import FileTimes, read_times
 from mlops_assets.reviews.privacy import review_digest
@@ -26,7 +26,9 @@ from mlops_assets.reviews.tables import UnreadableFile, read_table
 __all__ = ["ReadFile", "UnknownApp", "UnreadableFile", "UnusableFile", "balances_of", "read_reviews"]
 
 _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
+_SHORT_YEAR = re.compile(r"(?<!\d)\d{1,2}([-/.])\d{1,2}\1\d{2}(?!\d)")
 _SHOWN = 8
+_STARS = "with a rating that is not understood: write it as 1 to 5"
 
 
 class UnusableFile(PermanentFailure):
@@ -53,12 +55,14 @@ class _Found:
     rows: the stored columns, as far as they were understood
     dates: the cells of review_date as they stand in the file
     written: review_date as the cells say it, in no zone
+    stars: the cells of rating as they stand in the file; None where they were numbers
     """
 
     rows: pd.DataFrame
     dates: pd.Series
     written: pd.Series
     unit: str
+    stars: pd.Series | None = None
     blank: int = 0
     assumed: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -90,6 +94,8 @@ def read_reviews(path: Path, rules: FileRules | None = None, **changes: Any) -> 
     kept = kept.sort_values(["review_date", "review_id"], kind="stable")
     frame = columns.conform(kept)
     fates = _fates(rows, frame.set_index(kept.index), aside)
+    if found.stars is not None:
+        _name_stars_not_understood(fates, found.stars)
     balance = Balance(
         file=path.name,
         rows=len(rows),
@@ -159,6 +165,7 @@ def _any_form(path: Path, rules: FileRules) -> _Found:
         cast("pd.Series", filled[used["review_date"]]).astype("str"),
         times.written,
         str(cells.index.name or "row"),
+        stars=cast("pd.Series", filled[used["rating"]]).astype("str").fillna(""),
         blank=len(cells) - len(filled),
         assumed=[table.form, *times.assumed, *named],
         notes=table.notes,
@@ -186,9 +193,11 @@ def _times(path: Path, cells: pd.DataFrame, used: dict[str, str], rules: FileRul
 
 def _require_values(path: Path, rows: pd.DataFrame, cells: pd.DataFrame, used: dict[str, str]) -> None:
     if rows["review_date"].isna().all():
+        first = str(cells[used["review_date"]].iloc[0])
+        short_year = ", or say DATES=day-first or month-first" if _SHORT_YEAR.search(first) else ""
         raise UnusableFile(
             f"{path}: none of {len(rows)} dates in column {used['review_date']} is understood, the first is "
-            f"{_short(cells[used['review_date']].iloc[0])}: write them as 2026-01-31 or 2026-01-31T12:00:00Z"
+            f"{_short(first)}: write them as 2026-01-31 or 2026-01-31T12:00:00Z{short_year}"
         )
     if rows["rating"].isna().all():
         raise UnusableFile(
@@ -233,20 +242,28 @@ def _not_storable(found: _Found, rules: FileRules) -> pd.DataFrame:
 
 def _identify(kept: pd.DataFrame, found: _Found, rules: FileRules) -> None:
     """Give an id to rows without one, and to those whose id is but their number in some table."""
-    ids = kept["review_id"]
+    given = kept["review_id"]
+    ids = without_empty_ids(given)
     numbers = are_row_numbers(ids)
     if rules.erased.reviews:
         # What was erased under its number stays erased: its row keeps the number, and the store leaves it out.
         numbers &= ~ids.map(lambda one: review_digest(str(one)) in rules.erased.reviews).astype(bool)
-    lacking = ids.isna() | numbers
+    own = ids.where(~numbers)
+    if shared := are_shared(kept.assign(review_id=own)):
+        own = own.where(pd.Series(False, index=own.index))
+    lacking = own.isna()
     if not lacking.any():
         return
     content = pd.DataFrame(kept[lacking]).assign(review_date=found.written[kept.index[lacking]])
-    kept["review_id"] = ids.where(~lacking, content_ids(content).reindex(ids.index))
-    if numbers.any():
+    kept["review_id"] = own.where(~lacking, content_ids(content).reindex(ids.index))
+    if shared:
+        said = f"an id such as {_short(ids.dropna().iloc[0])} stands for many reviews"
+    elif numbers.any():
         said = f"{'the' if numbers.all() else f'{int(numbers.sum())} of the'} ids are row numbers, which every file has"
     else:
-        said = "no column has ids" if lacking.all() else f"{int(lacking.sum())} rows have no id"
+        said = "no column has ids" if given.isna().all() else f"{int(lacking.sum())} rows have no id"
+    if (damaged := given[given.notna() & ids.isna()]).any():
+        said += f" ({len(damaged)} hold {_short(damaged.iloc[0])} or the like)"
     found.assumed.append(f"{said}, so an id comes from a row's content")
 
 
@@ -275,6 +292,13 @@ def _fates(rows: pd.DataFrame, kept: pd.DataFrame, aside: pd.DataFrame) -> pd.Da
     return fates
 
 
+def _name_stars_not_understood(fates: pd.DataFrame, stars: pd.Series) -> None:
+    """To the schema such a rating is missing; a person sees something in its cell."""
+    there = fates["reason"].str.contains("rating is missing", regex=False) & (stars.str.strip() != "")
+    fates.loc[there, "reason"] = fates.loc[there, "reason"].str.replace("rating is missing", _STARS, regex=False)
+    fates.loc[there, "value"] = stars[there].map(_short)
+
+
 def _why_nothing(path: Path, balance: Balance) -> str:
     reasons = "; ".join(balance.told(reason, count, first[:1]) for reason, count, first in balance.reasons())
     return f"{path}: none of {balance.rows} rows can be taken: {reasons}"
@@ -285,7 +309,7 @@ def _require_columns(path: Path, used: dict[str, str], names: list[str]) -> None
     if not absent:
         return
     shown = ", ".join(_short(name) for name in names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-    looked_for = "; ".join(f"{name} as {', '.join(file_columns.ALIASES[name])}" for name in absent)
+    looked_for = "; ".join(f"{name} as {', '.join(file_columns.ALIASES[name][:_SHOWN])}, …" for name in absent)
     what = "none of the required columns" if len(absent) == len(file_columns.REQUIRED) else f"no {', '.join(absent)}"
     raise UnusableFile(f"{path} has {what}: looked for {looked_for}; found {shown}. Give the file a header with them")
 
@@ -296,7 +320,9 @@ def _values(cells: pd.DataFrame, used: dict[str, str], times: dict[str, pd.Serie
         column = (
             cast("pd.Series", cells[used[stored]]) if stored in used else pd.Series("", index=cells.index, dtype="str")
         )
-        if stored in ("rating", "thumbs_up"):
+        if stored == "rating":
+            rows[stored] = file_values.stars(column)
+        elif stored == "thumbs_up":
             rows[stored] = file_values.whole_numbers(column)
         elif stored in file_columns.TIMES:
             rows[stored] = times[stored] if stored in times else file_values.no_times(cells.index)

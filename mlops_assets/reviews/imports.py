@@ -100,6 +100,13 @@ def clean_file(path: Path, folder: Path, rules: FileRules) -> tuple[Path, Balanc
     return target, found.balance
 
 
+def earlier_imports(target: Path) -> list[Path]:
+    """What `clean_file` wrote for other contents of a file of that name."""
+    name = target.stem.rpartition("-")[0]
+    pattern = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}\.parquet")
+    return [path for path in files_in(target.parent) if pattern.fullmatch(path.name) and path != target]
+
+
 def files_that_hold(folder: Path, erased: Erased, rules: FileRules) -> dict[str, int]:
     """Files with rows of reviews or authors that were erased, and how many; files that cannot be read are left out."""
     found = dict[str, int]()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from mlops_assets.reviews import file_columns, file_dates
+from mlops_assets.reviews import file_columns, file_dates, file_stars
 from mlops_assets.reviews.file_text import Text
 from mlops_assets.reviews.table_cells import (
     CellBuilder,
@@ -27,9 +27,7 @@ from mlops_assets.reviews.table_cells import (
 SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'^"?sep=(?P<separator>.)"?\s*$', re.IGNORECASE)
 _SAMPLE_CHARS = 2**18
-_STARS = re.compile(r"\s*\d+(?:\.0+)?\s*")
 _KINDS = {
-    "rating": _STARS,
     "thumbs_up": re.compile(r"\s*\d*(?:\.0+)?\s*"),
     "app_id": re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+"),
     "review_id": re.compile(r"\S*"),
@@ -239,7 +237,7 @@ class _Rows:
         if len(fields) != end - first:
             return False
         stars, date = (self.layout.header.index(self.used[name]) for name in ("rating", "review_date"))
-        return (not first <= stars < end or bool(_STARS.fullmatch(fields[stars - first]))) and (
+        return (not first <= stars < end or file_stars.stars(fields[stars - first]) is not None) and (
             not first <= date < end or file_dates.is_date(fields[date - first])
         )
 
@@ -262,5 +260,7 @@ def _is_of_kind(stored: str | None, cell: str) -> bool:
     """Whether the cell is of a kind that no separator can be part of; never for texts and unknown columns."""
     if stored in file_columns.TIMES:
         return file_dates.is_date(cell) or (stored != "review_date" and not cell.strip())
+    if stored == "rating":
+        return file_stars.stars(cell) is not None
     pattern = _KINDS.get(stored or "")
     return pattern is not None and bool(pattern.fullmatch(cell))

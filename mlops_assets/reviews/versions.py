@@ -103,7 +103,9 @@ def _attach(now: pd.DataFrame, was: pd.DataFrame, *, same_form: np.ndarray, stal
     other_source = (now["source"] != was["source"]).to_numpy()
     for name in ATTACHED:
         # Another source may simply lack the column; the same source's null is news.
-        keep = same_form & (stale | (other_source & now[name].isna().to_numpy()))
+        # A file without a date of scraping counts as seen when it is read, however old it is.
+        plays = _of_play(was, now) & was[name].notna().to_numpy()
+        keep = same_form & (stale | plays | (other_source & now[name].isna().to_numpy()))
         after[name] = now[name].where(~keep, was[name])
     after["reply_text"] = _masked_replies(after["reply_text"], now, was, same_form)
     after["author"] = now["author"].fillna(was["author"])

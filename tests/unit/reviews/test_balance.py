@@ -130,6 +130,7 @@ def test_a_row_without_an_app_is_put_aside_where_others_name_theirs(written):
 
 
 NUMBERED = [["0", "1", "2"], ["1", "2", "3"], ["0.0", "1.0", "2.0"], ["17", "4", "90210"]]
+NUMBERED += [["row_1", "row_2", "row_10"], ["Ulasan 1", "#2", "No. 3"], ["0001", "-1", "1.001"]]
 
 
 @pytest.mark.parametrize("name", ["id", "reviewId", "review_id"])
@@ -145,8 +146,26 @@ def test_two_files_with_the_same_row_numbers_keep_all_rows(written, tmp_path, na
 
 
 def test_ids_of_another_kind_stay(written):
-    lines = [HEADER, "gp:AOq1,bagus,5,2026-01-10", "1234567890123,bagus,5,2026-01-11"]
-    assert set(read(written(lines)).frame["review_id"]) == {"gp:AOq1", "1234567890123"}
+    ids = ["gp:AOq1", "1234567890123", "toko-17", "r1", "nancy"]
+    lines = [HEADER, *(f"{one},bagus,5,2026-01-10" for one in ids)]
+    assert set(read(written(lines)).frame["review_id"]) == set(ids)
+
+
+@pytest.mark.parametrize("cell", ["nan", "None", "NULL", "-", "N/A", "1.23457E+18", '"1,23457E+18"', "#NAME?"])
+def test_what_is_left_of_an_id_joins_no_reviews(written, cell):
+    lines = [HEADER, *(f"{cell},teks {n},5,2026-01-1{n}" for n in range(3)), "gp:a,bagus,5,2026-01-10"]
+    balance = read(written(lines)).balance
+    assert (balance.taken, balance.repeats) == (4, 0)
+    assert any("3 rows have no id (3 hold" in line for line in balance)
+
+
+def test_a_column_that_says_the_same_of_many_reviews_holds_no_ids(written):
+    lines = ["id,content,score,at", *(f"brimo,teks {n},5,2026-01-1{n}" for n in range(9))]
+    balance = read(written(lines)).balance
+    assert (balance.taken, balance.repeats) == (9, 0)
+    assert any("an id such as 'brimo' stands for many reviews" in line for line in balance)
+    edited = [HEADER, *(f"a,teks {n},5,2026-01-1{n}" for n in range(4))]
+    assert read(written(edited)).balance.repeats == 3
 
 
 def test_rows_that_were_stored_under_their_numbers_are_not_doubled(written, tmp_path):

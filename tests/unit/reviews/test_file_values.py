@@ -33,6 +33,7 @@ AT_14_05 = "2025-01-13T14:05:00Z"
             "13 Januari 2025 pukul 14.05",
             "14:05 13 Januari 2025",
         ),
+        *("13-Jan-25 14:05", "13-Jan-25 2:05 PM", "13 Januari 25, 14.05", "Jan 13, 25 2:05 PM", "Jan 13 '25 14:05"),
         *("Mon Jan 13 14:05:00 2025", "13th January 2025 14:05", "2025-Jan-13 14:05"),
     ],
 )
@@ -51,7 +52,7 @@ def test_a_time_without_a_zone_is_of_the_zone_that_was_said(cell):
         *("13/01/2025 23:05 WIT", "13 Januari 2025 21:05 (WIB)", "21:05 WIB, 13 Januari 2025", "1/13/2025 9:05 PM WIB"),
         *("Mon, 13 Jan 2025 14:05:00 +0000", "Mon Jan 13 2025 21:05:00 GMT+0700 (Western Indonesia Time)"),
         *("2025-01-13 21:05 GMT+7", "2025-01-13 21:05:00 +0700 WIB", "1736777100", "1736777100000", "1736777100000000"),
-        "1736777100.0",
+        *("1736777100.0", "Mon, 13 Jan 25 21:05:00 +0700", "13-Jan-25 21.05 WIB"),
     ],
 )
 def test_a_cell_that_says_its_zone_is_read_in_that(cell):
@@ -78,7 +79,8 @@ def test_days_and_hours_at_their_limits(cell, instant):
 
 @pytest.mark.parametrize(
     "cell",
-    ["", "kemarin", "2025", "2025-13-01", "31/02/2025", "99/05/2025", "13/01/25", "13-Jan-25", "2025-01-13 25:00", "5",
+    ["", "kemarin", "2025", "2025-13-01", "31/02/2025", "99/05/2025", "13/01/25", "25/01/13", "Jan-25",
+     "5-Jan", "13 Jan 14:05", "13 Jan 14.05", "13-Jan-025", "2025-01-13 25:00", "5",
      "13/01/2025 14:65", "1/13/2025 13:05 PM", "13 Januari 2025 dan 14 Januari 2025", "45670", "-13 Jan"],
 )  # fmt: skip
 def test_what_is_no_date_for_certain_is_null_and_keeps_its_row(cell):
@@ -131,3 +133,26 @@ class TestOrder:
         with pytest.raises(AmbiguousDates, match=r"'1/5/2025' in line 4 \(.*line 2 holds '31/01/2025'"):
             read(*mixed)
         assert read(*mixed, order="day-first").values.dt.month.tolist() == [1, 1, 5]
+
+
+class TestYearsOfTwoDigits:
+    @pytest.mark.parametrize(
+        ("cells", "days"),
+        [
+            (("13/01/25", "03/02/25"), ["2025-01-13", "2025-02-03"]),
+            (("1/13/25 14:05", "2/3/25 2:05 PM"), ["2025-01-13", "2025-02-03"]),
+            (("13.01.25", "31.12.24", "01.01.25"), ["2025-01-13", "2024-12-31", "2025-01-01"]),
+        ],
+    )
+    def test_they_end_a_date_that_cannot_begin_with_a_year(self, cells, days):
+        assert read(*cells).values.dt.strftime("%Y-%m-%d").tolist() == days
+
+    def test_a_column_that_may_begin_with_the_year_is_not_guessed(self):
+        cells = ("13/01/25", "14/01/25")
+        assert read(*cells).values.isna().all()
+        assert read(*cells, order="day-first").values.dt.day.tolist() == [13, 14]
+        assert read("25/01/13", "24/12/03", order="day-first").values.isna().all()
+
+    def test_day_and_month_are_asked_for_as_in_any_date(self):
+        with pytest.raises(AmbiguousDates):
+            read("1/3/25", "2/3/25")

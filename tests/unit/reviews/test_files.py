@@ -58,6 +58,21 @@ def test_the_scrapers_own_columns_are_read(written):
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "id,userName,version,score,text,updated,replyText",
+        "Review ID,Author,Version,Rating,Reviews,Date Created,Response",
+        "ID Ulasan,Nama,Versi,Jumlah Bintang,Ulasan Pengguna,Tgl,Tanggapan",
+        "position,Reviewer,App Version,Ratings,Snippet,iso_date,Developer Response",
+    ],
+)
+def test_headers_of_other_scrapers_and_tools_are_read(written, header):
+    row = only(written(f"{header}\ngp:1,Budi,3.1,5,Mantap,2025-01-13T10:00:00-07:00,Halo Budi\n"), app_id=APP)
+    assert (row["review_text"], row["rating"], row["reply_text"]) == ("Mantap", 5, "Halo [name]")
+    assert row["review_date"] == pd.Timestamp("2025-01-13T17:00:00Z")
+
+
+@pytest.mark.parametrize(
     "text", ["na", "null", "NaN", "None", "=1+1", "+62", "@x", "👍🏻", "a\u200bb", "\ufeffx", "a\r\nb", "a\nb"]
 )
 def test_texts_that_programs_trip_over_survive_unchanged(written, text):
@@ -221,12 +236,28 @@ def test_naive_times_are_utc_unless_a_zone_is_named(written):
 
 
 @pytest.mark.parametrize(
-    ("cell", "stars"), [("4", 4), ("4.0", 4), (" 4 ", 4), ("4.5", None), ("", None), ("lima", None), ("9", 9)]
+    ("cell", "stars"),
+    [
+        *(("4", 4), ("4.0", 4), (" 4 ", 4), ("4.5", None), ("", None), ("lima", None), ("9", 9), ("0", 0), ("-1", -1)),
+        *(('"4,0"', 4), ("4 stars", 4), ("1 star", 1), ("4-star", 4), ("4 bintang", 4), ("bintang 4", 4), ("4★", 4)),
+        *(("4/5", 4), ("4 / 5", 4), ("4 of 5", 4), ("4.0 out of 5 stars", 4), ("4 dari 5", 4)),
+        *(("Rated 4 stars out of five stars", 4), ("Diberi rating 4 dari 5 bintang", 4)),
+        *(("★★★★☆", 4), ("★★★★", 4), ("⭐️⭐️⭐️⭐️", 4), ("☆☆☆☆☆", None), ("★★☆", None), ("★★★★★★", None)),
+        *(('"4,5"', None), ("8/10", None), ("4/10", None), ("80%", None), ("4-Jan", None), ("4 5", None)),
+    ],
 )
 def test_stars_are_whole_numbers_or_missing(written, cell, stars):
     frame = read_reviews(written(f"{HEADER}\n1,{APP},x,{cell},2026-01-01\n2,{APP},x,5,2026-01-02\n")).frame
     rating = frame["rating"].iloc[0]
     assert (None if pd.isna(rating) else rating) == stars
+
+
+def test_a_rating_that_is_not_understood_is_no_missing_one(written):
+    rows = "".join(f"{n},{APP},x,{cell},2026-01-0{n}\n" for n, cell in enumerate(["5", "8/10", ""], start=1))
+    assert [reason for reason, *_ in read_reviews(written(f"{HEADER}\n{rows}")).balance.reasons()] == [
+        "with a rating that is not understood: write it as 1 to 5",
+        "rating is missing",
+    ]
 
 
 def test_rows_without_an_id_get_the_same_one_in_every_reading(written):
@@ -300,6 +331,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
             f"{HEADER}\n1,{APP},x,5,kemarin\n",
             "none of 1 dates in column review_date is understood, the first is 'kemarin'",
         ),
+        (f"{HEADER}\n1,{APP},x,5,13/01/25\n", "the first is '13/01/25': write them as .*, or say DATES=day-first"),
         (f"{HEADER}\n1,{APP},x,lima,2026-01-01\n", "none of 1 ratings in column rating is a whole number"),
         (
             "review_text,rating,review_date\nx,5,2026-01-01\n",

@@ -6,6 +6,7 @@ from mlops_assets.reviews.file_rules import FileRules
 from mlops_assets.reviews.imports import (
     SOURCE,
     clean_file,
+    earlier_imports,
     files_in,
     imports_are_understood,
     imports_hold_no_names,
@@ -109,6 +110,16 @@ def test_a_cleaned_file_holds_no_names_and_the_same_rows(tmp_path, folder):
     (folder / "by-hand.csv").write_text(LIBRARY)
     by_hand = read(folder, author_key="key").rows_by_app[APP]
     assert by_hand.groupby("review_id")["author"].nunique().tolist() == [1, 1]
+
+
+def test_an_import_of_the_mended_file_names_the_one_it_may_replace(tmp_path, folder):
+    (folder / "mine-too-01234567.parquet").touch()
+    source, rules = tmp_path / "mine.csv", FileRules(app_id=APP)
+    source.write_text(LIBRARY)
+    first, _ = clean_file(source, folder, rules)
+    assert earlier_imports(first) == []
+    source.write_text(LIBRARY.replace("2026", "2025"))
+    assert earlier_imports(clean_file(source, folder, rules)[0]) == [first]
 
 
 def test_importing_twice_changes_nothing(tmp_path, folder):

@@ -104,6 +104,8 @@ def test_a_file_without_names_says_that_its_replies_are_as_they_were(tmp_path):
         ("Halo [name], maaf", "Halo , maaf", False),
         ("Halo Kak", "Halo Kak", False),
         ("[name]", "x" * 101, False),
+        ("Halo [name]", "Halo Budi, kami sudah memperbaikinya", False),
+        ("Halo [name]", "Halo [name], sudah baik", False),
     ],
 )
 def test_a_masked_reply_is_known_as_the_mask_of_another(masked, text, fits):

@@ -20,6 +20,13 @@ from mlops_assets.reviews.privacy import author_hash, mask_name
         ("Halo Pengguna Google, maaf", "Pengguna Google", "Halo [name], maaf"),
         ("(.*) a+b", "(.*)", "[name] a+b"),
         ("Halo", "   ", "Halo"),
+        ("Halo kak Jose Nunez", "José Núñez", "Halo kak [name]"),
+        ("Halo José, café kami", "Jose", "Halo [name], café kami"),
+        ("Halo Rani Putri", "RaniPutri", "Halo [name] [name]"),
+        ("HaloBudi, maaf", "Budi Santoso", "Halo[name], maaf"),
+        ("Yth. Sdr. Agus dan Ibu", "Bpk. Agus", "Yth. Sdr. [name] dan Ibu"),
+        ("Halo Rani🌸Putri, kak Rani", "Rani🌸Putri", "Halo [name], kak [name]"),
+        ("kebudian", "Budi", "kebudian"),
         ("Halo 🔥, maaf", "🔥", "Halo [name], maaf"),
     ],
 )

@@ -43,6 +43,13 @@ def test_a_file_never_moves_the_date_of_what_play_knows(reviews, source, hours):
     assert reviews.history_months(APP) == []
 
 
+@pytest.mark.parametrize(("source", "scraped"), [("import", "2025-01-10"), ("file", "2026-01-01")])
+def test_an_old_file_that_is_read_today_takes_nothing_from_play(reviews, source, scraped):
+    reviews.upsert(APP, frame(review("1", **PLAY, thumbs_up=9, reply_text="Halo [name], kami sudah memperbaikinya")))
+    old = {**LOCAL, "source": source, "scraped_at": scraped}
+    assert reviews.upsert(APP, frame(review("1", **old, thumbs_up=0, reply_text="Halo [name]"))).months == ()
+
+
 def test_a_review_at_the_turn_of_a_month_goes_back_to_plays_month(reviews):
     reviews.upsert(APP, frame(review("1", source="import", review_date="2025-02-01T02:00:00Z")))
     report = reviews.upsert(APP, frame(review("1", **{**PLAY, "review_date": "2025-01-31T19:00:00Z"})))
