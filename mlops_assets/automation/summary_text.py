@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_assets.operations.messages import cause
+from mlops_assets.operations.messages import cause, warnings_of_champion
 from mlops_assets.resources.pipeline_branch import KEPT_HERE
 
 _LONGEST_CELL = 300  # the whole reason is in the JSON, on the page and in the UI
@@ -90,6 +90,7 @@ def serving_lines(summary: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     if champion:
         lines.append(f"Champion: {champion['model']} {champion['model_version']}: {champion['reason']}.")
+        lines += [f"Warning: {told}." for told in warnings_of_champion(summary)]
         if forward := champion.get("forward"):
             told = f"model {forward['model_version']} on the reviews that arrived after its data"
             lines.append(f"Forward: {told}: {score(forward)}.")

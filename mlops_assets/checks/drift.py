@@ -1,5 +1,6 @@
 """Whether the newest reviews still look like those that the serving model was trained on. Warns, never blocks."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -8,6 +9,7 @@ from mlops_assets.assets import metadata
 from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.resources.restore_champion import keep_profile_of
 from mlops_assets.settings import Settings
+from mlops_assets.trained_on import TrainedOn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,8 @@ def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: DvcReposi
     champion = read_record(settings.models)
     if champion is None:
         return _result(passed=True, reason="not judged: no model was chosen yet", more={})
+    if reason := _of_other_reviews(champion.get("trained_on") or {}, frame):
+        return _result(passed=True, reason=reason, more={})
     trained_on = str(champion["dataset_version"])
     path = settings.profile(trained_on)
     if not keep_profile_of(repository, path, trained_on):
@@ -47,6 +51,23 @@ def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: DvcReposi
         int(options.sustained_ticks),
     )
     return _result(passed=not report.drifted, reason=report.reason, more={"sustained": lasting, **_shown(report)})
+
+
+def _of_other_reviews(trained_on: Mapping[str, Any], frame: "pd.DataFrame") -> str | None:
+    """Why these reviews cannot show drift: the serving model was never made for them. Else None.
+
+    A record that does not say what the model was trained on gives no reason.
+    """
+    serving = TrainedOn.of(trained_on.get("apps", ()), trained_on.get("sources", ()))
+    data = TrainedOn.of(frame["app_id"], frame["source"])
+    if not serving.apps or not data.apps:
+        return None
+    if serving.generated == data.generated and set(serving.apps) & set(data.apps):
+        return None
+    own, other = (
+        "generated reviews" if one.generated else f"reviews of {', '.join(one.apps)}" for one in (serving, data)
+    )
+    return f"not judged: the serving model was trained on {own}, and these are {other}"
 
 
 def _shown(report: "DriftReport") -> dict[str, Any]:

@@ -152,7 +152,19 @@ def text_of(summary: Mapping[str, Any]) -> str:
         lines.append(f"Data version {summary['dataset_version']}")
     if champion := summary.get("champion"):
         lines.append(f"Champion {champion['model']} {champion['model_version']}: {champion['reason']}")
+        lines += [f"Warning: {told}" for told in warnings_of_champion(summary)]
     live = summary.get("live")
     lines.append(f"Live: model {live['model_version']} at {live['url']}" if live else "Live: no service answers")
     lines += [f"Warning: {live['warning']}"] if live and live.get("warning") else []
     return "\n".join(lines)
+
+
+def warnings_of_champion(summary: Mapping[str, Any]) -> list[str]:
+    """That generated reviews made a champion which is not live; of a live one its own warning says so."""
+    champion, live = summary.get("champion") or {}, summary.get("live") or {}
+    if (
+        not (champion.get("trained_on") or {}).get("generated")
+        or live.get("model_version") == champion["model_version"]
+    ):
+        return []
+    return [f"{champion['model']} {champion['model_version']} was trained on generated reviews, and is not live"]

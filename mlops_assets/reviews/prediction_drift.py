@@ -20,12 +20,14 @@ def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftRepo
     On its first run a model has only answered what it was made with, old and new: that is not judged, since what
     changed within it is no news to the model. For the same reason later reviews must differ by more than its own did
     from one stretch of time to the next. Only texts of the held-out sides count, before and now: a model is surer of
-    what it was fitted on, and frequent texts would be on one side of the comparison alone. `frame` has review_date,
-    review_id, side, sentiment, confidence, first_scored.
+    what it was fitted on, and frequent texts would be on one side of the comparison alone. Reviews of an app that came
+    later have nothing to be compared with. `frame` has review_date, review_id, app_id, side, sentiment, confidence,
+    first_scored.
     """
     unseen = frame[frame["side"] != "train"]
     at_first = unseen["first_scored"] == frame["first_scored"].min()
-    before, now = unseen[at_first], recent(unseen[~at_first], options)
+    before = unseen[at_first]
+    now = recent(unseen[~at_first & unseen["app_id"].isin(set(before["app_id"]))], options)
     if min(len(now), len(before)) < options.least_reviews:
         return DriftReport(
             drifted=False,
@@ -85,7 +87,7 @@ def _too_few(before: int, now: int, options: DriftOptions) -> str:
     needed = f"{int(options.least_reviews)} unseen in training are needed"
     if before < options.least_reviews:
         return f"not judged: {before} reviews when the model first answered, {needed}"
-    return f"not judged: {now} new reviews since the model first answered, {needed}"
+    return f"not judged: {now} new reviews since the model first answered, of the same apps, {needed}"
 
 
 def _mix(labels: list[str], counts: np.ndarray) -> str:

@@ -177,10 +177,15 @@ def without_say(serving: TrainedOn, data: TrainedOn) -> tuple[str, bool] | None:
         return f"was trained on generated reviews, not on those of {', '.join(data.apps)}", False
     if not set(serving.apps) & set(data.apps):
         return f"was trained on reviews of {', '.join(serving.apps)} and on none of {', '.join(data.apps)}", False
-    if serving.sources and data.sources and not set(serving.sources) & set(data.sources):
+    if serving.sources and data.sources and not _origins(serving) & _origins(data):
         own, other = ", ".join(serving.sources), ", ".join(data.sources)
         return f"was trained on reviews of another source ({own}; these are of {other})", True
     return None
+
+
+def _origins(trained_on: TrainedOn) -> set[str]:
+    """Its sources, where a file that is read as it lies and one that was imported first are the same."""
+    return {"file" if source == "import" else source for source in trained_on.sources}
 
 
 def _more(reviews: int, times: float) -> int | None:

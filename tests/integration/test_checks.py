@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.assets.partitions import range_tags
+from mlops_assets.checks.drift import judge_drift
 from mlops_assets.definitions import build_definitions
 from mlops_assets.resources.fact_keeper import FactKeeper
 from mlops_assets.resources.git_history import GitHistory
@@ -281,13 +282,13 @@ def _frame(place: Place) -> pd.DataFrame:
     return pd.concat([columns.read_frame(path) for path in paths], ignore_index=True)
 
 
-def _train_on(place: Place, frame: pd.DataFrame) -> None:
+def _train_on(place: Place, frame: pd.DataFrame, **about: Any) -> None:
     """What a training on these reviews leaves for the check of drift."""
     models = place.root / "models"
     path = place.settings.profile("a" * 12)
     path.parent.mkdir(parents=True)
     Profile.of(frame).save(path)
-    record = {"model": "classic", "model_version": "m" * 12, "dataset_version": "a" * 12}
+    record = {"model": "classic", "model_version": "m" * 12, "dataset_version": "a" * 12, **about}
     (models / "champion.json").write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -448,6 +449,25 @@ def test_reviews_like_those_of_the_training_break_nothing(place: Place) -> None:
     result = place.run()
     assert failed(result) == set()
     assert {one.check_name for one in result.get_asset_check_evaluations()} == set(MUTATIONS)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "said"),
+    [
+        ({"apps": ["sample.app"], "sources": ["sample"]}, "was trained on generated reviews, and these are reviews of"),
+        ({"apps": ["com.other.app"], "sources": ["file"]}, "was trained on reviews of com.other.app, and these are"),
+        ({"apps": [APP, "com.other.app"], "sources": ["file"]}, None),
+        ({}, None),
+    ],
+)
+def test_reviews_that_the_serving_model_was_never_made_for_are_no_drift(
+    place: Place, trained_on: dict[str, Any], said: str | None
+) -> None:
+    _train_on(place, _frame(place).assign(rating=1, review_text="jelek sekali"), trained_on=trained_on)
+    one = judge_drift(place.settings, _frame(place).assign(source="file"), cast("Any", FakeDvcRepository()))
+    assert one.passed is bool(said)
+    assert said is None or said in str(one.description)
+    assert len(read_history(place.settings.instance_folder)) == (0 if said else 1)
 
 
 # The same checks hold however a run begins.

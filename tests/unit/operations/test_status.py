@@ -54,6 +54,18 @@ def test_a_live_model_of_generated_reviews_is_said_to_be_one(
     assert json.loads(json.dumps(told)) == told
 
 
+@pytest.mark.parametrize(("serves", "generated", "warned"), [(None, True, 2), ("m2", True, 2), (None, False, 0)])
+def test_a_champion_of_generated_reviews_that_is_not_live_is_said_to_be_one(
+    serves: str | None, generated: bool, warned: int
+) -> None:
+    live = serves and {"model_version": serves, "dataset_version": "d", "release_version": "r", "url": "u"}
+    record = {"apps": ["sample.app"], "sources": ["sample"], "generated": generated}
+    champion = {"model": "bert", "model_version": "m1", "reason": "first model", "trained_on": record}
+    told = summary(champion=champion, image=None, live=live or None)
+    shown = "\n".join([*serving_lines(told), text_of(told)])
+    assert shown.count("Warning: bert m1 was trained on generated reviews, and is not live") == warned
+
+
 def test_nothing_is_said_of_a_live_model_whose_folder_is_not_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

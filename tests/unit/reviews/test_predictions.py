@@ -122,7 +122,10 @@ def test_the_first_run_of_a_model_judges_nothing_whatever_changed_within_its_dat
     frame, _ = predict(first, LABELS, Model().probabilities, known=None, now=FIRST)
     report = measure_predictions(frame.assign(confidence=0.8), DriftOptions())
     assert not report.drifted
-    assert report.reason == "not judged: 0 new reviews since the model first answered, 50 unseen in training are needed"
+    told = (
+        "not judged: 0 new reviews since the model first answered, of the same apps, 50 unseen in training are needed"
+    )
+    assert report.reason == told
 
 
 def mixed_by_month(shares: Sequence[float], later: float) -> pd.DataFrame:
@@ -150,6 +153,18 @@ def test_reviews_that_the_model_was_fitted_on_play_no_part() -> None:
     report = measure_predictions(frame.assign(confidence=frame["confidence"].where(~fitted, 1.0)), DriftOptions())
     assert not report.drifted
     assert report.reviews_before == int((~fitted & (frame["first_scored"] == FIRST)).sum())
+
+
+def test_another_apps_reviews_are_no_drift_of_the_first_apps_answers() -> None:
+    """A second app comes to a model that goes on serving: people think otherwise of it, and nothing changed."""
+    frame = scored_later(0.4, 0.9)
+    frame.loc[frame["first_scored"] == LATER, "app_id"] = "com.example.second"
+    report = measure_predictions(frame, DriftOptions(recent_reviews=400))
+    assert not report.drifted
+    assert report.reason.startswith("not judged: 0 new reviews since the model first answered")
+    some = (frame["first_scored"] == LATER) & (np.arange(len(frame)) % 2 == 0)
+    frame.loc[some, "app_id"] = frame["app_id"].iloc[0]
+    assert drifted(frame) == {"predicted"}
 
 
 def test_a_handful_of_reviews_is_not_judged() -> None:

@@ -150,6 +150,8 @@ def test_what_must_stay_stays():
         (TrainedOn(("com.other.app",)), REAL, "was trained on reviews of com.other.app and on none of com.real.app"),
         (TrainedOn(("com.real.app",), ("play_store",)), REAL, "was trained on reviews of another source (play_store"),
         (TrainedOn(("com.real.app",), ("import", "play_store")), TrainedOn(REAL.apps, ("file", "import")), None),
+        (REAL, TrainedOn(REAL.apps, ("import",)), None),
+        (TrainedOn(REAL.apps, ("import",)), TrainedOn(REAL.apps, ("file", "play_store")), None),
         (TrainedOn(("com.other.app", "com.real.app")), REAL, None),
         (TrainedOn(("com.real.app",)), REAL, None),
         (TrainedOn(), REAL, None),
