@@ -331,25 +331,20 @@ def test_a_version_of_a_colleague_that_came_into_the_own_branch_is_taken_over(
         git(one.root, "fetch", "-q", "origin", "pipeline:pipeline")
     assert one.tip() == two.tip()
 
-    assert one.run("one", remote=store).anew is None
-    assert one.ids() == _ids("one", "two")
-    assert one.run("more", remote=store).origin == "pushed"
+    done = one.run("more", remote=store)
+    assert (done.anew, done.origin) == (None, "pushed")
     assert one.ids() == _ids("one", "two", "more")
 
 
-@pytest.mark.parametrize("before", ["", "first"])
 def test_a_branch_that_was_deleted_or_set_back_at_origin_is_pushed_again(
-    before: str, clones: tuple[Clone, Clone], tmp_path: Path
+    clones: tuple[Clone, Clone], tmp_path: Path
 ) -> None:
     store, one = tmp_path / "store", clones[0]
     one.run("one", remote=store)
-    first = one.tip()
-    one.run("more", remote=store)
-    change = [first] if before else []
-    git(tmp_path / "origin.git", "update-ref", *([] if change else ["-d"]), "refs/heads/pipeline", *change)
-
-    assert one.run("more", remote=store).origin == "pushed"
-    assert _at_origin(tmp_path) == one.tip()
+    for change in (["refs/heads/pipeline", one.tip() + "~1"], ["-d", "refs/heads/pipeline"]):
+        git(tmp_path / "origin.git", "update-ref", *change)
+        assert one.run("one", remote=store).origin == "pushed"
+        assert _at_origin(tmp_path) == one.tip()
 
 
 def test_an_origin_that_is_down_is_said_and_the_run_goes_on(clones: tuple[Clone, Clone], tmp_path: Path) -> None:
