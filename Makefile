@@ -25,15 +25,17 @@ help:  ## This list
 
 install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, from the locks; mends them after a move
 
-# Looked at each time, by the content of the locks: locks/install.py.
+# Looked at each time, by the content of the locks: locks/install.py. `make install` itself looks into the packages too.
+LOOK_INSIDE := $(if $(filter install,$(MAKECMDGOALS)),--look-inside)
+
 .venv/.installed: FORCE
-	@$(PYTHON) locks/install.py pipeline
+	@$(PYTHON) locks/install.py $(LOOK_INSIDE) pipeline
 
 .venv/.installed-dev: .venv/.installed FORCE
 	@$(PYTHON) locks/install.py dev
 
 .venv-dvc/.installed: FORCE
-	@$(PYTHON) locks/install.py dvc
+	@$(PYTHON) locks/install.py $(LOOK_INSIDE) dvc
 
 run: install  ## Install, run the whole pipeline, leave the model serving
 	@$(VENV)/python -m mlops_assets.cli run

@@ -45,13 +45,16 @@ class Environment:
         self.packages = self.folder / "lib" / PYTHON / "site-packages"
         self.holds_the_project = folder == ".venv"
 
-    def bring_up_to_date(self) -> None:
-        """Install what is missing and mend what is broken; nothing to do takes milliseconds."""
+    def bring_up_to_date(self, *, look_inside: bool = False) -> None:
+        """Install what is missing and mend what is broken; nothing to do takes milliseconds.
+
+        look_inside: also compare every package with its list of files, which takes seconds
+        """
         if self.folder.is_symlink():  # somebody else's environment, which is not ours to change
             if not self.python.exists():
                 raise CannotInstall(f"{self.folder} leads to no environment: remove the link and run make install")
             return
-        if self._is_up_to_date():
+        if self._is_up_to_date() and not (look_inside and self._halves()):
             return
         self.folder.mkdir(exist_ok=True)
         with (self.folder / ".lock").open("w") as lock:
@@ -59,7 +62,7 @@ class Environment:
             self._adopt()
             if self._has_python() and self.stamp.is_file():
                 self._mend_a_move()
-            if not self._is_up_to_date():
+            if not self._is_up_to_date() or (look_inside and self._halves()):
                 self._install()
 
     def _is_up_to_date(self) -> bool:
@@ -117,15 +120,17 @@ class Environment:
         _run(str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
 
     def _remove_halves(self) -> None:
-        """Forget packages that a killed pip left incomplete: it would take them for installed."""
-        if not self.packages.is_dir():
-            return
+        """Forget packages that are incomplete, as a killed pip leaves them: it would take them for installed."""
         for leftover in self.packages.glob("~*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        for about in self.packages.glob("*.dist-info"):
-            if not about.name.startswith(PACKAGE) and not self._is_whole(about / "RECORD"):
-                _say(f"{about.name.removesuffix('.dist-info')} was installed by half: it is installed again.")
-                shutil.rmtree(about)
+        for about in self._halves():
+            _say(f"{about.name.removesuffix('.dist-info')} is not whole: it is installed again.")
+            shutil.rmtree(about)
+
+    def _halves(self) -> "list[Path]":
+        """Packages that lack files of theirs: pip was killed, or somebody deleted a part of the environment."""
+        found = [about for about in self.packages.glob("*.dist-info") if not about.name.startswith(PACKAGE)]
+        return [about for about in found if not self._is_whole(about / "RECORD")]
 
     def _is_whole(self, record: Path) -> bool:
         if not record.is_file():
@@ -188,11 +193,13 @@ class Environment:
 
 
 def main(roles: "list[str]") -> int:
-    """Bring the environments of these roles up to date; 1 where that fails."""
+    """Bring the environments of these roles up to date; 1 where that fails. `--look-inside` may come first."""
+    look_inside = roles[:1] == ["--look-inside"]
+    roles = roles[look_inside:]
     root = Path(__file__).resolve().parents[1]
     try:
         for role in roles:
-            Environment(root, role).bring_up_to_date()
+            Environment(root, role).bring_up_to_date(look_inside=look_inside)
     except CannotInstall as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from mlops_assets.unique_yaml import read_yaml
@@ -165,7 +166,7 @@ class Settings(BaseModel):
         of_the_process = environ is None
         environ = os.environ if environ is None else environ  # noqa: TID251  the one place that reads it
         root = (root or Path(environ.get("PIPELINE_ROOT") or Path(__file__).parents[1])).resolve()
-        written = dotenv_values(root / ".env")
+        written = dotenv_values(root / ".env", encoding="utf-8-sig")
         from_file = {name: value for name, value in written.items() if value is not None}
         if of_the_process:
             _hand_on(from_file)
@@ -226,6 +227,7 @@ class Settings(BaseModel):
             sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
         )
         env.refuse_misspelt(written, FOR_THE_SERVER)
+        env.refuse_unread(_unread(root / ".env"), FOR_THE_SERVER)
         return settings
 
     def where_it_last_ran(self) -> Self:
@@ -293,6 +295,16 @@ class Settings(BaseModel):
     @property
     def releases(self) -> Path:
         return self.root / ".releases"
+
+
+def _unread(path: Path) -> dict[str, int]:
+    """The lines of `.env` that are not NAME=value, by the name that they begin with."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8-sig") as stream:
+        wrong = [binding.original for binding in parse_stream(stream) if binding.error]
+    names = ((re.match(r"\s*(?:export\s+)?(\w*)", original.string), original.line) for original in wrong)
+    return {match.group(1): line for match, line in names if match}
 
 
 def _deployment(env: Variables, bert: Mapping[str, Any]) -> dict[str, Any]:

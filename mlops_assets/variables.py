@@ -97,6 +97,13 @@ class Variables:
             told = "; ".join(f"{name} is no variable, the nearest is {near}" for name, near in wrong.items())
             raise BadSetting(f".env: {told}: correct it, or take it out (.env.example lists every variable)")
 
+    def refuse_unread(self, lines: Mapping[str, int], known: Iterable[str]) -> None:
+        """Raise for a line of `.env` that cannot be read and begins with one of our names, or with nearly one."""
+        names = self._known | set(known)
+        for name, line in lines.items():
+            if name in names or _nearest(name, names):
+                raise BadSetting(f".env, line {line}: {name} is not followed by =value with closed quotes: correct it")
+
 
 def _nearest(name: str, names: Iterable[str]) -> str | None:
     """The known name that `name` was probably meant to be."""

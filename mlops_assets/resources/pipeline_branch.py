@@ -29,6 +29,8 @@ EMAIL = "pipeline@localhost"
 _USER_HEAD, _USER_BRANCH, _USER_ORIGIN = "refs/user/head", "refs/user/pipeline", "refs/user/origin-pipeline"
 _AT_ORIGIN, _NOT_TAKEN_OVER = "refs/user/at-origin", "refs/user/not-taken-over"
 """Origin's branch as this clone last saw it; the commit of another clone that overtook one of ours."""
+_MADE_HERE = "refs/user/made-here"
+"""What this clone last brought to the user's branch; another tip was pulled there, or pushed by another clone."""
 JOINS = "Joins"
 """The trailer that names the line of the clone's own commits that a commit joins to origin's."""
 KEPT_HERE = "kept here: "
@@ -123,6 +125,8 @@ class PipelineBranch:
         git = self._user.on_the_way_to_origin(self._git)
         try:
             listed = git.run("ls-remote", "--", url, f"refs/heads/{BRANCH}", timeout_s=_LOOK_S)
+            if url == self._user.origin(push=True):
+                self._check_taken(url, listed.split()[0] if listed else None)
             if not listed:
                 self.forget_origin()
             elif listed.split()[0] != self._commit(_AT_ORIGIN):
@@ -131,9 +135,24 @@ class PipelineBranch:
             return f"origin was not asked for newer versions, this run goes on from those known here: {error}"
         return None
 
+    def _check_taken(self, url: str, found: str | None) -> None:
+        """Forget that origin took our newest commit if its branch was deleted, or moved to what it had before."""
+        taken = self._commit(_taken_by(url))
+        if taken and taken != found and (found is None or self._known(found, taken)):
+            self._git.run("update-ref", "-d", _taken_by(url))
+
+    def _known(self, commit: str, descendant: str) -> bool:
+        """Whether the commit is here and an ancestor of the other one."""
+        return self._commit(commit) is not None and self._is_ancestor(commit, descendant)
+
     def forget_origin(self) -> None:
         """Go on without what `look_at_origin` found."""
         self._git.run("update-ref", "-d", _AT_ORIGIN)
+
+    def from_elsewhere(self) -> bool:
+        """Whether the user's own branch stands on a commit of another clone: fetched, pulled, or pushed from there."""
+        made, own = self._commit(_MADE_HERE), self.own()
+        return bool(made and own and made != own and not self._is_ancestor(own, made))
 
     def overtook(self) -> str | None:
         """The commit of another clone that overtook one of ours, until `taken_over`."""
@@ -208,6 +227,7 @@ class PipelineBranch:
             self._at_phase("sent to origin")
             if self._to_user(target):
                 self._at_phase("sent to user")
+                self._git.run("update-ref", _MADE_HERE, target)
                 self.check_out(target)
                 origin = (refused or "pushed") if self._user.origin(push=True) else "none"
                 return Published(target, commit is not None, origin)
@@ -262,7 +282,7 @@ class PipelineBranch:
         url = self._user.origin(push=True)
         if url is None:
             return False, ""
-        taken = f"refs/upstream/{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        taken = _taken_by(url)
         if self._commit(taken) == target:
             return False, ""
         git = self._user.on_the_way_to_origin(self._git)
@@ -304,6 +324,8 @@ class PipelineBranch:
             self._git.run("update-ref", _USER_BRANCH, target)
             return True
         self.fetch()
+        if self.own():
+            self._git.run("update-ref", _NOT_TAKEN_OVER, _USER_BRANCH)
         return False
 
     def _commit(self, name: str) -> str | None:
@@ -311,6 +333,11 @@ class PipelineBranch:
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
         return self._git.holds("merge-base", "--is-ancestor", older, newer)
+
+
+def _taken_by(url: str) -> str:
+    """The ref of the commit that this origin last took."""
+    return f"refs/upstream/{hashlib.sha256(url.encode()).hexdigest()[:12]}"
 
 
 def parse_trailers(message: str) -> dict[str, str]:

@@ -51,7 +51,8 @@ class VersionData:
         tip, own, overtook = self._branch.tip(), self._branch.own(), self._branch.overtook()
         if tip is None:
             return Base()
-        others = [commit for commit in (overtook, tip if tip != own else None) if commit]
+        theirs = tip if tip != own or self._branch.from_elsewhere() else None
+        others = [commit for commit in (overtook, theirs) if commit]
         foreign = tuple(commit for commit in dict.fromkeys(others) if self.bring(commit, DATA))
         if self.bring(tip, DATA):
             return Base(tip, None, foreign)

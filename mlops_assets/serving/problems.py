@@ -85,6 +85,8 @@ def install(app: FastAPI) -> None:
 
     def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101  # as above
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            return response(400, _undecodable(error.__cause__), field="body", request_id=_id(request))
         return response(
             error.status_code, str(error.detail), request_id=_id(request), headers=getattr(error, "headers", None)
         )
@@ -92,6 +94,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+
+
+def _undecodable(error: UnicodeDecodeError) -> str:
+    if error.object.startswith(b"\x1f\x8b"):
+        return "the body is compressed (gzip): send the JSON as it is, uncompressed"
+    return f"the body is not in UTF-8 (byte {error.start + 1}): send JSON in UTF-8"
 
 
 def _id(request: Request) -> str | None:

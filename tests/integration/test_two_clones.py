@@ -317,6 +317,36 @@ def test_generated_reviews_are_never_pushed(clones: tuple[Clone, Clone], tmp_pat
     assert _pulled(tmp_path, "colleague") == one.ids()
 
 
+@pytest.mark.parametrize("came_by", ["fetch", "push"])
+def test_a_version_of_a_colleague_that_came_into_the_own_branch_is_taken_over(
+    came_by: str, clones: tuple[Clone, Clone], tmp_path: Path
+) -> None:
+    """The colleague's versions were looked at with plain git, or the colleague's clone is a clone of this one."""
+    store, (one, two) = tmp_path / "store", clones
+    one.run("one", remote=store)
+    if came_by == "push":
+        git(two.root, "remote", "set-url", "origin", str(one.root))
+    two.run("two", remote=store)
+    if came_by == "fetch":
+        git(one.root, "fetch", "-q", "origin", "pipeline:pipeline")
+    assert one.tip() == two.tip()
+
+    done = one.run("more", remote=store)
+    assert (done.anew, done.origin) == (None, "pushed")
+    assert one.ids() == _ids("one", "two", "more")
+
+
+def test_a_branch_that_was_deleted_or_set_back_at_origin_is_pushed_again(
+    clones: tuple[Clone, Clone], tmp_path: Path
+) -> None:
+    store, one = tmp_path / "store", clones[0]
+    one.run("one", remote=store)
+    for change in (["refs/heads/pipeline", one.tip() + "~1"], ["-d", "refs/heads/pipeline"]):
+        git(tmp_path / "origin.git", "update-ref", *change)
+        assert one.run("one", remote=store).origin == "pushed"
+        assert _at_origin(tmp_path) == one.tip()
+
+
 def test_an_origin_that_is_down_is_said_and_the_run_goes_on(clones: tuple[Clone, Clone], tmp_path: Path) -> None:
     store, (one, _) = tmp_path / "store", clones
     one.run("one", remote=store)

@@ -173,6 +173,15 @@ def test_an_installation_that_was_killed_or_lost_its_python_heals(kill, clone: P
     assert not list(packages(clone).glob("~*"))
 
 
+def test_make_install_heals_an_environment_that_was_half_deleted(clone: Path) -> None:
+    Environment(clone, "pipeline").bring_up_to_date()
+    (packages(clone) / "tiny.py").unlink()
+    Environment(clone, "pipeline").bring_up_to_date(look_inside=True)
+    assert says(clone) == "tiny 1.0"
+    told = subprocess.run(["make", "-n", "install"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert told.count("--look-inside") == 2
+
+
 def test_an_environment_that_is_a_link_is_left_to_its_owner(clone: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(ROOT / "locks", other / "locks")

@@ -186,6 +186,19 @@ def test_a_misspelt_variable_in_the_file_is_refused_with_the_nearest_name(
         Settings.load({}, root)
 
 
+@pytest.mark.parametrize("line", ["SKIP_DEPLOY: 1", "SKIP_DEPLOY 1", "export SKIP_DEPLOY='1", 'SKIP_DEPLOY="1'])
+def test_a_line_of_the_file_that_cannot_be_read_is_refused_by_its_number(root: Path, line: str) -> None:
+    (root / ".env").write_text(f"PORT=9000\n{line}\n", encoding="utf-8")
+    with pytest.raises(BadSetting, match=r"^\.env, line 2: SKIP_DEPLOY is not followed by =value with closed quotes"):
+        Settings.load({}, root)
+
+
+def test_a_file_of_variables_from_a_windows_editor_is_read(root: Path) -> None:
+    (root / ".env").write_bytes(b"\xef\xbb\xbfPORT=9000\r\nexport SKIP_DEPLOY = 1\r\n")
+    settings = Settings.load({}, root)
+    assert (settings.port, settings.skip_deploy) == (9000, True)
+
+
 def test_names_of_other_programs_pass_in_the_file_and_any_in_the_environment(root: Path) -> None:
     foreign = (
         "AWS_ACCESS_KEY_ID AWS_PROFILE COMPOSE_FILE COMPOSE_PROFILES DOCKER_HOST HTTP_PROXY https_proxy no_proxy "
@@ -193,7 +206,7 @@ def test_names_of_other_programs_pass_in_the_file_and_any_in_the_environment(roo
         "POSTGRES_INITDB_ARGS POSTGRES_VERSION PGDATA MLFLOW_TRACKING_URI SLACK_TOKEN NODE_ENV EDITOR"
     )
     names = [*foreign.split(), *_listed(), *FOR_THE_SERVER]
-    (root / ".env").write_text("".join(f"{name}=\n" for name in names), encoding="utf-8")
+    (root / ".env").write_text("".join(f"{name}=\n" for name in names) + "set -a\n. ./other.env\n", encoding="utf-8")
     Settings.load({"NOTIFY_URL": "x", "DEPLOY_TARGET": "process"}, root)
 
 

@@ -350,6 +350,18 @@ def test_a_body_in_another_form_is_415_and_names_the_header(client, path, header
     assert reply.json()["request_id"] == reply.headers["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (gzip.compress(b'{"text": "aaab"}'), "the body is compressed (gzip): send the JSON as it is, uncompressed"),
+        ('{"text": "aäb"}'.encode("latin-1"), "the body is not in UTF-8 (byte 12): send JSON in UTF-8"),
+    ],
+)
+def test_a_body_whose_header_does_not_say_its_form_is_400_and_named(client, body, said):
+    reply = client.post("/predict", content=body, headers={"content-type": "application/json"})
+    assert (reply.status_code, reply.json()["field"], reply.json()["detail"]) == (400, "body", said)
+
+
 def trained_on(apps, sources=()):
     """A service of the three-line model, whose folder says what it was trained on."""
     model = ThreeLines()
