@@ -48,7 +48,7 @@ def sets_of(folder: Path) -> dict[str, pd.DataFrame]:
         found["sample"] = pd.concat([sample.generate(month) for month in months], ignore_index=True)
     wanted = ["review_id", "review_date", "review_text", "rating"]
     ordered = {name: rows[wanted].sort_values(["review_date", "review_id"]) for name, rows in found.items()}
-    return {name: add_sides(rows.reset_index(drop=True)) for name, rows in ordered.items()}
+    return {name: add_sides(rows.reset_index(drop=True).assign(app_id=name)) for name, rows in ordered.items()}
 
 
 def _sentences(path: Path) -> pd.DataFrame:

@@ -171,7 +171,9 @@ class Environment:
             return re.sub(
                 rb"(?m)^(command = .* -m venv ).*$", lambda found: found.group(1) + bytes(self.folder), content
             )
-        return _SCRIPT.sub(lambda _: self._shebang(), content)
+        here = bytes(self.folder / "bin" / "python")
+        is_ours = re.compile(rb"""[!" ]""" + re.escape(here))  # pip writes python, or python3.11
+        return _SCRIPT.sub(lambda found: found[0] if is_ours.search(found[0]) else self._shebang(), content)
 
     def _with_this_root(self, content: bytes) -> bytes:
         finder = self._finder()

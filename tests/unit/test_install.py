@@ -118,6 +118,19 @@ def test_a_moved_clone_is_mended_without_installing_anything(
     assert capsys.readouterr().out == ""
 
 
+def test_a_script_that_names_python_without_its_version_is_no_sign_of_a_move(
+    clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Environment(clone, "dev").bring_up_to_date()
+    script, python = clone / ".venv" / "bin" / "tiny", str(clone / ".venv" / "bin" / "python")
+    script.write_text(script.read_text().replace(f"{python}3.11", python))
+    (clone / ".venv" / ".location").unlink()
+    capsys.readouterr()
+    Environment(clone, "dev").bring_up_to_date()
+    assert "another folder" not in "".join(capsys.readouterr())
+    assert says(clone) == "tiny 1.0"
+
+
 def test_an_installation_of_an_earlier_version_is_taken_over(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Environment, "_install", lambda _: pytest.fail("installed again"))
     (clone / ".venv" / ".location").unlink()

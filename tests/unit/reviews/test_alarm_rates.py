@@ -19,6 +19,7 @@ def answers() -> pd.DataFrame:
         {
             "review_id": [f"r{number}" for number in range(1600)],
             "review_date": pd.date_range("2026-01-01", periods=1600, freq="h", tz="UTC"),
+            "app_id": "com.example.app",
             "side": "test",
             "sentiment": np.where(positive, "positive", "negative"),
             "confidence": 0.5 + rng.beta(np.where(positive, 5, 3), 2) / 2,

@@ -96,7 +96,7 @@ def test_a_batch_keeps_its_order_and_an_unusable_text_has_its_problem_in_its_pla
         ("/predict", b"[]", 422, "body", ""),
         ("/predict", b"", 422, "body", "required"),
         ("/predict", b'{"text": "a", "more": 1}', 422, "more", "not permitted"),
-        ("/predict", b'{"text": "\xff\xfe"}', 400, None, ""),
+        ("/predict", b'{"text": "\xff\xfe"}', 400, "body", "UTF-8"),
         ("/predict", b"{", 400, "body", "not JSON"),
         ("/predict", b"[" * 100_000, 400, None, ""),
         ("/predict/batch", b'{"texts": []}', 422, "texts", "1 to 1000 texts, got 0"),
