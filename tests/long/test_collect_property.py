@@ -5,6 +5,7 @@ from tests.collection_machine import CollectionMachine
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 class TestAnyLongHistory(CollectionMachine.TestCase):
     settings = settings(
         max_examples=60,
