@@ -59,6 +59,8 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     frame = pd.DataFrame(texts(300), columns=["review_id", "review_text", "rating", "review_date"])
     frame.to_csv(clone / "reviews.csv", index=False)
     frame.to_csv(clone / "old.csv", index=False)
+    (clone / "data" / "imports").mkdir(exist_ok=True)
+    frame.to_csv(clone / "data" / "imports" / "mine.csv", index=False)  # as make import left it
     yield clone
     subprocess.run(["make", "stop"], cwd=clone, check=False, capture_output=True)
 
