@@ -2,8 +2,8 @@
 
 python -m benchmarks.drift [--draws N] [--reviews FILE] [--largest N] [--plot FILE.png]
 
-The same of the two other alarms for change, each of which can be measured alone: of predictions (prediction_drift.py)
-and of a sudden change of the positive share (sudden_change.py).
+It also measures the two other alarms, which have commands of their own: prediction_drift.py (the model's answers) and
+sudden_change.py (the positive share).
 """
 
 import argparse

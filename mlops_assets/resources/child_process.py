@@ -35,7 +35,7 @@ def run_child(
     ) as process:
         try:
             output, errors = process.communicate(stdin, timeout_s)
-        except BaseException:
+        except BaseException:  # a time-out, and Ctrl-C too: nothing below may outlive us
             _end_group(process)
             raise
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
@@ -44,7 +44,7 @@ def run_child(
 def _end_group(leader: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or on macOS a zombie
         os.killpg(leader.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it is killed next
         leader.wait(_GRACE_S)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader.pid, signal.SIGKILL)
