@@ -134,10 +134,9 @@ def test_a_service_whose_clone_was_renamed_goes_on_and_the_next_deployment_bring
 def test_a_release_that_cannot_start_is_refused_with_its_traceback(service, releases, tmp_path):
     package = tmp_path / "package"
     source = Path(artifact.__file__).parent
-    for name in ("__init__.py", "artifact.py", "failures.py", "text.py"):
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_bytes((source / name).read_bytes())
-    (package / "serving").mkdir()
+    (package / "serving").mkdir(parents=True)
+    for module in source.glob("*.py"):
+        (package / module.name).write_bytes(module.read_bytes())
     (package / "serving" / "__init__.py").touch()
     (package / "serving" / "__main__.py").write_text("raise RuntimeError('no such thing')")
     broken = build_release(releases["a"].model, tmp_path / "built", package=package)
