@@ -22,9 +22,12 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.settings import wait_passively
-from mlops_assets.training import bert, bert_data, bert_forward, compact, evaluate, packing, paired
-from mlops_assets.training.bert_recipe import BertRecipe
-from mlops_assets.training.device import Device, find_device
+from mlops_assets.training.bert import bert, compact, packing
+from mlops_assets.training.bert import data as bert_data
+from mlops_assets.training.bert import forward as bert_forward
+from mlops_assets.training.bert.device import Device, find_device
+from mlops_assets.training.bert.recipe import BertRecipe
+from mlops_assets.training.judging import evaluate, paired
 
 PINTU = Path(__file__).parents[2] / "shared" / "data" / "pintu_reviews.csv"
 NAMES = ("negative", "positive")

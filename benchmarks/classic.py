@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.reviews.files import read_reviews
-from mlops_assets.reviews.label import add_labels
-from mlops_assets.reviews.split import add_sides
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.reviews.stored.label import add_labels
+from mlops_assets.reviews.stored.split import add_sides
 from mlops_assets.text import normalise, text_digest
-from mlops_assets.training import bootstrap, classic, evaluate
+from mlops_assets.training.classic import classic
+from mlops_assets.training.judging import bootstrap, evaluate
 from mlops_assets.training.recipe import ClassicRecipe
 
 PINTU = Path(__file__).parents[2] / "shared" / "data" / "pintu_reviews.csv"
@@ -170,7 +171,7 @@ def scale_here(rows: int, path: Path) -> dict[str, Any]:
     import tempfile
 
     from mlops_assets.artifact import TrainedWith
-    from mlops_assets.serving.classic_model import ClassicModel
+    from mlops_assets.serving.models.classic import ClassicModel
 
     frame = perturbed(labelled(path), rows)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

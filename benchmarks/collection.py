@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.resources.play_store import PlayStore
-from mlops_assets.reviews.collect import collect_app
-from mlops_assets.reviews.collect_options import CollectOptions
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.play_store.collect import collect_app
+from mlops_assets.reviews.play_store.options import CollectOptions
+from mlops_assets.reviews.play_store.play_store import PlayStore
+from mlops_assets.reviews.stored.store import ReviewStore
 
 APP = "com.example.bench"
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -198,7 +198,7 @@ def _first_page(url: str) -> list[Any]:
 
 
 def _library_all(url: str, reviews: int) -> int:
-    from mlops_assets.reviews.play_page import library
+    from mlops_assets.reviews.play_store.play_page import library
 
     formats = library().formats
     type(formats.Reviews).URL_FORMAT = url + "/_/PlayStoreUi/data/batchexecute?hl={lang}&gl={country}"

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import prediction_drift, sudden_change
-from mlops_assets.reviews import sample
-from mlops_assets.reviews.drift import DriftOptions, compare, measure
-from mlops_assets.reviews.drift_features import Features
-from mlops_assets.reviews.drift_profile import Profile
-from mlops_assets.reviews.files import read_reviews
+from mlops_assets.reviews.drift.drift import DriftOptions, compare, measure
+from mlops_assets.reviews.drift.features import Features
+from mlops_assets.reviews.drift.profile import Profile
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.reviews.sources import sample
 
 SIZES = (50, 500, 5_000, 50_000)
 REFERENCE = 5_000

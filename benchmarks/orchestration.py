@@ -18,7 +18,7 @@ import dagster as dg
 from mlops_assets.assets.partitions import range_tags, review_partitions
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.deploy.process.service import ProcessService
 from mlops_assets.settings import Settings
 from mlops_assets.trained_on import SAMPLE_APP
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.reviews import sample
-from mlops_assets.reviews.drift import DriftOptions, recent
-from mlops_assets.reviews.drift_tests import mix_distance, mix_p
-from mlops_assets.reviews.files import read_reviews
-from mlops_assets.reviews.label import add_labels
-from mlops_assets.reviews.prediction_drift import measure_predictions
-from mlops_assets.reviews.split import add_sides
-from mlops_assets.training import classic
+from mlops_assets.reviews.drift.drift import DriftOptions, recent
+from mlops_assets.reviews.drift.prediction_drift import measure_predictions
+from mlops_assets.reviews.drift.tests import mix_distance, mix_p
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.reviews.sources import sample
+from mlops_assets.reviews.stored.label import add_labels
+from mlops_assets.reviews.stored.split import add_sides
+from mlops_assets.training.classic import classic
 from mlops_assets.training.recipe import ClassicRecipe
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data"

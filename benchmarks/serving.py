@@ -22,8 +22,8 @@ from typing import Any
 from benchmarks import serving_peak, serving_peer
 from benchmarks.serving_load import cpu_seconds, load_with, running, saturated
 from benchmarks.serving_models import VARIANTS, agreement_of, make_models, padded_one_at_a_time, trained_model
-from mlops_assets.reviews.files import read_reviews
-from mlops_assets.serving.model import load
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.serving.models.model import load
 from mlops_assets.settings import wait_passively
 from mlops_assets.text import normalise
 

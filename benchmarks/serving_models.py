@@ -11,7 +11,7 @@ import pandas as pd
 
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden, TrainedWith
-from mlops_assets.serving.model import load
+from mlops_assets.serving.models.model import load
 from mlops_assets.text import TEXT_VERSION, normalise
 
 LABELS = ("negative", "positive")
@@ -23,9 +23,9 @@ VOCABULARY = 50_000
 
 def make_models(texts: Sequence[str], folder: Path) -> dict[str, Path]:
     """A base-size BERT with random weights as our artifact in fp32 and int8; the same weights in the hub's format."""
-    from mlops_assets.training.bert_export import Exporter
-    from mlops_assets.training.bert_recipe import BertRecipe
-    from mlops_assets.training.compact import build
+    from mlops_assets.training.bert.compact import build
+    from mlops_assets.training.bert.export import Exporter
+    from mlops_assets.training.bert.recipe import BertRecipe
 
     recipe = BertRecipe(vocabulary_size=30_000, layers=12, hidden=768, heads=12, max_length=PADDED_TO)
     base = build(texts, recipe, LABELS)
@@ -53,11 +53,11 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
     The compact recipe in three epochs on the train side of `reviews`; judged on `most` texts that it
     was not trained on.
     """
-    from mlops_assets.reviews.files import read_reviews
-    from mlops_assets.reviews.label import add_labels
-    from mlops_assets.reviews.split import PERCENTS, add_sides
-    from mlops_assets.training.bert import train_bert
-    from mlops_assets.training.bert_recipe import BertRecipe
+    from mlops_assets.reviews.files.files import read_reviews
+    from mlops_assets.reviews.stored.label import add_labels
+    from mlops_assets.reviews.stored.split import PERCENTS, add_sides
+    from mlops_assets.training.bert.bert import train_bert
+    from mlops_assets.training.bert.recipe import BertRecipe
 
     rows = read_reviews(reviews).frame
     rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlops_assets import artifact
-from mlops_assets.serving.bert_model import BertModel
+from mlops_assets.serving.models.bert import BertModel
 
 _LAYERS, _HIDDEN = 12, 768
 _ROWS = 2_048

@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.serving_load import load_with, running
 from benchmarks.serving_models import PADDED_TO
-from mlops_assets.serving.bert_model import BertModel
-from mlops_assets.serving.model import load
+from mlops_assets.serving.models.bert import BertModel
+from mlops_assets.serving.models.model import load
 
 PACKAGES = (
     "infinity-emb[server,torch,optimum]==0.0.78",

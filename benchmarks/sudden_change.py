@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.reviews import sample
-from mlops_assets.reviews.files import read_reviews
-from mlops_assets.reviews.sudden_change import ALPHA, DAYS, Change, labelled_days
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.reviews.quality.sudden_change import ALPHA, DAYS, Change, labelled_days
+from mlops_assets.reviews.sources import sample
 
 GOJEK = Path(__file__).parents[2] / "shared" / "data" / "gojek_reviews.csv"
 SIZES = ((100, 100), (500, 100), (500, 500), (2_000, 100), (2_000, 200), (5_000, 100), (5_000, 500), (5_000, 1_000))

@@ -13,9 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.reviews import columns, quality, sample
-from mlops_assets.reviews.claims import judge_all
-from mlops_assets.reviews.clean import validate
+from mlops_assets.reviews.quality import quality
+from mlops_assets.reviews.quality.claims import judge_all
+from mlops_assets.reviews.quality.clean import validate
+from mlops_assets.reviews.sources import sample
+from mlops_assets.reviews.stored import columns
 
 REPEATS = 3
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.settings import child_environment
+from mlops_assets.versioning.repository import DvcRepository
 
 _APP = "com.example.app"
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets import checks
+from mlops_assets import checks, outside
 from mlops_assets.assets import deploy as deploy_assets
 from mlops_assets.assets import reviews as review_assets
 from mlops_assets.assets import serving as serving_assets
 from mlops_assets.assets import training as training_assets
 from mlops_assets.assets.partitions import review_partitions
+from mlops_assets.assets.run_options import RunOptions
 from mlops_assets.automation import housekeeping, jobs, rollback, schedules, sensors
+from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.executors import step_executor
-from mlops_assets.resources import outside
-from mlops_assets.resources.run_options import RunOptions
 from mlops_assets.settings import Settings
 
 
@@ -54,6 +54,7 @@ def build_definitions(
             "run_options": RunOptions.configure_at_launch(
                 force_retrain=settings.force_retrain, skip_deploy=settings.skip_deploy
             ),
+            "code_location": CodeLocation(settings.reload_url),
             **outside.build(settings),
             **(replace or {}),
         },

@@ -8,4 +8,4 @@ if [ ! -d "$clone/mlops_assets" ]; then
 fi
 cd "$clone"
 export PYTHONPATH="$clone"
-exec python -m mlops_assets.stack enter -- "$@"
+exec python -m mlops_assets.team_server enter -- "$@"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from mlops_assets.resources.play_store import PlayStore
-from mlops_assets.reviews.collect import collect_app
-from mlops_assets.reviews.collect_options import CollectOptions
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.play_store.collect import collect_app
+from mlops_assets.reviews.play_store.options import CollectOptions
+from mlops_assets.reviews.play_store.play_store import PlayStore
+from mlops_assets.reviews.stored.store import ReviewStore
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops_assets.reviews.collect import (
+from mlops_assets.reviews.play_store.collect import (
     Collection,
     collect_app,
     collect_apps,
@@ -17,10 +17,10 @@ from mlops_assets.reviews.collect import (
     months_between,
     months_due,
 )
-from mlops_assets.reviews.collect_options import CollectOptions
-from mlops_assets.reviews.crawl_state import CrawlState, Journal
-from mlops_assets.reviews.feed import OpensFeeds
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.play_store.crawl_state import CrawlState, Journal
+from mlops_assets.reviews.play_store.feed import OpensFeeds
+from mlops_assets.reviews.play_store.options import CollectOptions
+from mlops_assets.reviews.stored.store import ReviewStore
 from tests.fakes.play_store import FakePlayStore, FakeReview, Fault
 
 APP, OTHER = "com.valar.pintu", "com.gojek.app"

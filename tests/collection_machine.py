@@ -11,10 +11,10 @@ from unittest.mock import patch
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mlops_assets.reviews.collect import Collection, collect_app, months_due
-from mlops_assets.reviews.crawl_state import CrawlState, Journal
-from mlops_assets.reviews.feed import StoreRefused
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.play_store.collect import Collection, collect_app, months_due
+from mlops_assets.reviews.play_store.crawl_state import CrawlState, Journal
+from mlops_assets.reviews.play_store.feed import StoreRefused
+from mlops_assets.reviews.stored.store import ReviewStore
 from tests.collection_cases import APP, NOW, OPTIONS, Killed, review, seconds, shown, stored
 from tests.fakes.play_store import FakePlayStore, Fault, MemoryPlayStore
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mlops_assets.resources.docker_engine import DockerEngine, EngineDown
+from mlops_assets.deploy.docker.engine import DockerEngine, EngineDown
 
 
 def engine_or_skip() -> DockerEngine:

@@ -7,15 +7,15 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.assets.plan import not_to_deploy
 from mlops_assets.assets.reviews import OWNERS
-from mlops_assets.assets.upstream import refuse_missing_upstream
+from mlops_assets.assets.run_options import RunOptions
 from mlops_assets.deploy.release import image_tags
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.git_history import GitHistory
-from mlops_assets.resources.run_options import RunOptions
-from mlops_assets.resources.service import Service, held_back
+from mlops_assets.deploy.service import Service, held_back
 from mlops_assets.settings import Settings
+from mlops_assets.steps.plan import not_to_deploy
+from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.versioning.git.history import GitHistory
+from mlops_assets.versioning.repository import DvcRepository
 
 if TYPE_CHECKING:
     from mlops_assets.deploy.release import Release
@@ -98,7 +98,7 @@ def build() -> list[dg.AssetsDefinition]:
         The new one is verified beside the old one and only then takes over; on any failure the old one keeps serving.
         With skip_deploy, and where HEAD is on no release branch (GIT_BRANCH), the running one stays as it is.
         """
-        if why := not_to_deploy(settings, git_history, run_options):
+        if why := not_to_deploy(settings, git_history, skip=run_options.skip_deploy):
             context.log.info(f"{why}: the running service stays as it is")
             context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata={"kept": True, "reason": why}))
             return

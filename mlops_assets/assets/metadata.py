@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from mlops_assets.reviews.balance import Balances
+    from mlops_assets.reviews.files.balance import Balances
 
 Metadata = dict[str, Any]
 

@@ -19,7 +19,7 @@ LONGEST_SHOWN = 160
 
 def about_model(metrics: Mapping[str, Any], folder: Path, frame: "pd.DataFrame") -> metadata.Metadata:
     """A trained model's figures, each with what it was measured on, and its surest mistakes among the reviews."""
-    from mlops_assets.training import plots
+    from mlops_assets.training.judging import plots
 
     def shown(picture: Callable[..., bytes], alt: str, *given: Any) -> dg.MetadataValue:
         return metadata.picture(picture(*given), alt)
@@ -154,8 +154,8 @@ def surest_mistakes(frame: "pd.DataFrame", folder: Path) -> dg.MetadataValue:
 
     They are looked up in the reviews that are there, not kept with the model, so that an erased review is in neither.
     """
-    from mlops_assets.serving.model import load
-    from mlops_assets.training.evaluate import mistakes
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.training.judging.evaluate import mistakes
 
     test = frame[frame["side"] == "test"].tail(MISTAKES_AMONG)
     model = load(folder)

@@ -9,6 +9,7 @@ import dagster as dg
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.trained_on import SAMPLE_APP
+from mlops_assets.workspace import known_apps
 
 APP, MONTH = "app", "month"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -25,11 +26,6 @@ def review_partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
             MONTH: dg.MonthlyPartitionsDefinition(settings.first_month, fmt="%Y-%m", end_offset=1 + ahead),
         }
     )
-
-
-def known_apps(settings: Settings) -> list[str]:
-    """The apps in the order of the partitions, the sample's last."""
-    return [*(app for app in settings.apps if app != SAMPLE_APP), SAMPLE_APP]
 
 
 def last_month(settings: Settings) -> str:

@@ -9,24 +9,24 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.evidence import gather, refuse_broken
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.assets.parameters import refuse_bad_parameters, validation_options
-from mlops_assets.assets.partitions import known_apps, months_asked, months_by_app, record_rows
-from mlops_assets.assets.plan import due_below
-from mlops_assets.assets.upstream import refuse_missing_upstream
-from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.dvc_repository import DataVersion, DvcRepository
-from mlops_assets.resources.git_history import GitHistory
-from mlops_assets.resources.import_folder import nothing_taken, take_imports
-from mlops_assets.resources.restore import settle
-from mlops_assets.resources.review_source import Asked, ReviewSource
-from mlops_assets.resources.run_options import RunOptions
-from mlops_assets.resources.service import Service
+from mlops_assets.assets.partitions import months_asked, months_by_app, record_rows
+from mlops_assets.assets.run_options import RunOptions
+from mlops_assets.deploy.service import Service
+from mlops_assets.reviews.sources.review_source import Asked, ReviewSource
 from mlops_assets.settings import Settings
+from mlops_assets.steps.parameters import refuse_bad_parameters, validation_options
+from mlops_assets.steps.plan import due_below
+from mlops_assets.steps.restore import settle
+from mlops_assets.steps.take_imports import nothing_taken, take_imports
+from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.version import commit_version
+from mlops_assets.versioning.git.history import GitHistory
+from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 GROUP = "reviews"
 OWNERS = ["team:ml-engineering"]
@@ -80,7 +80,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         Files: `data/raw/<app_id>/<YYYY-MM>.parquet`, month and times in UTC. No user name and no avatar is ever
         written. A review that was edited has its newest version here and the older ones under `history/`.
         """
-        from mlops_assets.reviews.store import ReviewStore
+        from mlops_assets.reviews.stored.store import ReviewStore
 
         store = ReviewStore(settings.data / "raw")
         asked = months_by_app(context)
@@ -129,9 +129,9 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         Files that a person put into `data/imports/` are taken in first. Only months whose content changed are validated
         again, those outside the run's range too: an edit moves a review out of its month.
         """
-        from mlops_assets.reviews.claims import judge_all
-        from mlops_assets.reviews.dataset import read_source
-        from mlops_assets.reviews.validate import months_outdated, validate_months
+        from mlops_assets.reviews.quality.claims import judge_all
+        from mlops_assets.reviews.quality.validate import months_outdated, validate_months
+        from mlops_assets.reviews.stored.dataset import read_source
 
         with told_to_dagster():
             if not context.job_def.has_node_named("raw_reviews"):
@@ -199,8 +199,15 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         `data/validated.dvc`. Where nothing below is due, it gives nothing, and everything below is skipped.
         """
         with told_to_dagster():
-            version, frame = _commit(settings, review_source, repository, context.run.run_id)
-            due = due_below(settings, service, git_history, version.dataset_version, run_options)
+            version, frame = commit_version(settings, review_source, repository, context.run.run_id)
+            due = due_below(
+                settings,
+                service,
+                git_history,
+                version.dataset_version,
+                force_retrain=run_options.force_retrain,
+                skip_deploy=run_options.skip_deploy,
+            )
             live = service.live()
             versions = [one.row() for one in repository.versions(live.model_version if live else None, newest=_SHOWN)]
         about = {
@@ -232,40 +239,3 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         context.log.info("Nothing below is due: " + "; ".join(f"{one.stage}: {one.reason}" for one in due))
 
     return [raw_reviews, validated_reviews, versioned_dataset]
-
-
-def labelled_reviews(settings: Settings, repository: DvcRepository) -> "pd.DataFrame":
-    """The labelled reviews of the version in the pipeline's clone, with their sides."""
-    from mlops_assets.reviews.dataset import training_frame
-
-    return training_frame(repository.data_folder / "validated", settings.label_rule, settings.sections["sides"])
-
-
-def current_dataset_version(repository: DvcRepository) -> str:
-    """The name of the data that the pipeline's branch holds."""
-    version = repository.dataset_version()
-    if version is None:
-        raise PermanentFailure("no data version exists yet: materialize versioned_dataset first")
-    return version
-
-
-def _commit(
-    settings: Settings, source: ReviewSource, repository: DvcRepository, run_id: str
-) -> tuple[DataVersion, "pd.DataFrame"]:
-    """The stored reviews of this source as a version (the one that is there where nothing changed), and its labelled
-    reviews.
-    """
-    from mlops_assets.reviews.dataset import data_summary, take_snapshot
-    from mlops_assets.reviews.store import ReviewStore
-
-    refuse_missing_upstream("versioned_dataset", settings, repository, source.name)
-    refuse_broken(gather(settings, source, repository), source.torn(ReviewStore(settings.data / "raw")))
-    apps = known_apps(settings)
-    scratch = settings.instance_folder / "snapshot"
-    raw = take_snapshot(settings.data / "raw", source.name, apps, scratch / "raw")
-    validated = take_snapshot(settings.data / "validated", source.name, apps, scratch / "validated")
-    repository.prepare()
-    repository.stage_data(raw.files, validated.files)
-    frame = labelled_reviews(settings, repository)
-    summary = {"source": source.name, **data_summary(frame)}
-    return repository.commit_data(run_id, f"Data of {', '.join(summary['rows'])}", summary), frame

@@ -6,12 +6,13 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.assets.plan import predictions_due
-from mlops_assets.assets.reviews import OWNERS, current_dataset_version
-from mlops_assets.assets.upstream import refuse_missing_upstream
+from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.dvc_repository import DvcRepository
 from mlops_assets.settings import Settings
+from mlops_assets.steps.plan import predictions_due
+from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.version import current_dataset_version
+from mlops_assets.versioning.repository import DvcRepository
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ def build() -> list[dg.AssetsDefinition]:
         One row per review with its sentiment and probabilities, without its text. Reviews that the same model scored
         before keep their answer, so a tick scores only what is new.
         """
-        from mlops_assets.reviews.predictions import read
+        from mlops_assets.reviews.stored.predictions import read
 
         path = settings.predictions
         with told_to_dagster():
@@ -72,9 +73,9 @@ def _mix(frame: "pd.DataFrame") -> dict[str, int]:
 
 def _score(settings: Settings, repository: DvcRepository, dataset_version: str) -> int:
     """Write the predictions of the champion for the data version; how many texts it was asked."""
-    from mlops_assets.reviews.dataset import read_source
-    from mlops_assets.reviews.predictions import About, predict, read, sides_digest, write
-    from mlops_assets.serving.model import load
+    from mlops_assets.reviews.stored.dataset import read_source
+    from mlops_assets.reviews.stored.predictions import About, predict, read, sides_digest, write
+    from mlops_assets.serving.models.model import load
     from mlops_assets.training.champion import champion_folder, known_record
 
     folder = champion_folder(settings.models)

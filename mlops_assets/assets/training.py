@@ -10,16 +10,17 @@ import dagster as dg
 from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.assets import metadata
-from mlops_assets.assets.choosing import choose
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.model_page import about_decision, about_model
-from mlops_assets.assets.plan import bert_trained_with, classic_trained_with
-from mlops_assets.assets.reviews import OWNERS, current_dataset_version, labelled_reviews
-from mlops_assets.assets.upstream import refuse_missing_upstream
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.run_options import RunOptions
-from mlops_assets.resources.service import Service
+from mlops_assets.assets.reviews import OWNERS
+from mlops_assets.assets.run_options import RunOptions
+from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
+from mlops_assets.steps.choose import choose
+from mlops_assets.steps.plan import bert_trained_with, classic_trained_with
+from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.version import current_dataset_version, labelled_reviews
+from mlops_assets.versioning.repository import DvcRepository
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +53,10 @@ def build() -> list[dg.AssetsDefinition]:
         Exported to ONNX for the server, with the weights beside it, and verified against the training framework.
         Its scores are in `models/bert_metrics.json`. Which BERT is `bert.base_model` in params.yaml.
         """
-        from mlops_assets.serving.model import load
-        from mlops_assets.training.bert import train_bert
-        from mlops_assets.training.bert_recipe import BertRecipe
-        from mlops_assets.training.evaluate import Evaluation
+        from mlops_assets.serving.models.model import load
+        from mlops_assets.training.bert.bert import train_bert
+        from mlops_assets.training.bert.recipe import BertRecipe
+        from mlops_assets.training.judging.evaluate import Evaluation
 
         recipe = BertRecipe.from_params(settings.sections["bert"])
 
@@ -101,9 +102,9 @@ def build() -> list[dg.AssetsDefinition]:
 
         Stored as plain arrays, so that the server needs no scikit-learn. Its scores are in `models/metrics.json`.
         """
-        from mlops_assets.serving.model import load
-        from mlops_assets.training.classic import train_classic
-        from mlops_assets.training.evaluate import Evaluation
+        from mlops_assets.serving.models.model import load
+        from mlops_assets.training.classic.classic import train_classic
+        from mlops_assets.training.judging.evaluate import Evaluation
         from mlops_assets.training.recipe import ClassicRecipe
 
         recipe = ClassicRecipe.from_params(settings.sections["classic"])
@@ -241,8 +242,8 @@ def _trained(
 
 def keep_profile(settings: Settings, repository: DvcRepository, dataset_version: str) -> None:
     """The profile of the reviews that a model is trained on, which later ones are compared with."""
-    from mlops_assets.reviews.dataset import read_source
-    from mlops_assets.reviews.drift_profile import Profile
+    from mlops_assets.reviews.drift.profile import Profile
+    from mlops_assets.reviews.stored.dataset import read_source
 
     path = settings.profile(dataset_version)
     if not path.is_file():

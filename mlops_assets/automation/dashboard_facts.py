@@ -5,7 +5,7 @@ in trouble.
 import dagster as dg
 
 from mlops_assets.checks.deploy import FACTS
-from mlops_assets.resources.fact_keeper import FactKeeper
+from mlops_assets.steps.refresh_dashboards import FactKeeper
 
 
 def build() -> dg.SensorDefinition:

@@ -9,12 +9,12 @@ import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags, stored_range
 from mlops_assets.automation.causes import Asked, Step, ending_of, next_step
+from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.jobs import REFRESH_MODELS
 from mlops_assets.failures import TransientFailure
-from mlops_assets.resources.code_location import CodeLocation
-from mlops_assets.resources.git_history import GitHistory, Position, Upstream
-from mlops_assets.resources.review_source import ReviewSource
+from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
+from mlops_assets.versioning.git.history import GitHistory, Position, Upstream
 
 WATCHED = ("data", "mlops_assets", "dvc.yaml", "params.yaml")
 

@@ -9,14 +9,14 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.service import Service
+from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
+from mlops_assets.versioning.repository import DvcRepository
 
 if TYPE_CHECKING:
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
-    from mlops_assets.resources.retention_plan import RetentionRules
+    from mlops_assets.versioning.retention_plan import RetentionRules
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NEWEST_KEPT = 20
@@ -76,8 +76,8 @@ def prune(
     """Versions past their retention; releases, with images, neither live, nor the champion's, nor for a rollback."""
     from mlops_assets.deploy.release import prune_releases, release_version
     from mlops_assets.deploy.rollback import KEPT
-    from mlops_assets.resources.retention import prune_versions
     from mlops_assets.training.champion import champion_folder
+    from mlops_assets.versioning.retention import prune_versions
 
     live, last = service.live(), service.log.last_live(KEPT + 1)
     models: list[str] = [*([live.model_version] if live else []), *(entry.model_version for entry in last)]
@@ -159,6 +159,6 @@ def _delete_check_results(events: "SqlEventLogStorage", run_id: str) -> None:
 
 
 def _rules(settings: Settings) -> "RetentionRules":
-    from mlops_assets.resources.retention_plan import RetentionRules
+    from mlops_assets.versioning.retention_plan import RetentionRules
 
     return RetentionRules.from_params(settings.sections["versions"].get("retention", {}))

@@ -5,7 +5,7 @@ import sqlite3
 import dagster as dg
 
 from mlops_assets.checks.deploy import CHANNELS
-from mlops_assets.resources.notifier import Notifier, Told, trouble
+from mlops_assets.reporting.notifier import Notifier, Told, trouble
 
 
 def build() -> dg.SensorDefinition:

@@ -11,7 +11,7 @@ from mlops_assets.assets.partitions import range_tags, stored_range
 from mlops_assets.automation.causes import Asked, ending_of, next_step
 from mlops_assets.automation.jobs import REFRESH_MODELS
 from mlops_assets.automation.schedules import at_work
-from mlops_assets.resources.review_source import ReviewSource
+from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings, Triggers
 
 
@@ -73,8 +73,8 @@ def build(settings: Settings) -> dg.SensorDefinition:
     ) -> dg.RunRequest | dg.SkipReason:
         if busy := at_work(context.instance):
             return dg.SkipReason(busy)
-        from mlops_assets.reviews.drift import DriftOptions, sustained
-        from mlops_assets.reviews.drift_history import read_history
+        from mlops_assets.reviews.drift.drift import DriftOptions, sustained
+        from mlops_assets.reviews.drift.history import read_history
         from mlops_assets.training.champion import chosen_at
 
         ticks = int(DriftOptions.from_params(settings.sections["drift"]).sustained_ticks)

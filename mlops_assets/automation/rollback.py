@@ -3,7 +3,7 @@
 import dagster as dg
 
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.resources.service import Service, roll_back
+from mlops_assets.deploy.service import Service, roll_back
 from mlops_assets.settings import Settings
 
 

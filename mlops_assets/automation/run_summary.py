@@ -9,9 +9,9 @@ from dagster._core.events import EngineEventData
 from mlops_assets.automation.jobs import PROMOTE
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.summary import joined, summarise, write_summary
-from mlops_assets.automation.summary_text import as_markdown
-from mlops_assets.resources import live_model
-from mlops_assets.resources.service import Service
+from mlops_assets.deploy import live_model
+from mlops_assets.deploy.service import Service
+from mlops_assets.reporting.summary_text import as_markdown
 from mlops_assets.settings import Settings
 
 MADE_BY_HAND = "mlops/make_run"

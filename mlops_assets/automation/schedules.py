@@ -4,7 +4,7 @@ import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import COLLECTS, PIPELINE
-from mlops_assets.resources.review_source import ReviewSource
+from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 
 UNFINISHED = [

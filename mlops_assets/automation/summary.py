@@ -12,8 +12,8 @@ from filelock import FileLock
 
 from mlops_assets.automation.causes import FIRST_RUN, what_follows
 from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, RunFailure, failure_of, first_cause, interrupted
-from mlops_assets.automation.summary_page import as_page
-from mlops_assets.automation.summary_text import as_markdown
+from mlops_assets.reporting.summary_page import as_page
+from mlops_assets.reporting.summary_text import as_markdown
 from mlops_assets.settings import Settings
 from mlops_assets.training.champion import METRICS
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.evidence import stored_files_claim
 from mlops_assets.assets.partitions import apps_covered
-from mlops_assets.resources.review_source import ReviewSource, Standing
+from mlops_assets.reviews.sources.review_source import ReviewSource, Standing
 from mlops_assets.settings import Settings
+from mlops_assets.steps.evidence import stored_files_claim
 
 RAW = dg.AssetKey("raw_reviews")
 _SPECS = [
@@ -44,7 +44,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         settings: dg.ResourceParam[Settings],
         review_source: dg.ResourceParam[ReviewSource],
     ) -> Iterable[dg.AssetCheckResult]:
-        from mlops_assets.reviews.store import ReviewStore
+        from mlops_assets.reviews.stored.store import ReviewStore
 
         apps = review_source.standing(ReviewStore(settings.data / "raw"))
         covered = apps_covered(settings, context.run.tags)

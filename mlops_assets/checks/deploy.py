@@ -3,9 +3,9 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.resources.fact_keeper import FactKeeper
-from mlops_assets.resources.notifier import Notifier, trouble
+from mlops_assets.reporting.notifier import Notifier, trouble
 from mlops_assets.settings import Settings
+from mlops_assets.steps.refresh_dashboards import FactKeeper
 
 CHANNELS = dg.AssetCheckKey(dg.AssetKey("deployed_image"), "notifications_reach_their_channels")
 
@@ -22,7 +22,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         It stops nothing, since a finding may be in the version that serves already. Where the auditor or its database
         cannot be reached the claim is not proven, so the check says *not audited*.
         """
-        from mlops_assets.resources.dependency_audit import recent_audit
+        from mlops_assets.deploy.dependency_audit import recent_audit
 
         lock = settings.serving_lock
         if lock is None:

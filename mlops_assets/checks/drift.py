@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.restore_champion import keep_profile_of
 from mlops_assets.settings import Settings
+from mlops_assets.steps.restore_champion import keep_profile_of
 from mlops_assets.trained_on import TrainedOn
+from mlops_assets.versioning.repository import DvcRepository
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.reviews.drift import DriftReport
+    from mlops_assets.reviews.drift.drift import DriftReport
 
 NAME = "data_has_not_drifted"
 WHY = (
@@ -25,9 +25,9 @@ WHY = (
 
 def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: DvcRepository) -> dg.AssetCheckResult:
     """The newest reviews against the profile of the serving model's data; the verdict joins the history."""
-    from mlops_assets.reviews.drift import DriftOptions, measure, recent
-    from mlops_assets.reviews.drift_history import remember
-    from mlops_assets.reviews.drift_profile import Profile
+    from mlops_assets.reviews.drift.drift import DriftOptions, measure, recent
+    from mlops_assets.reviews.drift.history import remember
+    from mlops_assets.reviews.drift.profile import Profile
     from mlops_assets.training.champion import read_record
 
     champion = read_record(settings.models)
@@ -71,7 +71,7 @@ def _of_other_reviews(trained_on: Mapping[str, Any], frame: "pd.DataFrame") -> s
 
 
 def _shown(report: "DriftReport") -> dict[str, Any]:
-    from mlops_assets.reviews.drift_plots import plot_features, plot_mixes
+    from mlops_assets.reviews.drift.plots import plot_features, plot_mixes
 
     if not report.features:
         return {}

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.evidence import BLOCKING, Evidence, gather
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.checks import drift
 from mlops_assets.checks.remembered import key_of, remembered
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.import_folder import read_folder
-from mlops_assets.resources.review_source import ReviewSource
+from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
+from mlops_assets.steps.evidence import BLOCKING, Evidence, gather
+from mlops_assets.steps.take_imports import read_folder
 from mlops_assets.training.champion import read_record
+from mlops_assets.versioning.repository import DvcRepository
 
 if TYPE_CHECKING:
-    from mlops_assets.reviews.claims import Claim
-    from mlops_assets.reviews.imports import Imports
+    from mlops_assets.reviews.files.imports import Imports
+    from mlops_assets.reviews.quality.claims import Claim
 
 VALIDATED = dg.AssetKey("validated_reviews")
 
@@ -77,18 +77,18 @@ def told(name: str, claim: "Claim", *, stops: bool = True) -> dg.AssetCheckResul
 def _code() -> str:
     """A digest of the modules that the costly checks are made of."""
     folder = Path(__file__).parents[1]
-    paths = [*sorted((folder / "reviews").glob("*.py")), *sorted((folder / "checks").glob("*.py"))]
+    paths = [*sorted((folder / "reviews").rglob("*.py")), *sorted((folder / "checks").glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def _quality() -> Any:
-    from mlops_assets.reviews import quality
+    from mlops_assets.reviews.quality import quality
 
     return quality
 
 
 def _imports() -> Any:
-    from mlops_assets.reviews import imports
+    from mlops_assets.reviews.files import imports
 
     return imports
 

@@ -18,11 +18,11 @@ def build() -> list[dg.AssetChecksDefinition]:
         change in what people feel. Both are worth a look, and neither waits for labels. It stops nothing; what lasts
         `drift.sustained_ticks` ticks starts a retrain.
         """
-        from mlops_assets.reviews.drift import DriftOptions
-        from mlops_assets.reviews.drift_history import remember
-        from mlops_assets.reviews.drift_plots import plot_mixes
-        from mlops_assets.reviews.prediction_drift import measure_predictions
-        from mlops_assets.reviews.predictions import About, read
+        from mlops_assets.reviews.drift.drift import DriftOptions
+        from mlops_assets.reviews.drift.history import remember
+        from mlops_assets.reviews.drift.plots import plot_mixes
+        from mlops_assets.reviews.drift.prediction_drift import measure_predictions
+        from mlops_assets.reviews.stored.predictions import About, read
 
         about = About.read(settings.predictions)
         if about is None:

@@ -141,7 +141,7 @@ def _run(command: str) -> int:
             rows = [one.row() for one in decisions(instance)]
         print(table(rows) or "No trigger has decided anything yet: make ui starts the schedule and the sensors")
         return 0
-    from mlops_assets.resources import outside
+    from mlops_assets import outside
 
     settings = settings.where_it_last_ran()
     service = outside.build(settings)["service"]

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import psutil
 from filelock import FileLock, Timeout
 
+from mlops_assets.backup.archive import Manifest, unpack_archive, write_archive
+from mlops_assets.backup.history_files import copy_history, put_back, rows
 from mlops_assets.failures import PermanentFailure, TransientFailure
-from mlops_assets.operations.archive import Manifest, unpack_archive, write_archive
-from mlops_assets.operations.history_files import copy_history, put_back, rows
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.resources.postgres_programs import PostgresPrograms
+    from mlops_assets.backup.postgres_programs import PostgresPrograms
 
 _DUMPS = "postgresql"
 """Folder in the archive: `main.dump` of the server's database, `dagster.dump` of the stack's history."""
@@ -113,9 +113,11 @@ def _scratch(root: Path) -> Iterator[Path]:
 
 
 def _databases(settings: Settings) -> "dict[str, PostgresPrograms]":
-    from mlops_assets.resources.postgres_programs import databases_of
+    from mlops_assets.backup.postgres_programs import databases_of
+    from mlops_assets.deploy.docker.engine import running_containers
 
-    return databases_of({name: value.get_secret_value() for name, value in settings.server.items()}, settings.root)
+    variables = {name: value.get_secret_value() for name, value in settings.server.items()}
+    return databases_of(variables, settings.root, running_containers)
 
 
 def _counts(instance: Path, predictions: Path | None, databases: "dict[str, PostgresPrograms]") -> dict[str, int]:
@@ -135,7 +137,7 @@ def _said(counts: Mapping[str, int]) -> str:
 def _versions(settings: Settings) -> dict[str, str]:
     from importlib.metadata import version
 
-    from mlops_assets.resources import outside
+    from mlops_assets import outside
 
     commit = outside.build(settings)["git_history"].head()[1]
     return {"mlops-assets": version("mlops-assets"), "dagster": version("dagster"), "code": commit}

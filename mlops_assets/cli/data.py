@@ -8,18 +8,18 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.resources.dvc_repository import DvcRepository
-    from mlops_assets.resources.git_history import GitHistory
-    from mlops_assets.resources.service import Service
-    from mlops_assets.resources.versions import Version
+    from mlops_assets.deploy.service import Service
+    from mlops_assets.versioning.git.history import GitHistory
+    from mlops_assets.versioning.repository import DvcRepository
+    from mlops_assets.versioning.versions import Version
 
 
 def import_file(settings: Settings, file: str) -> int:
     """`make import FILE=`: a cleaned copy in data/imports."""
-    from mlops_assets.resources.import_folder import FOLDER
-    from mlops_assets.reviews.balance import keep_record
-    from mlops_assets.reviews.file_rules import FileRules
-    from mlops_assets.reviews.imports import SOURCE, clean_file, earlier_imports
+    from mlops_assets.reviews.files.balance import keep_record
+    from mlops_assets.reviews.files.imports import SOURCE, clean_file, earlier_imports
+    from mlops_assets.reviews.files.rules import FileRules
+    from mlops_assets.steps.take_imports import FOLDER
 
     if not file:
         raise PermanentFailure("FILE names no file: make import FILE=reviews.csv")
@@ -38,14 +38,14 @@ def import_file(settings: Settings, file: str) -> int:
 
 def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     """`make erase`: a person's reviews out of every current file, and which versions still hold them."""
-    from mlops_assets.resources import outside
-    from mlops_assets.resources.fact_keeper import FactKeeper
-    from mlops_assets.resources.restore import KEPT
-    from mlops_assets.resources.versions import list_versions
-    from mlops_assets.reviews.erase import erase
-    from mlops_assets.reviews.file_rules import FileRules
-    from mlops_assets.reviews.imports import SOURCE, files_that_hold
-    from mlops_assets.reviews.privacy import Erased
+    from mlops_assets import outside
+    from mlops_assets.reviews.files.imports import SOURCE, files_that_hold
+    from mlops_assets.reviews.files.rules import FileRules
+    from mlops_assets.reviews.stored.erase import erase
+    from mlops_assets.reviews.stored.privacy import Erased
+    from mlops_assets.steps.refresh_dashboards import FactKeeper
+    from mlops_assets.steps.restore import KEPT
+    from mlops_assets.versioning.versions import list_versions
 
     key = settings.author_key.get_secret_value() if settings.author_key else None
     copies = [settings.root / KEPT, settings.instance_folder / "snapshot"]
@@ -80,7 +80,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
 
 def show_versions(settings: Settings) -> int:
     """`make versions`: what each version holds, what was trained on it, which one is live."""
-    from mlops_assets.resources import outside
+    from mlops_assets import outside
 
     things = outside.build(settings)
     live = things["service"].live()
@@ -91,7 +91,7 @@ def show_versions(settings: Settings) -> int:
 
 def show_deployments(settings: Settings, newest: int = 50) -> int:
     """`make deployments`: what was live when, who or what put it there, with which data; the newest first."""
-    from mlops_assets.resources import outside
+    from mlops_assets import outside
 
     rows = [
         {
@@ -112,8 +112,8 @@ def show_deployments(settings: Settings, newest: int = 50) -> int:
 
 def restore_version(settings: Settings, version: str) -> int:
     """`make restore VERSION=`: data, models and the service back to a commit, a data or a model version."""
-    from mlops_assets.resources import outside
-    from mlops_assets.resources.restore import restore
+    from mlops_assets import outside
+    from mlops_assets.steps.restore import restore
 
     if not version:
         raise PermanentFailure("VERSION names no version: make versions lists them, make restore VERSION=<commit>")
@@ -137,7 +137,7 @@ def _serve(
 ) -> None:
     """The version's champion in `models/champion` and, unless SKIP_DEPLOY is set, live and under the image's tags."""
     from mlops_assets.deploy.release import build_release, image_tags
-    from mlops_assets.resources.restore_champion import keep_profile_of, restore_champion
+    from mlops_assets.steps.restore_champion import keep_profile_of, restore_champion
     from mlops_assets.training.champion import known_record
 
     chosen = restore_champion(repository, settings.models, version, repository.versions())
@@ -158,8 +158,8 @@ def _serve(
 
 def roll_back(settings: Settings, to: str) -> int:
     """`make rollback [TO=]`: an earlier release live again, from this machine alone."""
-    from mlops_assets.resources import outside
-    from mlops_assets.resources.service import roll_back as go_back
+    from mlops_assets import outside
+    from mlops_assets.deploy.service import roll_back as go_back
 
     done = go_back(outside.service(settings), settings.releases, to, print, asked_by="make rollback")
     print(f"Release {done.release_version} with model {done.model_version} serves at {done.url}")
@@ -170,9 +170,9 @@ def write_sbom(settings: Settings) -> int:
     """`make sbom`: a CycloneDX bill of materials of what serves, else of the champion's release."""
     import json
 
+    from mlops_assets import outside
     from mlops_assets.deploy.release import build_release, read_release
     from mlops_assets.deploy.sbom import bill_of_materials
-    from mlops_assets.resources import outside
     from mlops_assets.training.champion import champion_folder
 
     live = outside.service(settings).live()

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from mlops_assets.assets.parameters import refuse_bad_parameters
+from mlops_assets import outside
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.dashboard_facts import record
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
@@ -19,8 +19,8 @@ from mlops_assets.cli.console import ask_to_cancel, cancelled, console_of
 from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import TransientFailure
-from mlops_assets.resources import outside
 from mlops_assets.settings import BadSetting, Settings
+from mlops_assets.steps.parameters import refuse_bad_parameters
 
 STOPPED = 130
 """Exit code after Ctrl-C, as a shell gives it."""

@@ -4,13 +4,13 @@ import json
 from datetime import datetime
 from typing import Any
 
-from mlops_assets.operations.messages import WATCHED_JOBS
-from mlops_assets.operations.rules import OperationRules, overdue
-from mlops_assets.resources.fact_keeper import FactKeeper
-from mlops_assets.resources.live_model import trained_on
-from mlops_assets.resources.notifier import Notifier
-from mlops_assets.resources.service import Live
+from mlops_assets.deploy.live_model import trained_on
+from mlops_assets.deploy.service import Live
+from mlops_assets.reporting.messages import WATCHED_JOBS
+from mlops_assets.reporting.notifier import Notifier
+from mlops_assets.reporting.rules import OperationRules, overdue
 from mlops_assets.settings import Settings
+from mlops_assets.steps.refresh_dashboards import FactKeeper
 
 
 def print_warning(settings: Settings, live: Live | None) -> None:
@@ -45,9 +45,9 @@ def say_how_it_stands(settings: Settings) -> bool:
 
 def _held(settings: Settings) -> list[str]:
     """Collections that ended before their feed did, or whose deletions nobody has accepted: nothing is trained."""
-    from mlops_assets.reviews.collect import last_collection
-    from mlops_assets.reviews.collect_options import CollectOptions
-    from mlops_assets.reviews.store import ReviewStore
+    from mlops_assets.reviews.play_store.collect import last_collection
+    from mlops_assets.reviews.play_store.options import CollectOptions
+    from mlops_assets.reviews.stored.store import ReviewStore
 
     options = CollectOptions.from_params(settings.sections["play_store"])
     store = ReviewStore(settings.data / "raw")

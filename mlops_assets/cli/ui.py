@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import psutil
 
+from mlops_assets import outside
 from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.failures import PermanentFailure, TransientFailure
-from mlops_assets.resources import outside
 from mlops_assets.settings import Settings, whole_environment
 
 _ADDRESS = "127.0.0.1"

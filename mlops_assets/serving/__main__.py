@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mlops_assets.failures import Failure
-from mlops_assets.serving.model import load_with_golden
+from mlops_assets.serving.models.model import load_with_golden
 from mlops_assets.serving.options import ServerOptions
 
 

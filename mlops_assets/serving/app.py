@@ -7,14 +7,15 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
-from mlops_assets.serving import page, problems
+from mlops_assets.serving import problems
 from mlops_assets.serving.access import Access
 from mlops_assets.serving.edge import Draining, Edge
+from mlops_assets.serving.log.prediction_log import open_log
 from mlops_assets.serving.messages import Health, Live
 from mlops_assets.serving.metrics import CONTENT_TYPE, Metrics
-from mlops_assets.serving.model import LoadedModel
+from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
-from mlops_assets.serving.prediction_log import open_log
+from mlops_assets.serving.pages import page
 from mlops_assets.serving.prediction_routes import PredictionRoutes
 from mlops_assets.serving.service import Service
 

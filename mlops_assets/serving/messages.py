@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from mlops_assets.serving.onnx_session import Device
+from mlops_assets.serving.models.onnx_session import Device
 
 
 def text_problem(text: object, max_chars: int) -> str | None:

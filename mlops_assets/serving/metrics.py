@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from mlops_assets.serving.told import read_told
+from mlops_assets.serving.pages.told import read_told
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 

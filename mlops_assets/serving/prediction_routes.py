@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from mlops_assets.serving import overview, problems
+from mlops_assets.serving import problems
 from mlops_assets.serving.access import Access
+from mlops_assets.serving.log.prediction_log import Prediction, PredictionLog
 from mlops_assets.serving.messages import (
     BatchAnswer,
     BatchRequest,
@@ -23,9 +24,9 @@ from mlops_assets.serving.messages import (
     text_problem,
 )
 from mlops_assets.serving.metrics import Metrics
-from mlops_assets.serving.model import LoadedModel
+from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
-from mlops_assets.serving.prediction_log import Prediction, PredictionLog
+from mlops_assets.serving.pages import overview
 from mlops_assets.serving.problems import Refused
 from mlops_assets.serving.service import Answer, Service
 

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from mlops_assets.failures import Failure
-from mlops_assets.serving.batching import Batcher, BatchReport, DeadlinePassed, QueueFull
 from mlops_assets.serving.metrics import Metrics
-from mlops_assets.serving.model import CountsTokens, LoadedModel, prove
+from mlops_assets.serving.models.batching import Batcher, BatchReport, DeadlinePassed, QueueFull
+from mlops_assets.serving.models.model import CountsTokens, LoadedModel, prove
 from mlops_assets.serving.options import ServerOptions
 from mlops_assets.serving.problems import Refused
 

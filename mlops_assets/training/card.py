@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_assets.artifact import Manifest
-from mlops_assets.training.bert_recipe import COMPACT
+from mlops_assets.training.bert.recipe import COMPACT
 
 _SIDES = (
     ("validation", "chose hyper-parameters, epoch and calibration"),

@@ -111,11 +111,11 @@ class ClassicRecipe(Recipe):
 def training_code_version(kind: Kind) -> str:
     """The first 12 hex digits over the code that decides what a model of this kind becomes.
 
-    It covers `training/<kind>.py` and every module of this package that it imports, directly or not, as syntax trees:
-    comments and layout do not count, and another model's code does not either.
+    It covers `training/<kind>/<kind>.py` and every module of this package that it imports, directly or not, as syntax
+    trees: comments and layout do not count, and another model's code does not either.
     """
     digest = hashlib.sha256()
-    for name, tree in sorted(_imported(f"{_PACKAGE}.training.{kind}").items()):
+    for name, tree in sorted(_imported(f"{_PACKAGE}.training.{kind}.{kind}").items()):
         digest.update(f"{name}\n{tree}\n".encode())
     return digest.hexdigest()[:12]
 

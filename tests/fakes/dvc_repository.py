@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.artifact import model_version
-from mlops_assets.resources.staging import Staging
-from mlops_assets.resources.user_repository import Code
-from mlops_assets.resources.version_data import Base
-from mlops_assets.resources.version_outcome import DataVersion, ModelsVersion
+from mlops_assets.versioning.git.user_repository import Code
+from mlops_assets.versioning.staging import Staging
+from mlops_assets.versioning.version_data import Base
+from mlops_assets.versioning.version_outcome import DataVersion, ModelsVersion
 
 
 @dataclass

@@ -13,8 +13,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from mlops_assets.reviews.feed import Cookies, Page, PageMissing, StoreRefused, Throttled, TokenRefused, UnknownApp
-from mlops_assets.reviews.play_page import UnreadableReply, read_page
+from mlops_assets.reviews.play_store.feed import (
+    Cookies,
+    Page,
+    PageMissing,
+    StoreRefused,
+    Throttled,
+    TokenRefused,
+    UnknownApp,
+)
+from mlops_assets.reviews.play_store.play_page import UnreadableReply, read_page
 
 Kind = Literal[
     "429", "500", "503", "403", "400", "hang", "cut", "cut early", "gateway", "data", "consent", "consent redirect",

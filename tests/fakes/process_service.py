@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.service import Deployment, Live
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.service import Deployment, Live
 
 
 @dataclass

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from mlops_assets.deploy.history import DeploymentLog, Entry
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import DeploymentRefused
-from mlops_assets.resources.service import Deployment, Live, Packaged, Target
+from mlops_assets.deploy.service import Deployment, Live, Packaged, Target
 
 
 @dataclass

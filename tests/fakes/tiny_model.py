@@ -9,7 +9,7 @@ import numpy as np
 
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden, TrainedWith
-from mlops_assets.serving import classic_model
+from mlops_assets.serving.models import classic as classic_model
 from mlops_assets.text import TEXT_VERSION
 
 TEXTS = ("bagus", "sering error", "halo")

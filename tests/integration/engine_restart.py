@@ -19,11 +19,11 @@ from pathlib import Path
 
 import psutil
 
+from mlops_assets.deploy.docker.engine import DockerEngine, EngineDown
+from mlops_assets.deploy.docker.service import DockerService
 from mlops_assets.deploy.release import read_release
 from mlops_assets.deploy.rollout import NoAnswer
-from mlops_assets.resources.docker_engine import DockerEngine, EngineDown
-from mlops_assets.resources.docker_service import DockerService
-from mlops_assets.resources.service_client import ServiceClient
+from mlops_assets.deploy.service_client import ServiceClient
 
 SOCKET = "e.sock"
 NAMESPACES = ("unshare", "--net", "--mount")

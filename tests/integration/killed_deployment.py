@@ -33,8 +33,8 @@ def kill_at(point: str, known: dict[str, type]) -> None:
 def main(target: str, point: str, state: str, port: str, project: str, release: str, image: str) -> None:
     wanted = read_release(Path(release))
     if target == "process":
-        from mlops_assets.resources.process_backend import ProcessBackend
-        from mlops_assets.resources.process_service import ProcessService
+        from mlops_assets.deploy.process.backend import ProcessBackend
+        from mlops_assets.deploy.process.service import ProcessService
 
         kill_at(point, {"ProcessBackend": ProcessBackend})
         environment = {"PATH": "/usr/bin:/bin"}
@@ -42,10 +42,10 @@ def main(target: str, point: str, state: str, port: str, project: str, release: 
         return
     from docker.models.containers import Container
 
-    from mlops_assets.resources.docker_backend import DockerBackend
-    from mlops_assets.resources.docker_engine import DockerEngine
-    from mlops_assets.resources.docker_service import DockerService
-    from mlops_assets.resources.haproxy_gateway import HaproxyGateway
+    from mlops_assets.deploy.docker.backend import DockerBackend
+    from mlops_assets.deploy.docker.engine import DockerEngine
+    from mlops_assets.deploy.docker.gateway import HaproxyGateway
+    from mlops_assets.deploy.docker.service import DockerService
 
     classes = (DockerBackend, DockerEngine, HaproxyGateway, Container)
     kill_at(point, {one.__name__: one for one in classes})

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from mlops_assets.backup.archive import ArchiveBroken, NotWritten
 from mlops_assets.cli.backup import StillAtWork, WouldReplace, back_up, restore_backup
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.deploy.history import DeploymentLog, Entry
 from mlops_assets.failures import Failure, PermanentFailure
-from mlops_assets.operations.archive import ArchiveBroken, NotWritten
-from mlops_assets.serving.prediction_store import open_store
+from mlops_assets.serving.log.prediction_store import open_store
 from mlops_assets.settings import Settings
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.user_clone import make_clone, settings_of

@@ -14,7 +14,7 @@ PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-from mlops_assets.training import checkpoint
+from mlops_assets.training.bert import checkpoint
 from tests.tiny_bert import train_tiny
 
 torch.set_num_threads(1)

@@ -19,24 +19,25 @@ import pytest
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.checks.drift import judge_drift
 from mlops_assets.definitions import build_definitions
-from mlops_assets.resources.fact_keeper import FactKeeper
-from mlops_assets.resources.git_history import GitHistory
-from mlops_assets.resources.notifier import Notifier
-from mlops_assets.reviews import columns, sample
-from mlops_assets.reviews.balance import NO_FILES, Balances
-from mlops_assets.reviews.drift import DriftOptions, recent
-from mlops_assets.reviews.drift_history import read_history
-from mlops_assets.reviews.drift_profile import Profile
-from mlops_assets.reviews.files import read_reviews
-from mlops_assets.reviews.predictions import About, predict, write
-from mlops_assets.reviews.store import ReviewStore
-from mlops_assets.reviews.validate import _Files
+from mlops_assets.reporting.notifier import Notifier
+from mlops_assets.reviews.drift.drift import DriftOptions, recent
+from mlops_assets.reviews.drift.history import read_history
+from mlops_assets.reviews.drift.profile import Profile
+from mlops_assets.reviews.files.balance import NO_FILES, Balances
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.reviews.quality.validate import _Files
+from mlops_assets.reviews.sources import sample
+from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.predictions import About, predict, write
+from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
+from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.versioning.git.history import GitHistory
 from tests.fakes.dvc_repository import FakeDvcRepository
 from tests.fakes.process_service import FakeProcessService
 from tests.shared_data import SHARED_DATA
-from tests.unit.operations.summaries import FAILED, summary
-from tests.unit.operations.summaries import write as write_summaries
+from tests.unit.reporting.summaries import FAILED, summary
+from tests.unit.reporting.summaries import write as write_summaries
 from tests.user_clone import git, make_clone, settings_of, write_params
 
 APP, MONTHS = "com.valar.pintu", ("2026-01", "2026-03")

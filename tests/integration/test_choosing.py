@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from mlops_assets import artifact
-from mlops_assets.assets import choosing
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.restore_champion import restore_champion
-from mlops_assets.resources.service import Live
-from mlops_assets.reviews import columns
+from mlops_assets.deploy.service import Live
+from mlops_assets.reviews.stored import columns
 from mlops_assets.settings import Settings
+from mlops_assets.steps import choose as choosing
+from mlops_assets.steps.restore_champion import restore_champion
 from mlops_assets.training import champion
 from mlops_assets.training.champion import champion_due, read_record
+from mlops_assets.versioning.repository import DvcRepository
 from tests.fakes.tiny_model import learnt_from, seal_tiny_model
 from tests.integration.user_clone import QUICK_DVC, UserClone
 from tests.unit.reviews.rows import APP, frame, review

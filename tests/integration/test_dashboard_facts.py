@@ -13,14 +13,14 @@ from mlops_assets.cli.data import erase_reviews
 from mlops_assets.cli.status import say_how_it_stands
 from mlops_assets.deploy.history import DeploymentLog, Entry
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.fact_keeper import FactKeeper
-from mlops_assets.reviews.drift import DriftReport, FeatureDrift
-from mlops_assets.reviews.drift_history import remember
-from mlops_assets.reviews.store import ReviewStore
-from mlops_assets.reviews.validate import validate_months
+from mlops_assets.reviews.drift.drift import DriftReport, FeatureDrift
+from mlops_assets.reviews.drift.history import remember
+from mlops_assets.reviews.quality.validate import validate_months
+from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
+from mlops_assets.steps.refresh_dashboards import FactKeeper
 from tests.integration.postgres_server import Postgres, psycopg, running_postgres
-from tests.unit.operations.summaries import FAILED, summary, write
+from tests.unit.reporting.summaries import FAILED, summary, write
 from tests.unit.reviews.rows import frame, review
 from tests.user_clone import make_clone, settings_of
 

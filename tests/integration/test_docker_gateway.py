@@ -9,9 +9,9 @@ import uuid
 import pytest
 import trustme
 
+from mlops_assets.deploy.docker.service import DockerService
 from mlops_assets.deploy.release import build_release
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.docker_service import DockerService
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port

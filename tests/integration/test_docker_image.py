@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.deploy.docker.engine import Image, Login, PushFailed
+from mlops_assets.deploy.docker.service import DockerService
 from mlops_assets.deploy.release import build_release
-from mlops_assets.resources.docker_engine import Image, Login, PushFailed
-from mlops_assets.resources.docker_service import DockerService
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port, wait_until

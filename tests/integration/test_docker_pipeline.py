@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mlops_assets import outside
 from mlops_assets.cli.data import roll_back
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.definitions import build_definitions
-from mlops_assets.resources import outside
-from mlops_assets.resources.docker_engine import DockerEngine
+from mlops_assets.deploy.docker.engine import DockerEngine
 from mlops_assets.settings import Settings
 from tests.docker_engine import engine_or_skip
 from tests.repository import ROOT

@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from mlops_assets import outside
 from mlops_assets.automation import housekeeping
 from mlops_assets.cli.data import restore_version, roll_back
 from mlops_assets.cli.run import run_pipeline
+from mlops_assets.deploy.docker.engine import DockerEngine
 from mlops_assets.deploy.release import Release, build_release
 from mlops_assets.deploy.rollback import KEPT
-from mlops_assets.resources import outside
-from mlops_assets.resources.docker_engine import DockerEngine
-from mlops_assets.resources.service import Packaged, Service
+from mlops_assets.deploy.service import Packaged, Service
 from mlops_assets.settings import Settings
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal_tiny_model

@@ -18,14 +18,14 @@ import httpx
 import pytest
 
 from mlops_assets.artifact import Golden
+from mlops_assets.deploy.docker.backend import NeverStarted
+from mlops_assets.deploy.docker.engine import BuildFailed
+from mlops_assets.deploy.docker.gateway import IMAGE
+from mlops_assets.deploy.docker.image_record import ImageRecord
+from mlops_assets.deploy.docker.service import DockerService
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
-from mlops_assets.resources.docker_backend import NeverStarted
-from mlops_assets.resources.docker_engine import BuildFailed
-from mlops_assets.resources.docker_service import DockerService
-from mlops_assets.resources.haproxy_gateway import IMAGE
-from mlops_assets.resources.image_record import ImageRecord
-from mlops_assets.resources.service import Packaged
+from mlops_assets.deploy.service import Packaged
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until

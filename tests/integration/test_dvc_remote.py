@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.resources.retention import prune_versions
-from mlops_assets.resources.retention_plan import RetentionRules
+from mlops_assets.versioning.retention import prune_versions
+from mlops_assets.versioning.retention_plan import RetentionRules
 from tests.integration.user_clone import REAL_DVC, UserClone, sh
 
 

@@ -7,7 +7,7 @@ import httpx
 
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.deploy.process.service import ProcessService
 from tests.user_clone import free_port, git, make_clone, settings_of
 
 CLOCK = "2026-04-15T00:00:00Z"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import pytest
 
-from mlops_assets.reviews import claims, quality
-from mlops_assets.reviews.clean import validate
-from mlops_assets.reviews.files import read_reviews
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.reviews.quality import claims, quality
+from mlops_assets.reviews.quality.clean import validate
 from tests.shared_data import real_reviews
 
 OPTIONS = quality.ValidationOptions()

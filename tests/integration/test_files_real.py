@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from mlops_assets.reviews.clean import validate
-from mlops_assets.reviews.files import UnusableFile, read_reviews
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.files.files import UnusableFile, read_reviews
+from mlops_assets.reviews.quality.clean import validate
+from mlops_assets.reviews.stored.store import ReviewStore
 from tests.shared_data import real_reviews
 
 APP = "com.example.app"

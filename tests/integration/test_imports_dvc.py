@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.resources.import_folder import read_folder, take_imports
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.steps.take_imports import read_folder, take_imports
 from tests.integration.user_clone import sh
 from tests.user_clone import git, make_clone, settings_of
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_assets.resources import git_history, pipeline_branch
-from mlops_assets.resources.git_history import GitHistory
-from mlops_assets.resources.user_repository import NoRepository
 from mlops_assets.settings import child_environment
+from mlops_assets.versioning.git import history as git_history
+from mlops_assets.versioning.git import pipeline_branch
+from mlops_assets.versioning.git.history import GitHistory
+from mlops_assets.versioning.git.user_repository import NoRepository
 from tests.integration.user_clone import QUICK_DVC, UserClone, sh
 
 

@@ -15,13 +15,13 @@ from playwright.sync_api import expect, sync_playwright
 from starlette.testclient import TestClient
 
 from mlops_assets.deploy.history import DeploymentLog, Entry
-from mlops_assets.resources.fact_keeper import FactKeeper
-from mlops_assets.reviews.store import ReviewStore
-from mlops_assets.reviews.validate import validate_months
+from mlops_assets.reviews.quality.validate import validate_months
+from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.options import ServerOptions
+from mlops_assets.steps.refresh_dashboards import FactKeeper
 from tests.integration.clients import free_port, wait_until
-from tests.unit.operations.summaries import FAILED, STAGE, summary, write
+from tests.unit.reporting.summaries import FAILED, STAGE, summary, write
 from tests.unit.reviews.rows import frame, review
 from tests.unit.serving.test_app import loaded, ready
 from tests.user_clone import make_clone, settings_of

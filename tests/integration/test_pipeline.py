@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from mlops_assets.cli.run import run_pipeline
+from mlops_assets.deploy.process.service import ProcessService
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.process_service import ProcessService
 from mlops_assets.settings import BadSetting
 from tests.user_clone import free_port, git, make_clone, settings_of, write_params
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.reviews.erase import erase
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.reviews.stored.erase import erase
+from mlops_assets.reviews.stored.store import ReviewStore
 from tests.collection_cases import APP, feed_of, shown, stored
 from tests.fakes.play_store import FakePlayStore, Fault
 from tests.fakes.play_wire import serve

@@ -16,10 +16,10 @@ import pytest
 
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden
+from mlops_assets.deploy.process.backend import PortTaken
+from mlops_assets.deploy.process.service import ProcessService
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
-from mlops_assets.resources.process_backend import PortTaken
-from mlops_assets.resources.process_service import ProcessService
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
 from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with

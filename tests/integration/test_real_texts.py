@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mlops_assets.artifact import TrainedWith
-from mlops_assets.reviews.files import read_reviews
-from mlops_assets.serving.model import load
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.serving.models.model import load
 from tests.shared_data import real_reviews
 
 LABELS = ("negative", "positive")
@@ -27,9 +27,9 @@ def test_the_served_bert_equals_torch_and_its_answers_do_not_depend_on_company(t
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from mlops_assets.text import normalise
-    from mlops_assets.training.bert_export import Exporter
-    from mlops_assets.training.bert_recipe import BertRecipe
-    from mlops_assets.training.compact import build
+    from mlops_assets.training.bert.compact import build
+    from mlops_assets.training.bert.export import Exporter
+    from mlops_assets.training.bert.recipe import BertRecipe
 
     assert len(texts) == 2_000
     recipe = BertRecipe(vocabulary_size=2_000, layers=2, hidden=64, heads=2, max_length=128)

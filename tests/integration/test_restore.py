@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import Failure, rerun_may_help
-from mlops_assets.resources.restore import KEPT, finish_restore, restore
-from mlops_assets.resources.retention import prune_versions
-from mlops_assets.resources.retention_plan import RetentionRules
-from mlops_assets.resources.versions import UnknownVersion, find_version, list_versions
+from mlops_assets.steps.restore import KEPT, finish_restore, restore
+from mlops_assets.versioning.retention import prune_versions
+from mlops_assets.versioning.retention_plan import RetentionRules
+from mlops_assets.versioning.versions import UnknownVersion, find_version, list_versions
 from tests.integration.user_clone import APP, QUICK_DVC, UserClone
 
 

@@ -5,8 +5,8 @@ import os
 import pytest
 from playwright.sync_api import expect
 
+from mlops_assets.deploy.process.service import ProcessService
 from mlops_assets.deploy.release import build_release
-from mlops_assets.resources.process_service import ProcessService
 from tests.browser import open_page
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port

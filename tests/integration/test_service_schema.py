@@ -13,8 +13,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from mlops_assets.deploy.process.service import ProcessService
 from mlops_assets.deploy.release import build_release
-from mlops_assets.resources.process_service import ProcessService
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port
 

@@ -11,7 +11,7 @@ import pytest
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import STOPPED, run_pipeline
 from mlops_assets.cli.status import say_how_it_stands
-from mlops_assets.resources.review_source import SampleSource
+from mlops_assets.reviews.sources.review_source import SampleSource
 from tests.user_clone import free_port, make_clone, settings_of
 
 CLOCK = "2026-04-15T00:00:00Z"

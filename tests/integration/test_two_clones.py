@@ -17,19 +17,19 @@ import pytest
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.assets.reviews import _commit
 from mlops_assets.automation.summary import summarise
-from mlops_assets.automation.summary_text import as_markdown
 from mlops_assets.cli import data as commands
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.outside import build
-from mlops_assets.resources.pipeline_branch import parse_trailers
-from mlops_assets.resources.restore import restore, settle
-from mlops_assets.resources.retention import prune_versions
-from mlops_assets.resources.retention_plan import RetentionRules
-from mlops_assets.resources.version_outcome import DataVersion
-from mlops_assets.reviews.store import ReviewStore
-from mlops_assets.reviews.validate import validate_months
+from mlops_assets.outside import build
+from mlops_assets.reporting.summary_text import as_markdown
+from mlops_assets.reviews.quality.validate import validate_months
+from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
+from mlops_assets.steps.restore import restore, settle
+from mlops_assets.versioning.git.pipeline_branch import parse_trailers
+from mlops_assets.versioning.retention import prune_versions
+from mlops_assets.versioning.retention_plan import RetentionRules
+from mlops_assets.versioning.version_outcome import DataVersion
 from tests.fakes.process_service import FakeProcessService
 from tests.integration.user_clone import QUICK_DVC, REAL_DVC, sh
 from tests.user_clone import git, make_clone, settings_of

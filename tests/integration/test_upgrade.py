@@ -15,7 +15,7 @@ import yaml
 from dagster._core.scheduler.instigation import TickStatus
 
 from mlops_assets.cli.instance import open_instance
-from mlops_assets.stack.instance import alone, rendered
+from mlops_assets.team_server.instance import alone, rendered
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.repository import ROOT
@@ -139,7 +139,7 @@ _SCHEMA = (
 
 def _migrate(environ: dict[str, str]) -> subprocess.Popen[str]:
     """The stack's one-shot service."""
-    command = [sys.executable, "-m", "mlops_assets.stack", "migrate"]
+    command = [sys.executable, "-m", "mlops_assets.team_server", "migrate"]
     return subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mlops_assets import outside
 from mlops_assets.cli.data import import_file
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources import outside
 from mlops_assets.settings import Settings
 from tests.integration.older_storage.make_installation import APP, NAMES, NOW
 from tests.user_clone import DVC_ENVIRONMENT, free_port, git, settings_of

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.resources.fact_schema import MIGRATIONS
-from mlops_assets.resources.fact_store import FactStore
-from mlops_assets.serving.prediction_store import open_store
+from mlops_assets.reporting.fact_schema import MIGRATIONS
+from mlops_assets.reporting.fact_store import FactStore
+from mlops_assets.serving.log.prediction_store import open_store
 from tests.integration.postgres_server import psycopg, running_postgres
 
 WRITTEN_BY_0_1_0 = (

@@ -15,7 +15,7 @@ from mlops_assets.automation.jobs import PIPELINE, REFRESH_MODELS
 from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.definitions import build_definitions
-from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.deploy.process.service import ProcessService
 from tests.fakes.play_store import FakePlayStore, FakeReview, reviews
 from tests.fakes.play_wire import serve
 from tests.integration.user_clone import sh

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.resources.pipeline_branch import FILES
-from mlops_assets.resources.user_repository import BranchCheckedOut, NoRepository
+from mlops_assets.versioning.git.pipeline_branch import FILES
+from mlops_assets.versioning.git.user_repository import BranchCheckedOut, NoRepository
 from tests.integration.user_clone import QUICK_DVC, UserClone, sh
 
 

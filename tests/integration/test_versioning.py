@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import versioning
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.resources.dvc_objects import folder_object, pointed_object
-from mlops_assets.resources.pipeline_branch import FILES, parse_trailers
+from mlops_assets.versioning.dvc.objects import folder_object, pointed_object
+from mlops_assets.versioning.git.pipeline_branch import FILES, parse_trailers
 from tests.integration.user_clone import APP, QUICK_DVC, REAL_DVC, UserClone, sh
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.resources.git_commands import LockHeld
+from mlops_assets.versioning.git.commands import LockHeld
 from tests.integration.user_clone import QUICK_DVC, REAL_DVC, UserClone, sh
 
 PHASES = ["staged", "added", "pushed", "proven", "composed", "sent to origin", "sent to user"]

@@ -10,21 +10,21 @@ import httpx
 import pandas as pd
 import pytest
 
+from mlops_assets import outside
 from mlops_assets.artifact import model_version
-from mlops_assets.assets.evidence import gather
 from mlops_assets.cli import data as commands
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources import outside
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.process_service import ProcessService
-from mlops_assets.resources.restore import settle
-from mlops_assets.resources.restore_champion import keep_profile_of
-from mlops_assets.resources.versions import Version
-from mlops_assets.reviews.quality import no_review_is_lost
+from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.reviews.quality.quality import no_review_is_lost
 from mlops_assets.settings import Settings
+from mlops_assets.steps.evidence import gather
+from mlops_assets.steps.restore import settle
+from mlops_assets.steps.restore_champion import keep_profile_of
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import champion_due
+from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.versions import Version
 from tests.user_clone import free_port, git, make_clone, settings_of
 
 APRIL = "2026-04-15T00:00:00Z"

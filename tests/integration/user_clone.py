@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlops_assets.artifact import Golden, TrainedWith, seal
-from mlops_assets.resources.dvc_objects import ObjectFolder, pointed_object
-from mlops_assets.resources.dvc_repository import DvcRepository
-from mlops_assets.resources.pipeline_branch import POINTERS
-from mlops_assets.resources.version_outcome import DataVersion, ModelsVersion
 from mlops_assets.settings import child_environment
+from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
+from mlops_assets.versioning.git.pipeline_branch import POINTERS
+from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.version_outcome import DataVersion, ModelsVersion
 
 REAL_DVC = Path(__file__).parents[2] / ".venv-dvc" / "bin" / "dvc"
 QUICK_DVC = Path(__file__).parents[1] / "fakes" / "dvc_program.py"

@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources.process_service import ProcessService
-from mlops_assets.reviews.store import ReviewStore
+from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.trained_on import SAMPLE_APP
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres

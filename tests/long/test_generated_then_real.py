@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.deploy.process.service import ProcessService
 from tests.user_clone import free_port, make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

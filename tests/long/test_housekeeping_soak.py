@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets import outside
 from mlops_assets.automation.housekeeping import prune, prune_runs
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources import outside
 from mlops_assets.settings import Settings
 from tests.user_clone import make_clone, settings_of
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from mlops_assets.cli.instance import open_instance
-from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.deploy.process.service import ProcessService
 from tests.integration.receivers import Hooks
 from tests.user_clone import free_port, git, make_clone, settings_of
 

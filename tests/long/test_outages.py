@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.deploy.process.service import ProcessService
 from tests.fakes.play_store import FakePlayStore, reviews
 from tests.fakes.play_wire import PlayWire, serve
 from tests.long.test_killed_run import command

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from mlops_assets.definitions import build_definitions
-from mlops_assets.resources.process_service import ProcessService
+from mlops_assets.deploy.process.service import ProcessService
 from tests.browser import open_page
 from tests.dagster_ui import DagsterUi
 from tests.user_clone import free_port, make_clone, settings_of

@@ -2,11 +2,11 @@
 
 import pytest
 
+from mlops_assets.deploy.docker.engine import EngineDown, PullFailed, PushFailed
 from mlops_assets.failures import OutsideFailure, PermanentFailure, TransientFailure, rerun_may_help
-from mlops_assets.resources.docker_engine import EngineDown, PullFailed, PushFailed
-from mlops_assets.resources.dvc_commands import DvcFailure
-from mlops_assets.resources.git_commands import GitFailure
-from mlops_assets.training.hub import HubUnreachable
+from mlops_assets.training.bert.hub import HubUnreachable
+from mlops_assets.versioning.dvc.commands import DvcFailure
+from mlops_assets.versioning.git.commands import GitFailure
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import pytest
 from huggingface_hub.utils import close_session
 
-from mlops_assets.operations.messages import Message
-from mlops_assets.operations.outbox import Unreachable
+from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.proxies import through_proxy
-from mlops_assets.resources.code_location import CodeLocation
-from mlops_assets.resources.git_commands import Git, GitFailure
-from mlops_assets.resources.git_history import GitHistory
-from mlops_assets.resources.notifier import AppriseChannel, Heartbeat
-from mlops_assets.resources.play_store import PlayStore
-from mlops_assets.reviews.collect_options import CollectOptions
-from mlops_assets.reviews.feed import PageMissing
+from mlops_assets.reporting.messages import Message
+from mlops_assets.reporting.notifier import AppriseChannel, Heartbeat
+from mlops_assets.reporting.outbox import Unreachable
+from mlops_assets.reviews.play_store.feed import PageMissing
+from mlops_assets.reviews.play_store.options import CollectOptions
+from mlops_assets.reviews.play_store.play_store import PlayStore
 from mlops_assets.settings import child_environment
-from mlops_assets.training.bert_recipe import BertRecipe
-from mlops_assets.training.hub import HubUnreachable, load_base
+from mlops_assets.training.bert.hub import HubUnreachable, load_base
+from mlops_assets.training.bert.recipe import BertRecipe
+from mlops_assets.versioning.git.commands import Git, GitFailure
+from mlops_assets.versioning.git.history import GitHistory
 from tests.user_clone import free_port, git, make_clone
 
 PROXY = "http://user:hush@127.0.0.1:9/"

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mlops_assets import outside
 from mlops_assets.cli.data import import_file
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.resources import outside
 from tests.user_clone import make_clone, settings_of
 
 APP = "com.example.app"

@@ -6,8 +6,8 @@ import pytest
 
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.assets import model_page
-from mlops_assets.serving.model import load
-from mlops_assets.training.classic import train_classic
+from mlops_assets.serving.models.model import load
+from mlops_assets.training.classic.classic import train_classic
 from mlops_assets.training.recipe import ClassicRecipe
 from tests.unit.training.invented import invented
 

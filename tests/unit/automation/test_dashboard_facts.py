@@ -7,9 +7,9 @@ import pytest
 
 from mlops_assets.automation.dashboard_facts import build, record
 from mlops_assets.checks.deploy import FACTS
-from mlops_assets.resources.fact_keeper import FactKeeper
 from mlops_assets.settings import Settings
-from tests.unit.operations.summaries import summary, write
+from mlops_assets.steps.refresh_dashboards import FactKeeper
+from tests.unit.reporting.summaries import summary, write
 from tests.user_clone import free_port, make_clone, settings_of
 
 

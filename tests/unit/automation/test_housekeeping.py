@@ -6,13 +6,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_assets import outside
 from mlops_assets.automation.housekeeping import prune, prune_runs
+from mlops_assets.deploy.docker.engine import EngineDown
+from mlops_assets.deploy.docker.image_record import ImageRecord
+from mlops_assets.deploy.docker.service import REPOSITORY
 from mlops_assets.deploy.release import build_release
-from mlops_assets.resources import outside
-from mlops_assets.resources.docker_engine import EngineDown
-from mlops_assets.resources.docker_service import REPOSITORY
-from mlops_assets.resources.image_record import ImageRecord
-from mlops_assets.resources.service import Packaged
+from mlops_assets.deploy.service import Packaged
 from mlops_assets.settings import Settings
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.user_clone import PROJECT, make_clone, settings_of
@@ -96,7 +96,7 @@ def test_without_an_engine_pruning_says_so_and_forgets_no_image(
 
 
 def test_the_defaults_are_those_of_params(settings: Settings) -> None:
-    from mlops_assets.resources.retention_plan import RetentionRules
+    from mlops_assets.versioning.retention_plan import RetentionRules
 
     section = Settings.load({}, PROJECT).sections["versions"]["retention"]
     assert RetentionRules.from_params(section) == RetentionRules()

@@ -15,11 +15,11 @@ from mlops_assets.automation.causes import Asked
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.automation.summary import STAGES, joined, summarise, write_summary
-from mlops_assets.automation.summary_page import as_page
-from mlops_assets.automation.summary_text import as_markdown, change, duration
 from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.failures import PermanentFailure, TransientFailure
-from mlops_assets.operations.messages import messages_of
+from mlops_assets.reporting.messages import messages_of
+from mlops_assets.reporting.summary_page import as_page
+from mlops_assets.reporting.summary_text import as_markdown, change, duration
 from tests.fakes.service import FakeService
 from tests.unit.automation.runs import failing_with
 from tests.unit.automation.runs import run_of as run_of_sensor

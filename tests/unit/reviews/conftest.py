@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_assets.reviews.tables import UnreadableFile, read_table
+from mlops_assets.reviews.files.tables.tables import UnreadableFile, read_table
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mlops_assets.reviews import columns
+from mlops_assets.reviews.stored import columns
 
 APP = "com.example.app"
 

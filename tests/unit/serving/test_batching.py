@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from mlops_assets.serving.batching import Batcher, DeadlinePassed, QueueFull
+from mlops_assets.serving.models.batching import Batcher, DeadlinePassed, QueueFull
 
 
 class Recorder:

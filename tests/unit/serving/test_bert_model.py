@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlops_assets import artifact
 from mlops_assets.artifact import BrokenArtifact
-from mlops_assets.serving.bert_model import BertModel, batches
+from mlops_assets.serving.models.bert import BertModel, batches
 from tests.tiny_bert import tiny_frame, train_tiny
 
 
@@ -75,7 +75,7 @@ def test_batches_hold_every_text_once_within_their_bounds(lengths: list[int]) ->
 
 def test_a_server_tells_nobody_of_its_use(folder: Path, tmp_path: Path) -> None:
     """ONNX Runtime's telemetry names the machine by an identifier that it keeps in the home folder."""
-    asked = "import sys, pathlib; from mlops_assets.serving.model import load; "
+    asked = "import sys, pathlib; from mlops_assets.serving.models.model import load; "
     asked += "load(pathlib.Path(sys.argv[1])).probabilities(['bagus'])"
     subprocess.run([sys.executable, "-c", asked, folder], check=True, env={"HOME": str(tmp_path)})
     assert list(tmp_path.rglob("*")) == []

@@ -7,9 +7,9 @@ import pytest
 
 from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
-from mlops_assets.serving.classic_model import ClassicModel
-from mlops_assets.training import classic
-from mlops_assets.training.classic import train_classic
+from mlops_assets.serving.models.classic import ClassicModel
+from mlops_assets.training.classic import classic
+from mlops_assets.training.classic.classic import train_classic
 from mlops_assets.training.recipe import ClassicRecipe
 from tests.unit.training.invented import invented
 
@@ -87,7 +87,7 @@ def test_it_loads_without_the_training_stack(folder):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from mlops_assets.serving.classic_model import ClassicModel\n"
+        "from mlops_assets.serving.models.classic import ClassicModel\n"
         f"ClassicModel.load(Path({str(folder)!r})).probabilities(['bagus'])\n"
         "print(sorted({'sklearn', 'scipy', 'pandas', 'torch', 'dagster'} & sys.modules.keys()))"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.serving.onnx_session import CPU, CUDA, NotOnGpu, open_session
+from mlops_assets.serving.models.onnx_session import CPU, CUDA, NotOnGpu, open_session
 
 GPU_BUILD = ["TensorrtExecutionProvider", CUDA, CPU]
 GRAPH = Path("model.onnx")

@@ -7,8 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from mlops_assets.serving.app import create_app
+from mlops_assets.serving.log.prediction_log import Prediction, ThreadedLog
 from mlops_assets.serving.options import ServerOptions
-from mlops_assets.serving.prediction_log import Prediction, ThreadedLog
 from tests.unit.serving.test_app import loaded, ready
 
 

@@ -4,10 +4,10 @@ import re
 import pytest
 
 from mlops_assets.artifact import Manifest, TrainedWith
-from mlops_assets.training import evaluate
 from mlops_assets.training.card import model_card
+from mlops_assets.training.judging import evaluate
 from tests.unit.training.invented import invented
-from tests.unit.training.test_evaluate import NAMES, answers
+from tests.unit.training.judging.test_evaluate import NAMES, answers
 
 
 @pytest.fixture(scope="module")

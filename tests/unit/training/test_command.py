@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets import artifact
-from mlops_assets.serving.model import load
+from mlops_assets.cli.train import main
+from mlops_assets.serving.models.model import load
 from mlops_assets.settings import Settings
-from mlops_assets.training.__main__ import main
 from tests.unit.training.invented import invented
 from tests.user_clone import make_clone, settings_of
 

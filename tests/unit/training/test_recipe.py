@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.training import recipe as module
-from mlops_assets.training.evaluate import Evaluation
+from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.recipe import BadRecipe, ClassicRecipe, training_code_version
 
 
@@ -57,9 +57,10 @@ def test_equal_values_of_two_sections_have_two_digests():
 def package(tmp_path: Path, monkeypatch) -> Path:
     """A package of two models that share one module."""
     folder = tmp_path / "training"
-    folder.mkdir()
-    (folder / "classic.py").write_text("def fit():\n    from mlops_assets.training import shared\n    return shared\n")
-    (folder / "bert.py").write_text("from mlops_assets.text import normalise\n")
+    (folder / "classic").mkdir(parents=True)
+    (folder / "bert").mkdir()
+    (folder / "classic" / "classic.py").write_text("def fit():\n    from mlops_assets.training import shared\n    return shared\n")
+    (folder / "bert" / "bert.py").write_text("from mlops_assets.text import normalise\n")
     (folder / "shared.py").write_text("A = 1\n")
     (tmp_path / "text.py").write_text("B = 1\n")
     monkeypatch.setattr(module, "_ROOT", tmp_path)
@@ -75,10 +76,12 @@ def test_a_change_in_a_module_imported_inside_a_function_changes_that_model_s_co
 
 def test_comments_and_layout_are_not_code(package):
     before = training_code_version("bert")
-    (package / "training" / "bert.py").write_text("# why\n\nfrom mlops_assets.text import (\n    normalise,\n)\n")
+    (package / "training" / "bert" / "bert.py").write_text("# why\n\nfrom mlops_assets.text import (\n    normalise,\n)\n")
     assert training_code_version("bert") == before
 
 
 def test_the_text_functions_belong_to_both_models():
     assert training_code_version("classic") != training_code_version("bert")
-    assert {"mlops_assets.text", "mlops_assets.artifact"} <= module._imported("mlops_assets.training.classic").keys()
+    assert {"mlops_assets.text", "mlops_assets.artifact"} <= module._imported(
+        "mlops_assets.training.classic.classic"
+    ).keys()

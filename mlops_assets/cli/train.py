@@ -1,0 +1,154 @@
+"""Train, evaluate and export a model from the shell, without Dagster.
+
+python -m mlops_assets.cli.train classic|bert --out FOLDER [--reviews FILE] [--labels binary|ternary]
+
+Recipe, sides and evaluation come from params.yaml. `FOLDER/model` is the sealed model, as the pipeline makes it and
+`python -m mlops_assets.serving --model FOLDER/model` serves it; beside it stand metrics.json, card.md, the surest
+mistakes and pictures.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets import artifact
+from mlops_assets.artifact import TrainedWith
+from mlops_assets.failures import Failure, PermanentFailure
+from mlops_assets.reviews.files.files import read_reviews
+from mlops_assets.reviews.files.hints import FileHints
+from mlops_assets.reviews.stored.dataset import training_frame
+from mlops_assets.reviews.stored.label import add_labels
+from mlops_assets.reviews.stored.split import add_sides
+from mlops_assets.serving.models.model import load
+from mlops_assets.settings import Settings, wait_passively
+from mlops_assets.training import card
+from mlops_assets.training.judging import evaluate, plots
+from mlops_assets.training.judging.evaluate import Evaluation
+from mlops_assets.training.recipe import ClassicRecipe, training_code_version
+from mlops_assets.training.trained import Trained
+
+UNVERSIONED = "unversioned"
+"""The data version of a model that was not trained on a committed one."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as told; 0 when the model is sealed, 1 with one line on stderr when it is not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mlops_assets.cli.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", choices=["classic", "bert"])
+    parser.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet, or is empty")
+    parser.add_argument("--reviews", type=Path, help="a file of reviews (default: data/validated of the clone)")
+    parser.add_argument("--labels", choices=["binary", "ternary"], help="default: labels in params.yaml")
+    parser.add_argument("--dataset-version", default=UNVERSIONED, help="the name that the model keeps of its data")
+    told = parser.parse_args(arguments)
+    wait_passively()
+    try:
+        _run(told)
+    except Failure as failure:
+        print(f"training failed: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(told: argparse.Namespace) -> None:
+    settings = Settings.load()
+    out: Path = told.out
+    if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
+        raise PermanentFailure(f"{out} is not empty: name another folder")
+    label_rule = told.labels or settings.label_rule
+    rules = Evaluation.from_params(settings.sections["evaluate"])
+    frame = _frame(told.reviews, settings, label_rule)
+    began = time.monotonic()
+
+    def report(line: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {line}", file=sys.stderr, flush=True)
+
+    trained = _train(told, settings, frame, label_rule, rules, report)
+    _write_report(out, frame, trained)
+    print(f"{told.kind} {trained.model_version} in {out / 'model'}")
+    for side in (*evaluate.HELD_OUT, "newest"):
+        print(f"{side:>10}  {_line(trained.metrics[side])}")
+
+
+def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> pd.DataFrame:
+    """Labelled reviews with sides, of a file or of the clone's validated data."""
+    if reviews is None:
+        folder = settings.data / "validated"
+        if not any(folder.glob("*/*.parquet")):
+            raise PermanentFailure(f"{folder} holds no reviews: name a file with --reviews, or collect with make run")
+        return training_frame(folder, label_rule, settings.sections["sides"])
+    rows = read_reviews(
+        reviews, app_id=settings.only_app, naive_zone=settings.time_zone, hints=FileHints.of(settings)
+    ).frame
+    rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
+    return add_sides(add_labels(rows, label_rule), settings.sections["sides"]).reset_index(drop=True)
+
+
+def _train(
+    told: argparse.Namespace, settings: Settings, frame: pd.DataFrame, label_rule: str, rules: Evaluation, report: Any
+) -> Trained:
+    folder: Path = told.out / "model"
+    code = training_code_version(told.kind)
+    if told.kind == "classic":
+        from mlops_assets.training.classic.classic import train_classic
+
+        recipe = ClassicRecipe.from_params(settings.sections["classic"])
+        trained_with = TrainedWith(told.dataset_version, label_rule, recipe.digest(), code)
+        return train_classic(
+            frame, recipe, folder, trained_with=trained_with, run_id="shell", report=report, load=load, rules=rules
+        )
+    from mlops_assets.training.bert.bert import train_bert
+    from mlops_assets.training.bert.recipe import BertRecipe
+
+    bert_recipe = BertRecipe.from_params(settings.sections["bert"])
+    folder.mkdir(parents=True)
+    return train_bert(
+        frame,
+        bert_recipe,
+        folder,
+        trained_with=TrainedWith(told.dataset_version, label_rule, bert_recipe.digest(), code),
+        run_id="shell",
+        report=report,
+        checkpoints=told.out / "checkpoints",
+        load=load,
+        rules=rules,
+    )
+
+
+def _write_report(out: Path, frame: pd.DataFrame, trained: Trained) -> None:
+    """Metrics, card, pictures and the surest mistakes, beside the model."""
+    metrics = trained.metrics
+    manifest = artifact.read(out / "model")
+    held_out = frame[frame["side"] != "train"].reset_index(drop=True)
+    answers = load(out / "model").probabilities(held_out["review_text"].tolist())
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (out / "card.md").write_text(card.model_card(manifest, trained.model_version), encoding="utf-8")
+    evaluate.mistakes(held_out, answers, manifest.labels).to_csv(out / "mistakes.csv", index=False)
+    (out / "confusion_matrix.png").write_bytes(plots.confusion_matrix(metrics["confusion_matrix"]))
+    (out / "reliability.png").write_bytes(plots.reliability(metrics["reliability"]))
+    if curve := metrics.get("learning_curve"):
+        (out / "learning_curve.png").write_bytes(plots.learning_curve(curve))
+    if losses := metrics.get("loss_curve"):
+        (out / "training_curve.png").write_bytes(plots.training_curve(losses, metrics["epochs"]))
+
+
+def _line(figures: dict[str, Any]) -> str:
+    if not figures["n"]:
+        return "no reviews"
+    interval = figures["accuracy_interval"]
+    reach = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    mixed = f", macro-F1 {figures['macro_f1']:.3f}" if figures["macro_f1"] is not None else ", one label alone"
+    return f"accuracy {figures['accuracy']:.3f}{reach}{mixed}, n={figures['n']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

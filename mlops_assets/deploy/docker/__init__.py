@@ -1,0 +1,1 @@
+"""The deploy target `docker`: an image, containers, a gateway."""

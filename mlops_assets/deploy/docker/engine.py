@@ -1,0 +1,326 @@
+"""The Docker engine: builds an image from a release, pushes it, runs containers. Nothing here decides."""
+
+import io
+import socket
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.deploy.release import REQUIREMENTS, Release
+from mlops_assets.failures import OutsideFailure, PermanentFailure
+from mlops_assets.serving.options import is_loopback
+
+SERVER_PORT = 8080
+"""On which the image's server listens."""
+_SOCKET = "unix:///var/run/docker.sock"
+_DOCKERFILE = Path(__file__).parents[3] / "Dockerfile"
+_ALL_GPUS = {"Count": -1, "Capabilities": [["gpu"]]}
+"""What `--gpus all` asks for."""
+
+
+class EngineDown(OutsideFailure):
+    """No engine answers."""
+
+
+class BuildFailed(PermanentFailure):
+    """The image was not built; the message holds the step's last lines."""
+
+
+class PullFailed(OutsideFailure):
+    """The image is nowhere to be had."""
+
+
+class PushFailed(OutsideFailure):
+    """The registry did not take the image; nothing names it there under the tags that matter."""
+
+
+class _Refused(Exception):
+    """The registry's own word."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A pushed image; `reference` names it by digest and so never means another one."""
+
+    reference: str
+    id: str
+    tags: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Login:
+    """To a registry; empty where none is needed."""
+
+    user: str = ""
+    password: str = ""
+
+
+def engine_answers() -> bool:
+    """Whether there is an engine that this process may use."""
+    try:
+        DockerEngine().close()
+    except EngineDown:
+        return False
+    return True
+
+
+def registry_answers(registry: str) -> bool:
+    """Whether something listens at a registry on this machine; one elsewhere is taken at its word."""
+    host, _, port = registry.partition("/")[0].partition(":")
+    if not is_loopback(host):
+        return True
+    try:
+        socket.create_connection((host, int(port or 443)), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+class DockerEngine:
+    """A connection to the engine that the environment names; close it."""
+
+    def __init__(self) -> None:
+        docker = import_module("docker")
+        self.errors: Any = docker.errors
+        try:
+            _knock(docker.utils.kwargs_from_env().get("base_url") or _SOCKET)
+            self.client: Any = docker.from_env(timeout=120)
+            self.client.ping()
+        except (self.errors.DockerException, OSError) as error:
+            raise EngineDown(f"no Docker engine answers ({error}): start it, or set DEPLOY_TARGET=process") from error
+
+    def __enter__(self) -> "DockerEngine":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.client.close()
+
+    def build(
+        self,
+        release: Release,
+        repository: str,
+        report: Callable[[str], None],
+        *,
+        labels: Mapping[str, str] | None = None,
+        dockerfile: Path = _DOCKERFILE,
+    ) -> str:
+        """The image `repository:<release version>`, its lines reported live; what is unchanged comes from the cache.
+
+        Raises `BuildFailed`. The context is the release alone: no file from elsewhere can get into a layer.
+        """
+        if not (release.folder / REQUIREMENTS).is_file():
+            raise BuildFailed(
+                f"release {release.version} names no dependencies: restore locks/ (make lock) and run again"
+            )
+        own = {
+            "mlops.release": release.version,
+            "mlops.model": release.model_version,
+            "mlops.dataset": release.dataset_version,
+            "mlops.server": release.server_version,
+        }
+        name = f"{repository}:{release.version}"
+        last: list[str] = []
+        try:
+            lines = self.client.api.build(
+                fileobj=_context(release, dockerfile),
+                custom_context=True,
+                tag=name,
+                buildargs={"RELEASE_VERSION": release.version},
+                labels={**own, **(labels or {})},
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for line in _lines(lines, BuildFailed):
+                last = [*last[-20:], line]
+                report(line)
+        except BuildFailed as error:
+            raise BuildFailed(
+                "\n".join([f"the image of release {release.version} was not built: {error}", *last])
+            ) from error
+        except self.errors.DockerException as error:
+            raise BuildFailed(f"the image of release {release.version} was not built: {error}") from error
+        return name
+
+    def push(
+        self, name: str, tags: Sequence[str], report: Callable[[str], None], *, login: Login | None = None
+    ) -> Image:
+        """Push `name` and then, when the registry has it, each further tag; raises `PushFailed`."""
+        repository, _, own = name.rpartition(":")
+        auth = _auth(login)
+        image = self.client.images.get(name)
+        digest = ""
+        for tag in (own, *tags):
+            image.tag(repository, tag)
+            try:
+                stream = self.client.api.push(repository, tag, stream=True, decode=True, auth_config=auth)
+                for line in _pushed(stream):
+                    if line.startswith("sha256:"):
+                        digest = line
+                report(f"pushed {repository}:{tag}")
+            except (_Refused, self.errors.DockerException) as error:
+                raise PushFailed(f"{repository}:{tag} was not pushed: {error}") from error
+        return Image(f"{repository}@{digest}", image.id, (own, *tags), int(image.attrs["Size"]))
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the image lies here, so that no registry is needed."""
+        try:
+            self.client.images.get(reference)
+        except self.errors.ImageNotFound:
+            return False
+        return True
+
+    def fetch(self, reference: str, *, login: Login | None = None) -> None:
+        """Have the image here: nothing where it lies here already, else from its registry; raises `PullFailed`."""
+        if self.has_image(reference):
+            return
+        try:
+            self.client.api.pull(reference, auth_config=_auth(login))
+        except self.errors.DockerException as error:
+            raise PullFailed(f"{reference} is neither here nor does its registry give it: {error}") from error
+        if not self.has_image(reference):  # A pull that breaks off half-way is told in its output alone.
+            raise PullFailed(f"{reference} is not here although its registry gave it: deploy again")
+
+    def name_image(self, reference: str, name: str) -> None:
+        """Let `name`, a repository with a tag, mean the image."""
+        repository, _, tag = name.rpartition(":")
+        self.client.images.get(reference).tag(repository, tag)
+
+    def images(self, label: str) -> list[Any]:
+        """All images with the label, named or not."""
+        return self.client.images.list(filters={"label": label})
+
+    def users(self, reference: str) -> set[str]:
+        """The ids of the containers, running or not, that need the image."""
+        try:
+            image = self.client.images.get(reference)
+        except self.errors.ImageNotFound:
+            return set()
+        return {row["Id"] for row in self.client.api.containers(all=True, filters={"ancestor": image.id})}
+
+    def remove_image(self, reference: str) -> bool:
+        """Remove the image with all its names and the layers that are its alone; whether it is gone.
+
+        One that a container needs keeps its names too: taken one by one the engine gives up all but the last.
+        """
+        if self.users(reference):
+            return False
+        try:
+            self.client.images.remove(self.client.images.get(reference).id, force=True)
+        except self.errors.ImageNotFound:
+            return True
+        except self.errors.APIError:
+            return False
+        return True
+
+    def create(self, image: str, name: str, *, gpus: bool = False, **options: Any) -> Any:
+        """A container that may do nothing but answer: read-only, without capabilities, its port on loopback alone.
+
+        With `gpus` it sees all of the machine's. `options` are those of `create_container`, `host` those of
+        `create_host_config` beside ours.
+        """
+        host: dict[str, Any] = {
+            "port_bindings": {SERVER_PORT: ("127.0.0.1", None)},
+            "read_only": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "tmpfs": {"/tmp": "size=64m"},  # noqa: S108  # inside the container, its only writable place
+            "pids_limit": 256,
+            **({"device_requests": [_ALL_GPUS]} if gpus else {}),
+            **options.pop("host", {}),
+        }
+        created = self.client.api.create_container(
+            image,
+            name=name,
+            ports=[SERVER_PORT],
+            stop_signal="SIGTERM",
+            host_config=self.client.api.create_host_config(**host),
+            **options,
+        )
+        return self.client.containers.get(created["Id"])
+
+    def containers(self, label: str) -> list[Any]:
+        """All containers with the label, running or not."""
+        return self.client.containers.list(all=True, filters={"label": label})
+
+
+def running_containers(label: str) -> dict[str, dict[str, str]]:
+    """The names of the running containers with the label, each with all its labels."""
+    with DockerEngine() as engine:
+        return {one.name: one.labels for one in engine.containers(label) if one.status == "running"}
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` where nobody listens at a socket file: docker's own attempt leaves its socket open."""
+    _, found, path = address.partition("unix://")
+    if found:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(5)
+            probe.connect(path)
+
+
+def why_not_started(error: Any) -> str:
+    """The engine's own word of an `APIError`; where it has no GPU to give, also what to do."""
+    told = str(error.explanation or error)
+    if "capabilities: [[gpu]]" in told or "nvidia-container" in told:
+        return (
+            f"the release wants a GPU and the engine gives none ({told}): install the NVIDIA driver and Container "
+            "Toolkit on its machine, or set IMAGE_VARIANT=cpu"
+        )
+    return told
+
+
+def port_of(container: Any) -> int:
+    """The loopback port of a server's container; 0 while it has none."""
+    bound = (container.attrs["NetworkSettings"]["Ports"] or {}).get(f"{SERVER_PORT}/tcp") or []
+    return int(bound[0]["HostPort"]) if bound else 0
+
+
+def _auth(login: Login | None) -> dict[str, str] | None:
+    return {"username": login.user, "password": login.password} if login and login.user else None
+
+
+def _context(release: Release, dockerfile: Path) -> io.BytesIO:
+    """The release as a tar without times and owners."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as tar:
+        for name, path in (
+            ("Dockerfile", dockerfile),
+            *(
+                (path.relative_to(release.folder).as_posix(), path)
+                for path in sorted(release.folder.rglob("*"))
+                if path.is_file() and "__pycache__" not in path.parts
+            ),
+        ):
+            content = path.read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    target.seek(0)
+    return target
+
+
+def _lines(stream: Iterator[Mapping[str, Any]], failed: type[Exception]) -> Iterator[str]:
+    for message in stream:
+        if "error" in message:
+            raise failed(str(message["error"]).strip())
+        for line in str(message.get("stream", "")).splitlines():
+            if line.strip():
+                yield line.rstrip()
+
+
+def _pushed(stream: Iterator[Mapping[str, Any]]) -> Iterator[str]:
+    for message in stream:
+        if "error" in message:
+            raise _Refused(f"the registry refuses: {message['error']}")
+        digest = message.get("aux", {}).get("Digest")
+        if digest:
+            yield str(digest)

@@ -1,0 +1,267 @@
+"""The gateway: an HAProxy container that holds the public port and outlives every deployment."""
+
+import json
+import os
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.deploy.docker import gateway_config
+from mlops_assets.deploy.docker.engine import DockerEngine
+from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
+from mlops_assets.failures import OutsideFailure, PermanentFailure
+from mlops_assets.serving.socket_file import unix_address
+
+IMAGE = "haproxy:lts"
+_READY_S = 15.0
+_HOSTS = {"gateway": 2, "blue": 10, "green": 11}
+
+
+def gateway_name(project: str) -> str:
+    """Of a project's gateway: its container, and its address for who shares its network."""
+    return f"{project}-gateway"
+
+
+class GatewayDown(OutsideFailure):
+    """The gateway does not start or does not obey."""
+
+
+class HaproxyGateway:
+    """Network, container and state of one project's gateway. `folder` is shared with the container."""
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        project: str,
+        folder: Path,
+        host: str,
+        port: int,
+        *,
+        certificate: Path | None = None,
+        network: str = "",
+        image: str = IMAGE,
+    ) -> None:
+        """`network` is one that is there already and stays; without it the gateway makes its own."""
+        self._engine, self._project, self._folder = engine, project, folder.absolute()
+        self._host, self._port, self._certificate = host, port, certificate
+        self._image = image
+        self.network, self._shares_network = network or project, bool(network)
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return gateway_name(self._project)
+
+    def live(self) -> Slot | None:
+        """The slot that has the public port, as the last finished switch left it."""
+        path = self._folder / "live.json"
+        return json.loads(path.read_text(encoding="utf-8"))["slot"] if path.exists() else None
+
+    def address(self, slot: str) -> str:
+        """The fixed address of a slot: a container that restarts is found where it was."""
+        return f"{self._prefix()}.{_HOSTS[slot]}"
+
+    def ensure(self) -> None:
+        """Network and container are there, the admin socket answers and the live slot is in service."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        renewed = self._take_certificate()
+        self._ensure_network()
+        container = self._container()
+        if container is not None and not (self._publishes_right(container) and self._obeys(container)):
+            container.remove(force=True)
+            container = None
+        if container is None:
+            self._write(self.live())
+            self._run()
+        elif container.status != "running":
+            self._write(self.live())
+            container.start()
+        self._wait()
+        if renewed:
+            self._renew()
+        live = self.live()
+        for slot in SLOTS:
+            self.command(gateway_config.enable(slot) if slot == live else gateway_config.disable(slot))
+
+    def switch(self, new: Slot) -> None:
+        """`new` answers first, so that somebody always does; the record changes between the two."""
+        self.command(gateway_config.enable(new))
+        self._write(new)
+        self.command(gateway_config.drain(gateway_config.other(new)))
+
+    def release(self, slot: Slot) -> None:
+        """Nothing goes to `slot` any more, and the gateway lets go of its connections there."""
+        self.command(gateway_config.disable(slot))
+
+    def command(self, line: str) -> str:
+        """One command of the runtime API; raises `GatewayDown`."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(5)
+                with unix_address(self._folder / gateway_config.SOCKET) as address:
+                    connection.connect(address)
+                connection.sendall(line.encode() + b"\n")
+                answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode().strip()
+        except OSError as error:
+            raise GatewayDown(f"the gateway {self.name} does not obey {line!r}: {error}") from error
+        if line.startswith("set server ") and answer:
+            raise GatewayDown(f"the gateway {self.name} refuses {line!r}: {answer}")
+        return answer
+
+    def remove(self) -> None:
+        """Container and network go; the public port is free."""
+        container = self._container()
+        if container is not None:
+            container.remove(force=True)
+        (self._folder / "live.json").unlink(missing_ok=True)
+        if self._shares_network:
+            return
+        for network in self._engine.client.networks.list(names=[self.network]):
+            if network.name == self.network:
+                network.remove()
+
+    def _container(self) -> Any:
+        try:
+            return self._engine.client.containers.get(self.name)
+        except self._engine.errors.NotFound:
+            return None
+
+    def _publishes_right(self, container: Any) -> bool:
+        bindings = container.attrs["HostConfig"].get("PortBindings") or {}
+        wanted = [{"HostIp": self._host, "HostPort": str(self._port)}]
+        speaks = container.labels.get("mlops.tls", "off") == _said(self._certificate)
+        return speaks and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
+
+    def _take_certificate(self) -> bool:
+        """Put the certificate where the gateway reads it; whether it is another one than before."""
+        target = self._folder / gateway_config.CERTIFICATE
+        if self._certificate is None:
+            target.unlink(missing_ok=True)
+            return False
+        pem = self._certificate.read_text(encoding="ascii")
+        gateway_config.require_pem(pem, str(self._certificate))
+        if target.is_file() and target.read_text(encoding="ascii") == pem:
+            return False
+        renewed = target.is_file()
+        _replace(target, pem, mode=0o600)
+        return renewed
+
+    def _renew(self) -> None:
+        """Hand the running gateway its new certificate: connections stay, new ones see it."""
+        place = f"{gateway_config.FOLDER}/{gateway_config.CERTIFICATE}"
+        pem = "\n".join(line for line in self._certificate_text().splitlines() if line.strip())
+        said = self.command(f"set ssl cert {place} <<\n{pem}\n")
+        said += self.command(f"commit ssl cert {place}")
+        if "Success" not in said:
+            raise PermanentFailure(f"the gateway {self.name} does not take the certificate: {said}")
+
+    def _certificate_text(self) -> str:
+        return (self._folder / gateway_config.CERTIFICATE).read_text(encoding="ascii")
+
+    def _obeys(self, container: Any) -> bool:
+        """False for one that runs but whose folder was deleted under it: it must be made anew."""
+        if container.status != "running":
+            return True
+        until = time.monotonic() + _READY_S / 5
+        while time.monotonic() < until:
+            try:
+                self.command("show info")
+            except GatewayDown:
+                time.sleep(0.1)
+            else:
+                return True
+        return False
+
+    def _ensure_network(self) -> None:
+        docker_types: Any = __import__("docker").types
+        if any(network.name == self.network for network in self._engine.client.networks.list(names=[self.network])):
+            return
+        if self._shares_network:
+            raise PermanentFailure(f"there is no network {self.network}, which SERVICE_NETWORK names: make up makes it")
+        # Fixed addresses need a subnet of our own choice; a taken one is refused and the next is tried.
+        numbers = random.Random(self._project).sample(range(256), 16)  # noqa: S311  # spreads, protects nothing
+        for number in numbers:
+            pool = docker_types.IPAMPool(subnet=f"10.213.{number}.0/24")
+            try:
+                self._engine.client.networks.create(
+                    self.network,
+                    ipam=docker_types.IPAMConfig(pool_configs=[pool]),
+                    labels={"mlops.project": self._project},
+                )
+            except self._engine.errors.APIError as error:
+                if "overlap" not in str(error):
+                    raise GatewayDown(f"network {self.network} cannot be created: {error}") from error
+            else:
+                return
+        raise PermanentFailure("no subnet 10.213.x.0/24 of 16 is free: remove unused ones with docker network prune")
+
+    def _prefix(self) -> str:
+        (network,) = (
+            found for found in self._engine.client.networks.list(names=[self.network]) if found.name == self.network
+        )
+        return network.attrs["IPAM"]["Config"][0]["Subnet"].rpartition(".")[0]
+
+    def _write(self, live: Slot | None) -> None:
+        addresses: dict[Slot, str] = {slot: self.address(slot) for slot in SLOTS}
+        certificate = gateway_config.CERTIFICATE if self._certificate else ""
+        _replace(self._folder / "haproxy.cfg", gateway_config.configuration(addresses, live, certificate=certificate))
+        if live is not None:
+            _replace(self._folder / "live.json", json.dumps({"slot": live}))
+
+    def _run(self) -> None:
+        client = self._engine.client
+        try:
+            container = client.containers.create(
+                self._image,
+                command=["haproxy", "-W", "-f", f"{gateway_config.FOLDER}/haproxy.cfg"],
+                name=self.name,
+                user=f"{os.getuid()}:{os.getgid()}",  # so that the admin socket belongs to who deploys
+                ports={f"{gateway_config.PORT}/tcp": (self._host, self._port)},
+                volumes={str(self._folder): {"bind": gateway_config.FOLDER, "mode": "rw"}},
+                labels={
+                    "mlops.project": self._project,
+                    "mlops.role": "gateway",
+                    "mlops.tls": _said(self._certificate),
+                },
+                restart_policy={"Name": "unless-stopped"},
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                network=self.network,
+            )
+            container.start()
+        except self._engine.errors.APIError as error:
+            stale = self._container()
+            if stale is not None:
+                stale.remove(force=True)
+            raise GatewayDown(f"the gateway cannot take {self._host}:{self._port}: {error.explanation}") from error
+
+    def _wait(self) -> None:
+        until = time.monotonic() + _READY_S
+        while True:
+            try:
+                self.command("show info")
+            except GatewayDown:
+                if time.monotonic() > until:
+                    container = self._container()
+                    log = container.logs(tail=20).decode(errors="replace") if container is not None else ""
+                    raise GatewayDown(f"the gateway {self.name} does not start:\n{log}") from None
+                time.sleep(0.05)
+            else:
+                return
+
+
+def _said(certificate: Path | None) -> str:
+    return "on" if certificate else "off"
+
+
+def _replace(path: Path, text: str, *, mode: int = 0o644) -> None:
+    scratch = path.with_name(path.name + ".partial")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

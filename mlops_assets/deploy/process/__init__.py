@@ -1,0 +1,1 @@
+"""The deploy target `process`: a server process on this machine."""

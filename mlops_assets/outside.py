@@ -1,0 +1,75 @@
+"""The outside things by name, as the settings ask for them. Nothing is opened or started here."""
+
+from typing import Any
+
+from mlops_assets.deploy.docker.engine import Login, engine_answers, registry_answers
+from mlops_assets.deploy.docker.service import DockerService
+from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.rollout import Watching
+from mlops_assets.deploy.service import Service, TargetedService
+from mlops_assets.reporting.notifier import Notifier
+from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
+from mlops_assets.settings import Settings
+from mlops_assets.steps.file_source import FileSource
+from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.versioning.git.history import GitHistory
+from mlops_assets.versioning.repository import DvcRepository
+
+IMAGE_NAME = "app-review-sentiment"
+
+
+def build(settings: Settings) -> dict[str, Any]:
+    """`review_source`, `repository`, `git_history`, `service`, `notifier` and `fact_keeper`."""
+    return {
+        "review_source": review_source(settings),
+        "repository": DvcRepository(
+            settings.root,
+            settings.pipeline_clone,
+            dvc_program=settings.dvc_program,
+            remote_url=settings.dvc_remote_url,
+        ),
+        "git_history": GitHistory(settings.root),
+        "service": service(settings),
+        "notifier": Notifier.of(settings),
+        "fact_keeper": FactKeeper.of(settings),
+    }
+
+
+def review_source(settings: Settings) -> ReviewSource:
+    """The source of this process's runs."""
+    if settings.source == "sample":
+        return SampleSource(settings.now)
+    if settings.source == "file":
+        return FileSource(settings)
+    from mlops_assets.reviews.sources.play_source import PlaySource
+
+    return PlaySource(settings)
+
+
+def service(settings: Settings) -> Service:
+    """The service on `PORT` by `DEPLOY_TARGET`."""
+    folder = settings.service_folder
+    environment = {name: value.get_secret_value() for name, value in settings.server.items()}
+    key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
+    password = settings.registry_password
+    watching = Watching.from_params(settings.sections["deploy"])
+    docker = DockerService(
+        folder,
+        settings.port,
+        settings.host,
+        environment=environment,
+        key=key,
+        repository=f"{settings.image_registry}/{IMAGE_NAME}",
+        login=Login(settings.registry_user, password.get_secret_value()) if password else None,
+        certificate=settings.tls_certificate,
+        watching=watching,
+        network=settings.service_network,
+        gateway_image=settings.haproxy_image,
+    )
+    return TargetedService(
+        settings.deploy_target,
+        ProcessService(folder, settings.port, settings.host, environment=environment, key=key, watching=watching),
+        docker,
+        engine_answers=lambda: engine_answers() and registry_answers(settings.image_registry),
+        docker_was_used=(folder / "gateway").is_dir,
+    )

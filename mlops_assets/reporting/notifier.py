@@ -1,0 +1,229 @@
+"""The way to people: Apprise channels and the heartbeat, behind the outbox."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+
+from mlops_assets.proxies import through_proxy
+from mlops_assets.reporting.messages import Kind, Message, fitted
+from mlops_assets.reporting.outbox import Channel, Outbox, Standing, Unreachable
+from mlops_assets.reporting.rules import OperationRules
+from mlops_assets.serving.pages.told import LAST_SUCCESS, SHOWN, show
+from mlops_assets.settings import Settings
+
+MESSAGE_ID = "X-Notification-Id"
+"""The header that bears a message's id, the same on a repeat."""
+
+_PING_TIMEOUT_S = 10.0
+_SAY_ADDRESSES = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "urllib3.connectionpool")
+"""Loggers that write whole addresses, httpx at INFO: in those of channels the path is the password."""
+
+
+class AppriseChannel:
+    """One address of NOTIFY_URLS; Apprise is loaded when something is sent."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        # 32 bits tell channels apart and do not confirm a guessed password.
+        self.key = sha256(url.encode()).hexdigest()[:8]
+        self.name = _shown(url)
+
+    def takes(self, kind: Kind) -> bool:
+        """All that people read."""
+        return kind != "heartbeat"
+
+    def send(self, message: Message) -> None:
+        """Deliver; raises `Unreachable` with what Apprise said, without the address's secrets."""
+        import apprise
+
+        with _no_address_logged():
+            plugin: Any = apprise.Apprise.instantiate(self._url)
+            if plugin is None:
+                raise Unreachable(f"Apprise does not understand the address {self.name}: mend NOTIFY_URLS")
+            taken, told = self._hand_over(plugin, message)
+        if not taken:
+            said = _without_secrets(told, self._url) or "it did not take the message"
+            raise Unreachable(f"{self.name}: {said}{through_proxy(_web_address(self._url))}")
+
+    def _hand_over(self, plugin: Any, message: Message) -> tuple[bool, str]:
+        """Whether the plugin took the message, and what Apprise said of it."""
+        import apprise
+
+        title, body = fitted(message, title_most=plugin.title_maxlen, body_most=plugin.body_maxlen)
+        kind = {"failure": "failure", "recovery": "success"}.get(message.kind, "info")
+        if isinstance(getattr(plugin, "headers", None), dict):
+            plugin.headers[MESSAGE_ID] = message.id  # mail and webhooks; elsewhere the id ends the text
+        taken, told = False, ""
+        capture: Any = apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s")
+        with capture as said:
+            taken = plugin.notify(title=title, body=body, notify_type=kind, body_format="text")
+            told = " ".join(said.getvalue().split())
+        return bool(taken), told
+
+
+class Heartbeat:
+    """HEARTBEAT_URL: asked when a run ended well, with `/fail` behind it when not."""
+
+    name = "heartbeat"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.key = "heartbeat"
+
+    def takes(self, kind: Kind) -> bool:
+        """Nothing that people read."""
+        return kind == "heartbeat"
+
+    def send(self, message: Message) -> None:
+        """Ping; raises `Unreachable`."""
+        import httpx
+
+        base, mark, query = self._url.partition("?")
+        path = f"{base.rstrip('/')}/{message.text}" if message.text else base
+        try:
+            with _no_address_logged():
+                answer = httpx.get(f"{path}{mark}{query}", timeout=_PING_TIMEOUT_S, follow_redirects=True)
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"heartbeat: {type(error).__name__}{through_proxy(self._url)}"
+            ) from None  # its text may hold the address
+        if answer.status_code >= 400:
+            raise Unreachable(f"heartbeat: HTTP {answer.status_code}")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one pass did: deliveries that were made, how each channel stands; `busy` where another process did it."""
+
+    delivered: int
+    standings: tuple[Standing, ...]
+    busy: bool = False
+
+
+def trouble(standings: Sequence[Standing]) -> str:
+    """Which channels take nothing and why; empty where all do."""
+    return "; ".join(f"{one.error} ({one.waiting} waiting)" for one in standings if one.error)
+
+
+class Notifier:
+    """Tells of runs that ended: what is new goes into the outbox, what waits there goes out."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        summaries: Path,
+        service_folder: Path,
+        channels: Sequence[Channel],
+        rules: Callable[[], OperationRules],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._folder, self._summaries, self._service_folder = folder, summaries, service_folder
+        self._channels, self._rules, self._clock = tuple(channels), rules, clock
+        self._outbox = Outbox(folder / "outbox.sqlite")
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Notifier":
+        """The notifier of a clone: channels of NOTIFY_URLS, HEARTBEAT_URL."""
+        channels: list[Channel] = [AppriseChannel(url.get_secret_value()) for url in settings.notify_urls]
+        if settings.heartbeat_url:
+            channels.append(Heartbeat(settings.heartbeat_url.get_secret_value()))
+        return cls(
+            settings.instance_folder / "outbox",
+            summaries=settings.instance_folder / "summaries",
+            service_folder=settings.service_folder,
+            channels=channels,
+            rules=lambda: OperationRules.from_params(settings.sections["operations"]),
+            clock=settings.now,
+        )
+
+    def tell(self, *, wait_s: float = 0) -> Told:
+        """Take in new summaries, gather the digest when it is due, deliver what is due."""
+        if not self._summaries.is_dir():
+            return Told(0, ())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._folder / "lock").acquire(timeout=wait_s):
+                return self._tell()
+        except Timeout:
+            return Told(0, (), busy=True)
+
+    def standings(self) -> list[Standing]:
+        """How each channel stands, without sending anything."""
+        if not self._folder.is_dir():
+            return [Standing(channel.name, 0, "") for channel in self._channels]
+        return self._outbox.standings(self._channels)
+
+    def _tell(self) -> Told:
+        now = self._clock()
+        self._outbox.take_in(self._summaries, self._channels, now)
+        self._renew_last_success()
+        self._outbox.make_digest(self._channels, now, hour=self._rules().digest_hour)
+        delivered = self._outbox.deliver(self._channels, self._clock)
+        self._outbox.forget(now, self._summaries)
+        return Told(delivered, tuple(self._outbox.standings(self._channels)))
+
+    def _renew_last_success(self) -> None:
+        last = self._outbox.last_success()
+        if last is None:
+            return
+        text = f"{datetime.fromisoformat(last).timestamp():.0f}\n"
+        path = self._service_folder / SHOWN / LAST_SUCCESS
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return
+        show(self._service_folder, LAST_SUCCESS, text)
+
+
+@contextmanager
+def _no_address_logged() -> Iterator[None]:
+    """While something is sent, what logs addresses is silent and what Apprise says goes nowhere but to its captor."""
+    apprise_log = logging.getLogger("apprise")
+    apprise_log.propagate = False
+    if not apprise_log.handlers:
+        apprise_log.addHandler(logging.NullHandler())  # without any, Python prints warnings by itself
+    talking = [log for name in _SAY_ADDRESSES if not (log := logging.getLogger(name)).disabled]
+    for log in talking:
+        log.disabled = True
+    try:
+        yield
+    finally:
+        for log in talking:
+            log.disabled = False
+
+
+def _web_address(url: str) -> str:
+    """Where Apprise asks for a web address of its own scheme; empty for mail, which goes through no proxy.
+
+    The hosts of chat services are theirs to know: the one given decides about NO_PROXY.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.startswith("mailto"):
+        return ""
+    return f"{'http' if scheme in {'json', 'xml', 'form'} else 'https'}://{urlsplit(f'x://{rest}').hostname or ''}"
+
+
+def _shown(url: str) -> str:
+    """Scheme and, for plain mail and web addresses, the host; elsewhere even the host is a token."""
+    scheme, _, rest = url.partition("://")
+    host = urlsplit(f"x://{rest}").hostname or ""
+    plain = scheme in {"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"}
+    return f"{scheme}://{host}" if plain else f"{scheme}://…"
+
+
+def _without_secrets(text: str, url: str) -> str:
+    """The text without any part of the address but its scheme and a host that may be shown."""
+    shown = set(re.split(r"://", _shown(url)))
+    parts = {unquote(part) for part in re.split(r"[/:@?&=,]+", url)} | set(re.split(r"[/:@?&=,]+", url))
+    for part in sorted(parts - shown, key=len, reverse=True):
+        if len(part) >= 3:
+            text = text.replace(part, "***")
+    return text[:300]

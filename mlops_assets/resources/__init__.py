@@ -1,1 +1,0 @@
-"""The outside things: only these start processes or open sockets."""

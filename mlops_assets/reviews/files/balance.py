@@ -1,0 +1,206 @@
+"""What became of each row of a file: taken, put aside with a reason, or a repeat. The three always add up.
+
+Not here: what makes a row unusable (files.py, schema.py).
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.reviews.stored import columns
+
+TAKEN, QUARANTINED, REPEAT = "taken", "quarantined", "repeats"
+_FATES = (TAKEN, QUARANTINED, REPEAT)
+_FIRST_ROWS, _APPS, _MONTHS, _REASONS = 3, 3, 6, 4
+"""How much of each the printed balance shows; the record of the quarantine and Dagster's table hold all."""
+
+RECORDS = Path("quarantine") / "files"
+"""Below data/: for each file the rows that were put aside, by number and reason, without their texts."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The fate of every row of one file.
+
+    rows: those that hold anything; `blank` ones beside them hold nothing
+    fates: one row for each row read, the index is its number in the file: app_id, month ("" where it has none), fate,
+    reason and value (the cell that broke the rule), both "" where it was taken
+    unit: what the numbers count: line, row or record
+    assumed: what was decided about the file, and why
+    notes: what was repaired or left out on the way to cells
+    """
+
+    file: str
+    rows: int
+    fates: pd.DataFrame
+    unit: str = "row"
+    blank: int = 0
+    assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    left_behind: tuple[str, ...] = ()
+    masked: int = 0
+    counts: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = self.fates["fate"].value_counts()
+        object.__setattr__(self, "counts", {fate: int(counts.get(fate, 0)) for fate in _FATES})
+        if sum(self.counts.values()) != self.rows or not self.fates.index.is_unique:
+            raise AssertionError(f"{self.file}: {self.rows} rows read, but {self.counts}: report this as a fault")
+
+    @property
+    def taken(self) -> int:
+        return self.counts[TAKEN]
+
+    @property
+    def quarantined(self) -> int:
+        return self.counts[QUARANTINED]
+
+    @property
+    def repeats(self) -> int:
+        return self.counts[REPEAT]
+
+    def summary(self) -> str:
+        """The balance in one line."""
+        blank = f" ({self.blank} blank ones beside them)" if self.blank else ""
+        return f"{self.file}: {self.rows} rows read{blank} = {_sum(self.counts)}"
+
+    def reasons(self) -> list[tuple[str, int, list[tuple[Any, str]]]]:
+        """Each reason of the quarantine with its rows and the first of them as (number, value), the commonest first."""
+        aside = self.fates[self.fates["fate"] == QUARANTINED]
+        found = []
+        for reason, count in aside["reason"].value_counts().items():
+            rows = aside[aside["reason"] == reason]["value"].head(_FIRST_ROWS)
+            found.append((str(reason), int(count), list(rows.items())))
+        return found
+
+    def told(self, reason: str, count: int, first: Sequence[tuple[Any, str]]) -> str:
+        """A reason with its first rows, and what to do."""
+        what, colon, remedy = reason.partition(": ")
+        return f"{count} {what} ({self._shown(first, count)}){colon}{remedy}"
+
+    def by_month(self) -> pd.DataFrame:
+        """Rows by app_id and month: taken, quarantined, repeats."""
+        table = self.fates.groupby(["app_id", "month", "fate"]).size().unstack("fate", fill_value=0)
+        return pd.DataFrame(table.reindex(columns=list(_FATES), fill_value=0).reset_index())
+
+    def table(self) -> list[dict[str, Any]]:
+        """`by_month` with the file's name, for Dagster."""
+        rows = self.by_month().to_dict("records")
+        return [{"file": self.file, **{str(name): value for name, value in row.items()}} for row in rows]
+
+    def __iter__(self) -> Iterator[str]:
+        """The balance as a person reads it, a dozen lines at most for usual files."""
+        yield self.summary()
+        yield from (f"  {line}" for line in self._apps())
+        reasons = self.reasons()
+        for reason, count, first in reasons[:_REASONS]:
+            yield f"  in quarantine: {self.told(reason, count, first)}"
+        if len(reasons) > _REASONS:
+            more = sum(count for _, count, _ in reasons[_REASONS:])
+            yield f"  in quarantine: {more} for {len(reasons) - _REASONS} other reasons"
+        if self.quarantined:
+            yield f"  all rows in quarantine by number: data/{record_of(self)}"
+        if self.repeats:
+            again = self.fates.index[self.fates["fate"] == REPEAT][:_FIRST_ROWS]
+            shown = self._shown([(number, "") for number in again], self.repeats)
+            yield f"  repeats: another row with the same id is newer ({shown})"
+        yield from (f"  assumed: {decision}" for decision in self.assumed)
+        yield from (f"  note: {note}" for note in self.notes)
+        if self.ignored:
+            yield f"  columns ignored: {', '.join(self.ignored)}"
+        if self.left_behind:
+            masked = f"; the name is masked in {self.masked} replies" if self.masked else ""
+            yield f"  left behind, since they say who people are: {', '.join(self.left_behind)}{masked}"
+
+    def _apps(self) -> Iterator[str]:
+        table = self.by_month()
+        apps = [(str(app), rows) for app, rows in table.groupby("app_id")]
+        apps.sort(key=lambda item: -int(item[1][TAKEN].sum()))
+        for app, rows in apps[:_APPS]:
+            counts = {fate: int(rows[fate].sum()) for fate in _FATES}
+            taken = rows[(rows[TAKEN] > 0) & (rows["month"] != "")]
+            yield f"{app or 'no app'}: {_sum(counts)}{_months(taken)}"
+        if rest := apps[_APPS:]:
+            more = {fate: sum(int(rows[fate].sum()) for _, rows in rest) for fate in _FATES}
+            yield f"{len(rest)} more apps: {_sum(more)}"
+
+    def _shown(self, first: Sequence[tuple[Any, str]], count: int) -> str:
+        rows = ", ".join(f"{self.unit} {number}{f': {value}' if value else ''}" for number, value in first)
+        return rows + (", …" if count > len(first) else "")
+
+
+def record_of(balance: Balance) -> Path:
+    """Where the rows of the file that are in quarantine stand, below data/."""
+    return RECORDS / f"{balance.file}-rows.csv"
+
+
+def keep_record(balance: Balance, data: Path) -> None:
+    """Write which rows of the file are in quarantine below `data`; no rows, no record."""
+    path = data / record_of(balance)
+    if not balance.quarantined:
+        path.unlink(missing_ok=True)
+        return
+    aside = balance.fates[balance.fates["fate"] == QUARANTINED]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([balance.unit, "app_id", "month", "reason", "value"])
+    writer.writerows(aside[["app_id", "month", "reason", "value"]].itertuples())
+    content = text.getvalue().encode()
+    if not path.is_file() or path.read_bytes() != content:
+        columns.write_bytes(content, path)
+
+
+@dataclass(frozen=True)
+class Balances:
+    """The balances of the files that were read in one go. `distinct` reviews are taken: one that several files hold
+    counts once.
+    """
+
+    files: tuple[Balance, ...] = ()
+    distinct: int = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Every file's balance, and that of all of them where they are several."""
+        yield from (line for balance in self.files for line in balance)
+        if len(self.files) > 1:
+            yield self.summary()
+
+    def summary(self) -> str:
+        """All files in one line."""
+        counts = {fate: sum(balance.counts[fate] for balance in self.files) for fate in _FATES}
+        again = counts[TAKEN] - self.distinct
+        counts = {**counts, TAKEN: self.distinct, REPEAT: counts[REPEAT] + again}
+        more = f", {again} of them of another file" if again else ""
+        read = sum(balance.rows for balance in self.files)
+        return f"{len(self.files)} files: {read} rows read = {_sum(counts)}{more}"
+
+    def table(self) -> list[dict[str, Any]]:
+        """Rows by file, app and month, for Dagster."""
+        return [row for balance in self.files for row in balance.table()]
+
+    def keep_records(self, data: Path) -> None:
+        """`keep_record` of every file."""
+        for balance in self.files:
+            keep_record(balance, data)
+
+
+NO_FILES = Balances()
+
+
+def _sum(counts: dict[str, int]) -> str:
+    return f"{counts[TAKEN]} taken + {counts[QUARANTINED]} in quarantine + {counts[REPEAT]} repeats"
+
+
+def _months(taken: pd.DataFrame) -> str:
+    if taken.empty:
+        return ""
+    months, counts = taken["month"].tolist(), taken[TAKEN].tolist()
+    if len(months) <= _MONTHS:
+        return "; " + ", ".join(f"{month}: {count}" for month, count in zip(months, counts, strict=True))
+    return f"; {months[0]} to {months[-1]}, {len(months)} months with {min(counts)} to {max(counts)}"

@@ -1,0 +1,1 @@
+"""Cells from CSV, Excel, JSON, Arrow and Parquet."""

@@ -1,0 +1,146 @@
+"""What every form of table shares: the header's place and names, cells put together, and why a file is no table."""
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import pandas as pd
+import pyarrow as pa
+
+from mlops_assets.reviews.files import columns as file_columns
+
+HEADER_WITHIN = 25
+"""A header stands in the first rows: titles, notes and blank rows may come before it."""
+
+_AT_ONCE = 20_000
+_LONE_HALF = "utf-16"
+
+
+class NoTable(Exception):
+    """Why a file is no table, as the rest of a sentence that begins with its path."""
+
+
+def header_place(rows: Sequence[Sequence[str]]) -> int | None:
+    """The place of the header: the first row that names all required columns, else the first that is not blank."""
+    filled = [place for place, row in enumerate(rows[:HEADER_WITHIN]) if any(cell.strip() for cell in row)]
+    complete = (place for place in filled if names_reviews(rows[place]))
+    return next(complete, filled[0] if filled else None)
+
+
+def names_reviews(names: Iterable[str]) -> bool:
+    """Whether the names hold every column that reviews must have."""
+    return set(file_columns.REQUIRED) <= file_columns.recognise(names).keys()
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """The header's names, each once: a column without one is named by its place, a repeated one gets a number."""
+    found: list[str] = []
+    for place, written in enumerate(names, start=1):
+        name = written if written.strip() else f"(column {place})"
+        again = 2
+        while name in found:
+            name, again = f"{written} ({again})", again + 1
+        found.append(name)
+    return found
+
+
+def without_repeated_columns(cells: pd.DataFrame, header: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The cells with one column for each name that reviews are read from, and what was left out.
+
+    Raises `NoTable` where columns of one name differ: which one is meant, the file does not say.
+    """
+    places = dict[str, list[int]]()
+    for place, name in enumerate(header):
+        places.setdefault(file_columns.folded(name), []).append(place)
+    used = {file_columns.folded(name) for name in file_columns.recognise(header).values()}
+    repeated = [group for name, group in places.items() if len(group) > 1 and name in used]
+    for first, *others in repeated:
+        for other in others:
+            if not (cells.iloc[:, first] == cells.iloc[:, other]).all():
+                raise NoTable(
+                    f"has two columns named {header[first]!r} whose cells differ: delete one of them, or rename it"
+                )
+    surplus = [place for _, *others in repeated for place in others]
+    notes = tuple(f"the second column {header[place]!r} repeats the first and is left out" for place in surplus)
+    kept = [place for place in range(len(header)) if place not in surplus]
+    return cast("pd.DataFrame", cells.iloc[:, kept]), notes
+
+
+def numbered(unit: str, numbers: Sequence[int]) -> str:
+    """`line 3`, `lines 3, 7 and 9`, `lines 3, 7, 9 and 12 more`."""
+    if len(numbers) == 1:
+        return f"{unit} {numbers[0]}"
+    first, rest = numbers[:3], len(numbers) - 3
+    if rest > 0:
+        return f"{unit}s {', '.join(map(str, first))} and {rest} more"
+    return f"{unit}s {', '.join(map(str, first[:-1]))} and {first[-1]}"
+
+
+class CellBuilder:
+    """Cells put together row by row; few rows at a time are Python objects, so that a million fit.
+
+    Names may still be added while rows are: the rows before have empty cells there.
+    """
+
+    def __init__(self, unit: str, names: Sequence[str] = ()) -> None:
+        self._unit = unit
+        self._chunks: dict[str, list[pa.Array]] = {name: [] for name in names}
+        self._rows: list[Sequence[str]] = []
+        self._numbers: list[int] = []
+        self._flushed = 0
+        self.mended: list[int] = []
+        """Numbers of rows with halves of characters, which no encoding can hold."""
+
+    @property
+    def rows(self) -> int:
+        return len(self._numbers)
+
+    def name(self, name: str) -> None:
+        """One more column."""
+        if name not in self._chunks:
+            self._flush()
+            self._chunks[name] = [pa.nulls(self._flushed, pa.string()).fill_null("")]
+
+    def names(self) -> list[str]:
+        return list(self._chunks)
+
+    def add(self, number: int, cells: Sequence[str]) -> None:
+        """A row with a cell for each name."""
+        self._rows.append(cells)
+        self._numbers.append(number)
+        if len(self._rows) == _AT_ONCE:
+            self._flush()
+
+    def frame(self) -> pd.DataFrame:
+        """All rows; the index is their numbers."""
+        self._flush()
+        names = list(self._chunks)
+        table = pa.table(
+            [pa.chunked_array(self._chunks[name], pa.string()) for name in names],
+            names=[str(n) for n in range(len(names))],
+        )
+        cells = table.to_pandas(split_blocks=True, self_destruct=True).astype("str")
+        cells.columns = pd.Index(names, dtype="str")
+        return cells.set_index(pd.Index(self._numbers, dtype="int64", name=self._unit))
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        columns = list(zip(*self._rows, strict=True))
+        try:
+            arrays = [pa.array(column, pa.string()) for column in columns]
+        except UnicodeEncodeError:
+            self.mended += [
+                number
+                for number, row in zip(self._numbers[self._flushed :], self._rows, strict=True)
+                if any(_whole(cell) != cell for cell in row)
+            ]
+            arrays = [pa.array([_whole(cell) for cell in column], pa.string()) for column in columns]
+        for name, array in zip(self._chunks, arrays, strict=True):
+            self._chunks[name].append(array)
+        self._flushed += len(self._rows)
+        self._rows = []
+
+
+def _whole(text: str) -> str:
+    """Two halves of a character as that character, a half alone as '�'."""
+    return text.encode(_LONE_HALF, "surrogatepass").decode(_LONE_HALF, "replace")

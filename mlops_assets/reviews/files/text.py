@@ -1,0 +1,143 @@
+"""Bytes as text: unpacked, in which encoding, what was repaired. Pure."""
+
+import codecs
+import re
+import zlib
+from dataclasses import dataclass
+
+from mlops_assets.reviews.files.tables.cells import NoTable, numbered
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_LEADING = 4096
+_BAD_RUN = re.compile("[\udc80-\udcff]+")
+_CUT_CHARACTER = re.compile("[\udce2-\udcf4][\udc80-\udcbf]{1,2}")
+_SMALL_BYTES = 256 * 2**20
+_MOST_BYTES = 4 * 2**30
+_MOST_TIMES = 100
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file's text as UTF-8, the encoding that it had, and what was repaired."""
+
+    content: bytes
+    encoding: str
+    notes: tuple[str, ...] = ()
+
+
+def unpacked(content: bytes) -> bytes:
+    """What a gzip file holds. Raises `NoTable` where it is damaged or unpacks to far more than reviews do.
+
+    Reviews shrink to a tenth. More than 256 MB that shrank to less than a hundredth, or more than 4 GB, are refused.
+    """
+    parts, size, rest = list[bytes](), 0, content
+    while rest:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            while not unpacker.eof:
+                part = unpacker.decompress(rest, 2**24)
+                rest = unpacker.unconsumed_tail
+                size += len(part)
+                if size > min(max(_SMALL_BYTES, _MOST_TIMES * len(content)), _MOST_BYTES):
+                    raise NoTable(f"unpacks to more than {size // 2**20} MB: unpack it, and look what it holds")
+                parts.append(part)
+                if not part and not rest:
+                    raise NoTable("is a gzip file that ends too early: copy it again")
+        except zlib.error as error:
+            raise NoTable(f"is a damaged gzip file ({error}): pack it again") from error
+        rest = unpacker.unused_data.lstrip(b"\0")  # several parts may stand one after the other, and padding
+    return b"".join(parts)
+
+
+def decode(content: bytes) -> Text | None:
+    """The text; None where the bytes are none in any encoding that files of reviews come in.
+
+    A byte order mark decides, or every second byte being zero (UTF-16). Else it is UTF-8, also with some bad bytes: as
+    long as whole characters beyond ASCII are no fewer than the bad bytes, or the bad bytes are characters that were
+    cut. Else it is cp1252, which Excel writes on western Windows.
+    """
+    for mark, encoding in _BOMS:
+        if content.startswith(mark):
+            return _decoded(content[len(mark) :], encoding, marked=True)
+    leading = content[:_LEADING]
+    zeros = leading[::2].count(0), leading[1::2].count(0)
+    if max(zeros) * 5 > len(leading):
+        return _decoded(content, "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", marked=False)
+    return _utf_8_or_cp1252(content)
+
+
+def _decoded(content: bytes, encoding: str, *, marked: bool) -> Text | None:
+    if encoding == "utf-8":
+        found = _utf_8_or_cp1252(content)
+        if found is None or found.encoding == "UTF-8":
+            return found
+        return _repaired(content)
+    try:
+        return _without_zeros(content.decode(encoding).encode(), encoding[:6].upper())
+    except UnicodeDecodeError:
+        if not marked:
+            return None
+        text = content.decode(encoding, "replace")
+        found = _without_zeros(text.encode(errors="replace"), encoding[:6].upper())
+        lines = _lines_of(text, re.compile("�"))
+        return found and Text(found.content, found.encoding, (*found.notes, _kept(lines)))
+
+
+def _utf_8_or_cp1252(content: bytes) -> Text | None:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        return _without_zeros(content, "UTF-8")
+    text = content.decode("utf-8", "surrogateescape")
+    bad = sum(len(run) for run in _BAD_RUN.findall(text))
+    whole = len(text) - len(text.encode("ascii", "ignore")) - bad
+    cut = sum(len(run) for run in _CUT_CHARACTER.findall(text))
+    if whole + 2 * cut < bad:
+        try:
+            return _without_zeros(content.decode("cp1252").encode(), "cp1252")
+        except UnicodeDecodeError:
+            if bad * 100 > len(content):
+                return None
+    return _repaired(content)
+
+
+def _repaired(content: bytes) -> Text | None:
+    text = content.decode("utf-8", "surrogateescape")
+    found = _without_zeros(_BAD_RUN.sub("�", text).encode(), "UTF-8")
+    return found and Text(found.content, found.encoding, (*found.notes, _kept(_lines_of(text, _BAD_RUN))))
+
+
+def _without_zeros(content: bytes, encoding: str) -> Text | None:
+    """A few zero bytes are damage and go; many mean that this is no text."""
+    zeros = content.count(0)
+    if not zeros:
+        return Text(content, encoding)
+    if zeros * 100 > len(content):
+        return None
+    lines = _lines_of(content.decode(), re.compile("\0+"))
+    verb = "has" if len(lines) == 1 else "have"
+    return Text(content.replace(b"\0", b""), encoding, (f"{numbered('line', lines)} {verb} a zero byte: left out",))
+
+
+def _kept(lines: list[int]) -> str:
+    return f"{numbered('line', lines)} {'has' if len(lines) == 1 else 'have'} a byte that is no text: kept as '�'"
+
+
+def _lines_of(text: str, pattern: re.Pattern[str]) -> list[int]:
+    """The numbers of the lines in which the pattern is found."""
+    end = "\n" if "\n" in text else "\r"
+    lines, line, place = list[int](), 1, 0
+    for found in pattern.finditer(text):
+        line += text.count(end, place, found.start())
+        place = found.start()
+        if not lines or lines[-1] != line:
+            lines.append(line)
+    return lines

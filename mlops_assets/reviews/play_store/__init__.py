@@ -1,0 +1,1 @@
+"""Collecting from Google Play: requests, pages, crawls, deletions."""

@@ -1,0 +1,200 @@
+"""Bring one app's stored reviews up to date with its feed, and say whether nothing is missing.
+
+A crawl pages through the feed from the newest review and ends because the feed says so, because the requested months
+are covered, or because it reached known ground. Anything else is partial: the pages are kept, the next run goes on from
+the last one. Pages go to a journal at once (crawl_state.py) and into the months in batches, so memory is bounded and a
+kill loses nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from mlops_assets.failures import TransientFailure
+from mlops_assets.reviews.play_store.crawl import Crawl
+from mlops_assets.reviews.play_store.crawl_state import CrawlState
+from mlops_assets.reviews.play_store.feed import OpensFeeds, PageMissing, UnknownApp
+from mlops_assets.reviews.play_store.options import CollectOptions
+from mlops_assets.reviews.stored.store import ReviewStore
+
+Status = Literal["whole", "partial", "unknown"]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What one run brought for one app.
+
+    status: whole (nothing that the feed shows is missing), partial (the next run goes on), unknown (no such app; what
+    is stored stays)
+    reason: why the crawl ended, in one line
+    reached: the oldest review that was read, None where there was none
+    changed_months: months whose files changed, wider than the requested ones where an edit moved a review
+    """
+
+    app_id: str
+    months: tuple[str, ...]
+    status: Status
+    reason: str
+    pages: int = 0
+    requests: int = 0
+    reviews: int = 0
+    reached: datetime | None = None
+    resumed: bool = False
+    new: int = 0
+    edited: int = 0
+    updated: int = 0
+    moved: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    held: int = 0
+    changed_months: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        return self.status == "whole"
+
+
+def collect_app(
+    store: ReviewStore,
+    play: OpensFeeds,
+    app_id: str,
+    months: Sequence[str],
+    *,
+    now: datetime,
+    options: CollectOptions,
+    report: Callable[[str], None] = lambda _: None,
+    reread: bool = False,
+) -> Collection:
+    """Read the app's feed as far as the months need it and upsert everything seen.
+
+    A month range that is whole already costs a tick: what is new and an overlap. With `reread` it is read again to
+    its first month. An open crawl is finished first. Raises what a rerun or a person must heal (`StoreRefused`,
+    `TransientFailure` where another run collects the app); a throttled or torn feed is a partial `Collection`.
+    """
+    if not months:
+        raise ValueError(f"{app_id}: no month to collect")
+    locks = store.folder / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"collect-{app_id}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise TransientFailure(f"{app_id} is being collected by another run: wait for it") from None
+    try:
+        state = CrawlState.load(store.folder / app_id, options.language)
+        state.last = {"status": "partial", "reason": f"collecting {app_id} was interrupted: run again to go on"}
+        state.save(store.folder / app_id)
+        crawl = Crawl(store, play, app_id, state, now=now, options=options, report=report)
+        with closing(crawl):
+            status, reason = _run(crawl, months, reread=reread)
+        result = _collection(crawl, app_id, months, status, reason)
+        state.last = {"status": status, "reason": reason, "ended_at": now.isoformat(), "pages": result.pages}
+        state.save(store.folder / app_id)
+    finally:
+        lock.release()
+    report(f"{app_id}: {status}, {reason}; {result.pages} pages, {result.reviews} reviews, {result.new} new")
+    return result
+
+
+def collect_apps(
+    store: ReviewStore,
+    play: OpensFeeds,
+    months_by_app: Mapping[str, Sequence[str]],
+    *,
+    now: datetime,
+    options: CollectOptions,
+    report: Callable[[str], None] = lambda _: None,
+    reread: bool = False,
+) -> list[Collection]:
+    """`collect_app` for several apps side by side, one pass each; a failure is raised after the others have ended."""
+    with ThreadPoolExecutor(max_workers=options.apps_at_once, thread_name_prefix="collect") as pool:
+        running = [
+            pool.submit(
+                collect_app, store, play, app_id, months, now=now, options=options, report=report, reread=reread
+            )
+            for app_id, months in months_by_app.items()
+        ]
+    return [future.result() for future in running]
+
+
+def months_due(store: ReviewStore, app_id: str, *, now: datetime, options: CollectOptions) -> list[str]:
+    """The months that a tick covers: from that of the last whole crawl (or the open one's first) to the present one."""
+    state = CrawlState.load(store.folder / app_id, options.language)
+    first = f"{now.astimezone(UTC):%Y-%m}"
+    if state.whole:
+        first = min(first, state.whole.ended_at[:7])
+    if state.open and state.open.mark_s is None:
+        first = min(first, f"{datetime.fromtimestamp(state.open.floor_s, UTC):%Y-%m}")
+    return months_between(first, f"{now.astimezone(UTC):%Y-%m}")
+
+
+def months_between(first: str, last: str) -> list[str]:
+    """Every month from `first` to `last`, both included."""
+    months, (year, month) = [], (int(first[:4]), int(first[5:]))
+    while f"{year:04}-{month:02}" <= last:
+        months.append(f"{year:04}-{month:02}")
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+    return months
+
+
+def last_collection(store: ReviewStore, app_id: str, options: CollectOptions) -> tuple[Status | Literal["never"], str]:
+    """Status and reason of the app's latest crawl, for whoever asks later; the status is `never` before the first."""
+    state = CrawlState.load(store.folder / app_id, options.language)
+    if not state.last:
+        return "never", f"{app_id} was never collected: run again"
+    return state.last["status"], state.last["reason"]
+
+
+def _run(crawl: Crawl, months: Sequence[str], *, reread: bool) -> tuple[Status, str]:
+    """Finish what is open, then what is asked for; status and reason."""
+    state, floor_s = crawl.state, _start_s(min(months))
+    deep_floor_s: int | None = None
+    reason = ""
+    try:
+        if state.open:
+            if state.open.mark_s is None:
+                state.open.floor_s = min(state.open.floor_s, floor_s)
+                deep_floor_s = state.open.floor_s
+            reason = crawl.finish()
+        else:
+            crawl.drop_leftovers()
+        if state.held and not state.held.checked and not crawl.accepts_deletions:
+            reread, floor_s = True, min(floor_s, state.held.since_s)
+        satisfied = deep_floor_s is not None and deep_floor_s <= floor_s
+        whole = state.whole
+        if not satisfied and (reread or whole is None or floor_s < whole.since_s):
+            reason = crawl.read_down_to(floor_s)
+        elif not reason and whole is not None:
+            reason = crawl.read_what_is_new(whole)
+    except UnknownApp as unknown:
+        crawl.keep()
+        return "unknown", str(unknown)
+    except PageMissing as missing:
+        crawl.keep()
+        return "partial", str(missing)
+    if state.held:
+        return "partial", state.held.reason
+    return "whole", reason
+
+
+def _collection(crawl: Crawl, app_id: str, months: Sequence[str], status: Status, reason: str) -> Collection:
+    figures = vars(crawl.tally).copy()
+    reached_s = figures.pop("reached_s")
+    return Collection(
+        app_id,
+        tuple(months),
+        status,
+        reason,
+        reached=None if reached_s is None else datetime.fromtimestamp(reached_s, UTC),
+        changed_months=tuple(sorted(crawl.changed_months)),
+        **figures,
+    )
+
+
+def _start_s(month: str) -> int:
+    return int(datetime(int(month[:4]), int(month[5:]), 1, tzinfo=UTC).timestamp())

@@ -1,0 +1,1 @@
+"""Which reviews are usable, and what must be true of a version."""

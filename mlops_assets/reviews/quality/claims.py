@@ -1,0 +1,190 @@
+"""What must be true of the validated reviews of a version: pure judgements, each with its reason and numbers.
+
+A claim that cannot be judged because another one is broken holds, and says which one speaks of it: one cause, one
+alarm.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor, sqrt
+
+import pandas as pd
+
+from mlops_assets.reviews.quality.options import ValidationOptions
+from mlops_assets.reviews.stored.label import add_labels
+from mlops_assets.settings import LabelRule
+
+REQUIRED_COLUMNS = ("review_text", "rating")
+FEW_LABELLED = 100
+_ROOM = 0.1
+_Z = 1.959964  # two-sided 95 %
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Whether it holds and why; `warning` says that an operator should look although it holds.
+
+    `rows` are examples for a table.
+    """
+
+    passed: bool
+    reason: str
+    numbers: Mapping[str, float | int | str] = field(default_factory=dict)
+    warning: bool = False
+    rows: Sequence[Mapping[str, object]] = ()
+
+
+def judge_all(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions | None = None) -> dict[str, Claim]:
+    """By name, every claim that blocks and needs these reviews alone."""
+    return {
+        "reviews_are_not_empty": reviews_are_not_empty(frame),
+        "required_columns_exist": required_columns_exist(frame),
+        "required_values_are_present": required_values_are_present(frame),
+        "positive_share_is_normal": positive_share_is_normal(frame, rule, options),
+    }
+
+
+def reviews_are_not_empty(frame: pd.DataFrame) -> Claim:
+    """At least one usable review."""
+    count = len(frame)
+    reason = f"{count} usable reviews" if count else "no usable review: see the quarantine and what was collected"
+    return Claim(count > 0, reason, {"reviews": count})
+
+
+def required_columns_exist(frame: pd.DataFrame, required: Sequence[str] = REQUIRED_COLUMNS) -> Claim:
+    """The columns that a model learns from are there."""
+    missing = [name for name in required if name not in frame.columns]
+    reason = f"missing: {', '.join(missing)}; found: {', '.join(map(str, frame.columns))}" if missing else "all there"
+    return Claim(not missing, reason, {"missing": len(missing)})
+
+
+def required_values_are_present(frame: pd.DataFrame, required: Sequence[str] = REQUIRED_COLUMNS) -> Claim:
+    """No null in the columns that a model learns from."""
+    known = [name for name in required if name in frame.columns]
+    nulls = {name: int(frame[name].isna().sum()) for name in known}
+    found = {name: count for name, count in nulls.items() if count}
+    if found:
+        hit = frame[frame[list(found)].isna().any(axis=1)]
+        ids = hit["review_id"].head(5).tolist() if "review_id" in hit.columns else []
+        named = ", ".join(f"{count} nulls in {name}" for name, count in found.items())
+        return Claim(
+            passed=False,
+            reason=f"{named}: validate the month again",
+            numbers=nulls,
+            rows=[{"review_id": one} for one in ids],
+        )
+    reason = (
+        "no nulls" if len(known) == len(required) else "not judged where a column is missing: required_columns_exist"
+    )
+    return Claim(passed=True, reason=reason, numbers=nulls)
+
+
+def positive_share_is_normal(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions | None = None) -> Claim:
+    """Each app's share of positive labels is between its bounds, as far as that many reviews can tell.
+
+    Broken where an app's 95 % interval (Wilson) lies wholly outside; a warning where only the share itself does, and
+    below 100 labelled reviews. Either comes with the line of params.yaml that gives the app other bounds.
+    """
+    options = options or ValidationOptions()
+    if "rating" not in frame.columns:
+        return Claim(passed=True, reason="not judged: no column rating, of which required_columns_exist speaks")
+    shares = _shares_by_app(frame, rule, options)
+    if not shares:
+        return Claim(passed=frame.empty, reason="no labelled review to judge", numbers={"labelled": 0})
+    broken = [one for one in shares if one.is_broken]
+    doubtful = [one for one in shares if one.is_outside and not one.is_broken]
+    count, positive = sum(one.count for one in shares), sum(one.positive for one in shares)
+    low, high = wilson_interval(positive, count)
+    few = count < FEW_LABELLED
+    said = [*(f"{one}: look for a torn feed or changed stars" for one in broken)]
+    said += [f"{one}, but so few reviews may differ by chance" for one in doubtful]
+    if not said:
+        said = [str(one) for one in shares] + ([f"fewer than {FEW_LABELLED} reviews"] if few else [])
+    if broken or doubtful:
+        line = options.line_with("positive_share", {one.app: one.roomy_bounds() for one in [*broken, *doubtful]})
+        whose = "this app's reviews" if len(broken) + len(doubtful) == 1 else "these apps' reviews"
+        said.append(f"if {whose} are like that, put in the place of the section validation in params.yaml: {line}")
+    return Claim(
+        passed=not broken,
+        reason="; ".join(said),
+        numbers={
+            "positive_share": positive / count,
+            "low": low,
+            "high": high,
+            "labelled": count,
+            "positive": positive,
+        },
+        warning=not broken and (bool(doubtful) or few),
+        rows=[one.row() for one in shares],
+    )
+
+
+@dataclass(frozen=True)
+class AppShare:
+    """How many of an app's labelled reviews are positive, and the bounds of that share."""
+
+    app: str
+    positive: int
+    count: int
+    least: float
+    most: float
+
+    @property
+    def share(self) -> float:
+        return self.positive / self.count
+
+    @property
+    def is_outside(self) -> bool:
+        return not self.least <= self.share <= self.most
+
+    @property
+    def is_broken(self) -> bool:
+        low, high = wilson_interval(self.positive, self.count)
+        return high < self.least or low > self.most
+
+    @property
+    def bounds(self) -> str:
+        return f"{100 * self.least:g}% to {100 * self.most:g}%"
+
+    def __str__(self) -> str:
+        low, high = wilson_interval(self.positive, self.count)
+        where = "outside" if self.is_outside else "within"
+        return (
+            f"{self.app}: {self.share:.1%} of {self.count} labelled reviews are positive "
+            f"(95 % interval {low:.1%} to {high:.1%}), {where} {self.bounds}"
+        )
+
+    def roomy_bounds(self) -> tuple[float, float]:
+        """Bounds that this share keeps when it moves by up to ten points, or by two thirds of the way to 0 or 1."""
+        low, high = wilson_interval(self.positive, self.count)
+        least = min(low, max(self.share - _ROOM, self.share / 3))
+        most = max(high, min(self.share + _ROOM, 1 - (1 - self.share) / 3))
+        return floor(100 * least) / 100, ceil(100 * most) / 100
+
+    def row(self) -> dict[str, object]:
+        return {
+            "app": self.app,
+            "labelled": self.count,
+            "positive_percent": round(100 * self.share, 1),
+            "bounds": self.bounds,
+            "outside": self.is_outside,
+        }
+
+
+def _shares_by_app(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions) -> list[AppShare]:
+    """The apps that have labelled reviews, by name."""
+    labelled = add_labels(frame[frame["rating"].notna()], rule)
+    positive = (labelled["label"] == "positive").groupby(labelled["app_id"]).agg(["sum", "size"])
+    return [
+        AppShare(str(app), int(hits), int(count), *options.bounds_of(str(app)))
+        for app, hits, count in positive.sort_index().itertuples()
+    ]
+
+
+def wilson_interval(hits: int, count: int, z: float = _Z) -> tuple[float, float]:
+    """The Wilson score interval of a share; close to nominal even for small counts and shares near 0 or 1."""
+    share = hits / count
+    scale = 1 + z * z / count
+    centre = (share + z * z / (2 * count)) / scale
+    half = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / scale
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,172 @@
+"""Months of raw reviews as validated and quarantined files; a month whose content is known is not read again."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from mlops_assets.reviews.quality import clean, schema
+from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.store import ReviewStore
+
+_SHOWN = 5
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True)
+class MonthResult:
+    """What validation found in one app's month. `examples` are quarantined reviews: review_id, month, reasons."""
+
+    app_id: str
+    month: str
+    good: int = 0
+    quarantined: int = 0
+    deleted: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    examples: tuple[Mapping[str, Any], ...] = ()
+    unchanged: bool = False
+
+
+def validate_month(data: Path, app_id: str, month: str) -> MonthResult:
+    """One month, as `validate_months` does it."""
+    return validate_months(data, app_id, [month])[0]
+
+
+def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[MonthResult]:
+    """Validate `data/raw/<app_id>/<month>.parquet` into `validated/` and `quarantine/`; no rows, no file.
+
+    The last result is kept in `validated/<app_id>/.validation/<month>.json` with the hashes of the rules and of all
+    three files; while they are the same, it is given again. The other months are judged in one pass.
+    """
+    stored = set(ReviewStore(data / "raw").months(app_id))
+    done: dict[str, MonthResult] = {}
+    due: dict[str, pd.DataFrame] = {}
+    for month in months:
+        files = _Files.of(data, app_id, month)
+        if month not in stored:
+            files.remove()
+            done[month] = MonthResult(app_id, month, unchanged=True)
+        elif (known := files.known()) is not None:
+            done[month] = known
+        else:
+            due[month] = columns.read_frame(files.raw)
+    if due:
+        judged = clean.validate(pd.concat(due.values(), ignore_index=True))
+        good_month = columns.month_of(judged.good["review_date"])
+        bad_month = columns.month_of(judged.quarantined["review_date"])
+        for month, rows in due.items():
+            good = pd.DataFrame(judged.good[good_month == month])
+            bad = pd.DataFrame(judged.quarantined[bad_month == month])
+            done[month] = _Files.of(data, app_id, month).write(good, bad, int(rows["deleted_at"].notna().sum()))
+    return [done[month] for month in months]
+
+
+def months_outdated(data: Path, app_id: str) -> list[str]:
+    """Months that were validated and whose raw reviews were written, or went, since; all of them under other rules.
+
+    A review that its author edited leaves its month for that of the edit, and a run may cover the latter alone: until
+    its old month is validated again, a version would hold it twice.
+    """
+    folder = data / "validated" / app_id
+    known = {path.stem for path in [*folder.glob("*.parquet"), *(folder / ".validation").glob("*.json")]}
+    # A file that is no month is somebody's own: it is neither validated nor removed.
+    return [month for month in sorted(filter(_MONTH.fullmatch, known)) if _Files.of(data, app_id, month).outdated()]
+
+
+def read_quarantine(path: Path) -> pd.DataFrame:
+    """A quarantine file: stored columns and `reasons`; no rows where there is no file."""
+    if not path.exists():
+        return columns.empty().assign(reasons=pd.Series(dtype="str"))
+    return pd.read_parquet(path)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of one app's month."""
+
+    app_id: str
+    month: str
+    raw: Path
+    good: Path
+    bad: Path
+    record: Path
+
+    @classmethod
+    def of(cls, data: Path, app_id: str, month: str) -> Self:
+        name = f"{app_id}/{month}.parquet"
+        raw, good, bad = (data / folder / name for folder in ("raw", "validated", "quarantine"))
+        return cls(app_id, month, raw, good, bad, good.parent / ".validation" / f"{month}.json")
+
+    def remove(self) -> None:
+        for leftover in (self.record, self.good, self.bad):
+            leftover.unlink(missing_ok=True)
+
+    def outdated(self) -> bool:
+        """Whether raw reviews or rules may be others than at the last validation; the reviews are not read for it."""
+        if not self.raw.is_file() or not self.record.is_file():
+            return True
+        if self.raw.stat().st_mtime_ns >= self.record.stat().st_mtime_ns:
+            return True
+        return json.loads(self.record.read_text(encoding="utf-8"))["content"].split()[0] != _rules_digest()
+
+    def known(self) -> MonthResult | None:
+        """What the last validation found, where it would find the same again."""
+        if not self.record.is_file():
+            return None
+        stored = json.loads(self.record.read_text(encoding="utf-8"))
+        if stored.pop("content") != self._content():
+            return None
+        return MonthResult(**{**stored, "examples": tuple(stored["examples"]), "unchanged": True})
+
+    def write(self, good: pd.DataFrame, bad: pd.DataFrame, deleted: int) -> MonthResult:
+        # Without its record a month is validated again, so a kill between these writes leaves nothing wrong for good.
+        self.record.unlink(missing_ok=True)
+        if good.empty:
+            self.good.unlink(missing_ok=True)
+        else:
+            columns.write_frame(good, self.good)
+        if bad.empty:
+            self.bad.unlink(missing_ok=True)
+        else:
+            reasons = pa.array(bad["reasons"].tolist(), pa.string())
+            columns.write_table(columns.to_table(bad).append_column("reasons", reasons), self.bad)
+        counts = bad["reasons"].str.split("; ").explode().value_counts()
+        found = MonthResult(
+            app_id=self.app_id,
+            month=self.month,
+            good=len(good),
+            quarantined=len(bad),
+            deleted=deleted,
+            reasons={str(reason): int(count) for reason, count in counts.items()},
+            examples=tuple(
+                {"review_id": row.review_id, "month": self.month, "reasons": row.reasons}
+                for row in bad.head(_SHOWN).itertuples()
+            ),
+        )
+        record = json.dumps({"content": self._content(), **asdict(found)}, ensure_ascii=False)
+        columns.write_bytes(record.encode(), self.record)
+        return found
+
+    def _content(self) -> str:
+        return " ".join([_rules_digest(), *(_sha256(path) for path in (self.raw, self.good, self.bad))])
+
+
+@cache
+def _rules_digest() -> str:
+    """Of the rules' code: a changed rule validates everything again."""
+    modules = (clean, columns, schema)
+    return hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in modules)).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    if not path.exists():
+        return "none"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

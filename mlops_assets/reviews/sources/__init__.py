@@ -1,0 +1,1 @@
+"""Where reviews come from: the generated sample and Google Play."""

@@ -1,0 +1,96 @@
+"""Google Play as a source of reviews: the settings' apps, months and parameters put to the collector."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlops_assets.reviews.sources.review_source import AS_USUAL, Asked, Collected, Standing
+from mlops_assets.settings import Settings, Source
+from mlops_assets.trained_on import SAMPLE_APP
+
+if TYPE_CHECKING:
+    from mlops_assets.reviews.files.balance import Balances
+    from mlops_assets.reviews.play_store.collect import Collection
+    from mlops_assets.reviews.stored.store import ReviewStore
+
+
+class PlaySource:
+    """The reviews that Google Play shows of the apps in params.yaml."""
+
+    name: Source = "play_store"
+
+    def __init__(self, settings: Settings) -> None:
+        from mlops_assets.reviews.play_store.options import CollectOptions
+
+        self._settings = settings
+        self.options = CollectOptions.from_params(settings.sections["play_store"])
+
+    def apps(self) -> Sequence[str]:
+        return tuple(app for app in self._settings.apps if app != SAMPLE_APP)
+
+    def months(self) -> tuple[str, str]:
+        """From the month of the apps' last whole crawl to the present one."""
+        from mlops_assets.reviews.play_store.collect import months_due
+        from mlops_assets.reviews.stored.store import ReviewStore
+
+        store, now = ReviewStore(self._settings.data / "raw"), self._settings.now()
+        due = [months_due(store, app, now=now, options=self.options) for app in self.apps()]
+        return min(months[0] for months in due), max(months[-1] for months in due)
+
+    def collect(
+        self,
+        store: "ReviewStore",
+        months_by_app: Mapping[str, Sequence[str]],
+        report: Callable[[str], None],
+        asked: Asked = AS_USUAL,
+    ) -> list[Collected]:
+        """Bring the apps up to date side by side, within one rate limit."""
+        from mlops_assets.reviews.play_store.collect import collect_apps
+        from mlops_assets.reviews.play_store.play_store import PlayStore
+        from mlops_assets.reviews.play_store.rate_limit import RateLimit
+
+        settings = self._settings
+        options = replace(self.options, accept_deletions=self.options.accept_deletions or asked.accept_deletions)
+        play = PlayStore(
+            options,
+            url=settings.play_store_url,
+            limit=RateLimit(options.requests_per_second, settings.instance_folder / "play_store.rate"),
+            author_key=settings.author_key,
+        )
+        wanted = {app: months for app, months in months_by_app.items() if app in self.apps()}
+        done = collect_apps(
+            store, play, wanted, now=settings.now(), options=options, report=report, reread=asked.reread
+        )
+        return [collected(one) for one in done]
+
+    def standing(self, store: "ReviewStore") -> list[Standing]:
+        """How the last crawl of each app ended."""
+        from mlops_assets.reviews.play_store.collect import last_collection
+
+        return [Standing(app, *last_collection(store, app, self.options)) for app in self.apps()]
+
+    def torn(self, store: "ReviewStore") -> list[Standing]:
+        """Apps with a partial crawl; one that was never crawled here, as in a fresh clone, has what a version held."""
+        crawled = {app for app in self.apps() if (store.folder / app / "crawl.json").is_file()}
+        return [one for one in self.standing(store) if one.status == "partial" and one.app_id in crawled]
+
+    def balances(self) -> "Balances":
+        from mlops_assets.reviews.files.balance import NO_FILES
+
+        return NO_FILES
+
+
+def collected(collection: "Collection") -> Collected:
+    """A crawl in the words that all sources share. An app that the store does not know is nothing to wait for."""
+    return Collected(
+        collection.app_id,
+        new=collection.new,
+        edited=collection.edited,
+        updated=collection.updated,
+        moved=collection.moved,
+        deleted=collection.deleted,
+        unchanged=collection.unchanged,
+        changed_months=collection.changed_months,
+        whole=collection.status != "partial",
+        reason=collection.reason,
+    )

@@ -1,0 +1,1 @@
+"""The reviews on disk, their versions, labels and sides; erasure."""

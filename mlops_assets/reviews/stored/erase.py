@@ -1,0 +1,154 @@
+"""Remove a person's reviews from every current file, and keep them from being collected again.
+
+Not here: versions in git and DVC, which hold what they held.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews.play_store.crawl_state import Journal
+from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.privacy import AuthorKeyMissing, Erased, author_hash, review_digest
+from mlops_assets.reviews.stored.store import ReviewStore
+
+pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
+
+EQUAL_NAMES = "authors with equal display names cannot be told apart: all of their reviews were taken"
+
+
+class NothingToErase(PermanentFailure):
+    """Neither an author nor a review was named."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What was removed: rows by file, relative to the folder that holds `data` (older versions of a review are rows
+    too), and the reviews' ids.
+    """
+
+    rows: dict[str, int]
+    review_ids: tuple[str, ...]
+    note: str = ""
+
+
+def erase(
+    data: Path,
+    *,
+    review: str | None = None,
+    author: str | None = None,
+    author_key: str | None = None,
+    copies: Iterable[Path] = (),
+) -> Erasure:
+    """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine,
+    predictions, crawls and cleaned imports, and from the stored files under `copies`.
+
+    `author` needs the key that the reviews were collected with. Raises `AuthorKeyMissing`, `NothingToErase`.
+    """
+    if not review and not author:
+        raise NothingToErase("name what to erase: make erase REVIEW=<review id>, or make erase AUTHOR=<display name>")
+    if author and not author_key:
+        raise AuthorKeyMissing("AUTHOR needs AUTHOR_KEY, the key that the reviews were collected with: set it in .env")
+    hashed = author_hash(author_key, author) if author and author_key else None
+    store = ReviewStore(data / "raw")
+    ids = {review} if review else set[str]()
+    aside = [path for folder in copies for path in sorted(folder.rglob("*.parquet"))]
+    if hashed:
+        ids |= _ids_of_author(data, store, hashed, aside)
+    # First the list: a crawl between here and the end must not bring them back.
+    known = Erased.load(store.folder)
+    Erased(
+        known.reviews | {review_digest(one) for one in ids},
+        known.authors | ({hashed} if hashed else frozenset()),
+    ).save(store.folder)
+    files = [*_parquet_files(data), *_predictions(data), *_cleaned_imports(data / "imports"), *aside]
+    before = {path: _rows(path) for path in files}
+    for app_id in store.apps():
+        store.erase(app_id, ids)
+    removed = dict[str, int]()
+    for path, rows in before.items():
+        if not path.is_relative_to(store.folder):
+            _filter_file(path, ids)
+        if rows > _rows(path):
+            removed[path.relative_to(data.parent).as_posix()] = rows - _rows(path)
+    for journal in sorted(store.folder.glob(f"*/{Journal.NAME}")):
+        taken = Journal(journal.parent).erase(ids, hashed)
+        if taken:
+            removed[journal.relative_to(data.parent).as_posix()] = taken
+    return Erasure(removed, tuple(sorted(ids)), EQUAL_NAMES if author else "")
+
+
+def drop_erased(data: Path, erased: Erased | None = None) -> dict[str, int]:
+    """Remove again what was erased before, from files that came from somewhere else; rows by file.
+
+    `erased` is the list to go by, where it is not the one in `data/raw`.
+    """
+    known = erased or Erased.load(data / "raw")
+    if not (known.reviews or known.authors):
+        return {}
+    removed = dict[str, int]()
+    for path in _parquet_files(data):
+        table = pq.read_table(path, columns=["review_id", "author"])
+        ids = {
+            one
+            for one, author in zip(table["review_id"].to_pylist(), table["author"].to_pylist(), strict=True)
+            if review_digest(one) in known.reviews or author in known.authors
+        }
+        if ids:
+            _filter_file(path, ids)
+            removed[path.relative_to(data).as_posix()] = table.num_rows - _rows(path)
+    return removed
+
+
+def _parquet_files(data: Path) -> list[Path]:
+    return [
+        path
+        for part in ("raw", "validated", "quarantine")
+        for path in sorted((data / part).rglob("*.parquet"))
+        if not path.name.startswith(".")
+    ]
+
+
+def _predictions(data: Path) -> list[Path]:
+    path = data / "predictions.parquet"
+    return [path] if path.is_file() else []
+
+
+def _cleaned_imports(folder: Path) -> list[Path]:
+    """What `make import` wrote. A file that a person put there, or that DVC tracks, is theirs to change."""
+    return [
+        path
+        for path in sorted(folder.glob("*.parquet"))
+        if not path.with_name(f"{path.name}.dvc").exists() and not columns.schema_changes(path)
+    ]
+
+
+def _ids_of_author(data: Path, store: ReviewStore, hashed: str, aside: Iterable[Path]) -> set[str]:
+    for app_id in store.apps():
+        store.months(app_id)  # finishes what a killed writer had begun
+    files = [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]
+    return {review_id for path in files for review_id in _ids_in(path, hashed)}
+
+
+def _ids_in(path: Path, hashed: str) -> Iterable[str]:
+    table = pq.read_table(path, columns=["review_id", "author"])
+    return table.filter(pc.equal(table["author"], hashed))["review_id"].to_pylist()
+
+
+def _filter_file(path: Path, ids: set[str]) -> None:
+    hit = pc.is_in(
+        pq.read_table(path, columns=["review_id"])["review_id"], value_set=pa.array(sorted(ids), pa.string())
+    )
+    if pc.any(hit).as_py():
+        about = pq.read_metadata(path).metadata
+        columns.write_table(pq.read_table(path).filter(pc.invert(hit)), path, about=about)
+
+
+def _rows(path: Path) -> int:
+    return pq.read_metadata(path).num_rows

@@ -1,0 +1,119 @@
+"""How many reviews there are, by app and month, and each usable review with what the serving model says of it.
+
+Read from the stored files alone, so that whatever left those is not here either.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from mlops_assets.reviews.stored.predictions import About
+
+pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
+
+NEWEST_COMPLAINTS = 50
+"""Per app: the reviews that keep their text; every other one is a row without it."""
+
+LONGEST_TEXT = 500
+_COLUMNS = ["review_id", "app_id", "app_version", "review_date", "rating", "review_text"]
+
+
+def fingerprint(data: Path) -> str:
+    """Changes whenever a file that the two functions below read does."""
+    found = [path for part in ("raw", "validated", "quarantine") for path in _months(data / part)]
+    predictions = data / "predictions.parquet"
+    stats = [(path.relative_to(data).as_posix(), path.stat()) for path in [*found, predictions] if path.is_file()]
+    return repr([(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats])
+
+
+def month_volumes(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A row per app and month (app_id, month, raw, deleted, validated, quarantined), and one per app, month and reason
+    of the quarantine (app_id, month, reason, reviews); a review with two reasons counts for both.
+    """
+    volumes: list[dict[str, Any]] = []
+    reasons: list[dict[str, Any]] = []
+    for path in _months(data / "raw"):
+        app_id, month = path.parent.name, path.stem
+        usable, bad = (data / part / app_id / path.name for part in ("validated", "quarantine"))
+        volumes.append(
+            {
+                "app_id": app_id,
+                "month": f"{month}-01",
+                "raw": pq.read_metadata(path).num_rows,
+                "deleted": len(pc.drop_null(pq.read_table(path, columns=["deleted_at"])["deleted_at"])),
+                "validated": pq.read_metadata(usable).num_rows if usable.is_file() else 0,
+                "quarantined": pq.read_metadata(bad).num_rows if bad.is_file() else 0,
+            }
+        )
+        if bad.is_file():
+            counts: dict[str, int] = {}
+            for said in pq.read_table(bad, columns=["reasons"])["reasons"].to_pylist():
+                for reason in said.split("; "):
+                    counts[reason] = counts.get(reason, 0) + 1
+            reasons += [
+                {"app_id": app_id, "month": f"{month}-01", "reason": reason, "reviews": count}
+                for reason, count in sorted(counts.items())
+            ]
+    return volumes, reasons
+
+
+def reviews_with_predictions(data: Path) -> list[dict[str, Any]]:
+    """A row per usable review: app_id, review_id, app_version, at, month, rating, sentiment, confidence, model_version
+    and, for each app's newest complaints (at most two stars, or answered `negative`), the text, cut.
+    """
+    answers, model_version = _answers(data / "predictions.parquet")
+    rows: list[dict[str, Any]] = []
+    for path in _months(data / "validated"):
+        for review in pq.read_table(path, columns=_COLUMNS).to_pylist():
+            sentiment, confidence = answers.get((review["app_id"], review["review_id"]), (None, None))
+            rows.append(
+                {
+                    "app_id": review["app_id"],
+                    "review_id": review["review_id"],
+                    "app_version": review["app_version"],
+                    "at": review["review_date"],
+                    "month": f"{path.stem}-01",
+                    "rating": review["rating"],
+                    "sentiment": sentiment,
+                    "confidence": confidence,
+                    "model_version": model_version if sentiment else None,
+                    "text": (review["review_text"] or "").replace("\0", "")[:LONGEST_TEXT],
+                }
+            )
+    shown = _newest_complaints(rows)
+    for row in rows:
+        if (row["app_id"], row["review_id"]) not in shown:
+            row["text"] = None
+    return rows
+
+
+def _newest_complaints(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    by_app: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if (row["rating"] or 5) <= 2 or row["sentiment"] == "negative":
+            by_app.setdefault(row["app_id"], []).append(row)
+    return {
+        (app_id, row["review_id"])
+        for app_id, complaints in by_app.items()
+        for row in sorted(complaints, key=lambda one: one["at"], reverse=True)[:NEWEST_COMPLAINTS]
+    }
+
+
+def _answers(path: Path) -> tuple[dict[tuple[str, str], tuple[str, float]], str | None]:
+    about = About.read(path)
+    if about is None:
+        return {}, None
+    table = pq.read_table(path, columns=["app_id", "review_id", "sentiment", "probabilities"])
+    columns = (table[name].to_pylist() for name in ("app_id", "review_id", "sentiment", "probabilities"))
+    return {
+        (app_id, review_id): (sentiment, max(probabilities))
+        for app_id, review_id, sentiment, probabilities in zip(*columns, strict=True)
+    }, about.model_version
+
+
+def _months(folder: Path) -> list[Path]:
+    """The month files of each app: no history, nothing staged."""
+    return [path for path in sorted(folder.glob("*/*.parquet")) if not path.name.startswith(".")]

@@ -1,0 +1,1 @@
+"""The models as the server runs them."""

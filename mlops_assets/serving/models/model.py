@@ -1,0 +1,111 @@
+"""What every model answers, and the door to the two that exist."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from mlops_assets import artifact
+from mlops_assets.artifact import Golden, Manifest
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.serving.models.onnx_session import Device
+from mlops_assets.trained_on import TrainedOn
+
+GOLDEN_TOLERANCE = 1e-2
+"""How far a golden probability may lie from the sealed one: int8 kernels differ between processors by up to 6e-3."""
+
+
+class WrongAnswers(PermanentFailure):
+    """The loaded model does not answer its golden sentences as it did when it was sealed."""
+
+
+class Model(Protocol):
+    """A loaded model; safe to call from several threads at once."""
+
+    manifest: Manifest
+    labels: tuple[str, ...]
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities (texts, labels), each row summing to 1, in the order of the texts."""
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A model that knows what a text costs, so that batches can be cut by tokens."""
+
+    def tokens(self, texts: Sequence[str]) -> list[int]: ...
+
+
+@runtime_checkable
+class HasDevice(Protocol):
+    """A model that may compute elsewhere than on the CPU."""
+
+    device: Device
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with what proves it."""
+
+    model: Model
+    version: str
+    golden: tuple[Golden, ...]
+
+    @property
+    def dataset_version(self) -> str:
+        return self.model.manifest.trained_with.dataset_version
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """Whose reviews it learnt from."""
+        return self.model.manifest.trained_on
+
+    @property
+    def device(self) -> Device:
+        """Where the answers are computed."""
+        return self.model.device if isinstance(self.model, HasDevice) else "cpu"
+
+
+def load(folder: Path, *, threads: int = 0) -> Model:
+    """The model of a sealed folder, verified file by file; raises `BrokenArtifact`. `threads` 0 takes all cores.
+
+    It is opened while its files are hashed, each as long as the other; what the hashes say comes first.
+    """
+    manifest = artifact.read(folder, verify=False)
+    with ThreadPoolExecutor(1) as hashing:
+        verified = hashing.submit(artifact.read, folder)
+        try:
+            return _open(folder, manifest, threads)
+        finally:
+            verified.result()
+
+
+def _open(folder: Path, manifest: Manifest, threads: int) -> Model:
+    if manifest.kind == "bert":
+        from mlops_assets.serving.models.bert import BertModel
+
+        return BertModel(folder, manifest, threads=threads)
+    from mlops_assets.serving.models.classic import ClassicModel
+
+    return ClassicModel(folder, manifest)
+
+
+def load_with_golden(folder: Path, load_model: Callable[[Path], Model] = load) -> LoadedModel:
+    """The model, its version and its golden sentences."""
+    return LoadedModel(load_model(folder), artifact.model_version(folder), artifact.read_golden(folder))
+
+
+def prove(loaded: LoadedModel) -> None:
+    """Answer the golden sentences; raises `WrongAnswers` at the first that is off by more than `GOLDEN_TOLERANCE`."""
+    answers = loaded.model.probabilities([golden.text for golden in loaded.golden])
+    for golden, answer in zip(loaded.golden, answers, strict=True):
+        worst = float(np.abs(np.asarray(golden.probabilities) - answer).max())
+        if not worst <= GOLDEN_TOLERANCE:
+            raise WrongAnswers(
+                f"golden sentence {golden.text[:60]!r} is answered {worst:.3g} off, allowed is {GOLDEN_TOLERANCE}: "
+                "the runtime does not fit the model, train or export it again"
+            )

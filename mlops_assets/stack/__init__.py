@@ -1,1 +1,0 @@
-"""The production stack: what its containers do before they become what they are."""

@@ -1,0 +1,1 @@
+"""What the pipeline does, one file per stage. Knows no Dagster."""

@@ -1,0 +1,106 @@
+"""Files as a source of reviews: those that REVIEWS names, else those in data/imports."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews.sources.review_source import AS_USUAL, Asked, Collected, Standing, upserted
+from mlops_assets.settings import Settings, Source
+from mlops_assets.steps.take_imports import FOLDER, read_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.reviews.files.balance import Balances
+    from mlops_assets.reviews.stored.store import ReviewStore
+
+
+class NoFile(PermanentFailure):
+    """The source is file, and there is none to read."""
+
+
+class FileSource:
+    """Reviews from files, read once for a process."""
+
+    name: Source = "file"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._read: tuple[pd.DataFrame, Balances] | None = None
+
+    def apps(self) -> Sequence[str]:
+        return tuple(dict.fromkeys(self._rows()["app_id"].tolist()))
+
+    def months(self) -> tuple[str, str]:
+        dates = self._rows()["review_date"]
+        return f"{dates.min():%Y-%m}", f"{dates.max():%Y-%m}"
+
+    def collect(
+        self,
+        store: "ReviewStore",
+        months_by_app: Mapping[str, Sequence[str]],
+        report: Callable[[str], None],
+        asked: Asked = AS_USUAL,  # noqa: ARG002  a file is read whole and says nothing of deletions
+    ) -> list[Collected]:
+        from mlops_assets.reviews.stored.columns import month_of
+
+        rows = self._rows()
+        if not self._settings.reviews:
+            report(f"REVIEWS names no file: reading data/{FOLDER}")
+        balances = self.balances()
+        balances.keep_records(self._settings.data)
+        for line in balances:
+            report(line)
+        passes: list[Collected] = []
+        stored = 0
+        for app_id, months in months_by_app.items():
+            wanted = rows[(rows["app_id"] == app_id) & month_of(rows["review_date"]).isin(set(months))]
+            if len(wanted):
+                store.give_content_ids(app_id)
+                passes.append(upserted(store, app_id, wanted))
+                stored += len(wanted)
+        if stored < len(rows):
+            report(f"{len(rows) - stored} rows are of months or apps that this run does not cover, and wait")
+        return passes
+
+    def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file that was read is whole
+        return [Standing(app, "whole", "read from a file") for app in self.apps()]
+
+    def torn(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file is read whole or not at all
+        return []
+
+    def balances(self) -> "Balances":
+        return self._files()[1]
+
+    def _rows(self) -> "pd.DataFrame":
+        return self._files()[0]
+
+    def _files(self) -> "tuple[pd.DataFrame, Balances]":
+        """The rows of all files, every app known and every month in range, and the files' balances."""
+        if self._read is None:
+            folder = self._settings.data / FOLDER
+            self._read = self._read_named() if self._settings.reviews else self._read_folder(folder)
+        return self._read
+
+    def _read_named(self) -> "tuple[pd.DataFrame, Balances]":
+        import pandas as pd
+
+        from mlops_assets.reviews.files.files import balances_of, read_reviews
+        from mlops_assets.reviews.files.rules import FileRules
+
+        rules = FileRules.of(self._settings, source=self.name, collected_at=self._settings.now())
+        files = [read_reviews(path, rules) for path in self._settings.reviews]
+        return pd.concat([file.frame for file in files], ignore_index=True), balances_of(files)
+
+    def _read_folder(self, folder: Path) -> "tuple[pd.DataFrame, Balances]":
+        import pandas as pd
+
+        found = read_folder(self._settings)
+        if not found.rows_by_app:
+            refused = "".join(f"; {reason}" for reason in found.refused.values())
+            raise NoFile(
+                f"the source is file, but REVIEWS names none and {folder} holds none to read{refused}: "
+                "make run REVIEWS=reviews.csv, or make import FILE=reviews.csv first"
+            )
+        return pd.concat(found.rows_by_app.values(), ignore_index=True), found.balances

@@ -1,0 +1,141 @@
+"""What is due below `versioned_dataset`, stage by stage, each with its reason."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_assets.artifact import TrainedWith
+from mlops_assets.deploy.service import Service, held_back
+from mlops_assets.settings import Settings
+from mlops_assets.versioning.git.history import GitHistory
+
+if TYPE_CHECKING:
+    from mlops_assets.training.due import Due
+
+
+@dataclass(frozen=True)
+class StageDue:
+    """Whether an asset has something to do in this run, and why."""
+
+    stage: str
+    due: bool
+    reason: str
+
+
+def bert_trained_with(settings: Settings, dataset_version: str) -> TrainedWith:
+    """What `bert_model` would be trained with."""
+    from mlops_assets.training.bert.recipe import BertRecipe
+    from mlops_assets.training.recipe import training_code_version
+
+    recipe = BertRecipe.from_params(settings.sections["bert"])
+    return TrainedWith(dataset_version, settings.label_rule, recipe.digest(), training_code_version("bert"))
+
+
+def classic_trained_with(settings: Settings, dataset_version: str) -> TrainedWith:
+    """What `classic_model` would be trained with."""
+    from mlops_assets.training.recipe import ClassicRecipe, training_code_version
+
+    recipe = ClassicRecipe.from_params(settings.sections["classic"])
+    return TrainedWith(dataset_version, settings.label_rule, recipe.digest(), training_code_version("classic"))
+
+
+def not_to_deploy(settings: Settings, git_history: GitHistory, *, skip: bool) -> str | None:
+    """Why this run puts nothing live: it was asked not to, or HEAD is on no release branch."""
+    if skip:
+        return "skip_deploy is set"
+    place = git_history.position(settings.git_branches)
+    if place.on and place.release is None:
+        return f"{place.said}, and only {', '.join(settings.git_branches)} deploy: set GIT_BRANCH to change that"
+    return None
+
+
+def due_below(
+    settings: Settings,
+    service: Service,
+    git_history: GitHistory,
+    dataset_version: str,
+    *,
+    force_retrain: bool,
+    skip_deploy: bool,
+) -> list[StageDue]:
+    """Every stage below `versioned_dataset`; where no stage is due the run ends there."""
+    from mlops_assets.training.champion import champion_due
+    from mlops_assets.training.due import training_due
+
+    models = settings.models
+    bert = training_due(
+        models / "bert",
+        models / "bert_metrics.json",
+        bert_trained_with(settings, dataset_version),
+        force=force_retrain,
+    )
+    classic = training_due(
+        models / "classic",
+        models / "metrics.json",
+        classic_trained_with(settings, dataset_version),
+        force=force_retrain,
+    )
+    verdict = champion_due(models)
+    serving = serving_due(settings, service, not_to_deploy(settings, git_history, skip=skip_deploy))
+    scored = predictions_due(settings, dataset_version)
+    return [
+        StageDue("bert_model", bert.due, bert.reason),
+        StageDue("classic_model", classic.due, classic.reason),
+        StageDue("champion_model", verdict.due, verdict.reason),
+        StageDue("serving_image", serving.due, serving.reason),
+        StageDue("deployed_image", serving.due, serving.reason),
+        StageDue("predictions", scored.due, scored.reason),
+    ]
+
+
+def predictions_due(settings: Settings, dataset_version: str) -> "Due":
+    """Whether the champion has to be asked about the reviews of the data version."""
+    from mlops_assets.reviews.stored.predictions import About, sides_digest
+    from mlops_assets.training.champion import champion_folder, known_record
+    from mlops_assets.training.due import Due
+
+    if champion_folder(settings.models) is None:
+        return Due(True, "there is no champion yet")
+    model_version = str(known_record(settings.models)["model_version"])
+    about = About.read(settings.predictions)
+    if about is None:
+        return Due(True, "there are no predictions yet")
+    if about.model_version != model_version:
+        return Due(True, f"model {model_version} is the champion, the predictions are of {about.model_version}")
+    if (about.dataset_version, about.sides) != (dataset_version, sides_digest(settings.sections["sides"])):
+        return Due(True, f"data {dataset_version} is current, the predictions are of {about.dataset_version}")
+    return Due(False, f"model {model_version} scored data {dataset_version}")
+
+
+def serving_due(settings: Settings, service: Service, held: str | None) -> "Due":
+    """Whether the champion's release has to be built or put live; `held` says why it is not to go live."""
+    from mlops_assets.deploy.release import release_version
+    from mlops_assets.training.champion import champion_folder
+    from mlops_assets.training.due import Due
+
+    champion = champion_folder(settings.models)
+    if champion is None:
+        return Due(True, "there is no champion yet")
+    wanted = release_version(champion, lock=settings.serving_lock)
+    if held:
+        built = (settings.releases / wanted).is_dir() and (
+            service.target == "process" or service.packaged(wanted) is not None
+        )
+        return Due(not built, f"release {wanted} is {f'built, and {held}' if built else 'not built yet'}")
+    return _live_due(service, wanted)
+
+
+def _live_due(service: Service, wanted: str) -> "Due":
+    from mlops_assets.training.due import Due
+
+    live = service.live()
+    if live is None:
+        return Due(True, "the service does not answer")
+    if held := held_back(service, wanted):
+        return Due(False, held)
+    if live.target != service.target:
+        return Due(True, f"target {service.target} is wanted, {live.target} serves")
+    if live.release_version != wanted:
+        return Due(True, f"release {wanted} is wanted, {live.release_version} is live")
+    if live.moved_from:
+        return Due(True, f"the service was started in {live.moved_from}, which was moved: it starts anew here")
+    return Due(False, f"release {wanted} is live")

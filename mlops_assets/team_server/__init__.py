@@ -1,0 +1,1 @@
+"""The team server: what its containers do before they become what they are."""

@@ -1,0 +1,86 @@
+"""`python -m mlops_assets.team_server COMMAND`: preparations of the team server's containers."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mlops_assets.failures import Failure, PermanentFailure
+from mlops_assets.settings import Settings, whole_environment
+from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.team_server import demands, instance, made
+
+LOCKS = Path("/locks")
+"""What the image was built from."""
+
+
+def main() -> int:
+    """Run one command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m mlops_assets.team_server", description=__doc__)
+    parser.add_argument("command", choices=("enter", "check", "migrate", "daemon-alive"))
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    environ = whole_environment()
+    clone = Path(environ["CLONE"])
+    try:
+        if given.command == "enter":
+            return enter(clone, environ, given.rest)
+        if given.command == "check":
+            return check(clone, environ)
+        if given.command == "migrate":
+            with instance.alone(environ):
+                instance.make_databases(environ, reader_password=made.reader_password(clone / "stack" / "made"))
+                instance.move_tables(int(environ["RUNS_AT_ONCE"]))
+                FactKeeper.of(Settings.load(environ, clone)).prepare()
+            return 0
+        return 0 if instance.daemon_alive(environ) else 1
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 2
+
+
+def enter(clone: Path, environ: dict[str, str], command: list[str]) -> int:
+    """Become `command`, with Dagster's instance where it looks for it."""
+    command = command[1:] if command[:1] == ["--"] else command
+    if not command:
+        raise PermanentFailure("the container was given no command")
+    for lock in ("pipeline.txt", "dvc.txt"):
+        image, code = LOCKS / lock, clone / "locks" / lock
+        if image.is_file() and image.read_bytes() != code.read_bytes():
+            raise PermanentFailure(
+                f"the image was built from another locks/{lock} than the clone's: make up builds it anew"
+            )
+    if "check" not in command:
+        environ |= instance.database_login(environ, made.reader_password(clone / "stack" / "made"))
+        instance.write_dagster_yaml(clone, Path(environ["DAGSTER_HOME"]), environ)
+    os.execvpe(command[0], command, environ)  # noqa: S606  it takes this process's place and gets its signals
+
+
+def check(clone: Path, environ: dict[str, str]) -> int:
+    """Every problem of the settings at once; the files that the other containers need."""
+    found = demands.problems(environ)
+    try:
+        Settings.load(environ, clone)
+    except Failure as failure:
+        found.append(str(failure))
+    if os.getuid() == 0:
+        found.append(
+            "STACK_UID is 0: give the clone to a user (chown -R) and set STACK_UID to it; nothing here runs as root"
+        )
+    if found:
+        for line in found:
+            print(f"error: {line}", file=sys.stderr)
+        print(f"The stack does not start: {len(found)} of its settings in .env are missing or wrong.", file=sys.stderr)
+        return 2
+    folder = clone / "stack" / "made"
+    made.reader_password(folder)
+    made.write_logins(folder, demands.logins(environ)[0])
+    certificate = environ.get("DOOR_CERTIFICATE", "").strip()
+    note = made.write_certificate(folder, (clone / certificate) if certificate else None)
+    for line in filter(None, [*demands.notes(environ), note]):
+        print(f"note: {line}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

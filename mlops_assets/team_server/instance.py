@@ -1,0 +1,124 @@
+"""Dagster's instance in the stack: its dagster.yaml, its databases, and the role that only reads them."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from string import Template
+
+from mlops_assets.failures import PermanentFailure
+
+_MIGRATING = 5_118_272_940
+"""The advisory lock of whoever migrates: any number that nobody else takes."""
+
+DAGSTER_DB, READER, OWNER = "dagster", "reader", "owner"
+_OF_THE_IMAGE = re.compile(
+    r"PATH|HOME|HOSTNAME|PWD|OLDPWD|SHLVL|_|LANG|TERM|GPG_KEY|PYTHON\w*|DAGSTER_HOME|DATABASE_ROLE|GRAFANA_ADMIN_\w+|\w+_LOGINS"
+)
+"""Variables that a run's container has by itself, or must not have."""
+_STALE_S = 300
+
+
+def rendered(template: str, environ: Mapping[str, str]) -> str:
+    """dagster.yaml with every `${NAME}` filled in; raises `PermanentFailure` for one that is not set."""
+    cpus = environ.get("RUN_CPUS", "") or "0"
+    if not re.fullmatch(r"\d{1,3}(\.\d+)?", cpus):
+        raise PermanentFailure(f"RUN_CPUS must be a number of cores such as 2 or 1.5, 0 for all, got {cpus!r}")
+    at_once = environ.get("RUNS_AT_ONCE", "") or "4"
+    if not at_once.isdecimal() or not 1 <= int(at_once) <= 100:
+        raise PermanentFailure(f"RUNS_AT_ONCE must be a whole number from 1 to 100, got {at_once!r}")
+    names = sorted(name for name in environ if not _OF_THE_IMAGE.fullmatch(name))
+    values = {**environ, "NAMES": json.dumps(names), "RUN_NANO_CPUS": str(round(float(cpus) * 1e9))}
+    values |= {"RUNS_AT_ONCE": at_once, "MAKES_TABLES": str(environ.get("DATABASE_ROLE") == OWNER).lower()}
+    try:
+        return Template(template).substitute(values)
+    except KeyError as error:
+        raise PermanentFailure(f"dagster.yaml names {error.args[0]}, which is not set: make up sets it") from error
+
+
+def database_login(environ: Mapping[str, str], reader_password: str) -> dict[str, str]:
+    """As whom this container's Dagster uses the database."""
+    if environ.get("DATABASE_ROLE") == READER:
+        return {"DAGSTER_PG_USER": READER, "DAGSTER_PG_PASSWORD": reader_password}
+    return {"DAGSTER_PG_USER": environ["POSTGRES_USER"], "DAGSTER_PG_PASSWORD": environ["POSTGRES_PASSWORD"]}
+
+
+@contextmanager
+def alone(environ: Mapping[str, str]) -> Iterator[None]:
+    """One at a time, wherever it runs; the lock goes with its holder. Alembic takes none of its own."""
+    with _connection(environ, environ["POSTGRES_DB"]) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
+        yield
+
+
+def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
+    """Dagster's database, and the role that may only read; what is there stays."""
+    from psycopg import sql
+
+    own = environ["POSTGRES_DB"]
+    with _connection(environ, own) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DAGSTER_DB,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DAGSTER_DB)))
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (READER,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(READER)))
+        connection.execute(
+            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+                sql.Identifier(READER), sql.Literal(reader_password)
+            )
+        )
+    lock = ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "GRANT USAGE ON SCHEMA public TO reader")
+    # Of POSTGRES_DB the reader sees what the migrations of the facts say: texts of requests are not for every viewer.
+    everything = (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+    )
+    for database, statements in ((own, lock), (DAGSTER_DB, (*lock, *everything))):
+        with _connection(environ, database) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
+
+
+def move_tables(collecting_at_once: int) -> None:
+    """Dagster's tables as this version wants them: made where there are none, migrated where they are older."""
+    import dagster as dg
+    from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+
+    from mlops_assets.automation.storage import bring_up_to_date
+
+    with dg.DagsterInstance.get() as instance:
+        bring_up_to_date(instance)
+        # Made by whoever asks first, which must not be the webserver that may not write: it answered 500.
+        if isinstance(instance.run_storage, SqlRunStorage):
+            instance.run_storage.get_run_storage_id()
+        instance.event_log_storage.set_concurrency_slots("collection", collecting_at_once)
+
+
+def daemon_alive(environ: Mapping[str, str]) -> bool:
+    """Whether every daemon told the database of itself within five minutes."""
+    with _connection(environ, DAGSTER_DB) as connection:
+        rows = connection.execute("SELECT daemon_type, extract(epoch FROM timestamp) FROM daemon_heartbeats").fetchall()
+    return bool(rows) and max(float(at) for _, at in rows) > time.time() - _STALE_S
+
+
+def write_dagster_yaml(clone: Path, home: Path, environ: Mapping[str, str]) -> None:
+    """`dagster.yaml` in DAGSTER_HOME, from the one of the stack."""
+    (home / "dagster.yaml").write_text(
+        rendered((clone / "stack" / "dagster.yaml").read_text(encoding="utf-8"), environ), encoding="utf-8"
+    )
+
+
+def _connection(environ: Mapping[str, str], database: str):  # noqa: ANN202  psycopg loads here
+    import psycopg
+
+    return psycopg.connect(
+        host=environ["POSTGRES_HOST"],
+        port=environ.get("POSTGRES_PORT", "") or "5432",
+        user=environ["POSTGRES_USER"],
+        password=environ["POSTGRES_PASSWORD"],
+        dbname=database,
+        autocommit=True,
+        connect_timeout=10,
+    )

@@ -1,0 +1,75 @@
+"""The files in stack/made/: the door's logins and certificate, and the password of the role that only reads."""
+
+import os
+import secrets
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlops_assets.deploy.docker.gateway_config import require_pem
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.team_server.demands import Login
+
+LOGINS, CERTIFICATE, READER_PASSWORD = "door/logins.cfg", "door/cert.pem", "grafana/reader_password"
+_SELF_SIGNED_DAYS = 825
+_ROUNDS = 1000
+"""Of SHA-512, for each request at the door: the UI asks a lot, and passwords that are no words bear it."""
+
+
+def write_logins(folder: Path, logins: Sequence[Login]) -> None:
+    """The door's user list, by role; hashes, no passwords."""
+    roles = ("look", "operate", "grafana_admin")
+    lines = ["userlist logins", *(f"  group {role}" for role in roles)]
+    lines += [f"  user {login.name} password {_hash(login.password)} groups {login.role}" for login in logins]
+    _write(folder / LOGINS, "\n".join(lines) + "\n")
+
+
+def write_certificate(folder: Path, given: Path | None) -> str | None:
+    """The certificate that a person gave, or one made here and kept; what a person should know of it."""
+    target = folder / CERTIFICATE
+    if given is not None:
+        pem = given.read_text(encoding="ascii")
+        require_pem(pem, f"DOOR_CERTIFICATE {given}")
+        _write(target, pem)
+        return None
+    if not target.is_file():
+        made = subprocess.run(
+            [
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-days", str(_SELF_SIGNED_DAYS), "-subj", "/CN=mlops-door", "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "-", "-out", "-",
+            ],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        _write(target, made.stdout)
+    return "DOOR_CERTIFICATE is empty: the door shows a certificate made here, of which browsers warn"
+
+
+def reader_password(folder: Path) -> str:
+    """Of the role `reader`; made once."""
+    path = folder / READER_PASSWORD
+    if not path.is_file():
+        _write(path, secrets.token_hex(24))
+    return path.read_text(encoding="ascii")
+
+
+def _hash(password: str) -> str:
+    salt = f"rounds={_ROUNDS}${secrets.token_hex(8)}"
+    done = subprocess.run(
+        ["openssl", "passwd", "-6", "-salt", salt, "-stdin"], input=password, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_name(path.name + ".partial")
+    try:
+        scratch.unlink(missing_ok=True)
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+        scratch.replace(path)
+    except PermissionError as error:
+        raise PermanentFailure(
+            f"{path} cannot be written by user {os.getuid()}: the clone must belong to STACK_UID "
+            f"(chown -R it, or set STACK_UID to its owner)"
+        ) from error

@@ -1,0 +1,1 @@
+"""The BERT model: training, export, int8."""

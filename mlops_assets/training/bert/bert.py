@@ -1,0 +1,217 @@
+"""The training loop of the BERT model, and around it everything from reviews to a sealed model folder."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.artifact import TrainedWith, model_version
+from mlops_assets.training.bert import checkpoint, compact, hub, packing
+from mlops_assets.training.bert import data as bert_data
+from mlops_assets.training.bert import export as bert_export
+from mlops_assets.training.bert import forward as bert_forward
+from mlops_assets.training.bert import state as bert_state
+from mlops_assets.training.bert.device import Device, find_device
+from mlops_assets.training.bert.recipe import BertRecipe
+from mlops_assets.training.bert.state import Meter, Progress
+from mlops_assets.training.judging import evaluate
+from mlops_assets.training.judging.calibration import log_loss
+from mlops_assets.training.judging.evaluate import Evaluation
+from mlops_assets.training.trained import Trained
+
+Report = Callable[[str], None]
+
+SCORED_TOGETHER = 512
+"""Texts that are packed and scored at a time: enough to fill rows, few enough for small memory."""
+
+
+def train_bert(  # noqa: PLR0913 - what a training takes; each is a different thing
+    frame: pd.DataFrame,
+    recipe: BertRecipe,
+    folder: Path,
+    *,
+    trained_with: TrainedWith,
+    run_id: str,
+    report: Report,
+    checkpoints: Path,
+    load: bert_export.Load,
+    rules: Evaluation | None = None,
+) -> Trained:
+    """Train on the train side, choose on validation, write and seal the model in the empty `folder`, report all sides.
+
+    `frame` has review_text, label and side. `load` opens a sealed folder as the server does: every figure and every
+    comparison with torch is made on what will serve. A killed run continues from `checkpoints` when called again.
+    """
+    labels = evaluate.label_names(frame)
+    sides = {side: frame[frame["side"] == side] for side in ("train", "validation")}
+    device = find_device(recipe.device, recipe.precision)
+    train_texts = sides["train"]["review_text"].tolist()
+    base = compact.build(train_texts, recipe, labels) if recipe.compact else hub.load_base(recipe, labels)
+    examples = {
+        side: bert_data.Examples(
+            ids=bert_data.encode(base.tokenizer, rows["review_text"], recipe.max_length),
+            labels=evaluate.indices(rows["label"], labels),
+        )
+        for side, rows in sides.items()
+    }
+    report(
+        f"{base.source} BERT, {sum(p.numel() for p in base.model.parameters()) / 1e6:.1f} M parameters, on {device}: "
+        f"{len(train_texts)} reviews to train on, {len(sides['validation'])} to choose the epoch"
+    )
+    progress = fit(
+        base.model,
+        examples["train"],
+        examples["validation"],
+        recipe,
+        mask_id=bert_data.mask_id(base.tokenizer),
+        device=device,
+        report=report,
+        checkpoints=checkpoints,
+        identity=_identity(trained_with, base.source, examples["train"], device),
+    )
+    metrics = bert_export.export(
+        base,
+        folder,
+        frame,
+        labels,
+        progress=progress,
+        recipe=recipe,
+        trained_with=trained_with,
+        report=report,
+        load=load,
+        rules=rules,
+    )
+    checkpoint.remove(checkpoints)
+    version = model_version(folder)
+    training = {
+        "device": str(device),
+        "seconds": round(progress.seconds, 1),
+        "reviews_per_second": round(progress.reviews / progress.seconds, 1),
+        "resumed_at": progress.resumed_at,
+    }
+    return Trained(version, {**metrics, "run_id": run_id, "model_version": version, "training": training})
+
+
+def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
+    model: Any,
+    train: bert_data.Examples,
+    validation: bert_data.Examples,
+    recipe: BertRecipe,
+    *,
+    mask_id: int,
+    device: Device,
+    report: Report,
+    checkpoints: Path | None = None,
+    identity: str = "",
+) -> Progress:
+    """Train `model` in place to its best epoch by validation, going on from the checkpoint of `identity`.
+
+    Without validation reviews the last epoch stands.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    cut = bert_data.CutEmbedding(model, {i for text in (*train.ids, *validation.ids, [mask_id]) for i in text})
+    train_ids, validation_ids, [[mask_id]] = cut.narrow(train.ids), cut.narrow(validation.ids), cut.narrow([[mask_id]])
+    varlen = device.varlen and recipe.attention_dropout == 0
+    model.to(device.kind)
+    optimizer = torch.optim.AdamW(groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
+    steps_an_epoch = -(-len(train_ids) // recipe.batch_size)
+    steps = steps_an_epoch * recipe.epochs
+    progress, best = Progress(), {}
+
+    with bert_state.seeded(recipe.seed, device):
+        if checkpoints and (found := checkpoint.load(checkpoints, identity)):
+            progress, best = bert_state.restore(found, model, optimizer)
+            report(f"continues from the checkpoint at step {progress.step} of {steps}")
+        meter = Meter(progress, steps, recipe.epochs, report)
+        for epoch in range(progress.step // steps_an_epoch, recipe.epochs):
+            order = bert_data.order_of(len(train_ids), recipe.seed, epoch)
+            for place in range(progress.step % steps_an_epoch, steps_an_epoch):
+                chosen = order[place * recipe.batch_size : (place + 1) * recipe.batch_size]
+                ids = bert_data.hide(
+                    [train_ids[index] for index in chosen], recipe.token_dropout, mask_id, (recipe.seed, epoch, place)
+                )
+                batch = packing.pack(ids, recipe.max_length, one_row=varlen).to(device.kind)
+                truth = torch.from_numpy(train.labels[chosen]).to(device.kind)
+
+                model.train()
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.learning_rate * rate_at(progress.step, steps, recipe.warmup)
+                with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
+                    logits = bert_forward.logits(model, batch, varlen=varlen)  # (texts, labels)
+                    loss = cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+
+                meter.tick(loss.detach(), epoch, len(chosen))
+                if place + 1 < steps_an_epoch and checkpoints and progress.step % recipe.checkpoint_steps == 0:
+                    checkpoint.save(checkpoints, identity, bert_state.capture(progress, best, model, optimizer))
+
+            scored = validate(model, validation_ids, validation.labels, recipe, device)
+            progress.epochs.append({"epoch": epoch + 1, **scored})
+            meter.say(f"epoch {epoch + 1} of {recipe.epochs}: validation {_named(scored)}")
+            if progress.best_epoch == epoch + 1:
+                best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            if checkpoints:
+                checkpoint.save(checkpoints, identity, bert_state.capture(progress, best, model, optimizer))
+    model.load_state_dict(best)
+    model.to("cpu").eval()
+    cut.restore()
+    return progress
+
+
+def rate_at(step: int, steps: int, warmup: float) -> float:
+    """The share of the learning rate at a step: it climbs over the first `warmup` of all steps, then falls to zero."""
+    climb = max(1, round(steps * warmup))
+    if step < climb:
+        return (step + 1) / climb
+    return (steps - step) / max(1, steps - climb + 1)
+
+
+def validate(model: Any, ids: bert_data.Ids, truth: np.ndarray, recipe: BertRecipe, device: Device) -> dict[str, float]:
+    """Accuracy and loss of the model as it stands; nothing where no review asks for them."""
+    if not ids:
+        return {}
+    given = score(model, ids, recipe.max_length, device)
+    accuracy = float((given.argmax(axis=1) == truth).mean())
+    return {"accuracy": round(accuracy, 6), "loss": round(log_loss(given, truth), 6)}
+
+
+def score(model: Any, ids: bert_data.Ids, max_length: int, device: Device) -> np.ndarray:
+    """Probabilities (n, labels) of texts given as token ids, in their order."""
+    import torch
+
+    model.eval()
+    parts: list[torch.Tensor] = []
+    with torch.inference_mode(), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
+        for start in range(0, len(ids), SCORED_TOGETHER):
+            batch = packing.pack(ids[start : start + SCORED_TOGETHER], max_length, one_row=device.varlen)
+            logits = bert_forward.logits(model, batch.to(device.kind), varlen=device.varlen)
+            parts.append(logits.float().softmax(-1).cpu())
+    return torch.cat(parts).numpy().astype(np.float64)
+
+
+def groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases and norms do not."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _identity(trained_with: TrainedWith, source: str, train: bert_data.Examples, device: Device) -> str:
+    """What a checkpoint must have been made of to be continued."""
+    parts = [trained_with.__dict__, source, str(device), train.ids, train.labels.tolist()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _named(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items()) or "none"

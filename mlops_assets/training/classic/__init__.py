@@ -1,0 +1,1 @@
+"""The classic model: TF-IDF, logistic regression, bounded forest."""

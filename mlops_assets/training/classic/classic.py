@@ -1,0 +1,290 @@
+"""Trains the classic model: word and character TF-IDF, logistic regression and a bounded forest in a soft vote."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets import artifact
+from mlops_assets.artifact import Golden, TrainedWith
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.text import TEXT_VERSION
+from mlops_assets.training.classic import features as classic_features
+from mlops_assets.training.classic import forest
+from mlops_assets.training.classic import report as classic_report
+from mlops_assets.training.classic.features import Features, Matrix
+from mlops_assets.training.classic.report import ForestBrings
+from mlops_assets.training.golden import GOLDEN_SENTENCES
+from mlops_assets.training.judging import calibration, evaluate
+from mlops_assets.training.judging.evaluate import Evaluation
+from mlops_assets.training.recipe import ClassicRecipe
+from mlops_assets.training.trained import Trained
+
+MOST_DIFFERENCE = 1e-6
+"""How far the exported model may differ from scikit-learn's in any probability (1e-4 in single precision)."""
+
+VERIFIED_REVIEWS = 2000
+
+
+class ExportDiffers(PermanentFailure):
+    """The exported model does not answer as the one that was trained."""
+
+
+class Answers(Protocol):
+    """A loaded model, as the server loads it."""
+
+    def probabilities(self, texts: Sequence[str], /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A logistic regression of some strength, with the forest beside it by some share, calibrated."""
+
+    logistic: Any
+    strength: float
+    forest_share: float
+    temperature: float
+
+    def of(self, weights: Any, from_trees: np.ndarray) -> np.ndarray:
+        """Probabilities (n, labels) of TF-IDF weights and the forest's answers."""
+        mixed = _mixed(self.logistic.predict_proba(weights), from_trees, self.forest_share)
+        return calibration.apply_temperature(mixed, self.temperature)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The fitted members, what each is worth alone and together, and which of it was taken."""
+
+    features: Features
+    trees: Any
+    mixes: Mapping[str, Mix]
+    """`logistic`: as good as it gets without the forest; `vote`: with it. Each has its own strength."""
+    taken: str
+    brings: ForestBrings | None
+    """The evidence, where there are enough validation reviews."""
+
+    @property
+    def mix(self) -> Mix:
+        return self.mixes[self.taken]
+
+    def members(self, matrix: Matrix) -> dict[str, np.ndarray]:
+        """Probabilities (n, labels) of the logistic regression alone, the forest alone, and the vote of both."""
+        if not matrix.words.shape[0]:
+            return dict.fromkeys((*self.mixes, "forest"), np.zeros((0, self.trees.n_classes_)))
+        from_trees, weights = self.trees.predict_proba(matrix.presence), matrix.weights
+        return {name: mix.of(weights, from_trees) for name, mix in self.mixes.items()} | {"forest": from_trees}
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """The answers (n, labels) of what was taken."""
+        return self.members(self.features.of(texts))[self.taken]
+
+
+def train_classic(
+    frame: pd.DataFrame,
+    recipe: ClassicRecipe,
+    folder: Path,
+    *,
+    trained_with: TrainedWith,
+    run_id: str,
+    report: Callable[[str], None],
+    load: Callable[[Path], Answers],
+    rules: Evaluation | None = None,
+) -> Trained:
+    """Train on the train side, choose and calibrate on validation, measure, seal into the empty `folder`, verify.
+
+    `load` reads the sealed folder as the server will; its answers must be scikit-learn's. Where they are not, or
+    anything else fails, the folder holds no manifest and so no model.
+    """
+    started = time.monotonic()
+    rules = rules or Evaluation()
+    if folder.exists() and any(folder.iterdir()):
+        raise PermanentFailure(f"{folder} is not empty: a model is written into an empty folder")
+    names = evaluate.label_names(frame)
+    frame = frame.assign(review_text=frame["review_text"].astype(object))
+    train = frame[frame["side"] == "train"]
+    held_out = frame[frame["side"] != "train"].reset_index(drop=True)
+    report(f"classic: {len(train)} reviews to train on, {len(held_out)} held out")
+    vote = fit(train, held_out[held_out["side"] == "validation"], names, recipe, report)
+    report(f"classic: fitted in {time.monotonic() - started:.1f} s, measuring")
+    members = vote.members(vote.features.of(held_out["review_text"].tolist()))
+    metrics = {
+        "model": "classic",
+        "dataset_version": trained_with.dataset_version,
+        "code_version": trained_with.code,
+        **evaluate.judged(held_out, members[vote.taken], names, rules),
+        "members": classic_report.members(held_out, names, members, vote.taken, vote.brings, rules),
+        "learning_curve": classic_report.learning_curve(
+            train,
+            held_out[held_out["side"] == "test"],
+            names,
+            lambda weights, truth: _logistic(weights, truth, vote.mix.strength).predict_proba,
+            lambda texts: vote.features.of(texts).weights,
+            recipe,
+            rules,
+        ),
+        "chosen": {
+            "strength": vote.mix.strength,
+            "forest_share": vote.mix.forest_share,
+            "temperature": vote.mix.temperature,
+            "by": "log loss on validation",
+        },
+        "data": evaluate.data_figures(frame),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, vote)
+    golden = vote.probabilities(GOLDEN_SENTENCES)
+    version = artifact.seal(
+        folder,
+        kind="classic",
+        labels=names,
+        text_version=TEXT_VERSION,
+        trained_with=trained_with,
+        metrics=metrics,
+        golden=[Golden(text, tuple(row)) for text, row in zip(GOLDEN_SENTENCES, golden.tolist(), strict=True)],
+        runtime={
+            "temperature": vote.mix.temperature,
+            "forest_share": vote.mix.forest_share,
+            "word_longest": recipe.word_longest,
+            "char_shortest": recipe.char_shortest,
+            "char_longest": recipe.char_longest,
+        },
+    )
+    _verify(folder, load, vote, held_out["review_text"].tolist())
+    report(f"classic: sealed and verified as {version} after {time.monotonic() - started:.1f} s")
+    return Trained(version, {**metrics, "run_id": run_id, "model_version": version})
+
+
+def fit(
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    names: Sequence[str],
+    recipe: ClassicRecipe,
+    report: Callable[[str], None],
+) -> Vote:
+    """Both members fitted on `train`; strength, the forest's share and the temperature chosen on `validation`.
+
+    The forest has a vote only where it lowers the log loss on validation beyond noise, against the logistic regression
+    at the strength that is best for it alone. Without enough validation reviews to choose by, the middle strength
+    stands and the forest has none.
+    """
+    truth = evaluate.indices(train["label"], names)
+    features, matrix = classic_features.fit(train["review_text"].tolist(), recipe)
+    report(f"classic: {matrix.words.shape[1]} word and {matrix.chars.shape[1]} character n-grams")
+    weights = matrix.weights
+    trees = forest.grow(matrix.presence, truth, recipe)
+    report(f"classic: {recipe.trees} trees grown")
+    asked = features.of(validation["review_text"].tolist())
+    right = evaluate.indices(validation["label"], names)
+    shares = [share for share in recipe.votes if share > 0]
+    choices = {"logistic": (_middle(recipe.strengths), 0.0)}
+    if shares:
+        choices["vote"] = (_middle(recipe.strengths), _middle(shares))
+    fitted: dict[float, Any] = {}
+    from_trees, brings = np.zeros((0, len(names))), None
+    if len(right):
+        from_trees = trees.predict_proba(asked.presence)
+    if len(right) >= calibration.LEAST_ROWS:
+        searched = np.arange(len(truth))
+        if len(truth) > recipe.search_reviews:
+            searched = np.random.default_rng(recipe.seed).choice(len(truth), recipe.search_reviews, replace=False)
+        tried = {value: _logistic(weights[searched], truth[searched], value) for value in recipe.strengths}
+        losses = {
+            (value, share): _calibrated_losses(_mixed(model.predict_proba(asked.weights), from_trees, share), right)
+            for value, model in tried.items()
+            for share in (0.0, *shares)
+        }
+        best = sorted(losses, key=lambda choice: losses[choice].mean())
+        choices["logistic"] = next(choice for choice in best if choice[1] == 0)
+        if shares:
+            choices["vote"] = next(choice for choice in best if choice[1] > 0)
+            brings = classic_report.forest_brings(
+                losses[choices["logistic"]],
+                losses[choices["vote"]],
+                evaluate.text_keys(validation["review_text"]).tolist(),
+                share=choices["vote"][1],
+            )
+            report(f"classic: {brings}")
+        fitted = tried if len(searched) == len(truth) else {}
+    taken = "logistic"
+    if shares and (0 not in recipe.votes or (brings and brings.earns_its_place)):
+        taken = "vote"
+    mixes = {}
+    for name, (strength, share) in choices.items():
+        if strength not in fitted:
+            fitted[strength] = _logistic(weights, truth, strength)
+        uncalibrated = Mix(fitted[strength], strength, share, temperature=1.0)
+        temperature = 1.0
+        if len(right):
+            temperature = calibration.fit_temperature(uncalibrated.of(asked.weights, from_trees), right)
+        mixes[name] = dataclasses.replace(uncalibrated, temperature=temperature)
+    report(f"classic: strength {mixes[taken].strength:g}, forest's share {mixes[taken].forest_share:g}")
+    return Vote(features, trees, mixes, taken, brings)
+
+
+def _logistic(weights: Any, truth: np.ndarray, strength: float) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    # lbfgs spends its time in sparse products of one thread; BLAS threads spinning beside it, with another process on
+    # the same cores, made the fit ten times slower.
+    with threadpool_limits(1):
+        return LogisticRegression(C=strength, class_weight="balanced", max_iter=1000).fit(weights, truth)
+
+
+def _mixed(logistic: np.ndarray, trees: np.ndarray, share: float) -> np.ndarray:
+    return (1 - share) * logistic + share * trees
+
+
+def _middle(values: Sequence[float]) -> float:
+    return values[len(values) // 2]
+
+
+def _calibrated_losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Log loss of each answer (n,) at the best temperature: a vote is less sure than its members by itself."""
+    temperature = calibration.fit_temperature(probabilities, truth)
+    return calibration.log_losses(calibration.apply_temperature(probabilities, temperature), truth)
+
+
+def _write(folder: Path, vote: Vote) -> None:
+    names = len(vote.trees.classes_)
+    terms = {
+        "word": vote.features.words.get_feature_names_out().tolist(),
+        "char": vote.features.chars.get_feature_names_out().tolist(),
+    }
+    (folder / "vocabulary.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+    arrays: dict[str, Any] = {
+        "word_idf": vote.features.words.idf_.astype(np.float64),
+        "char_idf": vote.features.chars.idf_.astype(np.float64),
+        "coefficients": vote.mix.logistic.coef_,
+        "intercept": vote.mix.logistic.intercept_,
+        **forest.arrays(vote.trees.estimators_ if vote.mix.forest_share else [], len(terms["word"]), names),
+    }
+    np.savez_compressed(folder / "weights.npz", **arrays)
+    for name in ("vocabulary.json", "weights.npz"):
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _verify(folder: Path, load: Callable[[Path], Answers], vote: Vote, texts: Sequence[str]) -> None:
+    """Take the manifest away and raise `ExportDiffers` unless the sealed folder answers as scikit-learn does."""
+    asked = [*GOLDEN_SENTENCES, *texts[:VERIFIED_REVIEWS]]
+    expected = vote.probabilities(asked)
+    allowed = MOST_DIFFERENCE if vote.features.words.idf_.dtype == np.float64 else 1e-4
+    try:
+        worst = float(np.abs(load(folder).probabilities(asked) - expected).max())
+    except BaseException:
+        (folder / artifact.MANIFEST).unlink()
+        raise
+    if not worst <= allowed:
+        (folder / artifact.MANIFEST).unlink()
+        raise ExportDiffers(
+            f"the exported classic model differs from scikit-learn's by {worst:.2g}, {allowed:g} is allowed: "
+            "training/classic.py and serving/classic_model.py do not agree"
+        )

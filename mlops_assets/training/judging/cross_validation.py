@@ -1,0 +1,62 @@
+"""The classic recipe cross-validated on the train side: what it would answer to reviews that it was not trained on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.training.classic import classic
+from mlops_assets.training.judging import calibration, evaluate
+from mlops_assets.training.judging.first_model import HeldOut, held_out
+from mlops_assets.training.recipe import ClassicRecipe
+
+FOLDS = 5
+DRAWN_TEXTS, MOST_TEXTS = 1000, 5000
+"""So many distinct texts are cross-validated, drawn at random: some seconds, however large the train side is. More are
+drawn, up to the second number, until `RARE_TEXTS` of the rarest label are among them."""
+RARE_TEXTS = 60
+
+
+def cross_validated(frame: pd.DataFrame, labels: Sequence[str], recipe: ClassicRecipe) -> HeldOut | None:
+    """The whole recipe's answers to every review of the train side, each by a model that never saw its text.
+
+    `frame` holds review_text, label and side of all sides; validation chooses and calibrates as it does in a training.
+    None where a part to train on would lack a label.
+    """
+    train, validation = (
+        frame[frame["side"] == side].assign(review_text=lambda rows: rows["review_text"].astype(object))
+        for side in ("train", "validation")
+    )
+    fold = _folds(train, recipe.seed)
+    train, fold = train[fold >= 0], fold[fold >= 0]
+    if 0 in recipe.votes and len(validation) < calibration.LEAST_ROWS:
+        recipe = replace(recipe, trees=1)  # the forest has no vote then, and growing it takes most of the time
+    answers = np.zeros((len(train), len(labels)))
+    for number in range(FOLDS):
+        known, asked = train[fold != number], train[fold == number]
+        if asked.empty:
+            continue
+        if set(known["label"]) != set(labels):
+            return None
+        vote = classic.fit(known, validation, labels, recipe, lambda _: None)
+        answers[fold == number] = vote.probabilities(asked["review_text"].tolist())
+    return held_out(labels, train, answers, "reviews of the train side, cross-validated")
+
+
+def _folds(train: pd.DataFrame, seed: int) -> np.ndarray:
+    """The fold of each row (n,), the same for equal texts; each label's texts are spread evenly. -1: not drawn."""
+    keys = evaluate.text_keys(train["review_text"])
+    texts, first = np.unique(keys, return_index=True)
+    labels = train["label"].to_numpy(dtype=object)[first]
+    rarest = min(np.unique(labels, return_counts=True)[1])
+    wanted = min(max(DRAWN_TEXTS, RARE_TEXTS * len(texts) // rarest), MOST_TEXTS)
+    drawn = np.random.default_rng(seed).permutation(len(texts))[:wanted]
+    dealt = dict(zip(texts[list(_by_label(drawn, labels))].tolist(), np.arange(len(drawn)) % FOLDS, strict=True))
+    return np.array([dealt.get(key, -1) for key in keys.tolist()], dtype=int)
+
+
+def _by_label(drawn: np.ndarray, labels: np.ndarray) -> Iterator[int]:
+    """The drawn places, those of one label after those of another."""
+    for label in sorted(set(labels[drawn])):
+        yield from drawn[labels[drawn] == label].tolist()

@@ -1,0 +1,256 @@
+"""Figures of a model on reviews it was not trained on, each with its sample size and its interval.
+
+What a figure may decide stands in `gate.py`; this module only measures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.text import text_digest
+from mlops_assets.training.judging import bootstrap, calibration, slices
+from mlops_assets.training.recipe import Recipe
+
+LABELS = ("negative", "neutral", "positive")
+SIDES = ("train", "validation", "gate", "test")
+HELD_OUT = ("validation", "gate", "test")
+LEAST_TEXTS = 10
+"""Figures over fewer distinct texts have no interval; nor have those that no resample moves, such as eleven of eleven
+right: a bootstrap knows nothing of answers that it has not seen."""
+
+
+@dataclass(frozen=True)
+class Evaluation(Recipe):
+    """How models are measured and when one may replace another: the section `evaluate` of params.yaml."""
+
+    section: ClassVar[str] = "evaluate"
+
+    newest_months: int = 3
+    """The newest window: reviews of gate and test from this many latest months."""
+    rounds: int = 2000
+    """Resamples of every bootstrap."""
+    confidence: float = 0.95
+    margin_points: float = 3.0
+    """A required challenger is non-inferior when its interval stays above minus this many points of macro-F1."""
+    slice_points: float = 2.0
+    """A slice stops promotion when its accuracy falls by more than this, its whole interval beyond it."""
+    slice_reviews: int = 30
+    """Slices with fewer reviews on the gate side are shown and decide nothing."""
+    max_calibration_error: float = 0.15
+    """Broken where the error is also more than chance gives a perfectly calibrated model on the same reviews."""
+    max_milliseconds: float = 250.0
+    """Median time of one review, alone."""
+    max_megabytes: float = 1500.0
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        self.require_between("newest_months", 1, 120)
+        self.require_between("rounds", 200, 100_000)
+        self.require_between("confidence", 0.5, 0.999)
+        self.require_between("margin_points", 0, 20)
+        self.require_between("slice_points", 0, 100)
+        self.require_between("slice_reviews", 1, 100_000)
+        self.require_between("max_calibration_error", 0.01, 1)
+        self.require("max_milliseconds", "above 0", holds=self.max_milliseconds > 0)
+        self.require("max_megabytes", "above 0", holds=self.max_megabytes > 0)
+        self.require_between("seed", 0, 2**31 - 1)
+
+
+def label_names(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The labels of a training frame in their fixed order; refuses a frame that no model can be trained on."""
+    found = set(frame["label"])
+    if unknown := sorted(found - set(LABELS)):
+        raise PermanentFailure(f"label {unknown[0]!r} is none of {', '.join(LABELS)}: correct the label rule")
+    names = tuple(name for name in LABELS if name in found)
+    missing = [name for name in names if not ((frame["label"] == name) & (frame["side"] == "train")).any()]
+    if missing or len(names) < 2:
+        have = ", ".join(name for name in names if name not in missing) or "none"
+        raise PermanentFailure(
+            f"the train side must hold reviews of at least two labels and of every label in use, it holds {have}"
+            f"{f' and lacks {missing[0]}' if missing else ''} ({len(frame)} labelled reviews): collect more reviews"
+        )
+    return names
+
+
+def indices(labels: Sequence[str] | pd.Series, names: Sequence[str]) -> np.ndarray:
+    """Each label as its place in `names`, shape (n,)."""
+    place = {name: index for index, name in enumerate(names)}
+    return np.array([place[label] for label in labels], dtype=np.int64)
+
+
+def confusion(truth: np.ndarray, answered: np.ndarray, how_many: int) -> np.ndarray:
+    """Counts (labels, labels), rows true, columns answered."""
+    return np.bincount(truth * how_many + answered, minlength=how_many * how_many).reshape(how_many, how_many)
+
+
+def scores(
+    labels: Sequence[str] | pd.Series,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    *,
+    texts: Sequence[int] | Sequence[str] | None = None,
+    rules: Evaluation | None = None,
+) -> dict[str, Any]:
+    """Accuracy, macro-F1, per-class figures, log loss and calibration error of probabilities (n, labels).
+
+    Intervals come from a bootstrap over distinct `texts` (rows where there are none); they are None over fewer than
+    `LEAST_TEXTS`. An empty side has `n` 0 alone. One with a single label has no macro-F1: there one answer for all
+    would reach 1.
+    """
+    rules = rules or Evaluation()
+    truth, many = indices(labels, names), len(names)
+    if not len(truth):
+        return {"n": 0}
+    answered = probabilities.argmax(axis=1)
+    counts = confusion(truth, answered, many)
+    drawn = bootstrap.resampled_counts(
+        truth * many + answered, many * many, texts=texts, rounds=rules.rounds, seed=rules.seed
+    ).reshape(-1, many, many)
+
+    losses = calibration.log_losses(probabilities, truth)
+    drawn_losses = bootstrap.resampled_means(losses, texts=texts, rounds=rules.rounds, seed=rules.seed)
+    distinct = len(truth) if texts is None else len(set(texts))
+
+    def with_interval(name: str, value: float, values: np.ndarray) -> dict[str, Any]:
+        low, high = bootstrap.interval(values, rules.confidence)
+        known = distinct >= LEAST_TEXTS and low < high
+        return {name: _plain(value), f"{name}_interval": [_plain(low), _plain(high)] if known else None}
+
+    macro_f1, mixed = float(bootstrap.macro_f1_of(counts)), len(set(truth.tolist())) > 1
+    none = {"macro_f1": None, "macro_f1_interval": None}
+    f1, drawn_f1 = bootstrap.f1_of(counts), bootstrap.f1_of(drawn)
+    recall, drawn_recall = _share(counts, axis=-1), _share(drawn, axis=-1)
+    precision, drawn_precision = _share(counts, axis=-2), _share(drawn, axis=-2)
+    return {
+        "n": len(truth),
+        "distinct_texts": distinct,
+        **with_interval("accuracy", float(bootstrap.accuracy_of(counts)), bootstrap.accuracy_of(drawn)),
+        **(with_interval("macro_f1", macro_f1, bootstrap.macro_f1_of(drawn)) if mixed else none),
+        "majority_share": _plain(counts.sum(axis=1).max() / len(truth)),
+        **with_interval("log_loss", float(losses.mean()), drawn_losses),
+        "calibration_error": _plain(calibration.expected_calibration_error(probabilities, truth)),
+        "calibration_error_by_chance": _plain(
+            calibration.error_by_chance(probabilities, texts if texts is not None else range(len(truth)))
+        ),
+        "per_class": {
+            name: {
+                "n": int(counts[i].sum()),
+                **with_interval("precision", float(precision[i]), drawn_precision[:, i]),
+                **with_interval("recall", float(recall[i]), drawn_recall[:, i]),
+                **with_interval("f1", float(f1[i]), drawn_f1[:, i]),
+            }
+            for i, name in enumerate(names)
+        },
+    }
+
+
+def judged(
+    held_out: pd.DataFrame, probabilities: np.ndarray, names: Sequence[str], rules: Evaluation | None = None
+) -> dict[str, Any]:
+    """Every figure of a model on the rows of `held_out` (sides validation, gate and test; probabilities in row order).
+
+    The newest window is the part of gate and test from the latest months; slices are of the test side.
+    """
+    rules = rules or Evaluation()
+    side = held_out["side"].to_numpy(dtype=object)
+    digests = text_keys(held_out["review_text"])
+
+    def part(mask: np.ndarray) -> dict[str, Any]:
+        return scores(held_out["label"][mask], probabilities[mask], names, texts=digests[mask].tolist(), rules=rules)
+
+    test = held_out[side == "test"]
+    on_test = probabilities[side == "test"]
+    truth = indices(test["label"], names)
+    window = slices.newest_window(held_out, rules.newest_months)
+    return {
+        **{name: part(side == name) for name in HELD_OUT},
+        "newest": part(window & ((side == "gate") | (side == "test"))),
+        "confusion_matrix": {
+            "side": "test",
+            "labels": list(names),
+            "counts": confusion(truth, on_test.argmax(axis=1), len(names)).tolist() if len(test) else [],
+        },
+        "slices": [
+            {"slice": name, **_of_slice(part(_within(mask, side == "test")))} for name, mask in slices.slices(test)
+        ],
+        "reliability": [
+            {"n": b.n, "confidence": b.confidence, "accuracy": b.accuracy}
+            for b in calibration.reliability(on_test, truth)
+        ],
+    }
+
+
+def forward(
+    arrived: pd.DataFrame, probabilities: np.ndarray, names: Sequence[str], rules: Evaluation | None = None
+) -> dict[str, Any]:
+    """The serving model's figures on reviews that arrived after its data version: what deployment really met."""
+    texts = text_keys(arrived["review_text"]).tolist()
+    return brief(scores(arrived["label"], probabilities, names, texts=texts, rules=rules))
+
+
+def arrived_since(frame: pd.DataFrame, metrics: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of a training frame that are newer than the newest review that these metrics' model was trained with."""
+    newest = metrics.get("data", {}).get("newest_review")
+    return frame[frame["review_date"] > pd.Timestamp(newest)] if newest else frame.iloc[:0]
+
+
+def mistakes(held_out: pd.DataFrame, probabilities: np.ndarray, names: Sequence[str], most: int = 20) -> pd.DataFrame:
+    """The wrong answers that the model was surest of, surest first (they are usually wrong stars)."""
+    answered = probabilities.argmax(axis=1)
+    table = held_out[["review_id", "app_id", "rating", "label", "review_text"]].assign(
+        answered=np.asarray(names, dtype=object)[answered], confidence=probabilities.max(axis=1)
+    )
+    wrong = table[answered != indices(held_out["label"], names)]
+    return wrong.sort_values(["confidence", "review_id"], ascending=[False, True]).head(most).reset_index(drop=True)
+
+
+def data_figures(frame: pd.DataFrame) -> dict[str, Any]:
+    """What the model was trained with, for the metrics and the card."""
+    newest = frame["review_date"].max()
+    return {
+        "rows": len(frame),
+        "sides": {side: int((frame["side"] == side).sum()) for side in SIDES},
+        "labels": {name: int((frame["label"] == name).sum()) for name in LABELS if (frame["label"] == name).any()},
+        "apps": sorted(set(frame["app_id"])),
+        "sources": sorted(set(frame["source"])) if "source" in frame else [],
+        "oldest_review": frame["review_date"].min().isoformat() if len(frame) else None,
+        "newest_review": newest.isoformat() if len(frame) else None,
+    }
+
+
+def text_keys(texts: pd.Series) -> np.ndarray:
+    """A number for each text (n,), from the digest of what a model sees: rows with equal keys are one text to it."""
+    return np.array([int(text_digest(text)[:15], 16) for text in texts], dtype=np.int64)
+
+
+def brief(full: Mapping[str, Any]) -> dict[str, Any]:
+    keep = ("n", "distinct_texts", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
+    return {name: full[name] for name in keep if name in full}
+
+
+def _of_slice(full: Mapping[str, Any]) -> dict[str, Any]:
+    """Size and accuracy, and macro-F1 where the slice holds more than one label."""
+    mixed = full["macro_f1"] is not None
+    return {name: value for name, value in brief(full).items() if mixed or not name.startswith("macro_f1")}
+
+
+def _within(mask: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """A mask over the rows of `of` as one over all rows."""
+    wide = np.zeros(len(of), dtype=bool)
+    wide[np.flatnonzero(of)[mask]] = True
+    return wide
+
+
+def _share(counts: np.ndarray, axis: int) -> np.ndarray:
+    total = counts.sum(axis=axis)
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    return np.divide(right, total, out=np.full(np.shape(total), np.nan), where=total > 0)
+
+
+def _plain(value: float) -> float | None:
+    """A number for JSON: six digits, and nothing where the figure has no value."""
+    return round(float(value), 6) if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Versions of data and models: git, DVC, the private clone, remotes, retention."""

@@ -1,0 +1,1 @@
+"""DVC: its program, its objects, its remotes."""

@@ -1,0 +1,1 @@
+"""Git: the user's repository, the private clone, the branch `pipeline`."""

@@ -1,0 +1,177 @@
+"""The folder `.pipeline/`: a clone of the user's repository, made anew where it was deleted or damaged."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from mlops_assets.versioning.git.access import parse_settings
+from mlops_assets.versioning.git.commands import Git, GitFailure, LockHeld
+from mlops_assets.versioning.git.pipeline_branch import AUTHOR, EMAIL, SENDING
+from mlops_assets.versioning.git.user_repository import BRANCH, UserRepository
+from mlops_assets.versioning.staging import RECORD
+
+_LOCK = ".lock"
+_EXCLUDED = (f"/{_LOCK}", f"/{RECORD}", "/data/raw", "/data/validated", "/models/bert", "/models/classic", ".gitignore")
+_SETTINGS = {
+    "remote.origin.url": "..",
+    "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*",
+    "user.name": AUTHOR,
+    "user.email": EMAIL,
+    "core.logAllRefUpdates": "false",  # three lines a run, for ever; the user's branch has a log of its own
+    "core.sparseCheckout": "true",
+    "core.sparseCheckoutCone": "false",
+    "gc.autoDetach": "false",
+    "advice.detachedHead": "false",
+    # Against the settings of a person, for DVC and for plain commands here: the pipeline's own git does not read them.
+    "core.autocrlf": "false",
+    "core.attributesFile": "/dev/null",
+    "core.excludesFile": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.hooksPath": "/dev/null",
+    "commit.gpgSign": "false",
+    "fetch.recurseSubmodules": "false",
+    "submodule.recurse": "false",
+}
+_ATTRIBUTES = "* -text -filter -ident -working-tree-encoding\n"
+"""Files are as they were committed: no Git LFS, no line ends; these attributes win over every .gitattributes."""
+_UPLOAD_PACK = "git -c 'safe.directory=*' upload-pack"
+"""What sends the user's commits here. `UserRepository.at` has asked whether that repository may be trusted."""
+_UPLOAD_PACK_OF_A_PARTIAL_CLONE = (
+    "env -u GIT_CONFIG_GLOBAL -u GIT_CONFIG_NOSYSTEM GIT_NO_LAZY_FETCH=0 "
+    "git -c 'safe.directory=*' -c uploadpack.allowFilter=true upload-pack"
+)
+"""It fetches contents that the user's clone lacks from the user's origin, with the user's credentials."""
+_STALE_AFTER_S = 3.0
+
+
+@dataclass(frozen=True)
+class PrivateClone:
+    """The clone at `folder`, a direct subfolder of the user's repository: its origin is the relative path `..`."""
+
+    folder: Path
+    user: UserRepository
+    environment: Mapping[str, str]
+    lock_wait_s: float
+
+    @property
+    def git(self) -> Git:
+        return Git(self.folder, self.folder / ".git", self.environment, self.lock_wait_s)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One pipeline process at a time; the system releases this lock when its holder dies."""
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            self.folder.unlink()
+        self.folder.mkdir(exist_ok=True)
+        try:
+            with FileLock(self.folder / _LOCK, timeout=self.lock_wait_s):
+                yield
+        except Timeout as error:
+            raise LockHeld(
+                f"{self.folder / _LOCK} is held for more than {self.lock_wait_s:g} s: "
+                "another pipeline process versions here, let it end and run again"
+            ) from error
+
+    def exists(self) -> bool:
+        try:
+            return (self.folder / ".git" / "HEAD").is_file() and self._settings().get("remote.origin.url") == ".."
+        except GitFailure:  # damaged
+            return False
+
+    def configure(self) -> None:
+        """Give the clone what it lacks of its settings, as one that an earlier version made does."""
+        self._configure(self.git, self.folder / ".git")
+
+    def make(self) -> None:
+        """A new, empty clone in place of whatever git data is there; the DVC cache stays, it is named by content."""
+        for name in (".git", ".git.partial", ".dvc/tmp"):
+            _remove(self.folder / name)
+        partial = self.folder / ".git.partial"
+        git = Git(self.folder, partial, self.environment, self.lock_wait_s)
+        git.run(
+            "init", "--quiet", "--template=", f"--initial-branch={BRANCH}",
+            f"--object-format={self.user.object_format()}",
+        )  # fmt: skip
+        git.run("config", "--unset-all", "core.worktree")
+        self._configure(git, partial)
+        partial.rename(self.folder / ".git")
+
+    def _configure(self, git: Git, git_dir: Path) -> None:
+        settings = self._settings(git)
+        sender = _UPLOAD_PACK_OF_A_PARTIAL_CLONE if self.user.partial else _UPLOAD_PACK
+        for name, value in {**_SETTINGS, "remote.origin.uploadpack": sender}.items():
+            if settings.get(name.lower()) != value:
+                git.run("config", "--replace-all", name, value)
+        info = git_dir / "info"
+        info.mkdir(exist_ok=True)
+        for name, text in (("exclude", "".join(f"{line}\n" for line in _EXCLUDED)), ("attributes", _ATTRIBUTES)):
+            if not (info / name).is_file() or (info / name).read_text(encoding="utf-8") != text:
+                (info / name).write_text(text, encoding="utf-8")
+
+    def _settings(self, git: Git | None = None) -> dict[str, str]:
+        return dict(parse_settings((git or self.git).run("config", "--local", "--null", "--list")))
+
+    def clear_stale_locks(self) -> None:
+        """Remove git's lock files that no process can be holding; wait for those that one may hold.
+
+        Only pipeline processes and the user's own commands work here. The caller holds the clone's lock, so a lock
+        file belongs to a git that runs in this folder, or to one that was killed. In the user's repository that is
+        so for the branch's own lock alone, and only where a push of ours was killed.
+        """
+        self._clear(self._git_locks, self.folder)
+        if (self.git.git_dir / SENDING).exists():
+            self._clear(self._lock_of_a_killed_push, self.user.root, self.user.common_dir())
+            (self.git.git_dir / SENDING).unlink()
+
+    def _clear(self, find_locks: Callable[[], list[Path]], *folders: Path) -> None:
+        deadline = time.monotonic() + self.lock_wait_s
+        while locks := find_locks():
+            holders = [holder for folder in folders for holder in _processes_in(folder)]
+            if not holders and all(_age_s(lock) >= _STALE_AFTER_S for lock in locks):
+                for lock in locks:
+                    lock.unlink(missing_ok=True)
+                return
+            if holders and time.monotonic() >= deadline:
+                raise LockHeld(
+                    f"{locks[0]} is held for more than {self.lock_wait_s:g} s by {holders[0]}: "
+                    "let it end, or end it, and run again"
+                )
+            time.sleep(0.1)
+
+    def _lock_of_a_killed_push(self) -> list[Path]:
+        lock = self.user.common_dir() / "refs" / "heads" / f"{BRANCH}.lock"
+        begun = (self.git.git_dir / SENDING).stat().st_mtime
+        return [lock] if lock.exists() and lock.stat().st_mtime >= begun else []
+
+    def _git_locks(self) -> list[Path]:
+        git_dir = self.folder / ".git"
+        return [*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")]
+
+
+def _processes_in(folder: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter(["name", "cwd", "pid"]):
+        about = process.info
+        if about["cwd"] and Path(about["cwd"]).is_relative_to(folder) and (about["name"] or "").startswith("git"):
+            found.append(f"{about['name']} (process {about['pid']})")
+    return found
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return _STALE_AFTER_S
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""Removes from the DVC cache and remote what no kept version needs. A remote must serve one branch `pipeline` alone."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
+from mlops_assets.versioning.dvc.remote_url import DEFAULT_FOLDER
+from mlops_assets.versioning.git.commands import Git
+from mlops_assets.versioning.git.pipeline_branch import POINTERS
+from mlops_assets.versioning.git.user_repository import BRANCH
+from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.retention_plan import RetentionPlan, RetentionRules, plan_retention, removable
+from mlops_assets.versioning.version_data import NO_LONGER_STORED
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was, or with `dry_run` would be, removed; `freed_bytes` counts the cache and a remote that is a folder."""
+
+    plan: RetentionPlan
+    cache: tuple[str, ...]
+    remote: tuple[str, ...]
+    freed_bytes: int
+
+
+def prune_versions(
+    repository: DvcRepository,
+    *,
+    now: datetime,
+    rules: RetentionRules,
+    deployed: Sequence[str],
+    report: Callable[[str], None],
+    dry_run: bool = False,
+) -> Pruned:
+    """Report what will go, then remove it from cache and remote. `deployed`: the live model version first.
+
+    Raises `PermanentFailure`, having removed nothing, where the files of a kept version cannot be known.
+    """
+    with repository.locked():
+        git = repository.user.git
+        unseen = repository.look_at_origin()
+        if unseen:
+            report(f"{unseen}; nothing is removed from the remote, since another clone's version may need it")
+        versions = repository.newest_versions()
+        plan = plan_retention(versions, now=now, rules=rules, deployed=deployed, pinned=pinned_objects(git))
+        away = {
+            name: version.elsewhere
+            for version in versions
+            if version.elsewhere not in ("", NO_LONGER_STORED)
+            for name in version.objects.values()
+        }
+        for place, count in Counter(place for name, place in away.items() if name in plan.keep).items():
+            report(f"folder versions that stay but are not here, so nothing of them is removed: {count} {place}")
+        needed = _objects(repository, plan.keep, may_lack=away)
+        dropped = _objects(repository, plan.drop, may_lack=plan.drop)
+        remote = repository.remote
+        in_cache = removable(_ages(repository.cache), needed=needed, dropped=dropped, unknown_too=True, rules=rules)
+        in_remote = (
+            []
+            if unseen
+            else removable(
+                repository.remote_ages() if remote.folder is None else _ages(remote.folder),
+                needed=needed,
+                dropped=dropped,
+                unknown_too=remote.folder is not None and remote.folder.root == repository.user_root / DEFAULT_FOLDER,
+                rules=rules,
+            )
+        )
+        freed = _size(repository.cache, in_cache) + (_size(remote.folder, in_remote) if remote.folder else 0)
+        for name, what in plan.drop.items():
+            if name in in_cache or name in in_remote:
+                report(f"remove {what} ({name.removesuffix('.dir')[:12]})")
+        report(
+            f"remove {len(in_cache)} objects from the cache and {len(in_remote)} from the remote, "
+            f"{freed / 1e6:.1f} MB; {len(plan.keep)} folder versions stay"
+        )
+        if not dry_run:
+            if in_remote:
+                remote.delete(in_remote)
+            for name in sorted(in_cache, key=lambda name: not name.endswith(".dir")):
+                repository.cache.path(name).unlink(missing_ok=True)
+        return Pruned(plan, tuple(in_cache), tuple(in_remote), freed)
+
+
+def pinned_objects(git: Git) -> dict[str, str]:
+    """Folder versions that a tag, a branch other than the pipeline's or a work tree of the user names."""
+    named = {}
+    for line in git.run("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)").splitlines():
+        ref, *objects = line.split()
+        if ref != f"refs/heads/{BRANCH}" and not (ref.startswith("refs/remotes/") and ref.endswith(f"/{BRANCH}")):
+            named[objects[-1]] = ref
+    for line in git.run("worktree", "list", "--porcelain").splitlines():
+        if line.startswith("HEAD "):
+            named.setdefault(line.removeprefix("HEAD "), "a work tree's HEAD")
+    request = [(f"{commit}:{path}", ref) for commit, ref in named.items() for path in POINTERS]
+    pinned = {}
+    for content, (_, ref) in zip(git.blobs([name for name, _ in request]), request, strict=True):
+        if content is not None:
+            pinned[pointed_object(content.decode("utf-8", "replace"))] = ref
+    return pinned
+
+
+def _objects(repository: DvcRepository, names: Iterable[str], *, may_lack: Collection[str]) -> set[str]:
+    """The folder versions' lists and every file they name; those that `may_lack` names may be nowhere in reach."""
+    found: set[str] = set()
+    for name in names:
+        found.add(name)
+        listing = repository.listing(name)
+        if listing is not None:
+            found |= set(listing.values())
+        elif name not in may_lack:
+            raise PermanentFailure(
+                f"neither cache nor remote has the list {name} of a version that stays, so nothing was removed: "
+                "restore the remote, or remove the tag that names it, and run again"
+            )
+    return found
+
+
+def _ages(folder: ObjectFolder) -> Mapping[str, float | None]:
+    now = time.time()
+    return {name: now - folder.path(name).stat().st_mtime for name in folder.names()}
+
+
+def _size(folder: ObjectFolder, names: Iterable[str]) -> int:
+    return sum(folder.path(name).stat().st_size for name in names)

@@ -1,0 +1,121 @@
+"""Which versions' data and models stay: pure planning, no files. What removes objects is `retention.py`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.versioning.versions import Version
+
+
+@dataclass(frozen=True)
+class RetentionRules:
+    """Days count from the moment when a later version took a version's place; what is current never ages."""
+
+    data_days: int = 30
+    models_days: int = 90
+    runs_days: int = 30
+    """Runs in Dagster's history: events, logs, summaries."""
+    predecessors: int = 2
+    """Models deployed before the live one that stay ready for a rollback."""
+    unknown_days: int = 1
+    """Objects that no version names may belong to a commit under way; they stay this long."""
+
+    @classmethod
+    def from_params(cls, section: Mapping[str, Any]) -> Self:
+        """Rules from `versions.retention` of params.yaml; refuses unknown names and anything but whole numbers."""
+        known = cls.__dataclass_fields__
+        for name, value in section.items():
+            if name not in known:
+                raise PermanentFailure(
+                    f"params.yaml: versions.retention.{name} is no parameter, known are {', '.join(known)}"
+                )
+            if type(value) is not int or value < 0:
+                raise PermanentFailure(
+                    f"params.yaml: versions.retention.{name} must be a whole number from 0, got {value!r}"
+                )
+        return cls(**section)
+
+
+@dataclass(frozen=True)
+class RetentionPlan:
+    """Folder versions (`<md5>.dir`) to keep, with the reason, and those that nothing asks for any more."""
+
+    keep: Mapping[str, str]
+    drop: Mapping[str, str]
+    """What was dropped, by object: the path and the commit that named it."""
+
+
+def plan_retention(
+    versions: Sequence[Version],
+    *,
+    now: datetime,
+    rules: RetentionRules,
+    deployed: Sequence[str],
+    pinned: Mapping[str, str],
+) -> RetentionPlan:
+    """What stays of `versions` (newest first).
+
+    `deployed` are model versions, the live one first, then its predecessors, newest first. `pinned` maps folder
+    versions that a tag, another branch or a work tree names to that name.
+    """
+    keep: dict[str, str] = dict(pinned)
+    serving = deployed[: rules.predecessors + 1]
+    holds_serving: dict[int, str] = {}
+    trained_on: dict[int, str] = {}
+    for model in reversed(serving):
+        reason = "serves" if model == serving[0] else "rollback"
+        for index in _newest(versions, lambda version, model=model: model in version.models.values()):
+            holds_serving[index] = reason
+            # The other model of that version may be a later one, trained on other data.
+            data = {versions[index].data_of(kind) for kind, one in versions[index].models.items() if one == model}
+            for place in _newest(versions, lambda version, data=data: version.dataset_version in data):
+                trained_on[place] = reason
+    replaced_at = None
+    for index, version in enumerate(versions):
+        for output, name in version.objects.items():
+            is_data = output.startswith("data/")
+            days = rules.data_days if is_data else rules.models_days
+            reason = (
+                "current"
+                if replaced_at is None
+                else holds_serving.get(index)
+                or (trained_on.get(index) if is_data else None)
+                or (f"replaced within {days} days" if now - replaced_at <= timedelta(days=days) else None)
+            )
+            if reason:
+                keep.setdefault(name, reason)
+        replaced_at = version.at
+    drop: dict[str, str] = {}
+    for version in versions:
+        for output, name in version.objects.items():
+            if name not in keep:
+                drop.setdefault(name, f"{output} of {version.commit[:12]}")
+    return RetentionPlan(keep, drop)
+
+
+def removable(
+    stored: Mapping[str, float | None],
+    *,
+    needed: AbstractSet[str],
+    dropped: AbstractSet[str],
+    unknown_too: bool,
+    rules: RetentionRules,
+) -> list[str]:
+    """Objects to remove of those in a store (with their age in seconds, None where it is unknown).
+
+    `needed` are all objects of the kept folder versions, `dropped` those of the dropped ones. What no version names
+    goes only from a store that belongs to the pipeline alone (`unknown_too`), and only once it is old enough.
+    """
+    least_s = rules.unknown_days * 86_400
+    return sorted(
+        name
+        for name, age_s in stored.items()
+        if name not in needed and (name in dropped or (unknown_too and age_s is not None and age_s >= least_s))
+    )
+
+
+def _newest(versions: Sequence[Version], is_meant: Any) -> Iterable[int]:
+    return next(([index] for index, version in enumerate(versions) if is_meant(version)), [])

@@ -1,0 +1,118 @@
+"""Folders of the private clone made equal to given files; the cost follows what changed.
+
+A record keeps, for every file, its MD5 and the stamps (size, modification time, inode) of the source and of the copy.
+Where both stamps are as recorded, neither file is opened.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.versioning.dvc.objects import folder_object
+
+RECORD = ".staged.json"
+
+_Stamp = list[int]
+_CHUNK = 1 << 20
+
+
+class Staging:
+    """The staged folders of one clone."""
+
+    def __init__(self, clone: Path) -> None:
+        self._clone = clone
+        self._path = clone / RECORD
+        self._record: dict[str, dict[str, dict]] = self._read()
+        self.bytes_copied = 0
+
+    def make(self, folder: str, files: Mapping[str, Path]) -> None:
+        """Make `<clone>/<folder>` hold exactly these files, by relative name."""
+        target = self._clone / folder
+        known = self._record.get(folder, {})
+        fresh: dict[str, dict] = {}
+        for name, source in sorted(files.items()):
+            _refuse_outside(name)
+            fresh[name] = self._one(source, target / name, known.get(name))
+        self._remove_others(target, fresh)
+        if fresh != known:
+            self._record[folder] = fresh
+            self._write()
+
+    def object_of(self, folder: str) -> str:
+        """The object name that DVC gives to the staged folder."""
+        return folder_object({name: entry["md5"] for name, entry in self._record[folder].items()})
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Size in bytes of every object that the staged folder consists of, less its list."""
+        return {entry["md5"]: entry["copy"][0] for entry in self._record[folder].values()}
+
+    def intact(self, folder: str) -> bool:
+        """Whether the copies still carry the recorded stamps."""
+        return all(
+            _stamp_or_none(self._clone / folder / name) == entry["copy"] for name, entry in self._record[folder].items()
+        )
+
+    def _one(self, source: Path, copy: Path, known: dict | None) -> dict:
+        try:
+            stamp = _stamp(source)
+        except FileNotFoundError as error:
+            raise PermanentFailure(f"{source} is missing: collect it again before it is versioned") from error
+        if known and known["source"] == stamp and known["copy"] == _stamp_or_none(copy):
+            return known
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        scratch = copy.with_name(copy.name + ".partial")
+        digest = hashlib.md5(usedforsecurity=False)
+        with source.open("rb") as reading, scratch.open("wb") as writing:
+            while chunk := reading.read(_CHUNK):
+                digest.update(chunk)
+                writing.write(chunk)
+        self.bytes_copied += scratch.stat().st_size
+        scratch.replace(copy)
+        return {"md5": digest.hexdigest(), "source": stamp, "copy": _stamp(copy)}
+
+    def _remove_others(self, target: Path, wanted: Mapping[str, object]) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        for root, folders, names in os.walk(target, topdown=False):
+            for name in names:
+                path = Path(root, name)
+                if path.relative_to(target).as_posix() not in wanted:
+                    path.unlink()
+            for name in folders:
+                path = Path(root, name)
+                if path.is_symlink():
+                    path.unlink()
+                else:
+                    with contextlib.suppress(OSError):  # not empty: it holds wanted files
+                        path.rmdir()
+
+    def _read(self) -> dict[str, dict[str, dict]]:
+        try:
+            return json.loads(self._path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}  # everything is copied again, which is right and only slower
+
+    def _write(self) -> None:
+        scratch = self._path.with_name(self._path.name + ".partial")
+        scratch.write_text(json.dumps(self._record), encoding="utf-8")
+        scratch.replace(self._path)
+
+
+def _refuse_outside(name: str) -> None:
+    if name.startswith("/") or ".." in Path(name).parts or name.endswith(".partial"):
+        raise PermanentFailure(f"{name!r} must be a relative path inside the version, not .partial: rename the file")
+
+
+def _stamp(path: Path) -> _Stamp:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _stamp_or_none(path: Path) -> _Stamp | None:
+    try:
+        return _stamp(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

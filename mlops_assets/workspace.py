@@ -1,0 +1,12 @@
+"""Names that several rooms use: the apps of the reviews, and how a commit that stays here is told."""
+
+from mlops_assets.settings import Settings
+from mlops_assets.trained_on import SAMPLE_APP
+
+KEPT_HERE = "kept here: "
+"""What the origin of a version begins with where its commit was not pushed."""
+
+
+def known_apps(settings: Settings) -> list[str]:
+    """The apps in the order of the partitions, the sample's last."""
+    return [*(app for app in settings.apps if app != SAMPLE_APP), SAMPLE_APP]

@@ -1,0 +1,156 @@
+"""An audit that could not look is told from one that found nothing."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.deploy.dependency_audit import Audit, audit, recent_audit
+
+LOCK = "# comment\nnumpy==2.4.6\nPyYAML==6.0.3 \\\n    --hash=sha256:00\nprometheus_client==0.26.0\n"
+CLEAN = [
+    {"name": "numpy", "version": "2.4.6", "vulns": []},
+    {"name": "pyyaml", "version": "6.0.3", "vulns": []},
+    {"name": "prometheus-client", "version": "0.26.0", "vulns": []},
+]
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    path = tmp_path / "serving.txt"
+    path.write_text(LOCK, encoding="utf-8")
+    return path
+
+
+def auditor(answer: object, code: int = 0) -> tuple[str, ...]:
+    """A program that answers as pip-audit would."""
+    text = answer if isinstance(answer, str) else json.dumps({"dependencies": answer})
+    return (sys.executable, "-c", f"print({text!r}); raise SystemExit({code})")
+
+
+def test_all_judged_and_none_found_is_clean(lock: Path) -> None:
+    found = audit(lock, auditor(CLEAN))
+    assert found.clean
+    assert found.told() == "3 packages audited, no finding"
+
+
+def test_skipped_packages_are_not_audited_although_the_auditor_exits_0(lock: Path) -> None:
+    skipped = [{"name": row["name"], "skip_reason": "database unreachable"} for row in CLEAN]
+    found = audit(lock, auditor(skipped))
+    assert not found.clean
+    assert found.told() == "not audited: 3 packages (database unreachable)"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        pytest.param([], 0, id="an empty report"),
+        pytest.param("No known vulnerabilities found", 0, id="words instead of a report"),
+        pytest.param("", 1, id="nothing"),
+        pytest.param(CLEAN[:2], 0, id="one package left out"),
+        pytest.param([*CLEAN[:2], {**CLEAN[2], "version": "0.1"}], 0, id="another version"),
+    ],
+)
+def test_whatever_was_not_judged_is_said(lock: Path, answer: object, code: int) -> None:
+    found = audit(lock, auditor(answer, code))
+    assert not found.clean
+    assert "not audited" in found.told()
+
+
+def test_a_finding_is_named(lock: Path) -> None:
+    found = audit(lock, auditor([{**CLEAN[0], "vulns": [{"id": "PYSEC-1"}]}, *CLEAN[1:]], 1))
+    assert not found.clean
+    assert found.told() == "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"
+
+
+def test_a_missing_auditor_is_not_audited(lock: Path) -> None:
+    found = audit(lock, ("no-such-program",))
+    assert found.told().startswith("not audited: 3 packages")
+
+
+class Database(ThreadingHTTPServer):
+    """Answers as OSV does: a vulnerability of `bad`, none of the rest, or `status` where that is no 200."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Osv)
+        self.bad, self.status = "", 200
+
+
+class _Osv(BaseHTTPRequestHandler):
+    server: Database
+
+    def do_POST(self) -> None:  # the name that http.server calls
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
+        found = {"vulns": [{"id": "PYSEC-7", "affected": [{"package": {"name": asked, "ecosystem": "PyPI"}}]}]}
+        body = json.dumps(found if asked == self.server.bad else {}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_about: object) -> None:
+        return
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    with Database() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "told"),
+    [
+        ("", 200, "3 packages audited, no finding"),
+        ("pyyaml", 200, "1 known vulnerabilities: pyyaml 6.0.3: PYSEC-7"),
+        ("", 503, "not audited: 3 packages (pip-audit gave no report"),
+    ],
+)
+def test_the_real_auditor_says_what_its_database_knows(
+    lock: Path, database: Database, bad: str, status: int, told: str
+) -> None:
+    database.bad, database.status = bad, status
+    url = f"http://127.0.0.1:{database.server_address[1]}/v1/query"
+    lock.write_text("numpy==2.4.6\nPyYAML==6.0.3\nprometheus_client==0.26.0\n", encoding="utf-8")
+    service = ("--vulnerability-service", "osv", "--osv-url", url)
+    found = audit(lock, (sys.executable, "-m", "pip_audit", *service))
+    assert found.told().startswith(told)
+    assert found.clean is (told == "3 packages audited, no finding")
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("first", "after", "again"),
+    [
+        (Audit(3), timedelta(hours=23.9), False),
+        (Audit(3), timedelta(days=1), True),
+        (Audit(2, skipped=("numpy",), why="unreachable"), timedelta(minutes=59), False),
+        (Audit(2, skipped=("numpy",), why="unreachable"), timedelta(hours=1), True),
+        (Audit(3, findings=("numpy 2.4.6: PYSEC-1",)), timedelta(minutes=1), False),
+        (Audit(3), -timedelta(minutes=1), True),
+    ],
+)
+def test_an_audit_holds_a_day_and_one_that_could_not_look_an_hour(
+    lock: Path, tmp_path: Path, first: Audit, after: timedelta, again: bool
+) -> None:
+    kept = tmp_path / "instance" / "audit.json"
+    assert recent_audit(lock, kept, NOW, lambda _: first) == (first, NOW)
+    other = Audit(99)
+    assert recent_audit(lock, kept, NOW + after, lambda _: other) == ((other, NOW + after) if again else (first, NOW))
+
+
+def test_another_lock_is_audited_at_once(lock: Path, tmp_path: Path) -> None:
+    recent_audit(lock, tmp_path / "audit.json", NOW, lambda _: Audit(3))
+    lock.write_text(LOCK.replace("2.4.6", "2.4.7"), encoding="utf-8")
+    assert recent_audit(lock, tmp_path / "audit.json", NOW, lambda _: Audit(4)) == (Audit(4), NOW)

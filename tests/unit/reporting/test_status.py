@@ -1,0 +1,107 @@
+"""`make status` says how the last run ended, what waits, and that a run is overdue."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.cli.status import print_warning, say_how_it_stands
+from mlops_assets.deploy import live_model
+from mlops_assets.deploy.service import Live
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.reporting.messages import text_of
+from mlops_assets.reporting.notifier import Notifier
+from mlops_assets.reporting.rules import OperationRules
+from mlops_assets.reporting.summary_text import serving_lines
+from mlops_assets.reviews.play_store.crawl_state import CrawlState
+from tests.fakes.tiny_model import seal_tiny_model
+from tests.unit.reporting.summaries import FAILED, summary, write
+from tests.user_clone import free_port, make_clone, settings_of
+
+
+@pytest.mark.parametrize(
+    ("now", "in_time"), [("2026-03-01T14:01:00Z", True), ("2026-03-01T14:01:01Z", False)], ids=["at the limit", "past"]
+)
+def test_a_run_is_overdue_past_interval_and_slack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], now: str, in_time: bool
+) -> None:
+    root = make_clone(tmp_path / "clone")
+    write(
+        root / ".dagster" / "summaries", summary("a", **FAILED), summary("p", job="prune", ended="2026-03-01T13:00:00Z")
+    )
+    assert say_how_it_stands(settings_of(root, NOW=now)) is in_time
+    said = capsys.readouterr().out
+    assert "Last run: a of pipeline, failure, ended 2026-03-01T06:01:00+00:00" in said
+    assert ("Overdue: the last run of the pipeline ended 8.0 hours ago" in said) is not in_time
+
+
+@pytest.mark.parametrize(("apps", "warned"), [(["sample.app"], True), (["com.gojek.app"], False), ([], False)])
+@pytest.mark.parametrize("pruned", [True, False], ids=["release pruned", "release here"])
+def test_a_live_model_of_generated_reviews_is_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], apps: list[str], warned: bool, pruned: bool
+) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    folder = settings.models / "champion" if pruned else settings.releases / "r1" / "model"
+    version = seal_tiny_model(folder, metrics={"data": {"apps": apps}})
+    live = Live(version, "r1", "d1", 1, "2026-01-01T00:00:00+00:00", "http://127.0.0.1:1")
+    print_warning(settings, live)
+    assert ("Warning: This model was trained on generated reviews" in capsys.readouterr().out) is warned
+    told = live_model.told(settings, live)
+    assert told is not None
+    assert (told["model_version"], told["trained_on"]["apps"], bool(told["warning"])) == (version, apps, warned)
+    shown = "\n".join([*serving_lines({"champion": None, "image": None, "live": told}), text_of(summary(live=told))])
+    assert shown.count("Warning: This model was trained on generated reviews") == (2 if warned else 0)
+    assert json.loads(json.dumps(told)) == told
+
+
+@pytest.mark.parametrize(("serves", "generated", "warned"), [(None, True, 2), ("m2", True, 2), (None, False, 0)])
+def test_a_champion_of_generated_reviews_that_is_not_live_is_said_to_be_one(
+    serves: str | None, generated: bool, warned: int
+) -> None:
+    live = serves and {"model_version": serves, "dataset_version": "d", "release_version": "r", "url": "u"}
+    record = {"apps": ["sample.app"], "sources": ["sample"], "generated": generated}
+    champion = {"model": "bert", "model_version": "m1", "reason": "first model", "trained_on": record}
+    told = summary(champion=champion, image=None, live=live or None)
+    shown = "\n".join([*serving_lines(told), text_of(told)])
+    assert shown.count("Warning: bert m1 was trained on generated reviews, and is not live") == warned
+
+
+def test_nothing_is_said_of_a_live_model_whose_folder_is_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    print_warning(settings, Live("m1", "r1", "d1", 1, "2026-01-01T00:00:00+00:00", "http://127.0.0.1:1"))
+    print_warning(settings, None)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_clone_without_any_run_is_overdue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not say_how_it_stands(settings_of(make_clone(tmp_path / "clone")))
+    assert "no run of the pipeline has ended yet" in capsys.readouterr().out
+
+
+def test_a_held_collection_and_an_undelivered_message_are_said_and_are_not_overdue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = "com.valar.pintu"
+    root = make_clone(tmp_path / "clone")
+    write(root / ".dagster" / "summaries", summary(**FAILED))
+    settings = settings_of(root, NOW="2026-03-01T08:00:00Z", NOTIFY_URLS=f"json://127.0.0.1:{free_port()}/tok3n")
+    state = CrawlState("id", last={"status": "partial", "reason": "2026-02 would lose 9 of 90 reviews"})
+    state.save(root / "data" / "raw" / app)
+    Notifier.of(settings).tell()
+    assert say_how_it_stands(settings)
+    said = capsys.readouterr().out
+    assert f"Waits: the collection of {app}, 2026-02 would lose 9 of 90 reviews\n" in said
+    assert "Waits: 1 messages for json://127.0.0.1" in said
+    assert "tok3n" not in said
+    state.last["status"] = "whole"
+    state.save(root / "data" / "raw" / app)
+    say_how_it_stands(settings)
+    assert "collection" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("section", [{"digest_hour": 24}, {"interval_hours": 0}, {"slack_hours": "2"}, {"hour": 1}])
+def test_a_parameter_out_of_its_rule_is_refused(section: dict) -> None:
+    with pytest.raises(PermanentFailure, match=r"params.yaml: operations\.\w+"):
+        OperationRules.from_params(section)

@@ -1,0 +1,31 @@
+import pytest
+
+from mlops_assets.reviews.quality.language import is_foreign, language_of
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("aplikasinya bagus dan mudah dipakai", "id"),
+        ("gak bisa masuk, udah dicoba berkali kali", "id"),
+        ("apk e apik tenan, gampang digunakake", "id"),
+        ("very good app, easy to use", "en"),
+        ("bagus, easy to use, recommended", "en"),
+        ("muy buena aplicacion para todo, la mejor de las que uso", "es"),
+        ("não funciona, o aplicativo é muito ruim e não abre", "pt"),
+        ("très bonne application, je la recommande pour tous les amis", "fr"),
+        ("die App ist sehr gut und ich kann sie nur empfehlen", "de"),
+        ("maganda po ang app na ito pero mabagal sa phone ko", "tl"),
+        ("ứng dụng này rất tốt và được cho tôi", "vi"),
+        ("очень хорошее приложение", "script:CYRILLIC"),
+        ("खूपच सुंदर अँप आहे", "script:DEVANAGARI"),
+        ("很好用", "script:CJK"),
+        ("𝒔𝒂𝒏𝒈𝒂𝒕 𝒃𝒂𝒊𝒌", "id"),
+        ("👍👍", "unknown"),
+        ("", "unknown"),
+        ("para driver no respon", "unknown"),
+    ],
+)
+def test_the_language_of_a_text(text, language):
+    assert language_of(text) == language
+    assert is_foreign(language) == (language not in ("id", "en", "unknown"))

@@ -1,0 +1,113 @@
+import pytest
+
+from mlops_assets.reviews.quality import validate
+from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.store import ReviewStore
+from tests.unit.reviews.rows import APP, frame, review
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = ReviewStore(tmp_path / "raw")
+    store.upsert(
+        APP,
+        frame(
+            review("1"),
+            review("2", rating=7, review_text=" "),
+            review("3", deleted_at="2026-01-20"),
+            review("4", review_date="2026-03-01", scraped_at="2026-04-01"),
+        ),
+    )
+    return store
+
+
+def test_good_and_bad_reviews_lie_in_their_files(store, tmp_path):
+    january, march = validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    assert (january.good, january.quarantined, january.deleted) == (1, 1, 1)
+    assert january.reasons == {"rating is not 1 to 5": 1, "text is empty": 1}
+    assert january.examples[0]["review_id"] == "2"
+    assert columns.read_frame(tmp_path / "validated" / APP / "2026-01.parquet")["review_id"].tolist() == ["1"]
+    bad = validate.read_quarantine(tmp_path / "quarantine" / APP / "2026-01.parquet")
+    assert bad["reasons"].tolist() == ["text is empty; rating is not 1 to 5"]
+    assert march.good == 1
+    assert validate.read_quarantine(tmp_path / "quarantine" / APP / "2026-03.parquet").empty
+
+
+def test_an_unchanged_month_is_not_read_again(store, tmp_path, monkeypatch):
+    first = validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    store.upsert(APP, frame(review("5", review_date="2026-03-02", scraped_at="2026-04-01")))
+    judged = []
+    monkeypatch.setattr(
+        validate.clean, "validate", lambda rows, judge=validate.clean.validate: judged.append(len(rows)) or judge(rows)
+    )
+    january, march = validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    assert january.unchanged
+    assert (january.good, january.reasons, january.examples) == (first[0].good, first[0].reasons, first[0].examples)
+    assert not march.unchanged
+    assert judged == [2]
+
+
+def test_a_file_that_is_no_month_is_neither_validated_nor_removed(store, tmp_path):
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    mine = tmp_path / "validated" / APP / "2026-01 copy.parquet"
+    mine.write_bytes(b"mine")
+    assert validate.months_outdated(tmp_path, APP) == []
+    assert mine.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("damage", ["validated", "quarantine"])
+def test_a_month_whose_result_was_touched_is_made_again(store, tmp_path, damage):
+    validate.validate_month(tmp_path, APP, "2026-01")
+    path = tmp_path / damage / APP / "2026-01.parquet"
+    sound = path.read_bytes()
+    path.write_bytes(b"damaged")
+    assert not validate.validate_month(tmp_path, APP, "2026-01").unchanged
+    assert path.read_bytes() == sound
+
+
+def test_a_changed_rule_validates_everything_again(store, tmp_path, monkeypatch):
+    validate.validate_month(tmp_path, APP, "2026-01")
+    monkeypatch.setattr(validate, "_rules_digest", lambda: "other rules")
+    assert not validate.validate_month(tmp_path, APP, "2026-01").unchanged
+
+
+def test_a_month_that_is_gone_leaves_nothing(store, tmp_path):
+    validate.validate_month(tmp_path, APP, "2026-01")
+    store.path(APP, "2026-01").unlink()
+    assert validate.validate_month(tmp_path, APP, "2026-01").good == 0
+    assert not (tmp_path / "validated" / APP / "2026-01.parquet").exists()
+    assert not (tmp_path / "quarantine" / APP / "2026-01.parquet").exists()
+
+
+def test_a_month_without_a_usable_review_has_no_validated_file(store, tmp_path):
+    validate.validate_month(tmp_path, APP, "2026-03")
+    store.mark_deleted(
+        APP, ["4"], columns.to_frame(columns.read_table(store.path(APP, "2026-03")))["scraped_at"].iloc[0]
+    )
+    assert validate.validate_month(tmp_path, APP, "2026-03").good == 0
+    assert not (tmp_path / "validated" / APP / "2026-03.parquet").exists()
+
+
+def test_a_month_that_an_edit_emptied_is_outdated(store, tmp_path):
+    assert validate.months_outdated(tmp_path, APP) == []
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    assert validate.months_outdated(tmp_path, APP) == []
+    store.upsert(APP, frame(review("1", review_date="2026-03-05", scraped_at="2026-04-02")))
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]
+    validate.validate_months(tmp_path, APP, ["2026-03"])
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01"]
+    validate.validate_months(tmp_path, APP, ["2026-01"])
+    assert validate.months_outdated(tmp_path, APP) == []
+
+
+def test_a_changed_rule_makes_every_month_outdated(store, tmp_path, monkeypatch):
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    monkeypatch.setattr(validate, "_rules_digest", lambda: "others")
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]
+
+
+def test_a_month_without_its_record_or_its_raw_file_is_outdated(store, tmp_path):
+    validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+    (tmp_path / "validated" / APP / ".validation" / "2026-01.json").unlink()
+    store.path(APP, "2026-03").unlink()
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]

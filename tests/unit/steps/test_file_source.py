@@ -1,0 +1,155 @@
+"""Files as a source: what REVIEWS names, what lies in data/imports, and what an older version stored of them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from mlops_assets.cli.data import import_file
+from mlops_assets.reviews.files.files import UnusableFile
+from mlops_assets.reviews.files.imports import imports_are_understood
+from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.settings import Settings
+from mlops_assets.steps.file_source import FileSource, NoFile
+from mlops_assets.steps.take_imports import read_folder, take_imports
+
+APP = "com.valar.pintu"
+NOW = "2026-03-10T12:00:00Z"
+HEADER = "reviewId,userName,content,score,at,replyContent"
+ROWS = [
+    "gp:1,Sekar Ayu,bagus,5,2026-01-10 07:30:00,Halo Sekar",
+    "gp:2,Bima,jelek,1,2026-02-10 07:30:00,",
+    "gp:3,Bima,lama,1,2015-06-01 07:30:00,",
+    "gp:4,Bima,nanti,1,2027-06-01 07:30:00,",
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    params = {"apps": [APP], "source": "sample", "labels": "binary", "first_month": "2016-01"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (tmp_path / "mine.csv").write_text("\n".join([HEADER, *ROWS]) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def source(root: Path, **environ: str) -> FileSource:
+    return FileSource(Settings.load({"SOURCE": "file", "NOW": NOW, **environ}, root))
+
+
+def collect(found: FileSource, root: Path) -> list[str]:
+    """Everything that the source's months hold, into the store; what was reported."""
+    said: list[str] = []
+    first, last = found.months()
+    months = [f"{month:%Y-%m}" for month in pd.period_range(first, last, freq="M")]
+    found.collect(ReviewStore(root / "data" / "raw"), {APP: months}, said.append)
+    return said
+
+
+def stored(root: Path) -> pd.DataFrame:
+    store = ReviewStore(root / "data" / "raw")
+    return pd.concat([store.read(APP, month) for month in store.months(APP)], ignore_index=True)
+
+
+def test_a_named_file_is_taken_without_the_rows_that_have_no_month_and_without_names(root):
+    found = source(root, REVIEWS=str(root / "mine.csv"))
+    assert found.months() == ("2026-01", "2026-02")
+    said = collect(found, root)
+    rows = stored(root)
+    assert rows["review_id"].tolist() == ["gp:1", "gp:2"]
+    assert rows["reply_text"].dropna().tolist() == ["Halo [name]"]
+    assert said[0] == "mine.csv: 4 rows read = 2 taken + 2 in quarantine + 0 repeats"
+    record = (root / "data/quarantine/files/mine.csv-rows.csv").read_text(encoding="utf-8")
+    assert [line.split(",")[0] for line in record.splitlines()] == ["line", "4", "5"]
+    assert sum(len(line) > 0 for line in found.balances()) <= 12
+
+
+def test_without_reviews_the_source_is_what_was_imported(root, capsys):
+    settings = Settings.load({"NOW": NOW}, root)
+    assert import_file(settings, str(root / "mine.csv")) == 0
+    told = capsys.readouterr().out
+    assert "4 rows read = 2 taken + 2 in quarantine + 0 repeats" in told
+    assert "line 5: '2027-06-01 07:30:00'" in told
+    found = source(root)
+    assert found.months() == ("2026-01", "2026-02")
+    assert "reading data/imports" in collect(found, root)[0]
+    assert set(stored(root)["source"]) == {"import"}
+    assert take_imports(settings, print).months_by_app == {}
+    assert "nothing new" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, "colour,size\nred,3\n"])
+def test_nothing_to_read_is_one_line_with_both_ways(root, content):
+    (root / "data" / "imports").mkdir(parents=True)
+    if content:
+        (root / "data" / "imports" / "a.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(
+        NoFile, match=r"make run REVIEWS=reviews\.csv, or make import FILE=reviews\.csv first"
+    ) as refused:
+        source(root).months()
+    assert "\n" not in str(refused.value)
+    assert bool(content) == ("a.csv" in str(refused.value))
+
+
+def test_rows_of_months_that_the_run_leaves_out_are_told(root):
+    found, said = source(root, REVIEWS=str(root / "mine.csv")), list[str]()
+    found.collect(ReviewStore(root / "data" / "raw"), {APP: ["2026-02"]}, said.append)
+    assert stored(root)["review_id"].tolist() == ["gp:2"]
+    assert said[-1].startswith("1 rows are of months or apps that this run does not cover")
+
+
+def test_the_time_zone_that_a_person_names_holds_for_every_way(root):
+    collect(source(root, REVIEWS=str(root / "mine.csv"), TIME_ZONE="WIB"), root)
+    assert stored(root)["review_date"].iloc[0] == pd.Timestamp("2026-01-10T00:30:00Z")
+    settings = Settings.load({"NOW": NOW, "TIME_ZONE": "Asia/Jakarta"}, root)
+    import_file(settings, str(root / "mine.csv"))
+    assert take_imports(settings, print).months_by_app == {}
+
+
+def test_a_file_outside_the_months_of_a_run_is_refused_alone_and_named(root):
+    folder = root / "data" / "imports"
+    folder.mkdir(parents=True)
+    (folder / "old.csv").write_text("\n".join([HEADER, ROWS[2]]) + "\n", encoding="utf-8")
+    (folder / "mine.csv").write_text("\n".join([HEADER, *ROWS[:2]]) + "\n", encoding="utf-8")
+    settings, said = Settings.load({"NOW": NOW}, root), list[str]()
+    assert take_imports(settings, said.append).months_by_app == {APP: ["2026-01", "2026-02"]}
+    assert any("old.csv" in line and "write first_month: 2015-06 into params.yaml" in line for line in said)
+    assert "old.csv" in imports_are_understood(read_folder(settings)).reason
+    with pytest.raises(UnusableFile, match="first_month: 2015-06"):
+        source(root, REVIEWS=str(folder / "old.csv")).months()
+
+
+def test_an_installation_of_the_last_version_comes_through(root):
+    """It stored replies with names, row numbers as ids, and months outside of what a run covers."""
+    store, settings = ReviewStore(root / "data" / "raw"), Settings.load({"NOW": NOW}, root)
+    older = {"app_id": APP, "scraped_at": "2026-02-20", "source": "file"}
+    rows = [
+        dict(older, review_id="gp:1", review_text="bagus", rating=5, review_date="2026-01-10 07:30:00",
+             reply_text="Halo Sekar"),
+        dict(older, review_id="gp:3", review_text="lama", rating=1, review_date="2015-06-01 07:30:00"),
+        dict(older, review_id="0", review_text="nomor nol", rating=5, review_date="2026-01-11", source="import"),
+        dict(older, review_id="gp:4", review_text="nanti", rating=1, review_date="2027-06-01 07:30:00",
+             scraped_at="2027-06-01 07:30:00", source="import"),
+    ]  # fmt: skip
+    store.upsert(APP, columns.conform(pd.DataFrame(rows)))
+    folder = root / "data" / "imports"
+    folder.mkdir(parents=True)
+    (folder / "numbers.csv").write_text("id,content,score,at\n0,nomor nol,5,2026-01-11\n1,nomor satu,5,2026-01-11\n")
+    said: list[str] = []
+    collect(source(root, REVIEWS=str(root / "mine.csv")), root)
+    take_imports(settings, said.append)
+    now = stored(root).set_index("review_text")
+    assert sorted(now.index) == ["bagus", "jelek", "lama", "nanti", "nomor nol", "nomor satu"]
+    assert now.loc["bagus", "reply_text"] == "Halo [name]"
+    assert "0" not in set(now["review_id"])
+    assert any("2015-06.parquet" in line and "first_month: 2015-06" in line for line in said)
+    assert any("2027-06.parquet" in line and "in the future" in line for line in said)
+    assert imports_are_understood(read_folder(settings)).warning
+    assert take_imports(settings, said.append).months_by_app == {}
+    # The date is corrected in the file, and the file is imported again.
+    (folder / "right.csv").write_text("\n".join([HEADER, ROWS[3].replace("2027", "2025")]) + "\n", encoding="utf-8")
+    take_imports(settings, said.append)
+    assert store.months(APP) == ["2015-06", "2025-06", "2026-01", "2026-02", "2027-06"]
+    assert store.read(APP, "2027-06").empty
+    assert read_folder(settings).outside[1:] == ()
