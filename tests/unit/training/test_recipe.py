@@ -59,7 +59,9 @@ def package(tmp_path: Path, monkeypatch) -> Path:
     folder = tmp_path / "training"
     (folder / "classic").mkdir(parents=True)
     (folder / "bert").mkdir()
-    (folder / "classic" / "classic.py").write_text("def fit():\n    from mlops_assets.training import shared\n    return shared\n")
+    (folder / "classic" / "classic.py").write_text(
+        "def fit():\n    from mlops_assets.training import shared\n    return shared\n"
+    )
     (folder / "bert" / "bert.py").write_text("from mlops_assets.text import normalise\n")
     (folder / "shared.py").write_text("A = 1\n")
     (tmp_path / "text.py").write_text("B = 1\n")
@@ -76,7 +78,9 @@ def test_a_change_in_a_module_imported_inside_a_function_changes_that_model_s_co
 
 def test_comments_and_layout_are_not_code(package):
     before = training_code_version("bert")
-    (package / "training" / "bert" / "bert.py").write_text("# why\n\nfrom mlops_assets.text import (\n    normalise,\n)\n")
+    (package / "training" / "bert" / "bert.py").write_text(
+        "# why\n\nfrom mlops_assets.text import (\n    normalise,\n)\n"
+    )
     assert training_code_version("bert") == before
 
 
