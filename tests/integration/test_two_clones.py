@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 
 from mlops_assets.assets.partitions import range_tags
-from mlops_assets.assets.reviews import _commit
 from mlops_assets.automation.summary import summarise
 from mlops_assets.cli import data as commands
 from mlops_assets.definitions import build_definitions
@@ -26,6 +25,7 @@ from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.restore import restore, settle
+from mlops_assets.steps.version import commit_version
 from mlops_assets.versioning.git.pipeline_branch import parse_trailers
 from mlops_assets.versioning.retention import prune_versions
 from mlops_assets.versioning.retention_plan import RetentionRules
@@ -74,7 +74,7 @@ class Clone:
         source.collect(store, {app: ["2026-03"] for app in source.apps()}, self.said.append)
         for app in store.apps():
             validate_months(settings.data, app, store.months(app))
-        return _commit(settings, source, repository, "run")[0]
+        return commit_version(settings, source, repository, "run")[0]
 
     def run_assets(self, name: str, *, remote: Path | None = None, **environ: str) -> str:
         """The same as a run of Dagster, with the checks; its Markdown summary."""
