@@ -22,12 +22,13 @@ from typing import Any
 import psutil
 
 from mlops_assets import outside
-from mlops_assets.automation.housekeeping import prune, prune_runs
+from mlops_assets.automation.housekeeping import prune_runs
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.process.service import ProcessService
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.settings import Settings
+from mlops_assets.steps.prune import prune
 
 APP = "com.valar.pintu"
 EVERY, APART, CYCLE = timedelta(hours=6), timedelta(hours=1), 10

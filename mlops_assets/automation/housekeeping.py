@@ -11,12 +11,11 @@ from pydantic import Field
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
+from mlops_assets.steps.prune import prune, retention_rules
 from mlops_assets.versioning.repository import DvcRepository
 
 if TYPE_CHECKING:
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-
-    from mlops_assets.versioning.retention_plan import RetentionRules
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NEWEST_KEPT = 20
@@ -65,39 +64,6 @@ def build() -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
     return prune_job, nightly
 
 
-def prune(
-    settings: Settings,
-    repository: DvcRepository,
-    service: Service,
-    report: Callable[[str], None],
-    *,
-    dry_run: bool = False,
-) -> None:
-    """Versions past their retention; releases, with images, neither live, nor the champion's, nor for a rollback."""
-    from mlops_assets.deploy.release import prune_releases, release_version
-    from mlops_assets.deploy.rollback import KEPT
-    from mlops_assets.training.champion import champion_folder
-    from mlops_assets.versioning.retention import prune_versions
-
-    live, last = service.live(), service.log.last_live(KEPT + 1)
-    models: list[str] = [*([live.model_version] if live else []), *(entry.model_version for entry in last)]
-    deployed = list(dict.fromkeys(models))
-    prune_versions(
-        repository, now=settings.now(), rules=_rules(settings), deployed=deployed, report=report, dry_run=dry_run
-    )
-    releases: list[str] = [*([live.release_version] if live else []), *(entry.release_version for entry in last)]
-    if champion := champion_folder(settings.models):
-        # Built with skip_deploy it was never live, and the next tick would build it again.
-        releases.append(release_version(champion, lock=settings.serving_lock))
-    keep = frozenset(releases)
-    folders = settings.releases.iterdir() if settings.releases.is_dir() else []
-    for name in sorted(folder.name for folder in folders if folder.is_dir() and folder.name not in keep):
-        report(f"remove release {name}")
-    if not dry_run:
-        prune_releases(settings.releases, keep)
-    service.prune(keep, report, dry_run=dry_run)
-
-
 def prune_runs(
     instance: dg.DagsterInstance,
     settings: Settings,
@@ -110,7 +76,7 @@ def prune_runs(
 
     The newest so many stay, and those that an asset's page shows as its latest materialization.
     """
-    days = _rules(settings).runs_days
+    days = retention_rules(settings).runs_days
     before = datetime.now(UTC) - timedelta(days=days)
     kept = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=_ENDED), limit=newest)}
     latest = instance.get_latest_materialization_events(instance.all_asset_keys())
@@ -156,9 +122,3 @@ def _delete_check_results(events: "SqlEventLogStorage", run_id: str) -> None:
         connection.execute(
             AssetCheckExecutionsTable.delete().where(results.run_id == run_id, results.id.not_in(latest))
         )
-
-
-def _rules(settings: Settings) -> "RetentionRules":
-    from mlops_assets.versioning.retention_plan import RetentionRules
-
-    return RetentionRules.from_params(settings.sections["versions"].get("retention", {}))

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from mlops_assets import outside
-from mlops_assets.automation import housekeeping
 from mlops_assets.cli.data import restore_version, roll_back
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.docker.engine import DockerEngine
@@ -20,6 +19,7 @@ from mlops_assets.deploy.release import Release, build_release
 from mlops_assets.deploy.rollback import KEPT
 from mlops_assets.deploy.service import Packaged, Service
 from mlops_assets.settings import Settings
+from mlops_assets.steps import prune as pruning
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal_tiny_model
 from tests.integration.clients import Clients
@@ -84,7 +84,7 @@ class Place:
 
     def prune(self, *, dry_run: bool = False) -> list[str]:
         things, said = outside.build(self.settings()), []
-        housekeeping.prune(self.settings(), things["repository"], things["service"], said.append, dry_run=dry_run)
+        pruning.prune(self.settings(), things["repository"], things["service"], said.append, dry_run=dry_run)
         return [line for line in said if line.startswith(("remove release", "remove image", "remove container"))]
 
 

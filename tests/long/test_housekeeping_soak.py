@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from mlops_assets import outside
-from mlops_assets.automation.housekeeping import prune, prune_runs
+from mlops_assets.automation.housekeeping import prune_runs
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.settings import Settings
+from mlops_assets.steps.prune import prune
 from tests.user_clone import make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]

@@ -1,0 +1,60 @@
+"""Remove what nothing needs any more: versions past their retention, releases and images nobody would go back to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlops_assets.deploy.service import Service
+from mlops_assets.settings import Settings
+from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.retention import Pruned, prune_versions
+from mlops_assets.versioning.retention_plan import RetentionRules
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """What was removed, or with `dry_run` would be: the versions' objects and the names of releases."""
+
+    versions: Pruned
+    releases: tuple[str, ...]
+
+
+def prune(
+    settings: Settings,
+    repository: DvcRepository,
+    service: Service,
+    report: Callable[[str], None],
+    *,
+    dry_run: bool = False,
+) -> PruneResult:
+    """Report what will go, then remove it. The live model, its predecessors and what a tag names stay."""
+    from mlops_assets.deploy.release import prune_releases, release_version
+    from mlops_assets.deploy.rollback import KEPT
+    from mlops_assets.training.champion import champion_folder
+
+    live = service.live()
+    deployed = [*([live] if live else []), *service.log.last_live(KEPT + 1)]
+    versions = prune_versions(
+        repository,
+        now=settings.now(),
+        rules=retention_rules(settings),
+        deployed=list(dict.fromkeys(entry.model_version for entry in deployed)),
+        report=report,
+        dry_run=dry_run,
+    )
+    keep = {entry.release_version for entry in deployed}
+    if champion := champion_folder(settings.models):
+        # Built with skip_deploy it was never live, and the next tick would build it again.
+        keep.add(release_version(champion, lock=settings.serving_lock))
+    folders = settings.releases.iterdir() if settings.releases.is_dir() else []
+    releases = sorted(folder.name for folder in folders if folder.is_dir() and folder.name not in keep)
+    for name in releases:
+        report(f"remove release {name}")
+    if not dry_run:
+        prune_releases(settings.releases, frozenset(keep))
+    service.prune(frozenset(keep), report, dry_run=dry_run)
+    return PruneResult(versions, tuple(releases))
+
+
+def retention_rules(settings: Settings) -> RetentionRules:
+    """`versions.retention` of params.yaml."""
+    return RetentionRules.from_params(settings.sections["versions"].get("retention", {}))
