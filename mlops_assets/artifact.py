@@ -7,15 +7,14 @@
 A folder without a manifest is not a model. Standard library only.
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file, sha256
 from mlops_assets.trained_on import TrainedOn
 
 FORMAT = 1
@@ -97,7 +96,7 @@ def seal(  # noqa: PLR0913  # what a manifest holds
         text_version=text_version,
         trained_with=trained_with,
         metrics=metrics,
-        files={name: _sha256(folder / name) for name in _content(folder)},
+        files={name: sha256(folder / name) for name in _content(folder)},
         runtime=runtime or {},
         training_files=tuple(sorted(training_files)),
     )
@@ -133,7 +132,7 @@ def read(folder: Path, *, verify: bool = True) -> Manifest:
             f"{folder} has format {manifest.format}, this version reads {FORMAT}: train the model again"
         )
     if verify:
-        found = {name: _sha256(folder / name) for name in _content(folder)}
+        found = {name: sha256(folder / name) for name in _content(folder)}
         wanted = manifest.files.keys() - (set(manifest.training_files) - found.keys())
         wrong = sorted(name for name in found.keys() | wanted if found.get(name) != manifest.files.get(name))
         if wrong:
@@ -159,18 +158,8 @@ def _manifest_digest(folder: Path) -> str:
     path = folder / MANIFEST
     if not path.is_file():
         raise BrokenArtifact(f"{folder} holds no {MANIFEST}: it is no finished model, train it again")
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _write_json(path: Path, value: object) -> None:
-    scratch = path.with_name(path.name + ".partial")
-    with scratch.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    replace_file(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True))

@@ -23,7 +23,7 @@ from mlops_assets.failures import PermanentFailure
 RECORD = "release.json"
 REQUIREMENTS = "requirements.txt"
 _PACKAGE = Path(__file__).parents[1]
-_MODULES = ("__init__.py", "artifact.py", "failures.py", "text.py", "trained_on.py")
+_MODULES = ("__init__.py", "artifact.py", "failures.py", "files.py", "text.py", "trained_on.py")
 _BUILDING = ".building-"
 
 
