@@ -13,7 +13,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.file_source import FileSource
 from mlops_assets.steps.refresh_dashboards import FactKeeper
 from mlops_assets.versioning.git.history import GitHistory
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 IMAGE_NAME = "app-review-sentiment"
 
@@ -22,7 +22,7 @@ def build(settings: Settings) -> dict[str, Any]:
     """`review_source`, `repository`, `git_history`, `service`, `notifier` and `fact_keeper`."""
     return {
         "review_source": review_source(settings),
-        "repository": DvcRepository(
+        "repository": VersionRepository(
             settings.root,
             settings.pipeline_clone,
             dvc_program=settings.dvc_program,

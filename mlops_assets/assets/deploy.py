@@ -15,7 +15,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.plan import not_to_deploy
 from mlops_assets.steps.upstream import refuse_missing_upstream
 from mlops_assets.versioning.git.history import GitHistory
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     from mlops_assets.deploy.release import Release
@@ -38,7 +38,7 @@ def build() -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         service: dg.ResourceParam[Service],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         git_history: dg.ResourceParam[GitHistory],
     ) -> dg.MaterializeResult:
         """What is deployed: an immutable release of the champion and the server, named by its content.
@@ -89,7 +89,7 @@ def build() -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         service: dg.ResourceParam[Service],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         git_history: dg.ResourceParam[GitHistory],
         run_options: RunOptions,
     ) -> Iterator[dg.MaterializeResult]:

@@ -22,7 +22,7 @@ from mlops_assets.steps.take_imports import nothing_taken, take_imports
 from mlops_assets.steps.upstream import refuse_missing_upstream
 from mlops_assets.steps.version import commit_version
 from mlops_assets.versioning.git.history import GitHistory
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         review_source: dg.ResourceParam[ReviewSource],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         config: CollectConfig,
     ) -> dg.MaterializeResult:
         """App reviews as collected: one row per review, one Parquet file per app and month.
@@ -121,7 +121,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         review_source: dg.ResourceParam[ReviewSource],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
     ) -> dg.MaterializeResult:
         """The usable reviews: those that keep every rule of the schema and were not deleted by their authors.
 
@@ -188,7 +188,7 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         review_source: dg.ResourceParam[ReviewSource],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         service: dg.ResourceParam[Service],
         git_history: dg.ResourceParam[GitHistory],
         run_options: RunOptions,

@@ -12,7 +12,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.plan import predictions_due
 from mlops_assets.steps.upstream import refuse_missing_upstream
 from mlops_assets.steps.version import current_dataset_version
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def build() -> list[dg.AssetsDefinition]:
     def predictions(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
     ) -> dg.MaterializeResult:
         """What the serving model says of every review of the data version: `data/predictions.parquet`.
 
@@ -71,7 +71,7 @@ def _mix(frame: "pd.DataFrame") -> dict[str, int]:
     return {str(label): int(n) for label, n in frame["sentiment"].value_counts().sort_index().items()}
 
 
-def _score(settings: Settings, repository: DvcRepository, dataset_version: str) -> int:
+def _score(settings: Settings, repository: VersionRepository, dataset_version: str) -> int:
     """Write the predictions of the champion for the data version; how many texts it was asked."""
     from mlops_assets.reviews.stored.dataset import read_source
     from mlops_assets.reviews.stored.predictions import About, predict, read, sides_digest, write

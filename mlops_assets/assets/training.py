@@ -20,7 +20,7 @@ from mlops_assets.steps.choose import choose
 from mlops_assets.steps.plan import bert_trained_with, classic_trained_with
 from mlops_assets.steps.upstream import refuse_missing_upstream
 from mlops_assets.steps.version import current_dataset_version, labelled_reviews
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def build() -> list[dg.AssetsDefinition]:
     def bert_model(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         run_options: RunOptions,
     ) -> dg.MaterializeResult:
         """A BERT sentiment classifier, fine-tuned on the versioned reviews: `models/bert/`.
@@ -95,7 +95,7 @@ def build() -> list[dg.AssetsDefinition]:
     def classic_model(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         run_options: RunOptions,
     ) -> dg.MaterializeResult:
         """TF-IDF with logistic regression, and a random forest that has a vote where it earns it: `models/classic/`.
@@ -143,7 +143,7 @@ def build() -> list[dg.AssetsDefinition]:
     def champion_model(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         service: dg.ResourceParam[Service],
         run_options: RunOptions,
     ) -> dg.MaterializeResult:
@@ -194,7 +194,7 @@ def build() -> list[dg.AssetsDefinition]:
 
 
 def _about(
-    settings: Settings, repository: DvcRepository, due: "Due", metrics: Mapping[str, Any], kind: str
+    settings: Settings, repository: VersionRepository, due: "Due", metrics: Mapping[str, Any], kind: str
 ) -> metadata.Metadata:
     """What a model's page shows, the same for both."""
     return {
@@ -207,7 +207,7 @@ def _about(
 
 def _trained(
     settings: Settings,
-    repository: DvcRepository,
+    repository: VersionRepository,
     kind: str,
     metrics_name: str,
     wanted: TrainedWith,
@@ -240,7 +240,7 @@ def _trained(
     return due, json.loads(metrics.read_text(encoding="utf-8"))
 
 
-def keep_profile(settings: Settings, repository: DvcRepository, dataset_version: str) -> None:
+def keep_profile(settings: Settings, repository: VersionRepository, dataset_version: str) -> None:
     """The profile of the reviews that a model is trained on, which later ones are compared with."""
     from mlops_assets.reviews.drift.profile import Profile
     from mlops_assets.reviews.stored.dataset import read_source

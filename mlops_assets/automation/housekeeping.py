@@ -12,7 +12,7 @@ from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.prune import prune, retention_rules
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
@@ -36,7 +36,7 @@ def build() -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
         context: dg.OpExecutionContext,
         config: PruneConfig,
         settings: dg.ResourceParam[Settings],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
         service: dg.ResourceParam[Service],
     ) -> None:
         """Say what will go, then remove it. What serves, its predecessors and what a tag names stay."""

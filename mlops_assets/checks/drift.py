@@ -9,7 +9,7 @@ from mlops_assets.assets import metadata
 from mlops_assets.settings import Settings
 from mlops_assets.steps.restore_champion import keep_profile_of
 from mlops_assets.trained_on import TrainedOn
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ WHY = (
 )
 
 
-def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: DvcRepository) -> dg.AssetCheckResult:
+def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: VersionRepository) -> dg.AssetCheckResult:
     """The newest reviews against the profile of the serving model's data; the verdict joins the history."""
     from mlops_assets.reviews.drift.drift import DriftOptions, measure, recent
     from mlops_assets.reviews.drift.history import remember

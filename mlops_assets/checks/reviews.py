@@ -16,7 +16,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.evidence import BLOCKING, Evidence, gather
 from mlops_assets.steps.take_imports import read_folder
 from mlops_assets.training.champion import read_record
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.files.imports import Imports
@@ -40,7 +40,7 @@ def build() -> list[dg.AssetChecksDefinition]:
     def validated_reviews_checks(
         settings: dg.ResourceParam[Settings],
         review_source: dg.ResourceParam[ReviewSource],
-        repository: dg.ResourceParam[DvcRepository],
+        repository: dg.ResourceParam[VersionRepository],
     ) -> Iterable[dg.AssetCheckResult]:
         with told_to_dagster():
             evidence = gather(settings, review_source, repository)

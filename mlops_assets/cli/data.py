@@ -10,7 +10,7 @@ from mlops_assets.settings import Settings
 if TYPE_CHECKING:
     from mlops_assets.deploy.service import Service
     from mlops_assets.versioning.git.history import GitHistory
-    from mlops_assets.versioning.repository import DvcRepository
+    from mlops_assets.versioning.repository import VersionRepository
     from mlops_assets.versioning.versions import Version
 
 
@@ -118,7 +118,7 @@ def restore_version(settings: Settings, version: str) -> int:
     if not version:
         raise PermanentFailure("VERSION names no version: make versions lists them, make restore VERSION=<commit>")
     things = outside.build(settings)
-    repository: DvcRepository = things["repository"]
+    repository: VersionRepository = things["repository"]
     live = things["service"].live()
     done = restore(repository, version, live_model=live.model_version if live else None)
     print(f"Restored {done.version.commit[:12]} ({done.version.subject}): {', '.join(done.changed) or 'nothing to do'}")
@@ -130,7 +130,7 @@ def restore_version(settings: Settings, version: str) -> int:
 
 def _serve(
     settings: Settings,
-    repository: "DvcRepository",
+    repository: "VersionRepository",
     service: "Service",
     version: "Version",
     git_history: "GitHistory",

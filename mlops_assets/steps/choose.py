@@ -15,7 +15,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.version import current_dataset_version, labelled_reviews
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training.champion import METRICS
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ _ASKED_OF_A_LABEL, _TELLING = 200, 10
 
 
 def choose(
-    settings: Settings, repository: DvcRepository, live: "Live | None", *, run_id: str, forced: bool
+    settings: Settings, repository: VersionRepository, live: "Live | None", *, run_id: str, forced: bool
 ) -> dict[str, Any]:
     """Judge the candidates, commit both with the decision and the card, put the better one under `models/champion`.
 
@@ -100,7 +100,7 @@ def choose(
 
 def _decide(
     settings: Settings,
-    repository: DvcRepository,
+    repository: VersionRepository,
     live: "Live | None",
     present: Mapping[Kind, str],
     incumbent: Path | None,
@@ -160,7 +160,7 @@ def _decide(
 
 def _first_model(
     settings: Settings,
-    repository: DvcRepository,
+    repository: VersionRepository,
     frame: "pd.DataFrame",
     incumbent: Path | None,
     champion: "Contender | None",
@@ -188,7 +188,7 @@ def _first_model(
 
 
 def _say(
-    repository: DvcRepository, frame: "pd.DataFrame", incumbent: Path | None, champion: "Contender | None"
+    repository: VersionRepository, frame: "pd.DataFrame", incumbent: Path | None, champion: "Contender | None"
 ) -> "FirstModel":
     """Whether the serving model has a say in what serves these reviews, and why not."""
     from mlops_assets.training.judging.first_model import FirstModel, without_say
@@ -207,7 +207,7 @@ def _say(
     return FirstModel(reviews=len(frame))
 
 
-def _trained_on(manifest: artifact.Manifest, repository: DvcRepository) -> TrainedOn:
+def _trained_on(manifest: artifact.Manifest, repository: VersionRepository) -> TrainedOn:
     """What the model's folder says, or else what the branch knows of the data that it was trained on."""
     if manifest.trained_on.apps:
         return manifest.trained_on

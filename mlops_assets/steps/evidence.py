@@ -13,7 +13,7 @@ from mlops_assets.reviews.sources.review_source import ReviewSource, Standing
 from mlops_assets.settings import Settings
 from mlops_assets.steps.parameters import validation_options
 from mlops_assets.steps.restore import restored_commit
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Evidence:
     anew: str | None = None
 
 
-def gather(settings: Settings, source: ReviewSource, repository: DvcRepository) -> Evidence:
+def gather(settings: Settings, source: ReviewSource, repository: VersionRepository) -> Evidence:
     """Read what the next version would hold, and what the last one does."""
     from mlops_assets.reviews.stored.dataset import read_source, take_snapshot
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.retention import Pruned, prune_versions
 from mlops_assets.versioning.retention_plan import RetentionRules
 
@@ -20,7 +20,7 @@ class PruneResult:
 
 def prune(
     settings: Settings,
-    repository: DvcRepository,
+    repository: VersionRepository,
     service: Service,
     report: Callable[[str], None],
     *,

@@ -15,7 +15,7 @@ from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.steps.other_clones import take_over
 from mlops_assets.versioning.dvc.objects import ObjectFolder, file_md5
 from mlops_assets.versioning.git.pipeline_branch import METRICS
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.versions import Version, find_version, list_versions
 
 KEPT = ".before-restore"
@@ -34,7 +34,7 @@ class Restored:
 
 
 def restore(
-    repository: DvcRepository,
+    repository: VersionRepository,
     name: str,
     *,
     live_model: str | None = None,
@@ -88,7 +88,7 @@ def finish_restore(root: Path) -> list[Path]:
 
 
 def settle(
-    repository: DvcRepository,
+    repository: VersionRepository,
     data: Path,
     report: Callable[[str], None] = lambda _: None,
     *,
@@ -133,7 +133,7 @@ def settle(
     return back
 
 
-def _bring_back(repository: DvcRepository, commit: str, apps: Collection[str], place: Path) -> list[str]:
+def _bring_back(repository: VersionRepository, commit: str, apps: Collection[str], place: Path) -> list[str]:
     back: list[str] = []
     shutil.rmtree(place, ignore_errors=True)
     for output in ("data/raw", "data/validated"):
@@ -157,7 +157,7 @@ def _app_of(name: str) -> str:
     return app if rest else ""
 
 
-def restored_commit(repository: DvcRepository) -> str | None:
+def restored_commit(repository: VersionRepository) -> str | None:
     """The version that the checkout was brought back to, while no newer one has been made since; else None."""
     path = repository.user_root / KEPT / _BASE
     if not path.is_file():
@@ -166,7 +166,7 @@ def restored_commit(repository: DvcRepository) -> str | None:
     return str(record["commit"]) if record["tip"] == repository.prepare() else None
 
 
-def fetch_objects(repository: DvcRepository, version: Version) -> None:
+def fetch_objects(repository: VersionRepository, version: Version) -> None:
     """Bring the version's objects into the cache of the private clone."""
     for output, name in version.objects.items():
         if not repository.bring(version.commit, [output]):
@@ -178,7 +178,7 @@ def fetch_objects(repository: DvcRepository, version: Version) -> None:
             )
 
 
-def _make_new(repository: DvcRepository, version: Version, new: Path) -> list[str]:
+def _make_new(repository: VersionRepository, version: Version, new: Path) -> list[str]:
     """Write what differs from the user's checkout below `new`; the paths to exchange."""
     root, changed = repository.user_root, []
     new.mkdir(parents=True)

@@ -9,11 +9,13 @@ from mlops_assets import artifact
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.training.card import model_card
 from mlops_assets.training.champion import candidates, read_record, write_record
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.versions import Version
 
 
-def restore_champion(repository: DvcRepository, models: Path, version: Version, known: Sequence[Version]) -> str | None:
+def restore_champion(
+    repository: VersionRepository, models: Path, version: Version, known: Sequence[Version]
+) -> str | None:
     """Put the version's champion into `models/champion`, with its record and card; its model version.
 
     The decision that chose it comes back with it. It may have been trained for an earlier version: `known` (newest
@@ -69,7 +71,7 @@ def restore_champion(repository: DvcRepository, models: Path, version: Version, 
     return version.champion
 
 
-def keep_profile_of(repository: DvcRepository, path: Path, dataset_version: str) -> bool:
+def keep_profile_of(repository: VersionRepository, path: Path, dataset_version: str) -> bool:
     """Make the drift profile of a data version at `path` where there is none; whether it is there.
 
     It is made of the version's own reviews, and equal reviews give equal profiles.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.trained_on import SAMPLE_APP
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps
 
 
@@ -17,11 +17,11 @@ class UpstreamMissing(PermanentFailure):
 @dataclass(frozen=True)
 class _Given:
     settings: Settings
-    repository: DvcRepository
+    repository: VersionRepository
     source: str
 
 
-def refuse_missing_upstream(asset: str, settings: Settings, repository: DvcRepository, source: str = "") -> None:
+def refuse_missing_upstream(asset: str, settings: Settings, repository: VersionRepository, source: str = "") -> None:
     """Raise `UpstreamMissing` with the assets to materialize first, where the asset has nothing to work on."""
     missing = _missing(asset, _Given(settings, repository, source or settings.source))
     if missing:

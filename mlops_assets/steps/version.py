@@ -7,21 +7,21 @@ from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.evidence import gather, refuse_broken
 from mlops_assets.steps.upstream import refuse_missing_upstream
-from mlops_assets.versioning.repository import DataVersion, DvcRepository
+from mlops_assets.versioning.repository import DataVersion, VersionRepository
 from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def labelled_reviews(settings: Settings, repository: DvcRepository) -> "pd.DataFrame":
+def labelled_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
     """The labelled reviews of the version in the pipeline's clone, with their sides."""
     from mlops_assets.reviews.stored.dataset import training_frame
 
     return training_frame(repository.data_folder / "validated", settings.label_rule, settings.sections["sides"])
 
 
-def current_dataset_version(repository: DvcRepository) -> str:
+def current_dataset_version(repository: VersionRepository) -> str:
     """The name of the data that the pipeline's branch holds."""
     version = repository.dataset_version()
     if version is None:
@@ -30,7 +30,7 @@ def current_dataset_version(repository: DvcRepository) -> str:
 
 
 def commit_version(
-    settings: Settings, source: ReviewSource, repository: DvcRepository, run_id: str
+    settings: Settings, source: ReviewSource, repository: VersionRepository, run_id: str
 ) -> tuple[DataVersion, "pd.DataFrame"]:
     """The stored reviews of this source as a version (the one that is there where nothing changed), and its labelled
     reviews.

@@ -46,7 +46,7 @@ class VersionElsewhere(PermanentFailure):
     """The data of a version is not in reach of this clone."""
 
 
-class DvcRepository:
+class VersionRepository:
     """Versions in `<user_root>/.pipeline`; the user's branch, index, files, rebase and DVC cache are never touched."""
 
     def __init__(

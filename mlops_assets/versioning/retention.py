@@ -12,7 +12,7 @@ from mlops_assets.versioning.dvc.remote_url import DEFAULT_FOLDER
 from mlops_assets.versioning.git.commands import Git
 from mlops_assets.versioning.git.pipeline_branch import POINTERS
 from mlops_assets.versioning.git.user_repository import BRANCH
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.retention_plan import RetentionPlan, RetentionRules, plan_retention, removable
 from mlops_assets.versioning.version_data import NO_LONGER_STORED
 
@@ -28,7 +28,7 @@ class Pruned:
 
 
 def prune_versions(
-    repository: DvcRepository,
+    repository: VersionRepository,
     *,
     now: datetime,
     rules: RetentionRules,
@@ -104,7 +104,7 @@ def pinned_objects(git: Git) -> dict[str, str]:
     return pinned
 
 
-def _objects(repository: DvcRepository, names: Iterable[str], *, may_lack: Collection[str]) -> set[str]:
+def _objects(repository: VersionRepository, names: Iterable[str], *, may_lack: Collection[str]) -> set[str]:
     """The folder versions' lists and every file they name; those that `may_lack` names may be nowhere in reach."""
     found: set[str] = set()
     for name in names:

@@ -33,8 +33,8 @@ from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import FactKeeper
 from mlops_assets.versioning.git.history import GitHistory
-from tests.fakes.dvc_repository import FakeDvcRepository
 from tests.fakes.process_service import FakeProcessService
+from tests.fakes.version_repository import FakeVersionRepository
 from tests.shared_data import SHARED_DATA
 from tests.unit.reporting.summaries import FAILED, summary
 from tests.unit.reporting.summaries import write as write_summaries
@@ -84,7 +84,7 @@ class Place:
     """A clone with stored reviews and a version made of them."""
 
     root: Path
-    repository: FakeDvcRepository
+    repository: FakeVersionRepository
     source: StoredReviews = field(default_factory=StoredReviews)
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -141,7 +141,7 @@ def _silent(_: Any) -> Any:
 def versioned(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Real reviews where they are at hand, whose dates are dealt anew: time alone tells nothing of them."""
     folder = tmp_path_factory.mktemp("checks")
-    place = Place(make_clone(folder / "clone"), FakeDvcRepository(folder / "pipeline"))
+    place = Place(make_clone(folder / "clone"), FakeVersionRepository(folder / "pipeline"))
     rows = _some_reviews()
     days = np.random.default_rng(0).permutation(len(rows)) % 90
     dates = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(days, unit="D")
@@ -174,7 +174,7 @@ def place(versioned: Place, tmp_path: Path) -> Place:
     root, pipeline = tmp_path / "clone", tmp_path / "pipeline"
     shutil.copytree(versioned.root, root, symlinks=True)
     shutil.copytree(versioned.repository.folder, pipeline)
-    repository = FakeDvcRepository(pipeline, commits=list(versioned.repository.commits))
+    repository = FakeVersionRepository(pipeline, commits=list(versioned.repository.commits))
     return Place(root, repository)
 
 
@@ -465,7 +465,7 @@ def test_reviews_that_the_serving_model_was_never_made_for_are_no_drift(
     place: Place, trained_on: dict[str, Any], said: str | None
 ) -> None:
     _train_on(place, _frame(place).assign(rating=1, review_text="jelek sekali"), trained_on=trained_on)
-    one = judge_drift(place.settings, _frame(place).assign(source="file"), cast("Any", FakeDvcRepository()))
+    one = judge_drift(place.settings, _frame(place).assign(source="file"), cast("Any", FakeVersionRepository()))
     assert one.passed is bool(said)
     assert said is None or said in str(one.description)
     assert len(read_history(place.settings.instance_folder)) == (0 if said else 1)

@@ -16,7 +16,7 @@ from mlops_assets.steps import choose as choosing
 from mlops_assets.steps.restore_champion import restore_champion
 from mlops_assets.training import champion
 from mlops_assets.training.champion import champion_due, read_record
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from tests.fakes.tiny_model import learnt_from, seal_tiny_model
 from tests.integration.user_clone import QUICK_DVC, UserClone
 from tests.unit.reviews.rows import APP, frame, review
@@ -263,7 +263,7 @@ def test_a_restored_champion_comes_back_with_the_decision_that_chose_it(place: P
     first, stored = champion.known_record(place.models), place.stored()
     place.train(-0.5)
     place.choose()
-    repository: DvcRepository = place.user.repository()
+    repository: VersionRepository = place.user.repository()
     repository.prepare()
     known = repository.versions()
     older = next(one for one in known if one.champion == first["model_version"])

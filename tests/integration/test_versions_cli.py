@@ -23,7 +23,7 @@ from mlops_assets.steps.restore import settle
 from mlops_assets.steps.restore_champion import keep_profile_of
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import champion_due
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.versions import Version
 from tests.user_clone import free_port, git, make_clone, settings_of
 
@@ -48,7 +48,7 @@ class Place:
         )
 
     @property
-    def repository(self) -> DvcRepository:
+    def repository(self) -> VersionRepository:
         return outside.build(self.settings())["repository"]
 
     def versions(self) -> list[Version]:

@@ -10,7 +10,7 @@ from mlops_assets.artifact import Golden, TrainedWith, seal
 from mlops_assets.settings import child_environment
 from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
 from mlops_assets.versioning.git.pipeline_branch import POINTERS
-from mlops_assets.versioning.repository import DvcRepository
+from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.version_outcome import DataVersion, ModelsVersion
 
 REAL_DVC = Path(__file__).parents[2] / ".venv-dvc" / "bin" / "dvc"
@@ -118,12 +118,12 @@ class UserClone:
         scratch.replace(path)
         self.months[f"{APP}/{month}.parquet"] = path
 
-    def repository(self, **options: Any) -> DvcRepository:
-        return DvcRepository(
+    def repository(self, **options: Any) -> VersionRepository:
+        return VersionRepository(
             self.root, **{"dvc_program": self.dvc, "lock_wait_s": 20.0, "remote_url": self.remote_url, **options}
         )
 
-    def version_data(self, repository: DvcRepository | None = None, run_id: str = "run-1") -> DataVersion:
+    def version_data(self, repository: VersionRepository | None = None, run_id: str = "run-1") -> DataVersion:
         repository = repository or self.repository()
         repository.prepare()
         repository.stage_data(self.months, self.months)
@@ -155,7 +155,7 @@ class UserClone:
         }
 
     def version_models(
-        self, weights: str, accuracy: float = 0.8, repository: DvcRepository | None = None, run_id: str = "run-1"
+        self, weights: str, accuracy: float = 0.8, repository: VersionRepository | None = None, run_id: str = "run-1"
     ) -> ModelsVersion:
         repository = repository or self.repository()
         repository.prepare()

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002 - a stand-in takes what the real one takes
-"""DvcRepository in memory: the same versions for the same files, without git, DVC and a remote."""
+"""VersionRepository in memory: the same versions for the same files, without git, DVC and a remote."""
 
 import hashlib
 import tempfile
@@ -17,7 +17,7 @@ from mlops_assets.versioning.version_outcome import DataVersion, ModelsVersion
 
 
 @dataclass
-class FakeDvcRepository:
+class FakeVersionRepository:
     """Records every commit in `commits`; `failure`, where set, is raised by the next commit."""
 
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="pipeline-")))
