@@ -1,21 +1,16 @@
 """What a training is told: frozen, refuses nonsense in one line, and has a digest that a model is stored with."""
 
-import ast
 import dataclasses
 import hashlib
 import json
 import types
 import typing
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from mlops_assets.artifact import Kind
+from mlops_assets.code_version import code_version
 from mlops_assets.failures import PermanentFailure
-
-_PACKAGE = "mlops_assets"
-_ROOT = Path(__file__).parents[1]
 
 
 class BadRecipe(PermanentFailure):
@@ -109,42 +104,8 @@ class ClassicRecipe(Recipe):
 
 
 def training_code_version(kind: Kind) -> str:
-    """The first 12 hex digits over the code that decides what a model of this kind becomes.
-
-    It covers `training/<kind>/<kind>.py` and every module of this package that it imports, directly or not, as syntax
-    trees: comments and layout do not count, and another model's code does not either.
-    """
-    digest = hashlib.sha256()
-    for name, tree in sorted(_imported(f"{_PACKAGE}.training.{kind}.{kind}").items()):
-        digest.update(f"{name}\n{tree}\n".encode())
-    return digest.hexdigest()[:12]
-
-
-def _imported(start: str) -> dict[str, str]:
-    """Module name -> syntax tree, for `start` and all that it imports of this package, function bodies included."""
-    found: dict[str, str] = {}
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        path = _ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py")
-        if name in found or not path.is_file():
-            continue
-        found[name], imported = _parsed(path.read_bytes())
-        waiting += imported
-    return found
-
-
-@lru_cache(maxsize=256)
-def _parsed(source: bytes) -> tuple[str, tuple[str, ...]]:
-    """A module's syntax tree as text, and the names of this package that it imports; the two models share most."""
-    tree = ast.parse(source)
-    imported: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE):
-            imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names if alias.name.startswith(_PACKAGE)]
-    return ast.dump(tree), tuple(imported)
+    """Of the code that decides what a model of this kind becomes; another kind's code does not count."""
+    return code_version(f"mlops_assets.training.{kind}.{kind}")
 
 
 def _fits(value: object, wanted: Any) -> bool:

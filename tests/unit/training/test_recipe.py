@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.training import recipe as module
+from mlops_assets import code_version as module
 from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.recipe import BadRecipe, ClassicRecipe, training_code_version
 
@@ -86,6 +86,6 @@ def test_comments_and_layout_are_not_code(package):
 
 def test_the_text_functions_belong_to_both_models():
     assert training_code_version("classic") != training_code_version("bert")
-    assert {"mlops_assets.text", "mlops_assets.artifact"} <= module._imported(
+    assert {"mlops_assets.text", "mlops_assets.artifact"} <= module.imported_code(
         "mlops_assets.training.classic.classic"
     ).keys()
