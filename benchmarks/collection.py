@@ -43,7 +43,7 @@ def requests_per_tick(news: tuple[int, ...] = (0, 1, 500)) -> dict[str, dict[str
             fake.requests.clear()
             done = collect_app(store, play, APP, ["2026-03"], now=later, options=OPTIONS)
             assert done.whole
-            assert done.new == new
+            assert done.changes.new == new
         figures[str(new)] = {"requests": len(fake.requests), "fewest": max(1, math.ceil(new / PAGE))}
     return figures
 
@@ -94,7 +94,7 @@ def tick_in_a_large_month(rows: int = 300_000) -> dict[str, float]:
         started = time.perf_counter()
         done = collect_app(store, play, APP, ["2026-03"], now=NOW + timedelta(hours=2), options=OPTIONS)
         one_s = time.perf_counter() - started
-        assert done.new == 1
+        assert done.changes.new == 1
         stored = len(store.read(APP, "2026-03"))
     return {"rows": stored, "file_mib": mib, "nothing_new_s": nothing_s, "one_new_s": one_s}
 
@@ -185,8 +185,8 @@ def _collect_all(url: str, reviews: int) -> int:
             ReviewStore(Path(folder)), PlayStore(OPTIONS, url=url), APP, [month], now=NOW, options=OPTIONS
         )
     assert done.whole
-    assert done.new == reviews
-    return done.new
+    assert done.changes.new == reviews
+    return done.changes.new
 
 
 def _first_page(url: str) -> list[Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.reviews.play_store.collect import (
-    Collection,
+    CrawlResult,
     collect_app,
     collect_apps,
     last_collection,
@@ -72,7 +72,7 @@ class CollectionCases:
         return ReviewStore(tmp_path / "raw")
 
     @pytest.fixture
-    def tick(self, fake: FakePlayStore, store: ReviewStore, connect: Connect) -> Callable[..., Collection]:
+    def tick(self, fake: FakePlayStore, store: ReviewStore, connect: Connect) -> Callable[..., CrawlResult]:
         play = connect(fake)
 
         def run(
@@ -81,7 +81,7 @@ class CollectionCases:
             app_id: str = APP,
             options: CollectOptions = OPTIONS,
             reread: bool = False,
-        ) -> Collection:
+        ) -> CrawlResult:
             wanted = months or tuple(months_due(store, app_id, now=now, options=options))
             return collect_app(store, play, app_id, wanted, now=now, options=options, reread=reread)
 
@@ -127,7 +127,7 @@ class CollectionCases:
         fake.add(APP, feed_of(new, last=later, every=timedelta(seconds=60), first=1000))
         fake.requests.clear()
         result = tick(now=later)
-        assert (result.whole, result.new) == (True, new)
+        assert (result.whole, result.changes.new) == (True, new)
         full, left = 0, new
         while left > 0:
             left -= sizes[full % len(sizes)]
@@ -154,7 +154,7 @@ class CollectionCases:
         fake.add(APP, [*feed_of(60), review(900, NOW + timedelta(days=300))])
         tick("2026-03")
         fake.add(APP, feed_of(70, last=NOW + timedelta(days=3), every=timedelta(minutes=1), first=3000))
-        assert tick(now=NOW + timedelta(days=4)).new == 70
+        assert tick(now=NOW + timedelta(days=4)).changes.new == 70
 
     @pytest.mark.parametrize("kind", HIDING)
     def test_a_fault_that_passes_costs_one_request_and_no_review(self, fake, store, tick, kind):
@@ -252,7 +252,7 @@ class CollectionCases:
         fake.faults = [Fault("lies end", at=1)]
         fake.requests.clear()
         held = tick()
-        assert (held.status, held.deleted, held.held) == ("partial", 0, 75)
+        assert (held.status, held.changes.deleted, held.held) == ("partial", 0, 75)
         assert "accept_deletions" in held.reason
         assert stored(store) == shown(fake)
         # The next run reads again what was missing, and finds it.
@@ -265,14 +265,14 @@ class CollectionCases:
         for number in range(30, 40):
             fake.delete(APP, f"gp:{number:06}")
         first = tick("2020-01", reread=True)
-        assert (first.status, first.held, first.deleted) == ("partial", 10, 0)
+        assert (first.status, first.held, first.changes.deleted) == ("partial", 10, 0)
         second = tick()
         assert (second.status, second.held) == ("partial", 10)
         fake.requests.clear()
         third = tick()
         assert (third.status, len(fake.requests) <= 2) == ("partial", True)
         accepted = tick(options=replace(OPTIONS, accept_deletions=True))
-        assert (accepted.status, accepted.deleted) == ("whole", 10)
+        assert (accepted.status, accepted.changes.deleted) == ("whole", 10)
         assert stored(store) == shown(fake)
 
     @pytest.mark.parametrize(("gone", "status"), [(5, "whole"), (6, "partial")])
@@ -289,7 +289,7 @@ class CollectionCases:
         kept = fake.apps[APP]["gp:000007"]
         fake.delete(APP, "gp:000007")
         later = NOW + timedelta(hours=1)
-        assert tick(now=later).deleted == 1
+        assert tick(now=later).changes.deleted == 1
         assert stored(store) == shown(fake)
         rows = store.read(APP, "2026-03")
         assert rows.loc[rows["review_id"] == "gp:000007", "deleted_at"].item() == pd.Timestamp(later)
@@ -302,8 +302,8 @@ class CollectionCases:
         tick("2020-01")
         fake.edit(APP, "gp:000050", text="kini bagus", stars=5, at_s=seconds(NOW))
         result = tick()
-        assert (result.edited, result.moved) == (1, 1)
-        assert {"2026-02", "2026-03"} <= set(result.changed_months)
+        assert (result.changes.edited, result.changes.moved) == (1, 1)
+        assert {"2026-02", "2026-03"} <= set(result.changes.months)
         assert stored(store) == shown(fake)
         history = pd.concat([store.read_history(APP, month) for month in store.history_months(APP)])
         assert history["review_text"].tolist() == ["ulasan ke-50"]
@@ -312,7 +312,7 @@ class CollectionCases:
         fake.add(APP, feed_of(95))
         tick("2020-01")
         fake.edit(APP, "gp:000003", reply="Terima kasih", replied_at_s=seconds(NOW) + 60)
-        assert tick().updated == 1
+        assert tick().changes.updated == 1
         rows = store.read(APP, "2026-03").set_index("review_id")
         assert rows.loc["gp:000003", "reply_text"] == "Terima kasih"
         assert rows.loc["gp:000003", "reply_date"] == pd.Timestamp(NOW + timedelta(seconds=60))
@@ -323,7 +323,7 @@ class CollectionCases:
         fake.edit(APP, "gp:000150", reply="Terima kasih", replied_at_s=seconds(NOW))
         fake.requests.clear()
         result = tick("2026-02", "2026-03", reread=True)
-        assert (result.whole, result.updated) == (True, 1)
+        assert (result.whole, result.changes.updated) == (True, 1)
         assert len(set(fake.tokens(APP))) == len(fake.requests) == 10
 
     def test_an_earlier_month_extends_what_is_whole(self, fake, tick):
@@ -364,7 +364,7 @@ class CollectionCases:
         fake.add(APP, feed_of(40))
         tick("2020-01", options=replace(OPTIONS, country="ID"))
         again = tick("2020-01", options=replace(OPTIONS, country="US"), reread=True)
-        assert (again.new, again.unchanged) == (0, 40)
+        assert (again.changes.new, again.changes.unchanged) == (0, 40)
 
     def test_the_feed_of_another_language_deletes_nothing_of_the_first(self, fake, store, tick):
         fake.add(APP, feed_of(40))
@@ -372,7 +372,7 @@ class CollectionCases:
         fake.apps[APP] = {}
         fake.add(APP, feed_of(10, first=7000))
         english = tick("2020-01", options=replace(OPTIONS, language="en"))
-        assert (english.whole, english.deleted, english.new) == (True, 0, 10)
+        assert (english.whole, english.changes.deleted, english.changes.new) == (True, 0, 10)
         assert len(stored(store)) == 50
 
     def test_a_kill_at_any_page_or_write_loses_and_doubles_nothing(self, fake, store, connect, monkeypatch):

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mlops_assets.reviews.play_store.collect import Collection, collect_app, months_due
+from mlops_assets.reviews.play_store.collect import CrawlResult, collect_app, months_due
 from mlops_assets.reviews.play_store.crawl_state import CrawlState, Journal
 from mlops_assets.reviews.play_store.feed import StoreRefused
 from mlops_assets.reviews.stored.store import ReviewStore
@@ -117,7 +117,7 @@ class CollectionMachine(RuleBasedStateMachine):
         if done and done.whole:
             self.nothing_is_missing()
 
-    def collect(self, *, reread: bool = False, accept: bool = False) -> Collection:
+    def collect(self, *, reread: bool = False, accept: bool = False) -> CrawlResult:
         options = replace(OPTIONS, flush_reviews=8, deletions_percent=30, accept_deletions=accept)
         months = [EVER] if reread else months_due(self.store, APP, now=self.now, options=options)
         return collect_app(

@@ -13,8 +13,9 @@ from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.partitions import months_asked, months_by_app, record_rows
 from mlops_assets.assets.run_options import RunOptions
 from mlops_assets.deploy.service import Service
-from mlops_assets.reviews.sources.review_source import Asked, ReviewSource
+from mlops_assets.reviews.sources.review_source import CollectRequest, ReviewSource
 from mlops_assets.settings import Settings
+from mlops_assets.steps.collect import collect
 from mlops_assets.steps.parameters import refuse_bad_parameters, validation_options
 from mlops_assets.steps.plan import due_below
 from mlops_assets.steps.restore import settle
@@ -51,9 +52,9 @@ class CollectConfig(dg.Config):
         description="Believe a collection that was held because it would mark too many reviews deleted.",
     )
 
-    def asked(self, run: dg.DagsterRun) -> Asked:
+    def request(self, run: dg.DagsterRun) -> CollectRequest:
         by_hand = "dagster/backfill" in run.tags or run.job_name == _ASSETS_BY_HAND
-        return Asked(reread=self.reread or by_hand, accept_deletions=self.accept_deletions)
+        return CollectRequest(reread=self.reread or by_hand, accept_deletions=self.accept_deletions)
 
 
 def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -85,22 +86,20 @@ def build(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
         store = ReviewStore(settings.data / "raw")
         asked = months_by_app(context)
         with told_to_dagster():
-            refuse_bad_parameters(settings)
-            settle(repository, settings.data, context.log.info, shares=review_source.name != "sample")
-            passes = review_source.collect(store, asked, context.log.info, config.asked(context.run))
-        new, changes = sum(one.new for one in passes), sum(one.changes for one in passes)
+            collected = collect(
+                settings, review_source, repository, asked, context.log.info, config.request(context.run)
+            )
         record_rows(context, {key: metadata.rows_in(store.path(*key)) for key in months_asked(asked)})
-        changed = sorted({month for one in passes for month in one.changed_months})
         return dg.MaterializeResult(
             metadata={
-                "reason": f"{new} new, {changes - new} changed of source {review_source.name}",
-                "new_data_available": changes > 0,
-                "new_reviews": new,
-                "changed_reviews": changes - new,
-                "changed_months": ", ".join(changed) or "none",
-                "source": review_source.name,
-                "by_app": metadata.table([one.as_row() for one in passes]),
-                **metadata.balances(review_source.balances()),
+                "reason": collected.reason,
+                "new_data_available": collected.new + collected.changed > 0,
+                "new_reviews": collected.new,
+                "changed_reviews": collected.changed,
+                "changed_months": ", ".join(collected.months) or "none",
+                "source": collected.source,
+                "by_app": metadata.table([app.as_row() for app in collected.apps]),
+                **metadata.balances(collected.balances),
                 "dagster/row_count": sum(store.count(app) for app in asked),
                 "dagster/column_schema": metadata.review_schema(),
                 "folder": metadata.link(settings.data / "raw"),

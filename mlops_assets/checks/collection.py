@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.partitions import apps_covered
-from mlops_assets.reviews.sources.review_source import ReviewSource, Standing
+from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.evidence import stored_files_claim
 
@@ -46,7 +46,7 @@ def build() -> list[dg.AssetChecksDefinition]:
     ) -> Iterable[dg.AssetCheckResult]:
         from mlops_assets.reviews.stored.store import ReviewStore
 
-        apps = review_source.standing(ReviewStore(settings.data / "raw"))
+        apps = review_source.statuses(ReviewStore(settings.data / "raw"))
         covered = apps_covered(settings, context.run.tags)
         partial = [one for one in apps if one.status == "partial" or (one.status == "never" and one.app_id in covered)]
         yield _told("collection_is_complete", not partial, _named(partial) or _collected(apps), apps)
@@ -63,7 +63,7 @@ def build() -> list[dg.AssetChecksDefinition]:
     return [raw_reviews_checks]
 
 
-def _collected(apps: Iterable[Standing]) -> str:
+def _collected(apps: Iterable[AppStatus]) -> str:
     waiting = [one.app_id for one in apps if one.status == "never"]
     later = f"; {', '.join(waiting)} was not asked for yet" if waiting else ""
     return f"{sum(one.status != 'never' for one in apps)} apps are whole{later}"
@@ -73,7 +73,7 @@ def _told(
     name: str,
     passed: bool,  # noqa: FBT001  read beside the name: collection_is_complete, not partial
     reason: str,
-    apps: Iterable[Standing] = (),
+    apps: Iterable[AppStatus] = (),
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     rows = [vars(one) for one in apps]
@@ -87,5 +87,5 @@ def _told(
     )
 
 
-def _named(apps: Iterable[Standing]) -> str:
+def _named(apps: Iterable[AppStatus]) -> str:
     return "; ".join(one.reason if one.reason.startswith(one.app_id) else f"{one.app_id}: {one.reason}" for one in apps)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews.sources.review_source import ReviewSource, Standing
+from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.parameters import validation_options
 from mlops_assets.steps.restore import restored_commit
@@ -68,11 +68,11 @@ def gather(settings: Settings, source: ReviewSource, repository: VersionReposito
     )
 
 
-def refuse_broken(evidence: Evidence, torn: Sequence[Standing]) -> None:
+def refuse_broken(evidence: Evidence, incomplete: Sequence[AppStatus]) -> None:
     """Raise where a claim that stops a version is broken, those about `raw_reviews` too: not every run collects."""
     broken = {name: claim.reason for name, _, judge in BLOCKING if not (claim := judge(evidence)).passed}
-    if torn:
-        said = "; ".join(f"{one.app_id}: {one.reason}" for one in torn)
+    if incomplete:
+        said = "; ".join(f"{one.app_id}: {one.reason}" for one in incomplete)
         broken["collection_is_complete"] = f"{said}: run the job pipeline, which goes on there"
     if not (schema := stored_files_claim(evidence.settings)).passed:
         broken["stored_reviews_keep_their_schema"] = schema.reason

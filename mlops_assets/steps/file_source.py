@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews.sources.review_source import AS_USUAL, Asked, Collected, Standing, upserted
+from mlops_assets.reviews.sources.review_source import ORDINARY, AppCollection, AppStatus, CollectRequest, store_rows
 from mlops_assets.settings import Settings, Source
 from mlops_assets.steps.take_imports import FOLDER, read_folder
 
@@ -41,8 +41,8 @@ class FileSource:
         store: "ReviewStore",
         months_by_app: Mapping[str, Sequence[str]],
         report: Callable[[str], None],
-        asked: Asked = AS_USUAL,  # noqa: ARG002  a file is read whole and says nothing of deletions
-    ) -> list[Collected]:
+        request: CollectRequest = ORDINARY,  # noqa: ARG002  a file is read whole and says nothing of deletions
+    ) -> list[AppCollection]:
         from mlops_assets.reviews.stored.columns import month_of
 
         rows = self._rows()
@@ -52,22 +52,22 @@ class FileSource:
         balances.keep_records(self._settings.data)
         for line in balances:
             report(line)
-        passes: list[Collected] = []
+        passes: list[AppCollection] = []
         stored = 0
         for app_id, months in months_by_app.items():
             wanted = rows[(rows["app_id"] == app_id) & month_of(rows["review_date"]).isin(set(months))]
             if len(wanted):
                 store.give_content_ids(app_id)
-                passes.append(upserted(store, app_id, wanted))
+                passes.append(store_rows(store, app_id, wanted, reason="read from a file"))
                 stored += len(wanted)
         if stored < len(rows):
             report(f"{len(rows) - stored} rows are of months or apps that this run does not cover, and wait")
         return passes
 
-    def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file that was read is whole
-        return [Standing(app, "whole", "read from a file") for app in self.apps()]
+    def statuses(self, store: "ReviewStore") -> list[AppStatus]:  # noqa: ARG002  a file that was read is whole
+        return [AppStatus(app, "whole", "read from a file") for app in self.apps()]
 
-    def torn(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  a file is read whole or not at all
+    def incomplete(self, store: "ReviewStore") -> list[AppStatus]:  # noqa: ARG002  a file is read whole or not at all
         return []
 
     def balances(self) -> "Balances":

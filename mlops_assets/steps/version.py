@@ -39,7 +39,7 @@ def commit_version(
     from mlops_assets.reviews.stored.store import ReviewStore
 
     refuse_missing_upstream("versioned_dataset", settings, repository, source.name)
-    refuse_broken(gather(settings, source, repository), source.torn(ReviewStore(settings.data / "raw")))
+    refuse_broken(gather(settings, source, repository), source.incomplete(ReviewStore(settings.data / "raw")))
     apps = known_apps(settings)
     scratch = settings.instance_folder / "snapshot"
     raw = take_snapshot(settings.data / "raw", source.name, apps, scratch / "raw")

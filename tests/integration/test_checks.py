@@ -47,7 +47,7 @@ RESTS = ["raw_reviews", "validated_reviews", "versioned_dataset"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class AppStatus:
     app_id: str
     status: str = "whole"
     reason: str = "read"
@@ -58,7 +58,7 @@ class StoredReviews:
     """A source that brings nothing: the reviews lie in the store already."""
 
     name: str = "file"
-    statuses: Sequence[Standing] = (Standing(APP),)
+    apps_shown: Sequence[AppStatus] = (AppStatus(APP),)
 
     def apps(self) -> Sequence[str]:
         return (APP,)
@@ -69,11 +69,11 @@ class StoredReviews:
     def collect(self, *_: Any) -> list[Any]:
         return []
 
-    def standing(self, _: ReviewStore) -> Sequence[Standing]:
-        return self.statuses
+    def statuses(self, _: ReviewStore) -> Sequence[AppStatus]:
+        return self.apps_shown
 
-    def torn(self, _: ReviewStore) -> Sequence[Standing]:
-        return [one for one in self.statuses if one.status == "partial"]
+    def incomplete(self, _: ReviewStore) -> Sequence[AppStatus]:
+        return [one for one in self.apps_shown if one.status == "partial"]
 
     def balances(self) -> Balances:
         return NO_FILES
@@ -299,11 +299,11 @@ def another_type_upstream(place: Place) -> None:
 
 
 def a_torn_feed(place: Place) -> None:
-    place.source.statuses = (Standing(APP, "partial", "the feed ended at page 3"),)
+    place.source.apps_shown = (AppStatus(APP, "partial", "the feed ended at page 3"),)
 
 
 def an_app_that_left_the_store(place: Place) -> None:
-    place.source.statuses = (Standing(APP), Standing("com.left.store", "unknown", "the store does not know it"))
+    place.source.apps_shown = (AppStatus(APP), AppStatus("com.left.store", "unknown", "the store does not know it"))
 
 
 MUTATIONS: dict[str, Callable[[Place], None]] = {

@@ -20,43 +20,27 @@ from mlops_assets.reviews.play_store.crawl import Crawl
 from mlops_assets.reviews.play_store.crawl_state import CrawlState
 from mlops_assets.reviews.play_store.feed import OpensFeeds, PageMissing, UnknownApp
 from mlops_assets.reviews.play_store.options import CollectOptions
+from mlops_assets.reviews.sources.review_source import AppCollection
 from mlops_assets.reviews.stored.store import ReviewStore
 
 Status = Literal["whole", "partial", "unknown"]
 
 
-@dataclass(frozen=True)
-class Collection:
-    """What one run brought for one app.
+@dataclass(frozen=True, kw_only=True)
+class CrawlResult(AppCollection):
+    """How one crawl of an app went.
 
-    status: whole (nothing that the feed shows is missing), partial (the next run goes on), unknown (no such app; what
-    is stored stays)
-    reason: why the crawl ended, in one line
-    reached: the oldest review that was read, None where there was none
-    changed_months: months whose files changed, wider than the requested ones where an edit moved a review
+    reached: date of the last review that was read, or None
+    resumed: it went on where an earlier crawl had stopped
+    held: reviews that vanished, too many to be believed
     """
 
-    app_id: str
-    months: tuple[str, ...]
-    status: Status
-    reason: str
     pages: int = 0
     requests: int = 0
     reviews: int = 0
     reached: datetime | None = None
     resumed: bool = False
-    new: int = 0
-    edited: int = 0
-    updated: int = 0
-    moved: int = 0
-    unchanged: int = 0
-    deleted: int = 0
     held: int = 0
-    changed_months: tuple[str, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        return self.status == "whole"
 
 
 def collect_app(
@@ -69,12 +53,12 @@ def collect_app(
     options: CollectOptions,
     report: Callable[[str], None] = lambda _: None,
     reread: bool = False,
-) -> Collection:
+) -> CrawlResult:
     """Read the app's feed as far as the months need it and upsert everything seen.
 
     A month range that is whole already costs a tick: what is new and an overlap. With `reread` it is read again to
     its first month. An open crawl is finished first. Raises what a rerun or a person must heal (`StoreRefused`,
-    `TransientFailure` where another run collects the app); a throttled or torn feed is a partial `Collection`.
+    `TransientFailure` where another run collects the app); a throttled or torn feed is a partial `CrawlResult`.
     """
     if not months:
         raise ValueError(f"{app_id}: no month to collect")
@@ -92,12 +76,12 @@ def collect_app(
         crawl = Crawl(store, play, app_id, state, now=now, options=options, report=report)
         with closing(crawl):
             status, reason = _run(crawl, months, reread=reread)
-        result = _collection(crawl, app_id, months, status, reason)
+        result = _result(crawl, app_id, status, reason)
         state.last = {"status": status, "reason": reason, "ended_at": now.isoformat(), "pages": result.pages}
         state.save(store.folder / app_id)
     finally:
         lock.release()
-    report(f"{app_id}: {status}, {reason}; {result.pages} pages, {result.reviews} reviews, {result.new} new")
+    report(f"{app_id}: {status}, {reason}; {result.pages} pages, {result.reviews} reviews, {result.changes.new} new")
     return result
 
 
@@ -110,7 +94,7 @@ def collect_apps(
     options: CollectOptions,
     report: Callable[[str], None] = lambda _: None,
     reread: bool = False,
-) -> list[Collection]:
+) -> list[CrawlResult]:
     """`collect_app` for several apps side by side, one pass each; a failure is raised after the others have ended."""
     with ThreadPoolExecutor(max_workers=options.apps_at_once, thread_name_prefix="collect") as pool:
         running = [
@@ -182,17 +166,19 @@ def _run(crawl: Crawl, months: Sequence[str], *, reread: bool) -> tuple[Status, 
     return "whole", reason
 
 
-def _collection(crawl: Crawl, app_id: str, months: Sequence[str], status: Status, reason: str) -> Collection:
-    figures = vars(crawl.tally).copy()
-    reached_s = figures.pop("reached_s")
-    return Collection(
+def _result(crawl: Crawl, app_id: str, status: Status, reason: str) -> CrawlResult:
+    tally = crawl.tally
+    return CrawlResult(
         app_id,
-        tuple(months),
         status,
         reason,
-        reached=None if reached_s is None else datetime.fromtimestamp(reached_s, UTC),
-        changed_months=tuple(sorted(crawl.changed_months)),
-        **figures,
+        crawl.changes,
+        pages=tally.pages,
+        requests=tally.requests,
+        reviews=tally.reviews,
+        reached=None if tally.reached_s is None else datetime.fromtimestamp(tally.reached_s, UTC),
+        resumed=tally.resumed,
+        held=tally.held,
     )
 
 

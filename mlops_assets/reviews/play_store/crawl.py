@@ -23,7 +23,7 @@ from mlops_assets.reviews.play_store.feed_rows import SOURCE, rows_of
 from mlops_assets.reviews.play_store.options import CollectOptions
 from mlops_assets.reviews.play_store.page_writer import Writer
 from mlops_assets.reviews.stored.privacy import Erased
-from mlops_assets.reviews.stored.store import ReviewStore, UpsertReport
+from mlops_assets.reviews.stored.store import ReviewStore, StoredChanges
 
 _EMPTY_ANSWERS = 3
 """Answers without a review but with a next token, to one request, after which the page counts as missing."""
@@ -41,20 +41,7 @@ class Tally:
     reviews: int = 0
     reached_s: int | None = None
     resumed: bool = False
-    new: int = 0
-    edited: int = 0
-    updated: int = 0
-    moved: int = 0
-    unchanged: int = 0
-    deleted: int = 0
     held: int = 0
-
-    def add(self, done: UpsertReport) -> None:
-        self.new += done.new
-        self.edited += done.edited
-        self.updated += done.updated
-        self.moved += done.moved
-        self.unchanged += done.unchanged
 
 
 class Crawl:
@@ -71,8 +58,7 @@ class Crawl:
         options: CollectOptions,
         report: Callable[[str], None],
     ) -> None:
-        self.state, self.tally = state, Tally()
-        self.changed_months: set[str] = set()
+        self.state, self.tally, self.changes = state, Tally(), StoredChanges()
         self._store, self._play, self._app_id = store, play, app_id
         self._now, self._options, self._report = now, options, report
         self._folder = store.folder / app_id
@@ -82,7 +68,7 @@ class Crawl:
         self._top_s, self._top_ids = 0, set[int]()
         self._written = 0
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="months")
-        self._batch: tuple[Future[UpsertReport], int] | None = None
+        self._batch: tuple[Future[StoredChanges], int] | None = None
         self._pending: list[JournalPage] = []
         self._pending_reviews = 0
 
@@ -260,7 +246,7 @@ class Crawl:
         pages, self._pending, self._pending_reviews = self._pending, [], 0
         self._batch = self._batches.submit(self._store_batch, pages), len(pages)
 
-    def _store_batch(self, pages: Sequence[JournalPage]) -> UpsertReport:
+    def _store_batch(self, pages: Sequence[JournalPage]) -> StoredChanges:
         return self._store.upsert(self._app_id, rows_of(self._app_id, pages))
 
     def _end_batch(self) -> None:
@@ -268,8 +254,7 @@ class Crawl:
             return
         (writing, pages), self._batch = self._batch, None
         done = writing.result()
-        self.tally.add(done)
-        self.changed_months.update(done.months)
+        self.changes += done
         self._written += pages
         if self.state.open:
             self.state.open.flushed = self._written
@@ -333,5 +318,5 @@ class Crawl:
             return
         self.state.held = None
         for month in gone:
-            self.tally.deleted += self._store.mark_deleted(self._app_id, month.review_ids, self._now)
-            self.changed_months.add(month.month)
+            deleted = self._store.mark_deleted(self._app_id, month.review_ids, self._now)
+            self.changes += StoredChanges(deleted=deleted, months=(month.month,))

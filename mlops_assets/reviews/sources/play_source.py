@@ -1,16 +1,15 @@
-"""Google Play as a source of reviews: the settings' apps, months and parameters put to the collector."""
+"""Google Play as a source of reviews, with the apps and parameters of the settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops_assets.reviews.sources.review_source import AS_USUAL, Asked, Collected, Standing
+from mlops_assets.reviews.sources.review_source import ORDINARY, AppCollection, AppStatus, CollectRequest
 from mlops_assets.settings import Settings, Source
 from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.files.balance import Balances
-    from mlops_assets.reviews.play_store.collect import Collection
     from mlops_assets.reviews.stored.store import ReviewStore
 
 
@@ -42,15 +41,15 @@ class PlaySource:
         store: "ReviewStore",
         months_by_app: Mapping[str, Sequence[str]],
         report: Callable[[str], None],
-        asked: Asked = AS_USUAL,
-    ) -> list[Collected]:
+        request: CollectRequest = ORDINARY,
+    ) -> Sequence[AppCollection]:
         """Bring the apps up to date side by side, within one rate limit."""
         from mlops_assets.reviews.play_store.collect import collect_apps
         from mlops_assets.reviews.play_store.play_store import PlayStore
         from mlops_assets.reviews.play_store.rate_limit import RateLimit
 
         settings = self._settings
-        options = replace(self.options, accept_deletions=self.options.accept_deletions or asked.accept_deletions)
+        options = replace(self.options, accept_deletions=self.options.accept_deletions or request.accept_deletions)
         play = PlayStore(
             options,
             url=settings.play_store_url,
@@ -58,39 +57,21 @@ class PlaySource:
             author_key=settings.author_key,
         )
         wanted = {app: months for app, months in months_by_app.items() if app in self.apps()}
-        done = collect_apps(
-            store, play, wanted, now=settings.now(), options=options, report=report, reread=asked.reread
+        return collect_apps(
+            store, play, wanted, now=settings.now(), options=options, report=report, reread=request.reread
         )
-        return [collected(one) for one in done]
 
-    def standing(self, store: "ReviewStore") -> list[Standing]:
+    def statuses(self, store: "ReviewStore") -> list[AppStatus]:
         """How the last crawl of each app ended."""
         from mlops_assets.reviews.play_store.collect import last_collection
 
-        return [Standing(app, *last_collection(store, app, self.options)) for app in self.apps()]
+        return [AppStatus(app, *last_collection(store, app, self.options)) for app in self.apps()]
 
-    def torn(self, store: "ReviewStore") -> list[Standing]:
-        """Apps with a partial crawl; one that was never crawled here, as in a fresh clone, has what a version held."""
-        crawled = {app for app in self.apps() if (store.folder / app / "crawl.json").is_file()}
-        return [one for one in self.standing(store) if one.status == "partial" and one.app_id in crawled]
+    def incomplete(self, store: "ReviewStore") -> list[AppStatus]:
+        """Apps whose last crawl is partial; an app that was never crawled here, as in a fresh clone, is not."""
+        return [app for app in self.statuses(store) if app.status == "partial"]
 
     def balances(self) -> "Balances":
         from mlops_assets.reviews.files.balance import NO_FILES
 
         return NO_FILES
-
-
-def collected(collection: "Collection") -> Collected:
-    """A crawl in the words that all sources share. An app that the store does not know is nothing to wait for."""
-    return Collected(
-        collection.app_id,
-        new=collection.new,
-        edited=collection.edited,
-        updated=collection.updated,
-        moved=collection.moved,
-        deleted=collection.deleted,
-        unchanged=collection.unchanged,
-        changed_months=collection.changed_months,
-        whole=collection.status != "partial",
-        reason=collection.reason,
-    )

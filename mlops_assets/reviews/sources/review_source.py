@@ -1,10 +1,10 @@
-"""Where reviews come from: the generated sample, files, or Google Play. What they have in common is `ReviewSource`.
+"""What every source of reviews offers: the protocol `ReviewSource`, its results, and the generated sample.
 
-Not here: the sources of files (file_source.py) and of Google Play (play_source.py).
+Not here: the sources of files (steps/file_source.py) and of Google Play (play_source.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -16,50 +16,54 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.reviews.files.balance import Balances
-    from mlops_assets.reviews.stored.store import ReviewStore
+    from mlops_assets.reviews.stored.store import ReviewStore, StoredChanges
 
 
 @dataclass(frozen=True)
-class Collected:
-    """What one pass over a source brought for one app."""
+class AppCollection:
+    """How collecting one app ended, and what it changed in the store.
+
+    status: whole (nothing that the source shows is missing), partial (the next run goes on), unknown (the source has no
+    such app; its stored reviews stay)
+    """
 
     app_id: str
-    new: int = 0
-    edited: int = 0
-    updated: int = 0
-    moved: int = 0
-    deleted: int = 0
-    unchanged: int = 0
-    changed_months: tuple[str, ...] = ()
-    whole: bool = True
-    reason: str = ""
+    status: Literal["whole", "partial", "unknown"]
+    reason: str
+    changes: "StoredChanges"
 
     @property
-    def changes(self) -> int:
-        """Reviews that differ from what was stored."""
-        return self.new + self.edited + self.updated + self.deleted
+    def whole(self) -> bool:
+        return self.status == "whole"
 
     def as_row(self) -> dict[str, object]:
-        """For a table; months as a count."""
-        return {**asdict(self), "changed_months": len(self.changed_months)}
+        """For a table; months as a count. An unknown app is nothing to wait for, so it counts as whole."""
+        shown = ("new", "edited", "updated", "moved", "deleted", "unchanged")
+        return {
+            "app_id": self.app_id,
+            **{name: getattr(self.changes, name) for name in shown},
+            "changed_months": len(self.changes.months),
+            "whole": self.status != "partial",
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person may ask of one pass."""
+class CollectRequest:
+    """What a person may ask of one collection."""
 
     reread: bool = False
-    """Read the months again to their first day, even where they are whole."""
+    """Read the months again to their first day, even those that are whole."""
     accept_deletions: bool = False
     """Believe a crawl in which more reviews vanished than `deletions_percent` allows."""
 
 
-AS_USUAL = Asked()
+ORDINARY = CollectRequest()
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How the last pass over an app ended: whole, partial, or unknown to the source; never before the first one."""
+class AppStatus:
+    """How the last collection of an app ended: whole, partial, or unknown to the source; never before the first."""
 
     app_id: str
     status: Literal["whole", "partial", "unknown", "never"]
@@ -67,7 +71,7 @@ class Standing:
 
 
 class ReviewSource(Protocol):
-    """Where reviews come from; one pass brings the store up to date."""
+    """Where reviews come from; one call of `collect` brings the store up to date."""
 
     name: Source
 
@@ -76,7 +80,7 @@ class ReviewSource(Protocol):
         ...
 
     def months(self) -> tuple[str, str]:
-        """The months (first, last) that a run covers where nobody asks for others."""
+        """The months (first, last) that a run covers if nobody asks for others."""
         ...
 
     def collect(
@@ -84,17 +88,17 @@ class ReviewSource(Protocol):
         store: "ReviewStore",
         months_by_app: Mapping[str, Sequence[str]],
         report: Callable[[str], None],
-        asked: Asked = AS_USUAL,
-    ) -> list[Collected]:
-        """One pass over each app's months, newest state into the store."""
+        request: CollectRequest = ORDINARY,
+    ) -> Sequence[AppCollection]:
+        """Read each app's months once and bring their newest state into the store."""
         ...
 
-    def standing(self, store: "ReviewStore") -> list[Standing]:
-        """How the last pass over each app of the source ended."""
+    def statuses(self, store: "ReviewStore") -> Sequence[AppStatus]:
+        """How the last collection of each app ended."""
         ...
 
-    def torn(self, store: "ReviewStore") -> list[Standing]:
-        """The apps whose stored reviews have holes, since the last pass over them ended too early."""
+    def incomplete(self, store: "ReviewStore") -> Sequence[AppStatus]:
+        """The apps whose stored reviews have gaps because their last collection ended too early."""
         ...
 
     def balances(self) -> "Balances":
@@ -128,8 +132,8 @@ class SampleSource:
         store: "ReviewStore",
         months_by_app: Mapping[str, Sequence[str]],
         report: Callable[[str], None],
-        asked: Asked = AS_USUAL,  # noqa: ARG002  generated reviews are whole and never vanish
-    ) -> list[Collected]:
+        request: CollectRequest = ORDINARY,  # noqa: ARG002  generated reviews are whole and never vanish
+    ) -> list[AppCollection]:
         from mlops_assets.reviews.sources import sample
 
         existing = sample.months(sample.FIRST_MONTH, self._now())
@@ -138,12 +142,12 @@ class SampleSource:
             return []
         rows = sample.generate(*wanted)
         report(f"generated {len(rows)} reviews of {len(wanted)} months")
-        return [upserted(store, SAMPLE_APP, rows)]
+        return [store_rows(store, SAMPLE_APP, rows, reason="generated")]
 
-    def standing(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  nothing can be missing
-        return [Standing(SAMPLE_APP, "whole", "generated")]
+    def statuses(self, store: "ReviewStore") -> list[AppStatus]:  # noqa: ARG002  nothing can be missing
+        return [AppStatus(SAMPLE_APP, "whole", "generated")]
 
-    def torn(self, store: "ReviewStore") -> list[Standing]:  # noqa: ARG002  nothing can be missing
+    def incomplete(self, store: "ReviewStore") -> list[AppStatus]:  # noqa: ARG002  nothing can be missing
         return []
 
     def balances(self) -> "Balances":
@@ -152,15 +156,6 @@ class SampleSource:
         return NO_FILES
 
 
-def upserted(store: "ReviewStore", app_id: str, rows: "pd.DataFrame") -> Collected:
-    """The rows in the store, and what they changed there."""
-    done = store.upsert(app_id, rows)
-    return Collected(
-        app_id,
-        new=done.new,
-        edited=done.edited,
-        updated=done.updated,
-        moved=done.moved,
-        unchanged=done.unchanged,
-        changed_months=done.months,
-    )
+def store_rows(store: "ReviewStore", app_id: str, rows: "pd.DataFrame", *, reason: str) -> AppCollection:
+    """Store rows that are all that the source has of these months."""
+    return AppCollection(app_id, "whole", reason, store.upsert(app_id, rows))

@@ -39,19 +39,33 @@ LOCK_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
-class UpsertReport:
-    """How many reviews were new, edited (older version kept in the history), updated (only reply, thumbs, version,
-    author, source, or a date read in the wrong zone), moved (into another month, also counted as edited or updated),
-    unchanged, or outdated (an older version than the stored one, kept in the history); and which months' files changed.
+class StoredChanges:
+    """How many reviews changed in the store and how, and which months' files changed.
+
+    edited: the older version went to the history
+    updated: only the reply, thumbs, version, author, source changed, or a date that was read in the wrong zone
+    moved: into another month, also counted as edited or updated
+    deleted: marked as vanished from the source
+    outdated: older than the stored version, kept in the history
     """
 
     new: int = 0
     edited: int = 0
     updated: int = 0
     moved: int = 0
+    deleted: int = 0
     unchanged: int = 0
     outdated: int = 0
     months: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Reviews that differ from what was stored."""
+        return self.new + self.edited + self.updated + self.deleted
+
+    def __add__(self, other: "StoredChanges") -> "StoredChanges":
+        counts = {name: value + getattr(other, name) for name, value in vars(self).items() if name != "months"}
+        return StoredChanges(**counts, months=tuple(sorted({*self.months, *other.months})))
 
 
 class ReviewStore:
@@ -99,7 +113,7 @@ class ReviewStore:
         self._heal(app_id)
         return _read(self.history_path(app_id, month))
 
-    def upsert(self, app_id: str, rows: pd.DataFrame) -> UpsertReport:
+    def upsert(self, app_id: str, rows: pd.DataFrame) -> StoredChanges:
         """Store `rows` of one app by review_id over all its months; newest version wins. All of it or nothing.
 
         What was erased on request is left out, wherever the rows come from.
@@ -109,14 +123,14 @@ class ReviewStore:
         if strangers:
             raise ValueError(f"rows of {', '.join(strangers)} given to the store of {app_id}: split them by app first")
         if incoming.empty:
-            return UpsertReport()
+            return StoredChanges()
         with self._writing(app_id):
             stored = self._table_of(app_id, set(incoming["review_id"]))
             if stored.num_rows == len(incoming) and columns.sort_table(stored).equals(columns.to_table(incoming)):
-                return UpsertReport(unchanged=len(incoming))
+                return StoredChanges(unchanged=len(incoming))
             merged = versions.merge(columns.to_frame(stored), incoming)
             changed = self._replace(app_id, merged.written, merged.history)
-        return UpsertReport(**merged.counts, months=changed)
+        return StoredChanges(**merged.counts, months=changed)
 
     def give_content_ids(self, app_id: str) -> tuple[str, ...]:
         """Give reviews of files that are stored under a row number the id that reading their file gives them; the
