@@ -1,12 +1,13 @@
 """Materialization metadata: tables, pictures and counts as the UI shows them."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+from mlops_assets.document import Block, Code, Picture, Table, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,17 +44,12 @@ def review_schema() -> dg.TableSchema:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
     """Rows as a Markdown table; the keys of the first are the header."""
-    return dg.MetadataValue.md(lines_of(rows) or "none")
+    return shown(Table.of(rows))
 
 
-def lines_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The lines of such a table; empty without rows."""
-    if not rows:
-        return ""
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(_cell(row.get(name)) for name in names) + " |" for row in rows]
-    return "\n".join(lines)
+def shown(*blocks: Block) -> dg.MetadataValue:
+    """A document as Markdown."""
+    return dg.MetadataValue.md(markdown(*blocks) or "none")
 
 
 def balances(found: "Balances", *, brief: bool = False) -> Metadata:
@@ -62,13 +58,12 @@ def balances(found: "Balances", *, brief: bool = False) -> Metadata:
         return {}
     if brief:
         return {"balance": f"nothing new in {found.summary()}"}
-    text = "\n".join(found)
-    return {"balance": dg.MetadataValue.md(f"```text\n{text}\n```"), "balance_by_month": table(found.table()[:_MONTHS])}
+    return {"balance": shown(Code("\n".join(found))), "balance_by_month": table(found.table()[:_MONTHS])}
 
 
 def picture(png: bytes, alt: str) -> dg.MetadataValue:
-    """A PNG as Markdown with a data URI."""
-    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    """A PNG within the page."""
+    return shown(Picture(png, alt))
 
 
 def link(path: Path) -> dg.MetadataValue:
@@ -122,9 +117,3 @@ def _png(figure: "Figure") -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str("" if value is None else value).replace("|", "\\|").replace("\n", " ")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.assets import metadata
+from mlops_assets.document import Paragraph, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +147,7 @@ def _members(members: Mapping[str, Any]) -> dg.MetadataValue:
     rows = [
         score_row(f"{name}, test", test[name]) for name in ("logistic", "forest", "vote") if test.get(name, {}).get("n")
     ]
-    return dg.MetadataValue.md("\n\n".join(filter(None, [metadata.lines_of(rows), members.get("said", "")])))
+    return metadata.shown(Table.of(rows), Paragraph(members.get("said", "")))
 
 
 def surest_mistakes(frame: "pd.DataFrame", folder: Path) -> dg.MetadataValue:

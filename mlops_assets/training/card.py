@@ -1,9 +1,10 @@
 """The model card: what a model is, what it was measured at, and where not to trust it, as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlops_assets.artifact import Manifest
+from mlops_assets.document import Block, Bullets, Heading, Paragraph, Table, markdown
 from mlops_assets.training.bert.recipe import COMPACT
 
 _SIDES = (
@@ -12,7 +13,7 @@ _SIDES = (
     ("test", "only reports"),
     ("newest", "the part of gate and test from the latest months"),
 )
-_LEAST_SHOWN = 10
+_FEWEST_SHOWN = 10
 """Slices with fewer reviews are counted, not listed."""
 
 
@@ -29,21 +30,19 @@ def model_card(
     model's data.
     """
     metrics = manifest.metrics
-    parts = [
-        f"# {_title(manifest)} `{model_version}`",
-        _data(manifest, metrics.get("data", {})),
-        _use(manifest),
-        _figures(metrics, forward),
-        _classes(metrics.get("test", {})),
-        _members(metrics.get("members", {})),
-        _slices(metrics.get("slices", [])),
-        _limits(metrics),
-        _licence(metrics.get("base_model"), metrics.get("base_licence")),
-        f"## Decision\n\n{'Promoted' if decision.get('promoted') else 'Not promoted'}: {decision['reason']}"
-        if decision
-        else "",
+    blocks = [
+        Heading(f"{_title(manifest)} `{model_version}`", level=1),
+        *_data(manifest, metrics.get("data", {})),
+        *_use(manifest),
+        *_figures(metrics, forward),
+        *_labels(metrics.get("test", {})),
+        *_members(metrics.get("members", {})),
+        *_slices(metrics.get("slices", [])),
+        *_limits(metrics),
+        *_licence(metrics.get("base_model"), metrics.get("base_licence")),
+        *(_decision(decision) if decision else ()),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return markdown(*blocks) + "\n"
 
 
 def _title(manifest: Manifest) -> str:
@@ -51,42 +50,45 @@ def _title(manifest: Manifest) -> str:
     return f"Sentiment of app reviews: {kind}"
 
 
-def _data(manifest: Manifest, data: Mapping[str, Any]) -> str:
-    with_ = manifest.trained_with
+def _data(manifest: Manifest, data: Mapping[str, Any]) -> Iterator[Block]:
+    source = manifest.trained_with
     lines = [
-        f"- Data version `{with_.dataset_version}`, label rule `{with_.label_rule}`, recipe `{with_.recipe}`, "
-        f"code `{with_.code}`",
+        f"Data version `{source.dataset_version}`, label rule `{source.label_rule}`, recipe `{source.recipe}`, "
+        f"code `{source.code}`",
     ]
     if data:
         sides = ", ".join(f"{side} {rows}" for side, rows in data["sides"].items())
         labels = ", ".join(f"{label} {rows}" for label, rows in data["labels"].items())
         lines += [
-            f"- {data['rows']} labelled reviews of {', '.join(data['apps'])}, "
+            f"{data['rows']} labelled reviews of {', '.join(data['apps'])}, "
             f"{_day(data['oldest_review'])} to {_day(data['newest_review'])}",
-            f"- By side: {sides}. By label: {labels}. A text stands on one side only, by its hash",
-            "- Labels are the reviewers' stars, not a reader's judgement of the text",
+            f"By side: {sides}. By label: {labels}. A text stands on one side only, by its hash",
+            "Labels are the reviewers' stars, not a reader's judgement of the text",
         ]
     if warning := manifest.trained_on.warning:
-        lines.append(f"- {warning}")
-    return "## Data\n\n" + "\n".join(lines)
+        lines.append(warning)
+    yield Heading("Data")
+    yield Bullets(lines)
 
 
-def _use(manifest: Manifest) -> str:
-    return (
-        "## Intended use\n\n"
+def _use(manifest: Manifest) -> Iterator[Block]:
+    yield Heading("Intended use")
+    yield Paragraph(
         f"Tells whether an Indonesian app review is {' or '.join(manifest.labels)}, to follow many reviews over time. "
         "Not for decisions about the person who wrote one, and not for other languages or kinds of text."
     )
 
 
-def _figures(metrics: Mapping[str, Any], forward: Mapping[str, Any] | None) -> str:
+def _figures(metrics: Mapping[str, Any], forward: Mapping[str, Any] | None) -> Iterator[Block]:
     rows = [[name, meaning, *_scores(metrics[name])] for name, meaning in _SIDES if metrics.get(name, {}).get("n")]
     if forward and forward.get("n"):
         rows.append(["forward", "reviews that arrived after this model's data", *_scores(forward)])
-    if not rows:
-        return "## Figures\n\nNo review was held out: nothing is known about this model's quality."
-    table = _table(["side", "what it is for", "n", "accuracy", "macro-F1", "calibration error"], rows)
-    return f"## Figures\n\n{table}\n\nIn brackets: 95 % bootstrap intervals over distinct texts."
+    yield Heading("Figures")
+    if rows:
+        yield Table(["side", "what it is for", "n", "accuracy", "macro-F1", "calibration error"], rows)
+        yield Paragraph("In brackets: 95 % bootstrap intervals over distinct texts.")
+    else:
+        yield Paragraph("No review was held out: nothing is known about this model's quality.")
 
 
 def _scores(figures: Mapping[str, Any]) -> list[str]:
@@ -99,41 +101,44 @@ def _scores(figures: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _classes(test: Mapping[str, Any]) -> str:
+def _labels(test: Mapping[str, Any]) -> Iterator[Block]:
     rows = [
         [name, str(own["n"]), *(_with_interval(own, score) for score in ("precision", "recall", "f1"))]
         for name, own in test.get("per_class", {}).items()
     ]
-    return f"## By label, on test\n\n{_table(['label', 'n', 'precision', 'recall', 'F1'], rows)}" if rows else ""
+    if rows:
+        yield Heading("By label, on test")
+        yield Table(["label", "n", "precision", "recall", "F1"], rows)
 
 
-def _members(members: Mapping[str, Any]) -> str:
+def _members(members: Mapping[str, Any]) -> Iterator[Block]:
     rows = [
         [name, str(own["n"]), _with_interval(own, "accuracy"), _with_interval(own, "macro_f1")]
         for name in ("logistic", "forest", "vote")
         if (own := members.get("test", {}).get(name, {})).get("n")
     ]
-    if not rows:
-        return ""
-    table = _table(["member", "n", "accuracy", "macro-F1"], rows)
-    return f"## Members, on test\n\n{table}\n\n{members.get('said', '')}".rstrip()
+    if rows:
+        yield Heading("Members, on test")
+        yield Table(["member", "n", "accuracy", "macro-F1"], rows)
+        yield Paragraph(members.get("said", ""))
 
 
-def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
-    shown = [row for row in slices if row["n"] >= _LEAST_SHOWN]
+def _slices(slices: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
+    shown = [row for row in slices if row["n"] >= _FEWEST_SHOWN]
     if not shown:
-        return ""
+        return
+    yield Heading("Slices of test")
     rows = [[row["slice"], str(row["n"]), _with_interval(row, "accuracy")] for row in shown]
-    hidden = len(slices) - len(shown)
-    note = f"\n\n{hidden} slices with fewer than {_LEAST_SHOWN} reviews are not shown." if hidden else ""
-    return f"## Slices of test\n\n{_table(['slice', 'n', 'accuracy'], rows)}{note}"
+    yield Table(["slice", "n", "accuracy"], rows)
+    if hidden := len(slices) - len(shown):
+        yield Paragraph(f"{hidden} slices with fewer than {_FEWEST_SHOWN} reviews are not shown.")
 
 
-def _limits(metrics: Mapping[str, Any]) -> str:
+def _limits(metrics: Mapping[str, Any]) -> Iterator[Block]:
     lines = [
-        "- About a fifth of store reviews have stars that contradict their text: a perfect reader of texts would not "
+        "About a fifth of store reviews have stars that contradict their text: a perfect reader of texts would not "
         "score 1.0 here, and the surest mistakes are mostly wrong stars",
-        "- Irony, mixed praise and complaint, and words that became common after the newest review are read badly",
+        "Irony, mixed praise and complaint, and words that became common after the newest review are read badly",
     ]
     worst = min(
         (row for row in metrics.get("slices", []) if row["n"] >= 30 and not row["slice"].startswith("month")),
@@ -142,16 +147,24 @@ def _limits(metrics: Mapping[str, Any]) -> str:
     )
     if worst:
         lines.append(
-            f"- Weakest slice with at least 30 reviews: {worst['slice']}, accuracy {_with_interval(worst, 'accuracy')}"
+            f"Weakest slice with at least 30 reviews: {worst['slice']}, accuracy {_with_interval(worst, 'accuracy')}"
         )
-    return "## Limits\n\n" + "\n".join(lines)
+    yield Heading("Limits")
+    yield Bullets(lines)
 
 
-def _licence(base_model: str | None, licence: str | None) -> str:
+def _licence(base_model: str | None, licence: str | None) -> Iterator[Block]:
+    yield Heading("Licence of the base model")
     if base_model in (None, COMPACT):
-        return "## Licence of the base model\n\nNone: trained from the reviews alone."
-    told = licence or "not stated by its folder; ask its makers before you pass this model on"
-    return f"## Licence of the base model\n\n`{base_model}`: {told}."
+        yield Paragraph("None: trained from the reviews alone.")
+    else:
+        unknown = "not stated by its folder; ask its makers before you pass this model on"
+        yield Paragraph(f"`{base_model}`: {licence or unknown}.")
+
+
+def _decision(decision: Mapping[str, Any]) -> Iterator[Block]:
+    yield Heading("Decision")
+    yield Paragraph(f"{'Promoted' if decision.get('promoted') else 'Not promoted'}: {decision['reason']}")
 
 
 def _with_interval(figures: Mapping[str, Any], name: str) -> str:
@@ -163,8 +176,3 @@ def _with_interval(figures: Mapping[str, Any], name: str) -> str:
 
 def _day(instant: str | None) -> str:
     return (instant or "unknown")[:10]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
