@@ -4,8 +4,6 @@ import re
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.execution.plan.objects import ErrorSource
 
 from mlops_assets.assets.failing import TriedAgain
 
@@ -13,7 +11,7 @@ STOPPED_BY_HAND = "mlops/stopped"
 """Tag of a run that Ctrl-C stopped."""
 
 _ASKED_AGAIN = (TriedAgain.__name__, dg.RetryRequested.__name__)
-_INTERRUPTED = (DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
+_INTERRUPTED = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
 _ENDS = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
 _FROM_OUTSIDE = "This run has been marked as failed from outside"
 _WRONG_REQUEST = re.compile(r"\w*CheckError|Dagster(Invalid|Invariant)\w*|Dagster\w*PartitionKeyError")
@@ -69,7 +67,8 @@ def first_cause(event: dg.DagsterEvent) -> str:
 def interrupted(event: dg.DagsterEvent) -> bool:
     """Whether a step failed because somebody or something ended its process."""
     data = event.step_failure_data
-    return data.error_source is ErrorSource.INTERRUPT or bool(data.error and data.error.cls_name in _INTERRUPTED)
+    by_signal = data.error_source is not None and data.error_source.value == "INTERRUPT"
+    return by_signal or bool(data.error and data.error.cls_name in _INTERRUPTED)
 
 
 def _may_heal(event: dg.DagsterEvent) -> bool:

@@ -3,19 +3,16 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.automation.dagster_internals import delete_run
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.prune import prune, retention_rules
 from mlops_assets.versioning.repository import VersionRepository
-
-if TYPE_CHECKING:
-    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NEWEST_KEPT = 20
@@ -91,34 +88,7 @@ def prune_runs(
 
 
 def _delete_run(instance: dg.DagsterInstance, run_id: str, summaries: Path) -> None:
-    # Dagster's storage brings sqlalchemy: 0.2 s that loading the definitions must not cost.
-    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-
-    # The run itself last: killed before, the next pruning finds it again.
     for suffix in (".json", ".md", ".html"):
         (summaries / f"{run_id}{suffix}").unlink(missing_ok=True)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    events = instance.event_log_storage
-    if isinstance(events, SqlEventLogStorage):
-        _delete_check_results(events, run_id)
-    instance.delete_run(run_id)
-    if isinstance(events, SqliteEventLogStorage):
-        # Dagster empties the run's own database and leaves the file, 100 kB a run.
-        shard = Path(events.path_for_shard(run_id))
-        for path in shard.parent.glob(f"{shard.name}*"):
-            path.unlink()
-
-
-def _delete_check_results(events: "SqlEventLogStorage", run_id: str) -> None:
-    """Remove what the run's checks found, but for each check's latest word: its asset's page shows that one."""
-    import sqlalchemy as db
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-
-    # delete_run leaves this table alone, 100 kB a run with plots and tables.
-    results = AssetCheckExecutionsTable.c
-    latest = db.select(db.func.max(results.id)).group_by(results.asset_key, results.check_name, results.partition)
-    with events.index_connection() as connection:
-        connection.execute(
-            AssetCheckExecutionsTable.delete().where(results.run_id == run_id, results.id.not_in(latest))
-        )
+    delete_run(instance, run_id)

@@ -23,9 +23,7 @@ def build() -> dg.SensorDefinition:
         description="Ends runs whose process is gone and frees their pools, within a minute of a restart.",
     )
     def end_orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        from dagster._core.launcher import DefaultRunLauncher
-
-        if not isinstance(context.instance.run_launcher, DefaultRunLauncher):
+        if not isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):
             return dg.SkipReason("runs work on other machines, whose processes cannot be seen from here")
         ended = end_orphans(context.instance, _WORKING)
         return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run that works has its process")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import EngineEventData
 
+from mlops_assets.automation.dagster_internals import report_with_metadata
 from mlops_assets.automation.jobs import PROMOTE
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.summary import joined, summarise, write_summary
@@ -50,7 +50,7 @@ def leave_summary(instance: dg.DagsterInstance, run_id: str, settings: Settings,
     written = write_summary(settings.instance_folder / "summaries", summary)
     if run is not None and SUMMARY not in run.tags:
         about = {"summary": dg.MetadataValue.md(text), "page": dg.MetadataValue.path(summary["page"])}
-        instance.report_engine_event("The run's summary", run, EngineEventData(metadata=about))
+        report_with_metadata(instance, run, "The run's summary", about)
         # The tag last: killed before it, the next process shows the summary again rather than never.
         instance.add_run_tags(run_id, {SUMMARY: "in its events"})
     return text, written

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import RETRY_NUMBER_TAG
 from filelock import FileLock
 
 from mlops_assets.automation.causes import FIRST_RUN, what_follows
@@ -178,7 +177,7 @@ def _attempt_of(run: dg.DagsterRun, follows: str) -> str | None:
     """The first run whose alert this one shares: a failure is told once, and again when nothing retries it."""
     if FIRST_RUN in run.tags:
         return run.tags[FIRST_RUN] if follows.startswith("retry") else None
-    return run.root_run_id if RETRY_NUMBER_TAG in run.tags else None
+    return run.root_run_id if "dagster/retry_number" in run.tags else None
 
 
 def _step_seconds(entries: list[dg.EventLogEntry]) -> dict[str, float]:

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from mlops_assets.automation.run_summary import MADE_BY_HAND
 
@@ -52,20 +50,20 @@ def _of_trigger(instance: dg.DagsterInstance, state: Any, started: Mapping[str, 
     return list(_joined([one for one in said if not one.trigger.startswith("summarise_")]))
 
 
-def _decided(trigger: str, tick: InstigatorTick, started: Mapping[str, dg.RunRecord]) -> Decision:
+def _decided(trigger: str, tick: Any, started: Mapping[str, dg.RunRecord]) -> Decision:
     at = datetime.fromtimestamp(tick.timestamp, UTC)
-    if tick.status is TickStatus.SUCCESS and tick.run_ids:
+    if tick.status.value == "SUCCESS" and tick.run_ids:
         decision = f"run {', '.join(run_id[:8] for run_id in tick.run_ids)}"
         record = started.get(tick.run_ids[0])
         reason = record.dagster_run.tags.get("mlops/trigger", "").removeprefix(f"{trigger}: ") if record else ""
         reason = reason or "the run is past its retention"
-    elif tick.status is TickStatus.FAILURE and tick.error is not None:
+    elif tick.status.value == "FAILURE" and tick.error is not None:
         decision, reason = "failed", " ".join(tick.error.message.split())
-    elif tick.status is TickStatus.STARTED:
+    elif tick.status.value == "STARTED":
         decision, reason = "deciding", "the tick has not ended"
     else:
         decision, reason = "no run", " ".join((tick.skip_reason or "no reason given").split())
-    if tick.instigator_type is InstigatorType.SCHEDULE:
+    if tick.instigator_type.value == "SCHEDULE":
         # Its tick bears the time that was planned; after a pause it comes later.
         run = started.get(tick.run_ids[0]) if tick.run_ids else None
         ended = datetime.fromtimestamp(tick.end_timestamp, UTC) if tick.end_timestamp else at

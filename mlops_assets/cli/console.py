@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import RunFailureReason
 
 from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, interrupted
 
@@ -69,4 +68,5 @@ def cancelled(instance: dg.DagsterInstance, run_id: str) -> bool:
 def _ended_unexpectedly(instance: dg.DagsterInstance, run_id: str) -> bool:
     found = instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     events = [entry.dagster_event for entry in found if entry.dagster_event and entry.dagster_event.event_specific_data]
-    return any(event.job_failure_data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for event in events)
+    reasons = [event.job_failure_data.failure_reason for event in events]
+    return any(reason is not None and reason.value == "UNEXPECTED_TERMINATION" for reason in reasons)

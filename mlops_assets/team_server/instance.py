@@ -84,15 +84,13 @@ def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
 def move_tables(collecting_at_once: int) -> None:
     """Dagster's tables as this version wants them: made where there are none, migrated where they are older."""
     import dagster as dg
-    from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
+    from mlops_assets.automation.dagster_internals import make_storage_id
     from mlops_assets.automation.storage import bring_up_to_date
 
     with dg.DagsterInstance.get() as instance:
         bring_up_to_date(instance)
-        # Made by whoever asks first, which must not be the webserver that may not write: it answered 500.
-        if isinstance(instance.run_storage, SqlRunStorage):
-            instance.run_storage.get_run_storage_id()
+        make_storage_id(instance)
         instance.event_log_storage.set_concurrency_slots("collection", collecting_at_once)
 
 

@@ -35,7 +35,7 @@ def stack(tmp_path: Path) -> Iterator[tuple[Postgres, dict[str, str]]]:
         postgres.create("dagster")
         _psql(postgres, gzip.decompress(OLDER.read_bytes()))
         environ = {
-            "PATH": os.environ["PATH"],  # noqa: TID251  a process's own
+            "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
             "PYTHONPATH": str(ROOT),
             "CLONE": str(clone),
