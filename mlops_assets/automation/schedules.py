@@ -1,11 +1,18 @@
-"""When the pipeline runs by the clock."""
+"""When the pipeline runs by the clock, and how old its results may get."""
+
+from datetime import timedelta
 
 import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import COLLECTS, PIPELINE
+from mlops_assets.failures import PermanentFailure
+from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
+
+KEPT_FRESH = ("raw_reviews", "validated_reviews")
+"""What every run of the pipeline materializes, also when it finds nothing new. The later assets are skipped then."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -52,3 +59,22 @@ def at_work(instance: dg.DagsterInstance) -> str | None:
         for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1):
             return f"run {run.run_id[:8]} of {job} is {run.status.value.lower().replace('_', ' ')}"
     return None
+
+
+def keep_fresh(settings: Settings, assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """The assets, those of `KEPT_FRESH` with a policy that turns red when `make status` calls a run overdue.
+
+    `make status` counts from the end of the last run, however it ended; the policy from the last materialization. So
+    after repeated failures the policy is red although runs take place.
+    """
+    try:
+        rules = OperationRules.from_params(settings.sections["operations"])
+    except PermanentFailure:
+        return assets  # every run refuses these parameters, with the reason; loading the code must not
+    # Dagster takes no shorter window than a minute.
+    policy = dg.FreshnessPolicy.time_window(fail_window=max(rules.longest_gap, timedelta(minutes=1)))
+
+    def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.replace_attributes(freshness_policy=policy) if spec.key.to_user_string() in KEPT_FRESH else spec
+
+    return [asset.map_asset_specs(with_policy) for asset in assets]

@@ -16,6 +16,11 @@ class OperationRules:
     interval_hours: float = 6
     slack_hours: float = 2
 
+    @property
+    def longest_gap(self) -> timedelta:
+        """How long ago the last run may have ended before the next is overdue."""
+        return timedelta(hours=self.interval_hours + self.slack_hours)
+
     @classmethod
     def from_params(cls, section: Mapping[str, Any]) -> Self:
         """Raises `PermanentFailure` that names the parameter and its rule."""
@@ -40,10 +45,9 @@ class OperationRules:
 
 def overdue(last_ended: datetime | None, now: datetime, rules: OperationRules) -> str | None:
     """Why a run is overdue; none where one ended within the interval and its slack."""
-    allowed = timedelta(hours=rules.interval_hours + rules.slack_hours)
     if last_ended is None:
         return "no run of the pipeline has ended yet"
-    if now - last_ended <= allowed:
+    if now - last_ended <= rules.longest_gap:
         return None
     hours = (now - last_ended).total_seconds() / 3600
     return (
