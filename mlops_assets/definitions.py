@@ -20,7 +20,7 @@ from mlops_assets.assets import reviews as review_assets
 from mlops_assets.assets import serving as serving_assets
 from mlops_assets.assets import training as training_assets
 from mlops_assets.assets.partitions import review_partitions
-from mlops_assets.assets.run_options import RunOptions
+from mlops_assets.assets.resources import RunOptions, shown
 from mlops_assets.automation import housekeeping, jobs, rollback, schedules, sensors
 from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.executors import step_executor
@@ -55,8 +55,8 @@ def build_definitions(
             "run_options": RunOptions.configure_at_launch(
                 force_retrain=settings.force_retrain, skip_deploy=settings.skip_deploy
             ),
-            "code_location": CodeLocation(settings.reload_url),
-            **outside.build(settings),
+            "code_location": CodeLocation(url=settings.reload_url),
+            **shown(settings, outside.build(settings)),
             **(replace or {}),
         },
         executor=executor,

@@ -7,8 +7,8 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
-from mlops_assets.assets.run_options import RunOptions
 from mlops_assets.deploy.release import image_tags
 from mlops_assets.deploy.service import Service, held_back
 from mlops_assets.settings import Settings

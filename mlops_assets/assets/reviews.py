@@ -11,7 +11,7 @@ from pydantic import Field
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.partitions import months_asked, months_by_app, record_rows
-from mlops_assets.assets.run_options import RunOptions
+from mlops_assets.assets.resources import RunOptions
 from mlops_assets.deploy.service import Service
 from mlops_assets.reviews.sources.review_source import CollectRequest, ReviewSource
 from mlops_assets.settings import Settings

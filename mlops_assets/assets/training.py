@@ -12,8 +12,8 @@ from mlops_assets.artifact import TrainedWith
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.model_page import about_decision, about_model
+from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
-from mlops_assets.assets.run_options import RunOptions
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.choose import choose

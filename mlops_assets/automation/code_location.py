@@ -6,6 +6,9 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+import dagster as dg
+from pydantic import Field
+
 from mlops_assets.failures import TransientFailure
 from mlops_assets.proxies import through_proxy
 from mlops_assets.serving.options import is_loopback
@@ -15,16 +18,15 @@ _RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "mlops_
 } }"""
 
 
-class CodeLocation:
-    """The location `mlops_assets` at the webserver `url`."""
+class CodeLocation(dg.ConfigurableResource):
+    """The location `mlops_assets` at the webserver."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    url: str = Field(description="The webserver that is asked to load new code: DAGSTER_RELOAD_URL, else DAGSTER_URL.")
 
     def reload(self) -> None:
         """Have the code loaded anew; raises `TransientFailure` where nobody can be asked or the code is bad."""
         request = urllib.request.Request(  # noqa: S310  an address of the user's own settings
-            f"{self._url}/graphql",
+            f"{self.url}/graphql",
             data=json.dumps({"query": _RELOAD}).encode(),
             headers={"Content-Type": "application/json"},
         )
@@ -33,11 +35,11 @@ class CodeLocation:
             with self._open(request) as answer:
                 told = json.load(answer)["data"]["reloadRepositoryLocation"]
         except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
-            raise TransientFailure(f"{self._url} did not reload the code ({error}{self._through()}): {how}") from error
+            raise TransientFailure(f"{self.url} did not reload the code ({error}{self._through()}): {how}") from error
         loaded = told.get("locationOrLoadError") or {}
         if loaded.get("__typename") != "RepositoryLocation":
             message = (loaded.get("message") or told["__typename"]).strip().splitlines()[0]
-            raise TransientFailure(f"{self._url} could not load the new code: {message}")
+            raise TransientFailure(f"{self.url} could not load the new code: {message}")
 
     def _open(self, request: urllib.request.Request) -> Any:
         """No proxy knows the way to a webserver on this machine."""
@@ -45,7 +47,7 @@ class CodeLocation:
         return opener.open(request, timeout=40)
 
     def _here(self) -> bool:
-        return is_loopback(urlsplit(self._url).hostname or "")
+        return is_loopback(urlsplit(self.url).hostname or "")
 
     def _through(self) -> str:
-        return "" if self._here() else through_proxy(self._url)
+        return "" if self._here() else through_proxy(self.url)

@@ -146,6 +146,11 @@ class Notifier:
             clock=settings.now,
         )
 
+    @property
+    def channel_names(self) -> list[str]:
+        """The channels, without the secrets of their addresses."""
+        return [channel.name for channel in self._channels]
+
     def tell(self, *, wait_s: float = 0) -> Told:
         """Take in new summaries, gather the digest when it is due, deliver what is due."""
         if not self._summaries.is_dir():

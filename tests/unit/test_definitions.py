@@ -96,3 +96,25 @@ def test_definitions_load_with_an_empty_environment_and_without_heavy_libraries(
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[] 9"
     assert "PATH" in os.environ  # noqa: TID251  this test's own environment is not the empty one
+
+
+def test_the_resources_say_what_is_configured_and_no_secret() -> None:
+    secrets = {
+        "NOTIFY_URLS": "slack://tokenA1/tokenB2/tokenC3",
+        "HEARTBEAT_URL": "https://hc.example.com/ping-secret",
+        "POSTGRES_PASSWORD": "database-secret",
+        "REGISTRY_PASSWORD": "registry-secret",
+        "DEPLOY_KEY": "deploy-secret",
+    }
+    environ = {"POSTGRES_HOST": "db", "POSTGRES_DB": "facts", "POSTGRES_USER": "u", "REGISTRY_USER": "r", **secrets}
+    repository = build_definitions(Settings.load(environ, PROJECT)).get_repository_def()
+    shown = {}
+    for name, resource in repository.get_top_level_resources().items():
+        if isinstance(resource, dg.ConfigurableResource) or hasattr(resource, "configurable_resource_cls"):
+            shown[name] = str(resource.config_schema.default_value)
+    assert {"review_source", "repository", "git_history", "service", "notifier", "fact_keeper"} <= shown.keys()
+    assert "db/facts" in shown["fact_keeper"]
+    assert "slack" in shown["notifier"]
+    for value in shown.values():
+        for secret in ("tokenA1", "tokenB2", "tokenC3", "secret"):
+            assert secret not in value

@@ -82,10 +82,10 @@ def test_notifications_name_a_dead_proxy(dead, channel) -> None:
 
 def test_the_webserver_on_this_machine_is_asked_without_the_proxy(dead) -> None:
     with pytest.raises(Exception, match="did not reload the code") as raised:
-        CodeLocation(f"http://127.0.0.1:{free_port()}").reload()
+        CodeLocation(url=f"http://127.0.0.1:{free_port()}").reload()
     assert "proxy" not in str(raised.value)
     with pytest.raises(Exception, match=f"through the proxy http://{dead}"):
-        CodeLocation("http://team.example.invalid").reload()
+        CodeLocation(url="http://team.example.invalid").reload()
 
 
 def test_the_store_and_the_hub_name_a_dead_proxy(tmp_path, dead) -> None:
