@@ -98,9 +98,10 @@ def _quarantine(evidence: Evidence) -> "Claim":
     import pandas as pd
 
     from mlops_assets.reviews.quality.quality import quarantine_is_small
+    from mlops_assets.reviews.stored import columns
     from mlops_assets.reviews.stored.dataset import PROVENANCE
 
-    rows = [pd.read_parquet(path, columns=["reasons", "source"]) for path in evidence.quarantine]
+    rows = [columns.read_rows(path, ["reasons", "source"]).to_pandas() for path in evidence.quarantine]
     reasons = [part.loc[part["source"].isin(PROVENANCE[evidence.source]), "reasons"] for part in rows]
     column = pd.concat(reasons, ignore_index=True) if reasons else pd.Series([], dtype="str")
     return quarantine_is_small(len(evidence.frame), column, evidence.options)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet as pq
 
 from mlops_assets.reviews.files import ids as file_ids
 from mlops_assets.reviews.quality.claims import REQUIRED_COLUMNS, Claim
@@ -227,7 +226,7 @@ def _ids(paths: Collection[Path]) -> pa.ChunkedArray:
 
 def _ids_in(path: Path) -> pa.ChunkedArray:
     """The ids in a file. A row number, which an older version has kept as one, counts as the id that replaced it."""
-    ids = pq.read_table(path, columns=["review_id"])["review_id"]
+    ids = columns.read_rows(path, ["review_id"])["review_id"]
     if not pc.any(pc.match_substring_regex(ids, file_ids.WHOLE_ROW_NUMBER)).as_py():
         return ids
     return pa.chunked_array([pa.array(file_ids.with_content_ids(columns.read_frame(path))["review_id"], pa.string())])

@@ -3,7 +3,7 @@
 import os
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -128,13 +128,18 @@ def write_bytes(content: bytes, path: Path) -> None:
 def write_frame(frame: pd.DataFrame, path: Path) -> bool:
     """Write conformed rows to `path`; False where it already holds exactly these rows and stays untouched."""
     table = to_table(frame)
-    if path.exists() and not schema_changes(path) and pq.read_table(path).equals(table):
+    if path.exists() and not schema_changes(path) and read_rows(path).equals(table):
         return False
     write_table(table, path)
     return True
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read_rows(path: Path, columns: Collection[str] | None = None) -> pa.Table:
+    """The columns (None: all) of a file of reviews as they are found; every read of such a file is a call of this."""
+    return pq.read_table(path, columns=None if columns is None else list(columns))
+
+
+def read_table(path: Path, columns: Collection[str] | None = None) -> pa.Table:
     """The Arrow table at `path`; raises `UnknownColumns` where the file is not of `SCHEMA`."""
     changes = schema_changes(path)
     if changes:
@@ -142,7 +147,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
             f"{path}: {'; '.join(changes)}: restore the file, or import it with "
             f"make import FILE={shlex.quote(str(path))}"
         )
-    return pq.read_table(path, columns=columns)
+    return read_rows(path, columns)
 
 
 def read_frame(path: Path) -> pd.DataFrame:

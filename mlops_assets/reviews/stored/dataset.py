@@ -58,7 +58,7 @@ def read_source(folder: Path, source: str | None, apps: Collection[str]) -> pd.D
     Columns are as found: what they must be is for the caller to judge.
     """
     paths = [path for app in apps for path in sorted((folder / app).glob("*.parquet"))]
-    frames = [pq.read_table(path).to_pandas() for path in paths]
+    frames = [columns.read_rows(path).to_pandas() for path in paths]
     if source is not None:
         frames = [rows[rows["source"].isin(PROVENANCE[source])] if "source" in rows else rows for rows in frames]
     frames = [rows for rows in frames if len(rows)]

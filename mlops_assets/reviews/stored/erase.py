@@ -94,7 +94,7 @@ def drop_erased(data: Path, erased: Erased | None = None) -> dict[str, int]:
         return {}
     removed = dict[str, int]()
     for path in _parquet_files(data):
-        table = pq.read_table(path, columns=["review_id", "author"])
+        table = columns.read_rows(path, ["review_id", "author"])
         ids = {
             one
             for one, author in zip(table["review_id"].to_pylist(), table["author"].to_pylist(), strict=True)
@@ -137,17 +137,15 @@ def _ids_of_author(data: Path, store: ReviewStore, hashed: str, aside: Iterable[
 
 
 def _ids_in(path: Path, hashed: str) -> Iterable[str]:
-    table = pq.read_table(path, columns=["review_id", "author"])
+    table = columns.read_rows(path, ["review_id", "author"])
     return table.filter(pc.equal(table["author"], hashed))["review_id"].to_pylist()
 
 
 def _filter_file(path: Path, ids: set[str]) -> None:
-    hit = pc.is_in(
-        pq.read_table(path, columns=["review_id"])["review_id"], value_set=pa.array(sorted(ids), pa.string())
-    )
+    hit = pc.is_in(columns.read_rows(path, ["review_id"])["review_id"], value_set=pa.array(sorted(ids), pa.string()))
     if pc.any(hit).as_py():
         about = pq.read_metadata(path).metadata
-        columns.write_table(pq.read_table(path).filter(pc.invert(hit)), path, about=about)
+        columns.write_table(columns.read_rows(path).filter(pc.invert(hit)), path, about=about)
 
 
 def _rows(path: Path) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.predictions import About
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
@@ -43,14 +44,14 @@ def month_volumes(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]
                 "app_id": app_id,
                 "month": f"{month}-01",
                 "raw": pq.read_metadata(path).num_rows,
-                "deleted": len(pc.drop_null(pq.read_table(path, columns=["deleted_at"])["deleted_at"])),
+                "deleted": len(pc.drop_null(columns.read_rows(path, ["deleted_at"])["deleted_at"])),
                 "validated": pq.read_metadata(usable).num_rows if usable.is_file() else 0,
                 "quarantined": pq.read_metadata(bad).num_rows if bad.is_file() else 0,
             }
         )
         if bad.is_file():
             counts: dict[str, int] = {}
-            for said in pq.read_table(bad, columns=["reasons"])["reasons"].to_pylist():
+            for said in columns.read_rows(bad, ["reasons"])["reasons"].to_pylist():
                 for reason in said.split("; "):
                     counts[reason] = counts.get(reason, 0) + 1
             reasons += [
@@ -67,7 +68,7 @@ def reviews_with_predictions(data: Path) -> list[dict[str, Any]]:
     answers, model_version = _answers(data / "predictions.parquet")
     rows: list[dict[str, Any]] = []
     for path in _months(data / "validated"):
-        for review in pq.read_table(path, columns=_COLUMNS).to_pylist():
+        for review in columns.read_rows(path, _COLUMNS).to_pylist():
             sentiment, confidence = answers.get((review["app_id"], review["review_id"]), (None, None))
             rows.append(
                 {
@@ -107,10 +108,10 @@ def _answers(path: Path) -> tuple[dict[tuple[str, str], tuple[str, float]], str 
     if about is None:
         return {}, None
     table = pq.read_table(path, columns=["app_id", "review_id", "sentiment", "probabilities"])
-    columns = (table[name].to_pylist() for name in ("app_id", "review_id", "sentiment", "probabilities"))
+    answers = (table[name].to_pylist() for name in ("app_id", "review_id", "sentiment", "probabilities"))
     return {
         (app_id, review_id): (sentiment, max(probabilities))
-        for app_id, review_id, sentiment, probabilities in zip(*columns, strict=True)
+        for app_id, review_id, sentiment, probabilities in zip(*answers, strict=True)
     }, about.model_version
 
 
