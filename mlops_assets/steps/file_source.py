@@ -57,8 +57,7 @@ class FileSource:
         for app_id, months in months_by_app.items():
             wanted = rows[(rows["app_id"] == app_id) & month_of(rows["review_date"]).isin(set(months))]
             if len(wanted):
-                store.give_content_ids(app_id)
-                passes.append(store_rows(store, app_id, wanted, reason="read from a file"))
+                passes.append(store_rows(store, app_id, wanted, reason="read from a file", content_ids=True))
                 stored += len(wanted)
         if stored < len(rows):
             report(f"{len(rows) - stored} rows are of months or apps that this run does not cover, and wait")

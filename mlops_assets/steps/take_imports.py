@@ -40,11 +40,10 @@ def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImpo
     store = ReviewStore(settings.data / "raw")
     changed: dict[str, list[str]] = {}
     for app_id, rows in found.rows_by_app.items():
-        renamed = store.give_content_ids(app_id)
-        done = store.upsert(app_id, rows)
-        if months := sorted({*renamed, *done.months}):
-            report(f"imported {done.new} new reviews of {app_id}")
-            changed[app_id] = months
+        changes = store.take_batch(app_id, rows, content_ids=True)
+        if changes.months:
+            report(f"imported {changes.new} new reviews of {app_id}")
+            changed[app_id] = list(changes.months)
     found.balances.keep_records(settings.data)
     if changed:
         for line in found.balances:

@@ -156,6 +156,8 @@ class SampleSource:
         return NO_FILES
 
 
-def store_rows(store: "ReviewStore", app_id: str, rows: "pd.DataFrame", *, reason: str) -> AppCollection:
+def store_rows(
+    store: "ReviewStore", app_id: str, rows: "pd.DataFrame", *, reason: str, content_ids: bool = False
+) -> AppCollection:
     """Store rows that are all that the source has of these months."""
-    return AppCollection(app_id, "whole", reason, store.upsert(app_id, rows))
+    return AppCollection(app_id, "whole", reason, store.take_batch(app_id, rows, content_ids=content_ids))

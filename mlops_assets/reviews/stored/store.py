@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 from mlops_assets.failures import TransientFailure
 from mlops_assets.reviews.files import ids as file_ids
 from mlops_assets.reviews.stored import columns, versions
+from mlops_assets.reviews.stored.known_batches import KnownBatches
 from mlops_assets.reviews.stored.privacy import Erased, review_digest
 
 _MONTH_FILE = re.compile(r"\d{4}-\d{2}\.parquet")
@@ -131,6 +132,22 @@ class ReviewStore:
             merged = versions.merge(columns.to_frame(stored), incoming)
             changed = self._replace(app_id, merged.written, merged.history)
         return StoredChanges(**merged.counts, months=changed)
+
+    def take_batch(self, app_id: str, rows: pd.DataFrame, *, content_ids: bool = False) -> StoredChanges:
+        """`upsert` of rows that their source brings whole each time, after `give_content_ids` if that is asked for.
+
+        A batch that changed nothing, or was all new, is kept by its digest. While neither it nor the app's files
+        change, it is not compared with them again.
+        """
+        known = KnownBatches(self.folder, app_id)
+        batch = known.digest(rows)
+        if batch in known:
+            return StoredChanges(unchanged=len(rows))
+        renamed = self.give_content_ids(app_id) if content_ids else ()
+        changes = self.upsert(app_id, rows)
+        if not renamed and (not changes.months or changes.new == len(rows)):
+            known.add(batch)
+        return changes + StoredChanges(months=renamed)
 
     def give_content_ids(self, app_id: str) -> tuple[str, ...]:
         """Give reviews of files that are stored under a row number the id that reading their file gives them; the

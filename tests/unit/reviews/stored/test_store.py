@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets.failures import TransientFailure
 from mlops_assets.reviews.stored import columns, store
-from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.reviews.stored.store import ReviewStore, StoredChanges
 from tests.unit.reviews.rows import APP, frame, review
 
 
@@ -220,3 +220,20 @@ def test_a_second_writer_waits_and_then_says_who_holds_the_lock(reviews, monkeyp
     monkeypatch.setattr(store, "LOCK_TIMEOUT_S", 0.05)
     with reviews._writing(APP), pytest.raises(TransientFailure, match=APP):
         ReviewStore(reviews.folder).upsert(APP, frame(review("1")))
+
+
+def test_an_equal_batch_is_not_compared_with_untouched_files_again(reviews, monkeypatch):
+    rows = frame(review("1"), review("2", review_date="2026-03-01", scraped_at="2026-04-01"))
+    assert reviews.take_batch(APP, rows).new == 2
+    with monkeypatch.context() as patched:
+        patched.setattr(columns, "read_rows", lambda *_: pytest.fail("a stored file was read"))
+        assert reviews.take_batch(APP, rows) == StoredChanges(unchanged=2)
+    assert reviews.take_batch(APP, rows.assign(thumbs_up=9)).updated == 2
+    assert reviews.take_batch(APP, rows.assign(thumbs_up=9)) == StoredChanges(unchanged=2)
+
+
+def test_a_batch_is_compared_again_once_a_file_of_the_app_was_written(reviews):
+    rows = frame(review("1"), review("2"))
+    reviews.take_batch(APP, rows)
+    reviews.erase(APP, ["2"])
+    assert reviews.take_batch(APP, rows).new == 1
