@@ -1,9 +1,9 @@
 """Months of raw reviews as validated and quarantined files; a month whose content is known is not read again."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mlops_assets.code_version import code_version
+from mlops_assets.files import replace_file, sha256, stamp
 from mlops_assets.reviews.quality import clean, schema
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
@@ -35,22 +36,19 @@ class MonthResult:
     unchanged: bool = False
 
 
-def validate_month(data: Path, app_id: str, month: str) -> MonthResult:
-    """One month, as `validate_months` does it."""
-    return validate_months(data, app_id, [month])[0]
-
-
 def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[MonthResult]:
     """Validate `data/raw/<app_id>/<month>.parquet` into `validated/` and `quarantine/`; no rows, no file.
 
     The last result is kept in `validated/<app_id>/.validation/<month>.json` with the hashes of the rules and of all
-    three files; while they are the same, it is given again. The other months are judged in one pass.
+    three files; while they are the same, it is given again. A file with the stamp that it had then is not hashed. The
+    other months are judged in one pass.
     """
     stored = set(ReviewStore(data / "raw").months(app_id))
+    hashes = _Hashes(data, app_id)
     done: dict[str, MonthResult] = {}
     due: dict[str, pd.DataFrame] = {}
     for month in months:
-        files = _Files.of(data, app_id, month)
+        files = _Files.of(data, app_id, month, hashes)
         if month not in stored:
             files.remove()
             done[month] = MonthResult(app_id, month, unchanged=True)
@@ -65,7 +63,9 @@ def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[Mont
         for month, rows in due.items():
             good = pd.DataFrame(judged.good[good_month == month])
             bad = pd.DataFrame(judged.quarantined[bad_month == month])
-            done[month] = _Files.of(data, app_id, month).write(good, bad, int(rows["deleted_at"].notna().sum()))
+            deleted = int(rows["deleted_at"].notna().sum())
+            done[month] = _Files.of(data, app_id, month, hashes).write(good, bad, deleted)
+    hashes.save()
     return [done[month] for month in months]
 
 
@@ -81,11 +81,32 @@ def months_outdated(data: Path, app_id: str) -> list[str]:
     return [month for month in sorted(filter(_MONTH.fullmatch, known)) if _Files.of(data, app_id, month).outdated()]
 
 
-def read_quarantine(path: Path) -> pd.DataFrame:
-    """A quarantine file: stored columns and `reasons`; no rows where there is no file."""
-    if not path.exists():
-        return columns.empty().assign(reasons=pd.Series(dtype="str"))
-    return pd.read_parquet(path)
+class _Hashes:
+    """SHA-256 of an app's files, with the stamps under which they were computed: `.validation/hashes.json`."""
+
+    def __init__(self, data: Path, app_id: str) -> None:
+        self._data = data
+        self._path = data / "validated" / app_id / ".validation" / "hashes.json"
+        self._known: dict[str, list[Any]] = {}
+        with suppress(OSError, ValueError):
+            self._known = json.loads(self._path.read_text(encoding="utf-8"))
+        self._used: dict[str, list[Any]] = {}
+
+    def of(self, path: Path) -> str:
+        """The file's SHA-256, or "none" if there is no file."""
+        if not path.exists():
+            return "none"
+        name, now = path.relative_to(self._data).as_posix(), list(stamp(path))
+        known = self._used.get(name) or self._known.get(name)
+        if known is None or known[:-1] != now:
+            known = [*now, sha256(path)]
+        self._used[name] = known
+        return str(known[-1])
+
+    def save(self) -> None:
+        kept = {name: known for name, known in self._known.items() if (self._data / name).exists()} | self._used
+        if kept and kept != self._known:
+            replace_file(self._path, json.dumps(kept, sort_keys=True))
 
 
 @dataclass(frozen=True)
@@ -98,12 +119,21 @@ class _Files:
     good: Path
     bad: Path
     record: Path
+    hashes: _Hashes
 
     @classmethod
-    def of(cls, data: Path, app_id: str, month: str) -> Self:
+    def of(cls, data: Path, app_id: str, month: str, hashes: _Hashes | None = None) -> Self:
         name = f"{app_id}/{month}.parquet"
         raw, good, bad = (data / folder / name for folder in ("raw", "validated", "quarantine"))
-        return cls(app_id, month, raw, good, bad, good.parent / ".validation" / f"{month}.json")
+        return cls(
+            app_id,
+            month,
+            raw,
+            good,
+            bad,
+            good.parent / ".validation" / f"{month}.json",
+            hashes or _Hashes(data, app_id),
+        )
 
     def remove(self) -> None:
         for leftover in (self.record, self.good, self.bad):
@@ -156,17 +186,10 @@ class _Files:
         return found
 
     def _content(self) -> str:
-        return " ".join([_rules_digest(), *(_sha256(path) for path in (self.raw, self.good, self.bad))])
+        return " ".join([_rules_digest(), *(self.hashes.of(path) for path in (self.raw, self.good, self.bad))])
 
 
 @cache
 def _rules_digest() -> str:
     """Of the rules' code: a changed rule validates everything again."""
     return code_version(*(module.__name__ for module in (clean, columns, schema)))
-
-
-def _sha256(path: Path) -> str:
-    if not path.exists():
-        return "none"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

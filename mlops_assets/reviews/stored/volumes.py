@@ -44,7 +44,7 @@ def month_volumes(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]
                 "app_id": app_id,
                 "month": f"{month}-01",
                 "raw": pq.read_metadata(path).num_rows,
-                "deleted": len(pc.drop_null(columns.read_rows(path, ["deleted_at"])["deleted_at"])),
+                "deleted": _deleted(path),
                 "validated": pq.read_metadata(usable).num_rows if usable.is_file() else 0,
                 "quarantined": pq.read_metadata(bad).num_rows if bad.is_file() else 0,
             }
@@ -113,6 +113,16 @@ def _answers(path: Path) -> tuple[dict[tuple[str, str], tuple[str, float]], str 
         (app_id, review_id): (sentiment, max(probabilities))
         for app_id, review_id, sentiment, probabilities in zip(*answers, strict=True)
     }, about.model_version
+
+
+def _deleted(path: Path) -> int:
+    """Rows with `deleted_at`, from the file's statistics if it has them."""
+    about: Any = pq.read_metadata(path)
+    index = about.schema.to_arrow_schema().get_field_index("deleted_at")
+    statistics = [about.row_group(group).column(index).statistics for group in range(about.num_row_groups)]
+    if all(each is not None and each.has_null_count for each in statistics):
+        return about.num_rows - sum(each.null_count for each in statistics)
+    return len(pc.drop_null(columns.read_rows(path, ["deleted_at"])["deleted_at"]))
 
 
 def _months(folder: Path) -> list[Path]:

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from mlops_assets.reviews.quality import validate
@@ -27,10 +28,10 @@ def test_good_and_bad_reviews_lie_in_their_files(store, tmp_path):
     assert january.reasons == {"rating is not 1 to 5": 1, "text is empty": 1}
     assert january.examples[0]["review_id"] == "2"
     assert columns.read_frame(tmp_path / "validated" / APP / "2026-01.parquet")["review_id"].tolist() == ["1"]
-    bad = validate.read_quarantine(tmp_path / "quarantine" / APP / "2026-01.parquet")
+    bad = pd.read_parquet(tmp_path / "quarantine" / APP / "2026-01.parquet")
     assert bad["reasons"].tolist() == ["text is empty; rating is not 1 to 5"]
     assert march.good == 1
-    assert validate.read_quarantine(tmp_path / "quarantine" / APP / "2026-03.parquet").empty
+    assert not (tmp_path / "quarantine" / APP / "2026-03.parquet").exists()
 
 
 def test_an_unchanged_month_is_not_read_again(store, tmp_path, monkeypatch):
@@ -57,34 +58,40 @@ def test_a_file_that_is_no_month_is_neither_validated_nor_removed(store, tmp_pat
 
 @pytest.mark.parametrize("damage", ["validated", "quarantine"])
 def test_a_month_whose_result_was_touched_is_made_again(store, tmp_path, damage):
-    validate.validate_month(tmp_path, APP, "2026-01")
+    validate.validate_months(tmp_path, APP, ["2026-01"])
     path = tmp_path / damage / APP / "2026-01.parquet"
     sound = path.read_bytes()
     path.write_bytes(b"damaged")
-    assert not validate.validate_month(tmp_path, APP, "2026-01").unchanged
+    assert not validate.validate_months(tmp_path, APP, ["2026-01"])[0].unchanged
     assert path.read_bytes() == sound
 
 
+def test_a_file_with_a_known_stamp_is_not_hashed_again(store, tmp_path, monkeypatch):
+    validate.validate_months(tmp_path, APP, ["2026-01"])
+    monkeypatch.setattr(validate, "sha256", lambda path: pytest.fail(f"{path} was read"))
+    assert validate.validate_months(tmp_path, APP, ["2026-01"])[0].unchanged
+
+
 def test_a_changed_rule_validates_everything_again(store, tmp_path, monkeypatch):
-    validate.validate_month(tmp_path, APP, "2026-01")
+    validate.validate_months(tmp_path, APP, ["2026-01"])
     monkeypatch.setattr(validate, "_rules_digest", lambda: "other rules")
-    assert not validate.validate_month(tmp_path, APP, "2026-01").unchanged
+    assert not validate.validate_months(tmp_path, APP, ["2026-01"])[0].unchanged
 
 
 def test_a_month_that_is_gone_leaves_nothing(store, tmp_path):
-    validate.validate_month(tmp_path, APP, "2026-01")
+    validate.validate_months(tmp_path, APP, ["2026-01"])
     store.path(APP, "2026-01").unlink()
-    assert validate.validate_month(tmp_path, APP, "2026-01").good == 0
+    assert validate.validate_months(tmp_path, APP, ["2026-01"])[0].good == 0
     assert not (tmp_path / "validated" / APP / "2026-01.parquet").exists()
     assert not (tmp_path / "quarantine" / APP / "2026-01.parquet").exists()
 
 
 def test_a_month_without_a_usable_review_has_no_validated_file(store, tmp_path):
-    validate.validate_month(tmp_path, APP, "2026-03")
+    validate.validate_months(tmp_path, APP, ["2026-03"])
     store.mark_deleted(
         APP, ["4"], columns.to_frame(columns.read_table(store.path(APP, "2026-03")))["scraped_at"].iloc[0]
     )
-    assert validate.validate_month(tmp_path, APP, "2026-03").good == 0
+    assert validate.validate_months(tmp_path, APP, ["2026-03"])[0].good == 0
     assert not (tmp_path / "validated" / APP / "2026-03.parquet").exists()
 
 
