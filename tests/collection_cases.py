@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from mlops_assets.reviews.play_store.collect import (
-    CrawlResult,
     collect_app,
     collect_apps,
     last_collection,
     months_between,
     months_due,
 )
+from mlops_assets.reviews.play_store.crawl import CrawlResult
 from mlops_assets.reviews.play_store.crawl_state import CrawlState, Journal
 from mlops_assets.reviews.play_store.feed import OpensFeeds
 from mlops_assets.reviews.play_store.options import CollectOptions

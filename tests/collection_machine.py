@@ -11,7 +11,8 @@ from unittest.mock import patch
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mlops_assets.reviews.play_store.collect import CrawlResult, collect_app, months_due
+from mlops_assets.reviews.play_store.collect import collect_app, months_due
+from mlops_assets.reviews.play_store.crawl import CrawlResult
 from mlops_assets.reviews.play_store.crawl_state import CrawlState, Journal
 from mlops_assets.reviews.play_store.feed import StoreRefused
 from mlops_assets.reviews.stored.store import ReviewStore

@@ -1,46 +1,27 @@
 """Bring one app's stored reviews up to date with its feed, and say whether nothing is missing.
 
-A crawl pages through the feed from the newest review and ends because the feed says so, because the requested months
-are covered, or because it reached known ground. Anything else is partial: the pages are kept, the next run goes on from
-the last one. Pages go to a journal at once (crawl_state.py) and into the months in batches, so memory is bounded and a
-kill loses nothing.
+A crawl pages through the feed from the newest review on. It ends because the feed ends, because the requested months
+are covered, or because it reached reviews that an earlier crawl covered. Anything else is partial: the pages are kept,
+and the next run goes on after the last page. Pages go to a journal at once (crawl_state.py) and into the months in
+batches, so memory is bounded and a kill loses nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from filelock import FileLock, Timeout
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.reviews.play_store.crawl import Crawl
+from mlops_assets.reviews.play_store.crawl import Crawl, CrawlResult
 from mlops_assets.reviews.play_store.crawl_state import CrawlState
 from mlops_assets.reviews.play_store.feed import OpensFeeds, PageMissing, UnknownApp
 from mlops_assets.reviews.play_store.options import CollectOptions
-from mlops_assets.reviews.sources.review_source import AppCollection
 from mlops_assets.reviews.stored.store import ReviewStore
 
 Status = Literal["whole", "partial", "unknown"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CrawlResult(AppCollection):
-    """How one crawl of an app went.
-
-    reached: date of the last review that was read, or None
-    resumed: it went on where an earlier crawl had stopped
-    held: reviews that vanished, too many to be believed
-    """
-
-    pages: int = 0
-    requests: int = 0
-    reviews: int = 0
-    reached: datetime | None = None
-    resumed: bool = False
-    held: int = 0
 
 
 def collect_app(
@@ -54,11 +35,11 @@ def collect_app(
     report: Callable[[str], None] = lambda _: None,
     reread: bool = False,
 ) -> CrawlResult:
-    """Read the app's feed as far as the months need it and upsert everything seen.
+    """Read the app's feed as far back as the months need it and store every review seen.
 
-    A month range that is whole already costs a tick: what is new and an overlap. With `reread` it is read again to
-    its first month. An open crawl is finished first. Raises what a rerun or a person must heal (`StoreRefused`,
-    `TransientFailure` where another run collects the app); a throttled or torn feed is a partial `CrawlResult`.
+    Of months that are covered already only new reviews and an overlap are read; with `reread` they are read again to
+    the first day. An open crawl is finished first. Raises what a rerun or a person must fix: `StoreRefused`, or
+    `TransientFailure` if another run collects the app. A throttled or cut-off feed is a partial `CrawlResult`.
     """
     if not months:
         raise ValueError(f"{app_id}: no month to collect")
@@ -71,12 +52,11 @@ def collect_app(
         raise TransientFailure(f"{app_id} is being collected by another run: wait for it") from None
     try:
         state = CrawlState.load(store.folder / app_id, options.language)
-        state.last = {"status": "partial", "reason": f"collecting {app_id} was interrupted: run again to go on"}
-        state.save(store.folder / app_id)
         crawl = Crawl(store, play, app_id, state, now=now, options=options, report=report)
-        with closing(crawl):
-            status, reason = _run(crawl, months, reread=reread)
-        result = _result(crawl, app_id, status, reason)
+        state.last = {"status": crawl.result.status, "reason": crawl.result.reason}
+        state.save(store.folder / app_id)
+        status, reason = _run(crawl, months, reread=reread, accept_deletions=options.accept_deletions)
+        result = replace(crawl.result, status=status, reason=reason)
         state.last = {"status": status, "reason": reason, "ended_at": now.isoformat(), "pages": result.pages}
         state.save(store.folder / app_id)
     finally:
@@ -95,7 +75,7 @@ def collect_apps(
     report: Callable[[str], None] = lambda _: None,
     reread: bool = False,
 ) -> list[CrawlResult]:
-    """`collect_app` for several apps side by side, one pass each; a failure is raised after the others have ended."""
+    """`collect_app` for several apps side by side; a failure is raised after the other apps have ended."""
     with ThreadPoolExecutor(max_workers=options.apps_at_once, thread_name_prefix="collect") as pool:
         running = [
             pool.submit(
@@ -107,7 +87,7 @@ def collect_apps(
 
 
 def months_due(store: ReviewStore, app_id: str, *, now: datetime, options: CollectOptions) -> list[str]:
-    """The months that a tick covers: from that of the last whole crawl (or the open one's first) to the present one."""
+    """The months from the last whole crawl, or from the first month of an open crawl, to the present one."""
     state = CrawlState.load(store.folder / app_id, options.language)
     first = f"{now.astimezone(UTC):%Y-%m}"
     if state.whole:
@@ -127,15 +107,15 @@ def months_between(first: str, last: str) -> list[str]:
 
 
 def last_collection(store: ReviewStore, app_id: str, options: CollectOptions) -> tuple[Status | Literal["never"], str]:
-    """Status and reason of the app's latest crawl, for whoever asks later; the status is `never` before the first."""
+    """Status and reason of the app's latest crawl; the status is `never` before the first."""
     state = CrawlState.load(store.folder / app_id, options.language)
     if not state.last:
         return "never", f"{app_id} was never collected: run again"
     return state.last["status"], state.last["reason"]
 
 
-def _run(crawl: Crawl, months: Sequence[str], *, reread: bool) -> tuple[Status, str]:
-    """Finish what is open, then what is asked for; status and reason."""
+def _run(crawl: Crawl, months: Sequence[str], *, reread: bool, accept_deletions: bool) -> tuple[Status, str]:
+    """Finish an open crawl, then read what the months need; status and reason."""
     state, floor_s = crawl.state, _start_s(min(months))
     deep_floor_s: int | None = None
     reason = ""
@@ -147,7 +127,7 @@ def _run(crawl: Crawl, months: Sequence[str], *, reread: bool) -> tuple[Status, 
             reason = crawl.finish()
         else:
             crawl.drop_leftovers()
-        if state.held and not state.held.checked and not crawl.accepts_deletions:
+        if state.held and not state.held.checked and not accept_deletions:
             reread, floor_s = True, min(floor_s, state.held.since_s)
         satisfied = deep_floor_s is not None and deep_floor_s <= floor_s
         whole = state.whole
@@ -164,22 +144,6 @@ def _run(crawl: Crawl, months: Sequence[str], *, reread: bool) -> tuple[Status, 
     if state.held:
         return "partial", state.held.reason
     return "whole", reason
-
-
-def _result(crawl: Crawl, app_id: str, status: Status, reason: str) -> CrawlResult:
-    tally = crawl.tally
-    return CrawlResult(
-        app_id,
-        status,
-        reason,
-        crawl.changes,
-        pages=tally.pages,
-        requests=tally.requests,
-        reviews=tally.reviews,
-        reached=None if tally.reached_s is None else datetime.fromtimestamp(tally.reached_s, UTC),
-        resumed=tally.resumed,
-        held=tally.held,
-    )
 
 
 def _start_s(month: str) -> int:

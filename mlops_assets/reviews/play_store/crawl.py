@@ -1,51 +1,58 @@
-"""One crawl of one app: page after page into the journal, batches into the months, an end that has a reason."""
+"""One crawl of one app: each page into the journal, batches of pages into the months, an end that has a reason."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from mlops_assets.reviews.play_store import deletions
-from mlops_assets.reviews.play_store.crawl_place import Place, judge_end
 from mlops_assets.reviews.play_store.crawl_state import (
+    SOURCE,
+    CoveredSpan,
     CrawlState,
-    Held,
+    HeldDeletions,
     Journal,
     JournalPage,
-    Open,
-    SeenIds,
-    Whole,
-    id_digest,
+    OpenCrawl,
+    rows_of,
 )
 from mlops_assets.reviews.play_store.feed import Cookies, Feed, OpensFeeds, Page, PageMissing, TokenRefused
-from mlops_assets.reviews.play_store.feed_rows import SOURCE, rows_of
 from mlops_assets.reviews.play_store.options import CollectOptions
-from mlops_assets.reviews.play_store.page_writer import Writer
+from mlops_assets.reviews.play_store.progress import CrawlProgress, id_digest, judge_end
+from mlops_assets.reviews.sources.review_source import AppCollection
 from mlops_assets.reviews.stored.privacy import Erased
 from mlops_assets.reviews.stored.store import ReviewStore, StoredChanges
 
 _EMPTY_ANSWERS = 3
-"""Answers without a review but with a next token, to one request, after which the page counts as missing."""
+"""Answers to one request, each without a review but with a next token, after which the page counts as missing."""
 _STUCK_RUNS = 2
-"""Runs in a row without the next page after which a token counts as dead and the segment starts from the top."""
+"""Runs in a row without the next page after which a token counts as dead: the crawl starts from the newest review."""
 _REPORT_PAGES = 10
 
 
-@dataclass
-class Tally:
-    """What a run did, in numbers."""
+@dataclass(frozen=True, kw_only=True)
+class CrawlResult(AppCollection):
+    """How one crawl of an app went.
+
+    reached: date of the last review that was read, or None
+    resumed: it went on where an earlier run had stopped
+    held: reviews that vanished, too many to be believed
+    """
 
     pages: int = 0
     requests: int = 0
     reviews: int = 0
-    reached_s: int | None = None
+    reached: datetime | None = None
     resumed: bool = False
     held: int = 0
 
 
 class Crawl:
-    """The crawl of one app under its lock; `state` is changed in place and saved at every step that must last."""
+    """The crawl of one app by the only run that collects it.
+
+    `state` is changed in place and saved at every step that must survive a kill; `result` says what the run did so far.
+    """
 
     def __init__(
         self,
@@ -58,137 +65,129 @@ class Crawl:
         options: CollectOptions,
         report: Callable[[str], None],
     ) -> None:
-        self.state, self.tally, self.changes = state, Tally(), StoredChanges()
+        self.state = state
+        self.result = CrawlResult(
+            app_id, "partial", f"collecting {app_id} was interrupted: run again to go on", StoredChanges()
+        )
         self._store, self._play, self._app_id = store, play, app_id
         self._now, self._options, self._report = now, options, report
         self._folder = store.folder / app_id
         self._journal = Journal(self._folder)
         self._erased = Erased.load(store.folder)
-        self._seen = SeenIds()
-        self._top_s, self._top_ids = 0, set[int]()
-        self._written = 0
-        self._batches = ThreadPoolExecutor(1, thread_name_prefix="months")
-        self._batch: tuple[Future[StoredChanges], int] | None = None
+        self._progress = CrawlProgress()
         self._pending: list[JournalPage] = []
-        self._pending_reviews = 0
+        self._flushed = 0
 
     def read_down_to(self, floor_s: int) -> str:
         """Crawl from the newest review to `floor_s`; why it ended."""
-        self._reset(Open(self._now.isoformat(), floor_s, None))
-        return self._complete(self._segment(Place()))
+        return self._start(OpenCrawl(self._now.isoformat(), floor_s, None))
 
-    def read_what_is_new(self, whole: Whole) -> str:
-        """Crawl from the newest review to known ground and an overlap; why it ended."""
-        self._reset(Open(self._now.isoformat(), whole.since_s, whole.newest_s, whole.newest_ids))
-        return self._complete(self._segment(Place()))
+    def read_what_is_new(self, covered: CoveredSpan) -> str:
+        """Crawl from the newest review to those of the last crawl, and an overlap; why it ended."""
+        return self._start(
+            OpenCrawl(self._now.isoformat(), covered.since_s, covered.newest_s, list(covered.newest_ids))
+        )
 
     def finish(self) -> str:
-        """Go on with the open crawl where it stopped, then read what came on top meanwhile; why it ended."""
-        crawl, place = self._opened, self._load()
+        """Go on with the open crawl where it stopped, then read what was posted since; why it ended."""
+        crawl, progress = self._open, self._replay()
         if crawl.stuck >= _STUCK_RUNS:
             self._report(f"{self._app_id}: the stored token gave nothing {crawl.stuck} times, starting from the newest")
-            place = self._next_segment()
-        self.tally.resumed = not place.fresh
-        fresh = place.fresh
+            self._next_segment()
+        resumed = not progress.fresh
+        self._count(resumed=resumed)
         try:
-            reason = self._segment(place)
+            reason = self._read_segment()
         except TokenRefused:
-            if fresh:
+            if not resumed:
                 raise
             self._report(f"{self._app_id}: the stored token is dead, starting from the newest review")
-            fresh, reason = True, self._segment(self._next_segment())
-        if not fresh:
-            crawl.mark_s, crawl.mark_ids = self._top_s, sorted(self._top_ids)
-            reason = self._segment(self._next_segment())
+            resumed = False
+            self._next_segment()
+            reason = self._read_segment()
+        if resumed:
+            crawl.mark_s, crawl.mark_ids = progress.newest_s, sorted(progress.newest_ids)
+            self._next_segment()
+            reason = self._read_segment()
         return self._complete(reason)
-
-    def close(self) -> None:
-        """Wait for a batch that is being written."""
-        self._batches.shutdown()
 
     def keep(self) -> None:
         """Bring the journal's pages into the months and leave the crawl open."""
         self._flush()
 
     def drop_leftovers(self) -> None:
-        """Store what lies in the journal of a crawl that is not open: of another language, or killed at its end."""
+        """Store the pages in the journal of a crawl that is not open: of another language, or killed at its end."""
         for page in self._journal.pages():
-            self._take(page)
+            self._put(page)
         self._flush()
         self._journal.clear()
 
     @property
-    def accepts_deletions(self) -> bool:
-        """Whether a person said that the reviews really vanished."""
-        return self._options.accept_deletions
-
-    @property
-    def _opened(self) -> Open:
+    def _open(self) -> OpenCrawl:
         if self.state.open is None:
             raise AssertionError("no crawl is open")
         return self.state.open
 
-    def _reset(self, crawl: Open) -> None:
+    def _start(self, crawl: OpenCrawl) -> str:
         self._journal.clear()
-        self._seen, self._written = SeenIds(), 0
-        self._top_s, self._top_ids = 0, set()
+        self._progress, self._flushed = CrawlProgress(), 0
         self.state.open = crawl
         self.state.save(self._folder)
+        return self._complete(self._read_segment())
 
-    def _load(self) -> Place:
-        """Where the journal ends; its pages beyond the flushed ones are stored again."""
-        crawl, place = self._opened, Place()
+    def _replay(self) -> CrawlProgress:
+        """The progress that the journal proves; its pages that are not in the months yet are stored again."""
         for number, page in enumerate(self._journal.pages()):
-            self._note(page)
-            if page.segment == crawl.segment:
-                place.follow(page)
-            if number >= crawl.flushed:
-                self._take(page)
+            self._progress.add(page)
+            if number >= self._open.flushed:
+                self._put(page)
             else:
-                self._written += 1
-        return place
+                self._flushed += 1
+        if self._progress.segment != self._open.segment:
+            self._progress.start_segment(self._open.segment)
+        return self._progress
 
-    def _next_segment(self) -> Place:
-        self._opened.segment += 1
-        self._opened.stuck = 0
+    def _next_segment(self) -> None:
+        self._open.segment += 1
+        self._open.stuck = 0
         self.state.save(self._folder)
-        return Place()
+        self._progress.start_segment(self._open.segment)
 
-    def _segment(self, place: Place) -> str:
-        """Page on from `place` to the segment's end; why it ended. Raises `PageMissing` where it was cut off."""
-        if place.end is None:
-            resumed = not place.fresh
-            with closing(self._play.open(place.cookies)) as feed:
-                before = place.pages
+    def _read_segment(self) -> str:
+        """Read on to the segment's end; why it ended. Raises `PageMissing` if it was cut off."""
+        progress, crawl = self._progress, self._open
+        if progress.end is None:
+            before = progress.pages
+            with closing(self._play.open(progress.cookies)) as feed:
                 try:
-                    with Writer(self._store_page) as writer:
-                        self._follow(feed, writer, place, resumed=resumed)
+                    self._read_pages(feed)
                 except PageMissing:
-                    if resumed and place.pages == before:
-                        self._opened.stuck += 1
+                    if before and progress.pages == before:
+                        crawl.stuck += 1
                     raise
                 finally:
-                    self.tally.requests += feed.requests
-        crawl = self._opened
+                    self._count(requests=self.result.requests + feed.requests)
         if crawl.low_s is None:
-            crawl.low_s = place.low_s
-        return place.end or ""
+            crawl.low_s = progress.low_s
+        return progress.end or ""
 
-    def _follow(self, feed: Feed, writer: Writer, place: Place, *, resumed: bool) -> None:
-        """Page by page to the segment's end; a page is stored while the next one is fetched."""
-        while place.end is None:
-            page = self._fetch(feed, place.token)
-            if resumed and not page.reviews and page.token is None:
+    def _read_pages(self, feed: Feed) -> None:
+        progress, with_old_token = self._progress, not self._progress.fresh
+        while progress.end is None:
+            page = self._fetch(feed, progress.token)
+            if with_old_token and not page.reviews and page.token is None:
                 raise TokenRefused(f"{self._app_id}: the store answers an old token with nothing: run again")
-            resumed = False
-            if page.token and page.reviews and all(review.review_id in place.seen for review in page.reviews):
-                raise PageMissing(f"{self._app_id}: the feed repeats a page after {place.pages}: run again")
-            stored = self._judge(page, place, feed.cookies())
-            looped = stored.end is None and page.token in place.tokens
-            place.follow(stored)
-            writer.put(stored)
-            if looped:
-                raise PageMissing(f"{self._app_id}: the feed repeats a token after {place.pages} pages: run again")
+            with_old_token = False
+            if progress.repeats(page):
+                raise PageMissing(f"{self._app_id}: the feed repeats a page after {progress.pages}: run again")
+            looped = progress.has_followed(page.token)
+            stored = self._judge(page, feed.cookies())
+            self._journal.append(stored)
+            progress.add(stored)
+            self._report_page(stored)
+            self._put(stored)
+            if looped and stored.end is None:
+                raise PageMissing(f"{self._app_id}: the feed repeats a token after {progress.pages} pages: run again")
 
     def _fetch(self, feed: Feed, token: str | None) -> Page:
         """The page behind `token`. One that is empty and yet not the last hides reviews, so it is never followed."""
@@ -200,19 +199,12 @@ class Crawl:
             f"{self._app_id}: a page is empty although more follow it, {_EMPTY_ANSWERS} times in a row: run again"
         )
 
-    def _store_page(self, page: JournalPage) -> None:
-        self._journal.append(page)
-        self._note(page)
-        self._progress(page)
-        self._take(page)
-
-    def _judge(self, page: Page, place: Place, cookies: Cookies) -> JournalPage:
+    def _judge(self, page: Page, cookies: Cookies) -> JournalPage:
         """The page as it is stored, with the reason to end here if there is one."""
-        crawl = self._opened
         overlap_s = self._options.overlap_days * 86_400
-        known, end, low_s = judge_end(page, crawl, place.known, overlap_s)
+        known, end, low_s = judge_end(page, self._open, self._progress.known, overlap_s)
         return JournalPage(
-            segment=crawl.segment,
+            segment=self._open.segment,
             reviews=[review for review in page.reviews if not self._erased.covers(review)],
             scraped_at=self._now,
             token=page.token,
@@ -222,72 +214,47 @@ class Crawl:
             low_s=low_s,
         )
 
-    def _note(self, page: JournalPage) -> None:
-        """Remember what a page says about the whole crawl."""
-        latest_s = int(page.scraped_at.timestamp())
-        for review in page.reviews:
-            self._seen.add(review.review_id)
-            # A date in the future must not become the mark behind which everything counts as known.
-            at_s = min(review.at_s, latest_s)
-            if at_s > self._top_s:
-                self._top_s, self._top_ids = at_s, set()
-            if at_s == self._top_s:
-                self._top_ids.add(id_digest(review.review_id))
-
-    def _take(self, page: JournalPage) -> None:
+    def _put(self, page: JournalPage) -> None:
+        """Add a page to the batch, and store the batch if it is full."""
         self._pending.append(page)
-        self._pending_reviews += len(page.reviews)
-        if self._pending_reviews >= self._options.flush_reviews:
-            self._begin_batch()
-
-    def _begin_batch(self) -> None:
-        """Write the pending pages into the months while the journal goes on; one batch at a time."""
-        self._end_batch()
-        pages, self._pending, self._pending_reviews = self._pending, [], 0
-        self._batch = self._batches.submit(self._store_batch, pages), len(pages)
-
-    def _store_batch(self, pages: Sequence[JournalPage]) -> StoredChanges:
-        return self._store.upsert(self._app_id, rows_of(self._app_id, pages))
-
-    def _end_batch(self) -> None:
-        if self._batch is None:
-            return
-        (writing, pages), self._batch = self._batch, None
-        done = writing.result()
-        self.changes += done
-        self._written += pages
-        if self.state.open:
-            self.state.open.flushed = self._written
-            self.state.save(self._folder)
+        if sum(len(waiting.reviews) for waiting in self._pending) >= self._options.flush_reviews:
+            self._flush()
 
     def _flush(self) -> None:
-        """Bring everything fetched into the months before going on."""
-        if self._pending:
-            self._begin_batch()
-        self._end_batch()
+        """Bring the batch into the months, and note that its pages are there."""
+        if not self._pending:
+            return
+        pages, self._pending = self._pending, []
+        self._count(changes=self.result.changes + self._store.upsert(self._app_id, rows_of(self._app_id, pages)))
+        self._flushed += len(pages)
+        if self.state.open:
+            self.state.open.flushed = self._flushed
+            self.state.save(self._folder)
 
-    def _progress(self, page: JournalPage) -> None:
-        self.tally.pages += 1
-        self.tally.reviews += len(page.reviews)
+    def _report_page(self, page: JournalPage) -> None:
+        self._count(pages=self.result.pages + 1, reviews=self.result.reviews + len(page.reviews))
         if page.reviews:
-            self.tally.reached_s = page.reviews[-1].at_s
-        if self.tally.pages == 1 or self.tally.pages % _REPORT_PAGES == 0:
-            at = f"{datetime.fromtimestamp(self.tally.reached_s, UTC):%Y-%m-%d}" if self.tally.reached_s else "nothing"
-            self._report(f"{self._app_id}: page {self.tally.pages}, {self.tally.reviews} reviews, reached {at}")
+            self._count(reached=datetime.fromtimestamp(page.reviews[-1].at_s, UTC))
+        if self.result.pages == 1 or self.result.pages % _REPORT_PAGES == 0:
+            reached = f"{self.result.reached:%Y-%m-%d}" if self.result.reached else "nothing"
+            self._report(f"{self._app_id}: page {self.result.pages}, {self.result.reviews} reviews, reached {reached}")
+
+    def _count(self, **figures: Any) -> None:
+        self.result = replace(self.result, **figures)
 
     def _complete(self, reason: str) -> str:
-        """Close the crawl: judge what vanished, and write down what is whole."""
+        """Close the crawl: judge what vanished, and write down which span is covered."""
         self._flush()
-        crawl, before = self._opened, self.state.whole
+        crawl, before = self._open, self.state.whole
         low_s = crawl.low_s if crawl.low_s is not None else crawl.floor_s
         self._judge_deletions(low_s)
         if self.state.held and low_s == 0:
-            # A feed that ended too early says nothing about where its end is.
+            # A feed that ended too early does not show where its end is.
             low_s = before.since_s if before else crawl.floor_s
-        newest_s, newest_ids = self._top_s, sorted(self._top_ids)
+        newest_s, newest_ids = self._progress.newest_s, sorted(self._progress.newest_ids)
         if before and not newest_s:
             newest_s, newest_ids = before.newest_s, before.newest_ids
-        self.state.whole = Whole(
+        self.state.whole = CoveredSpan(
             since_s=min(low_s, before.since_s) if before else low_s,
             newest_s=newest_s,
             newest_ids=newest_ids,
@@ -299,17 +266,20 @@ class Crawl:
         return reason
 
     def _judge_deletions(self, low_s: int) -> None:
+        """Mark what the feed no longer shows as deleted, or hold it for a person if it is too much."""
         if self.state.other_languages:
             # Which language's feed a stored review belongs to is not known, so absence from this one says nothing.
             return
         before = self.state.held
         held = before.review_ids if before else []
-        gone = deletions.vanished(self._store, self._app_id, self._seen, since_s=low_s, source=SOURCE, held=held)
+        gone = deletions.vanished(
+            self._store, self._app_id, self._progress.seen, since_s=low_s, source=SOURCE, held=held
+        )
         reason = deletions.too_many(gone, self._options.deletions_percent)
         if reason and not self._options.accept_deletions:
-            self.tally.held = sum(len(month.review_ids) for month in gone)
+            self._count(held=sum(len(month.review_ids) for month in gone))
             since_s = min(month.oldest_s for month in gone)
-            self.state.held = Held(
+            self.state.held = HeldDeletions(
                 review_ids=[id_digest(review_id) for month in gone for review_id in month.review_ids],
                 reason=reason,
                 since_s=since_s,
@@ -319,4 +289,5 @@ class Crawl:
         self.state.held = None
         for month in gone:
             deleted = self._store.mark_deleted(self._app_id, month.review_ids, self._now)
-            self.changes += StoredChanges(deleted=deleted, months=(month.month,))
+            changes = StoredChanges(deleted=deleted, months=(month.month,))
+            self._count(changes=self.result.changes + changes)

@@ -1,27 +1,30 @@
-"""What a crawl of one app must remember: which time span is whole, the crawl that is open, deletions held back.
+"""What the crawls of one app must remember on disk: the covered time span, the open crawl, deletions held back.
 
-    <app_id>/crawl.json           written whole or not at all
-    <app_id>/crawl.pages.jsonl    the open crawl, one page per line, appended and synced: the page and the token of the
+    <app_id>/crawl.json           replaced whole
+    <app_id>/crawl.pages.jsonl    the open crawl, one page per line, appended and synced: a page and the token of the
                                   next one become durable in one write, and a line torn by a kill is dropped
 
 No author's name is in either file.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file, replacing
 from mlops_assets.reviews.play_store.feed import Cookies, FeedReview
+from mlops_assets.reviews.stored import columns
 
 FORMAT = 1
+SOURCE = "play_store"
 
 
 class BrokenCrawlState(PermanentFailure):
@@ -29,10 +32,10 @@ class BrokenCrawlState(PermanentFailure):
 
 
 @dataclass
-class Whole:
+class CoveredSpan:
     """Everything the feed showed from `since_s` (0: from its end) to `newest_s` is stored.
 
-    newest_ids: digests of the reviews of the second `newest_s`, since another one may come within it
+    newest_ids: digests of the reviews of the second `newest_s`, because another one may follow within it
     """
 
     since_s: int
@@ -42,13 +45,13 @@ class Whole:
 
 
 @dataclass
-class Open:
+class OpenCrawl:
     """A crawl that has not ended.
 
-    floor_s: how far back it has to read where `mark_s` is None
-    mark_s: the newest second of known ground, where it only has to reach that; mark_ids: digests of its reviews
+    floor_s: how far back it has to read if `mark_s` is None
+    mark_s: the newest second that was covered before, if reading down to it is enough; mark_ids: digests of its reviews
     low_s: the oldest second that the crawl has read without a gap, known once its first segment ended
-    segment: an interrupted crawl goes on with its token, then reads what came on top meanwhile: one more segment
+    segment: an interrupted crawl goes on with its token, then reads what was posted meanwhile as one more segment
     flushed: pages of the journal that are in the months
     stuck: runs in a row that could not get the next page
     """
@@ -64,11 +67,11 @@ class Open:
 
 
 @dataclass
-class Held:
-    """Vanished reviews that are too many to be believed.
+class HeldDeletions:
+    """Vanished reviews, too many to be believed.
 
     review_ids: their digests
-    since_s: what has to be read again to see whether the store only failed to show them
+    since_s: how far back the feed has to be read again, to see whether the store only failed to show them
     checked: it was read again, and they were still gone
     """
 
@@ -84,9 +87,9 @@ class CrawlState:
 
     language: str
     other_languages: list[str] = field(default_factory=list)
-    whole: Whole | None = None
-    open: Open | None = None
-    held: Held | None = None
+    whole: CoveredSpan | None = None
+    open: OpenCrawl | None = None
+    held: HeldDeletions | None = None
     last: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -103,9 +106,9 @@ class CrawlState:
             state = cls(
                 **{
                     **raw,
-                    "whole": Whole(**raw["whole"]) if raw["whole"] else None,
-                    "open": Open(**raw["open"]) if raw["open"] else None,
-                    "held": Held(**raw["held"]) if raw["held"] else None,
+                    "whole": CoveredSpan(**raw["whole"]) if raw["whole"] else None,
+                    "open": OpenCrawl(**raw["open"]) if raw["open"] else None,
+                    "held": HeldDeletions(**raw["held"]) if raw["held"] else None,
                 }
             )
         except (ValueError, TypeError, KeyError) as error:
@@ -118,22 +121,16 @@ class CrawlState:
 
     def save(self, folder: Path) -> None:
         """Replace crawl.json."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "crawl.json"
-        scratch = path.with_name("crawl.json.partial")
-        with scratch.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
+        replace_file(folder / "crawl.json", json.dumps(asdict(self), ensure_ascii=False, indent=1))
 
 
 @dataclass(frozen=True)
 class JournalPage:
     """A stored page: what was on it, when it was fetched, and how to go on.
 
-    known: reviews on known ground in this segment so far; end: why the segment ended with this page, if it did;
-    low_s: the oldest second that the segment has read without a gap, where it ended
+    known: reviews so far in this segment that an earlier crawl had covered
+    end: why the segment ended with this page, if it did
+    low_s: the oldest second that the ended segment has read without a gap
     """
 
     segment: int
@@ -185,9 +182,8 @@ class Journal:
 
     def erase(self, review_ids: Collection[str], author: str | None) -> int:
         """Take reviews out of every page, by id or author; how many."""
-        scratch = self._path.with_name(f"{self.NAME}.partial")
         taken = 0
-        with scratch.open("w", encoding="utf-8") as file:
+        with replacing(self._path) as scratch, scratch.open("w", encoding="utf-8") as file:
             for page in self.pages():
                 kept = [
                     review
@@ -196,9 +192,6 @@ class Journal:
                 ]
                 taken += len(page.reviews) - len(kept)
                 file.write(_line(replace(page, reviews=kept)))
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(self._path)
         return taken
 
     def clear(self) -> None:
@@ -210,29 +203,11 @@ def _line(page: JournalPage) -> str:
     return json.dumps({**vars(page), "scraped_at": page.scraped_at.isoformat()}) + "\n"
 
 
-class SeenIds:
-    """Which reviews a crawl has seen, in eight bytes each."""
-
-    _RECENT = 20_000
-
-    def __init__(self) -> None:
-        self._old = np.empty(0, np.uint64)
-        self._recent: set[int] = set()
-
-    def __contains__(self, review_id: str) -> bool:
-        digest = id_digest(review_id)
-        if digest in self._recent:
-            return True
-        at = int(np.searchsorted(self._old, np.uint64(digest)))
-        return at < len(self._old) and int(self._old[at]) == digest
-
-    def add(self, review_id: str) -> None:
-        self._recent.add(id_digest(review_id))
-        if len(self._recent) >= self._RECENT:
-            self._old = np.union1d(self._old, np.fromiter(self._recent, np.uint64, len(self._recent)))
-            self._recent.clear()
-
-
-def id_digest(review_id: str) -> int:
-    """Eight bytes in place of an id, so that a state file holds nothing of a review that is erased."""
-    return int.from_bytes(hashlib.blake2b(review_id.encode(), digest_size=8).digest(), "big")
+def rows_of(app_id: str, pages: Iterable[JournalPage]) -> pd.DataFrame:
+    """The pages' reviews as stored rows; columns that the feed does not show stay empty."""
+    rows = [
+        {**review.as_row(), "app_id": app_id, "scraped_at": page.scraped_at, "source": SOURCE}
+        for page in pages
+        for review in page.reviews
+    ]
+    return columns.to_frame(pa.Table.from_pylist(rows, schema=columns.SCHEMA))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute
 
-from mlops_assets.reviews.play_store.crawl_state import id_digest
+from mlops_assets.reviews.play_store.progress import id_digest
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
 

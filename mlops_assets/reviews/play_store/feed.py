@@ -1,17 +1,20 @@
-"""What a store's newest-first feed of reviews looks like to the collector: pages, and the ways to not get one."""
+"""A store's feed of reviews, newest first, as the collector sees it: its pages, and the failures to get one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from mlops_assets.failures import PermanentFailure, TransientFailure
 
 
 class FeedReview(NamedTuple):
-    """A review as the feed shows it, without the author's name; times in seconds since 1970, UTC."""
+    """A review as the feed shows it, without the author's name; times in seconds since 1970, UTC.
+
+    Every other field is the stored column of that name.
+    """
 
     review_id: str
-    text: str | None
+    review_text: str | None
     rating: int | None
     thumbs_up: int | None
     app_version: str | None
@@ -20,10 +23,17 @@ class FeedReview(NamedTuple):
     replied_at_s: int | None
     author: str | None
 
+    def as_row(self) -> dict[str, Any]:
+        """The stored columns that the feed shows; times in microseconds."""
+        row = self._asdict()
+        at_s, replied_at_s = row.pop("at_s"), row.pop("replied_at_s")
+        reply_date = None if replied_at_s is None else replied_at_s * 1_000_000
+        return {**row, "review_date": at_s * 1_000_000, "reply_date": reply_date}
+
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of the feed; `token` asks for the next one, None says that there is none."""
+    """One answer of the feed; `token` asks for the next page, None means that this is the last."""
 
     reviews: Sequence[FeedReview]
     token: str | None
@@ -33,7 +43,7 @@ Cookies = Sequence[Mapping[str, str]]
 
 
 class Feed(Protocol):
-    """One crawl's view of the feed: its pages belong together (the store pins tokens to a backend by cookie)."""
+    """One crawl's connection to the feed: its tokens are tied to it (the store pins them to a backend by cookie)."""
 
     @property
     def requests(self) -> int:
@@ -45,7 +55,7 @@ class Feed(Protocol):
         ...
 
     def cookies(self) -> Cookies:
-        """What a later feed needs to go on with this one's tokens."""
+        """What a later connection needs to go on with the tokens of this one."""
         ...
 
     def close(self) -> None: ...
@@ -55,16 +65,16 @@ class OpensFeeds(Protocol):
     """The store as the collector needs it."""
 
     def open(self, cookies: Cookies = ()) -> Feed:
-        """A feed for one crawl; with `cookies` of an earlier one, its tokens stay valid."""
+        """A feed for one crawl; with the `cookies` of an earlier feed, the tokens of that feed stay valid."""
         ...
 
 
 class PageMissing(TransientFailure):
-    """A page could not be had within the budget; what lies behind it is unknown."""
+    """A page could not be read within the budget; what is on it and after it is unknown."""
 
 
 class Throttled(PageMissing):
-    """The store asks for fewer requests and did not relent within the budget."""
+    """The store asks for fewer requests, and did so until the budget was spent."""
 
 
 class TokenRefused(PageMissing):

@@ -119,7 +119,7 @@ def _review(item: Any, author_key: str | None) -> FeedReview:
     replied = _text(specs["replyContent"].extract_content(item))
     return FeedReview(
         review_id=review_id,
-        text=_text(specs["content"].extract_content(item)),
+        review_text=_text(specs["content"].extract_content(item)),
         rating=_whole(specs["score"].extract_content(item)),
         thumbs_up=_whole(specs["thumbsUpCount"].extract_content(item)),
         app_version=_text(specs["appVersion"].extract_content(item)),

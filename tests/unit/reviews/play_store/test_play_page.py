@@ -77,16 +77,18 @@ def test_what_is_no_page_is_named(text, kind, throttled):
 
 def test_a_review_may_speak_of_errors():
     words = FakeReview("gp:2", "X", "PlayGatewayError com.google.play.gateway.proto.PlayDataError <html>", 1, 5)
-    assert read_page(reply([[words.raw()]]), None).reviews[0].text == words.text
+    assert read_page(reply([[words.raw()]]), None).reviews[0].review_text == words.text
 
 
 @pytest.mark.parametrize("text", ["na", "null", "=1+1", "\u200b", "👍🏽", "a\nb\r\nc", "👩‍👩‍👧", "\ufeff", "", None])
 def test_texts_survive_byte_for_byte(text):
-    assert read_page(reply([[FakeReview("gp:3", "X", text, 1, 5).raw()]]), None).reviews[0].text == text
+    assert read_page(reply([[FakeReview("gp:3", "X", text, 1, 5).raw()]]), None).reviews[0].review_text == text
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character():
-    assert read_page(reply([[FakeReview("gp:4", "X", "a\ud83db", 1, 5).raw()]]), None).reviews[0].text == "a\ufffdb"
+    assert (
+        read_page(reply([[FakeReview("gp:4", "X", "a\ud83db", 1, 5).raw()]]), None).reviews[0].review_text == "a\ufffdb"
+    )
 
 
 def test_without_a_key_there_is_no_author():
