@@ -18,7 +18,8 @@ import dagster as dg
 from mlops_assets.assets.partitions import range_tags, review_partitions
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.trained_on import SAMPLE_APP
 
@@ -74,7 +75,7 @@ def nothing_new(rounds: int = 9) -> dict[str, float]:
                     )
                     times.append(time.perf_counter() - started)
         finally:
-            ProcessService(root / ".serving", port).stop()
+            Service(ProcessBackend(root / ".serving", port)).stop()
     return {
         "nothing_new_process_s": min(whole["nothing new"]),
         "empty_job_process_s": min(whole["empty"]),

@@ -146,8 +146,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def _ready(port: int, process: subprocess.Popen[bytes], started: float, folder: Path | None) -> float:
-    from mlops_assets.deploy.rollout import NoAnswer
-    from mlops_assets.deploy.service_client import ServiceClient
+    from mlops_assets.deploy.service_client import NoAnswer, ServiceClient
 
     golden = artifact.read_golden(folder)[0] if folder is not None else None
     client = ServiceClient("127.0.0.1", port)

@@ -25,7 +25,8 @@ from mlops_assets import outside
 from mlops_assets.automation.housekeeping import prune_runs
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.settings import Settings
 from mlops_assets.steps.prune import prune
@@ -132,7 +133,7 @@ def soak(ticks: int) -> dict[str, Any]:
             with hooks.up():
                 clone.tell_the_rest()
         finally:
-            ProcessService(clone.root / ".serving", port).stop()
+            Service(ProcessBackend(clone.root / ".serving", port)).stop()
     told = delivered(runs, hooks.bodies)
     return {
         "ticks": ticks,

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from mlops_assets.deploy.docker.engine import Login, engine_answers, registry_answers
-from mlops_assets.deploy.docker.service import DockerService
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.docker.backend import DockerBackend
+from mlops_assets.deploy.docker.engine import Login
+from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.rollout import Watching
-from mlops_assets.deploy.service import Service, TargetedService
+from mlops_assets.deploy.service import Service
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
 from mlops_assets.settings import Settings
@@ -53,7 +53,7 @@ def service(settings: Settings) -> Service:
     key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
     password = settings.registry_password
     watching = Watching.from_params(settings.sections["deploy"])
-    docker = DockerService(
+    docker = DockerBackend(
         folder,
         settings.port,
         settings.host,
@@ -62,14 +62,8 @@ def service(settings: Settings) -> Service:
         repository=f"{settings.image_registry}/{IMAGE_NAME}",
         login=Login(settings.registry_user, password.get_secret_value()) if password else None,
         certificate=settings.tls_certificate,
-        watching=watching,
         network=settings.service_network,
         gateway_image=settings.haproxy_image,
     )
-    return TargetedService(
-        settings.deploy_target,
-        ProcessService(folder, settings.port, settings.host, environment=environment, key=key, watching=watching),
-        docker,
-        engine_answers=lambda: engine_answers() and registry_answers(settings.image_registry),
-        docker_was_used=(folder / "gateway").is_dir,
-    )
+    process = ProcessBackend(folder, settings.port, settings.host, environment=environment, key=key)
+    return Service(docker, process, wanted=settings.deploy_target, watching=watching)

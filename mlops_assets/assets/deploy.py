@@ -10,7 +10,7 @@ from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.deploy.release import image_tags
-from mlops_assets.deploy.service import Service, held_back
+from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.plan import not_to_deploy
 from mlops_assets.steps.upstream import refuse_missing_upstream
@@ -105,7 +105,7 @@ def build() -> list[dg.AssetsDefinition]:
         with told_to_dagster():
             refuse_missing_upstream("deployed_image", settings, repository)
             release = _release(settings)
-            held = held_back(service, release.version)
+            held = service.held_back(release.version)
             if held:
                 context.log.info(held)
                 yield dg.MaterializeResult(metadata={"kept": True, "reason": held})

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.deploy.service import Service, roll_back
+from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 
 
@@ -27,7 +27,7 @@ def build() -> dg.JobDefinition:
         """It stays live until a new release is made: the pipeline does not bring back what was rolled back from."""
         asked_by = f"run {context.run.run_id}"
         with told_to_dagster():
-            done = roll_back(service, settings.releases, config.to, context.log.info, asked_by=asked_by)
+            done = service.roll_back(settings.releases, config.to, context.log.info, asked_by=asked_by)
         context.log.info(f"release {done.release_version} with model {done.model_version} serves at {done.url}")
 
     @dg.job(

@@ -159,9 +159,8 @@ def _serve(
 def roll_back(settings: Settings, to: str) -> int:
     """`make rollback [TO=]`: an earlier release live again, from this machine alone."""
     from mlops_assets import outside
-    from mlops_assets.deploy.service import roll_back as go_back
 
-    done = go_back(outside.service(settings), settings.releases, to, print, asked_by="make rollback")
+    done = outside.service(settings).roll_back(settings.releases, to, print, asked_by="make rollback")
     print(f"Release {done.release_version} with model {done.model_version} serves at {done.url}")
     return 0
 

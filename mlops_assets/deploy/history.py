@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -51,14 +50,8 @@ class DeploymentLog:
             query = f"SELECT {_COLUMNS} FROM deployments ORDER BY rowid DESC LIMIT ?"  # noqa: S608  # constants
             return [Entry(*row) for row in connection.execute(query, (limit,))]
 
-    def live_at(self, instant: datetime) -> Entry | None:
-        """What served at that time."""
-        changes = [entry for entry in self.entries(100_000) if entry.outcome in {"live", "stopped"}]
-        before = [entry for entry in changes if datetime.fromisoformat(entry.at) <= instant]
-        return before[0] if before and before[0].outcome == "live" else None
-
     def newest(self) -> Entry | None:
-        """What serves, or was stopped last, as far as the log knows."""
+        """The last entry of what serves, or of what was stopped."""
         return next((entry for entry in self.entries(100_000) if entry.outcome in {"live", "stopped"}), None)
 
     def last_live(self, count: int) -> list[Entry]:

@@ -1,21 +1,20 @@
 """The rollout: start the new one beside the old, prove it, switch, watch, stop the old.
 
-It decides; a `Backend` does. Whatever goes wrong, the old one serves on and the new one's log is in the error.
+It decides; a backend's `Servers` do. Whatever goes wrong, the old one serves on and the error holds the new one's log.
 """
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Self
 
 from mlops_assets.artifact import Golden
+from mlops_assets.deploy.backend import Instance, Running, Servers
 from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.deploy.traffic import Traffic, Watch, usual
 from mlops_assets.failures import PermanentFailure, TransientFailure
-
-Instance = TypeVar("Instance")
-Asked_contra = TypeVar("Asked_contra", contravariant=True)
 
 GOLDEN_TOLERANCE = 1e-2
 """As in the server: int8 kernels differ between processors by up to 6e-3."""
@@ -31,25 +30,12 @@ class RolledBack(PermanentFailure):
     """The new one was live and failed while it was watched; the old one serves again."""
 
 
-class NoAnswer(TransientFailure):
-    """The instance does not answer, or not with what an answer looks like."""
-
-
 class WrongAnswer(PermanentFailure):
     """The instance answers, but not as its release says."""
 
 
 class Unanswered(WrongAnswer):
     """The golden sentences got a refusal or a server error in the place of an answer."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An HTTP answer: status, JSON body, time."""
-
-    status: int
-    body: Mapping[str, Any]
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -82,63 +68,10 @@ class Watching:
         """Over this it is too slow, where the old one takes `usual_s`."""
         return max(self.always_fast_s, self.slower_at_most * usual_s)
 
-    def but(self, *, ready_timeout_s: float | None, watch_s: float | None) -> Self:
-        """With what is given in the place of its own."""
-        given = {"ready_timeout_s": ready_timeout_s, "watch_s": watch_s}
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
-
-
-class Running(Protocol[Asked_contra]):
-    """Instances that can be asked."""
-
-    def running(self, instance: Asked_contra) -> bool:
-        """Whether its process or container is there."""
-        ...
-
-    def ask(self, instance: Asked_contra, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
-        """Ask the instance itself, not the public port; raises `NoAnswer`."""
-        ...
-
-    def log(self, instance: Asked_contra) -> str:
-        """The last lines it wrote."""
-        ...
-
-
-class Backend(Running[Instance], Protocol[Instance]):
-    """Where instances are started and stopped."""
-
-    def sweep(self) -> None:
-        """Remove what deployments that were killed have left; the live instance stays."""
-        ...
-
-    def current(self) -> Instance | None:
-        """The instance that is live, if it runs."""
-        ...
-
-    def public(self, instance: Instance) -> bool:
-        """Whether it holds the public port that is asked for now."""
-        ...
-
-    def start(self, release: Release) -> Instance:
-        """A new instance beside the live one, not yet public."""
-        ...
-
-    def traffic(self, instance: Instance) -> Traffic:
-        """What it answered since it started, by its own count; raises `NoAnswer`."""
-        ...
-
-    def switch(self, new: Instance, old: Instance | None) -> None:
-        """Give the public port to `new` without losing a request; `old` stays ready to take it back."""
-        ...
-
-    def stop(self, instance: Instance) -> None:
-        """Let it finish what it answers, then end it."""
-        ...
-
 
 def roll_out(
     release: Release,
-    backend: Backend[Instance],
+    servers: Servers[Instance],
     report: Callable[[str], None],
     watching: Watching,
     *,
@@ -147,42 +80,42 @@ def roll_out(
 ) -> Instance:
     """Put `release` live and return its instance; raises `DeploymentRefused` or `RolledBack`."""
     golden = release.golden()
-    backend.sweep()
-    old = backend.current()
-    if old is not None and _serves_already(old, release, golden, backend):
+    servers.sweep()
+    old = servers.current()
+    if old is not None and _serves_already(old, release, golden, servers):
         report(f"release {release.version} serves already and answers its golden sentences")
         return old
-    old_at_start = _traffic(old, backend)
-    new = backend.start(release)
+    old_at_start = _traffic(old, servers)
+    new = servers.start(release)
     try:
         report(f"release {release.version} is starting beside {'the old one' if old is not None else 'nothing'}")
-        _wait_until_ready(new, backend, watching.ready_timeout_s, clock, sleep)
-        old_took_s = _probe(old, golden, backend)
-        took_s = _prove(new, release, golden, backend)
+        _wait_until_ready(new, servers, watching.ready_timeout_s, clock, sleep)
+        old_took_s = _probe(old, golden, servers)
+        took_s = _prove(new, release, golden, servers)
         _refuse_slow([took_s], old_took_s, watching)
         report(f"release {release.version} is ready and answers its {len(golden)} golden sentences in {took_s:.3f} s")
-        usual_traffic = usual(old_at_start, _traffic(old, backend), old_took_s)
-        judge = Watch(usual_traffic, backend.traffic(new), watching.limit_s)
-        backend.switch(new, old)
+        usual_traffic = usual(old_at_start, _traffic(old, servers), old_took_s)
+        judge = Watch(usual_traffic, servers.traffic(new), watching.limit_s)
+        servers.switch(new, old)
     except BaseException as error:
-        log = backend.log(new)
-        backend.stop(new)
+        log = servers.log(new)
+        servers.stop(new)
         if isinstance(error, PermanentFailure | TransientFailure):
             raise DeploymentRefused(_told(release, str(error), old, log)) from error
         raise
     report(f"release {release.version} is live; it is watched for {watching.watch_s:g} s")
     try:
-        _watch(new, release, backend, watching, judge=judge, old_took_s=old_took_s, clock=clock, sleep=sleep)
+        _watch(new, release, servers, watching, judge=judge, old_took_s=old_took_s, clock=clock, sleep=sleep)
     except BaseException as error:
-        log = backend.log(new)
+        log = servers.log(new)
         if old is not None:
-            backend.switch(old, new)
-        backend.stop(new)
+            servers.switch(old, new)
+        servers.stop(new)
         if isinstance(error, PermanentFailure | TransientFailure):
             raise RolledBack(_told(release, f"after the switch: {error}", old, log)) from error
         raise
     if old is not None:
-        backend.stop(old)
+        servers.stop(old)
     return new
 
 
@@ -200,7 +133,7 @@ def try_out(release: Release, instance: Instance, place: Running[Instance], *, t
 
 def _wait_until_ready(
     new: Instance,
-    backend: Running[Instance],
+    servers: Running[Instance],
     timeout_s: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
@@ -208,10 +141,10 @@ def _wait_until_ready(
     until = clock() + timeout_s
     reason = "it never answered"
     while clock() < until:
-        if not backend.running(new):
+        if not servers.running(new):
             raise WrongAnswer("it ended before it was ready")
         try:
-            reply = backend.ask(new, "GET", "/ready")
+            reply = servers.ask(new, "GET", "/ready")
         except NoAnswer as error:
             reason = str(error)
         else:
@@ -224,17 +157,17 @@ def _wait_until_ready(
     raise WrongAnswer(f"it was not ready within {timeout_s:g} s: {reason}")
 
 
-def _serves_already(old: Instance, release: Release, golden: tuple[Golden, ...], backend: Backend[Instance]) -> bool:
+def _serves_already(old: Instance, release: Release, golden: tuple[Golden, ...], servers: Servers[Instance]) -> bool:
     try:
-        _prove(old, release, golden, backend)
+        _prove(old, release, golden, servers)
     except (NoAnswer, WrongAnswer):
         return False  # It is another release, or it is ill: a new instance takes its place.
-    return backend.public(old)
+    return servers.public(old)
 
 
-def _prove(instance: Instance, release: Release, golden: tuple[Golden, ...], backend: Running[Instance]) -> float:
+def _prove(instance: Instance, release: Release, golden: tuple[Golden, ...], servers: Running[Instance]) -> float:
     """Version and golden answers are those of the release; returns the seconds that the golden answers took."""
-    health = backend.ask(instance, "GET", "/health").body
+    health = servers.ask(instance, "GET", "/health").body
     for name, wanted in (
         ("model_version", release.model_version),
         ("dataset_version", release.dataset_version),
@@ -242,13 +175,13 @@ def _prove(instance: Instance, release: Release, golden: tuple[Golden, ...], bac
     ):
         if health.get(name) != wanted:
             raise WrongAnswer(f"it names {name} {health.get(name)}, the release is {wanted}")
-    return _golden(instance, golden, backend)
+    return _golden(instance, golden, servers)
 
 
-def _golden(instance: Instance, golden: tuple[Golden, ...], backend: Running[Instance]) -> float:
+def _golden(instance: Instance, golden: tuple[Golden, ...], servers: Running[Instance]) -> float:
     if not golden:
         return 0.0
-    reply = backend.ask(instance, "POST", "/predict/batch", _question(golden))
+    reply = servers.ask(instance, "POST", "/predict/batch", _question(golden))
     results = reply.body.get("results", [])
     if reply.status == 429 or reply.status >= 500:
         raise Unanswered(f"it answers the golden sentences with status {reply.status}")
@@ -267,23 +200,23 @@ def _question(golden: tuple[Golden, ...]) -> dict[str, list[str]]:
     return {"texts": [item.text for item in golden]}
 
 
-def _probe(old: Instance | None, golden: tuple[Golden, ...], backend: Backend[Instance]) -> list[float]:
+def _probe(old: Instance | None, golden: tuple[Golden, ...], servers: Servers[Instance]) -> list[float]:
     """The seconds that the old one needs for the golden sentences under the load that it has; none where it is down."""
     if old is None or not golden:
         return []
     try:
-        replies = [backend.ask(old, "POST", "/predict/batch", _question(golden)) for _ in range(_PROBES)]
+        replies = [servers.ask(old, "POST", "/predict/batch", _question(golden)) for _ in range(_PROBES)]
     except NoAnswer:
         return []  # The old one is down: any right answer is better.
     return [reply.seconds for reply in replies if reply.status == 200]  # a refusal is quick, and no answer
 
 
-def _traffic(old: Instance | None, backend: Backend[Instance]) -> Traffic:
+def _traffic(old: Instance | None, servers: Servers[Instance]) -> Traffic:
     """What the old one says that it answered; nothing where it is down."""
     if old is None:
         return Traffic()
     try:
-        return backend.traffic(old)
+        return servers.traffic(old)
     except NoAnswer:
         return Traffic()
 
@@ -301,7 +234,7 @@ def _refuse_slow(took_s: Sequence[float], old_took_s: Sequence[float], watching:
 def _watch(
     new: Instance,
     release: Release,
-    backend: Backend[Instance],
+    servers: Servers[Instance],
     watching: Watching,
     *,
     judge: Watch,
@@ -316,17 +249,17 @@ def _watch(
     left_s = watching.watch_s
     while left_s > 0:
         left_s = until - clock()  # before the look, so that one follows the last sleep
-        if not backend.running(new):
+        if not servers.running(new):
             raise WrongAnswer("it ended")
         probes_s: list[float] = []
         try:
-            probes_s.append(_prove(new, release, golden, backend))
+            probes_s.append(_prove(new, release, golden, servers))
         except Unanswered as error:
             # It shares the queue and the batches of the clients, and the old one may have fared no better: the look
             # counts it as one request.
             unanswered = error
         took_s.extend(probes_s)
-        reason = judge.look(backend.traffic(new), probes_s if golden else ())
+        reason = judge.look(servers.traffic(new), probes_s if golden else ())
         if reason:
             raise WrongAnswer(reason)
         # One slow answer among many is the machine's, not the release's.

@@ -1,22 +1,23 @@
-"""The service whatever runs it: what the targets promise, which one is asked, and the way back."""
+"""The service: one public port, what answers on it, and how a release gets there and back."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any
 
+from filelock import FileLock
+
+from mlops_assets.deploy.backend import Backend, Packaged, Report, Servers, Target
 from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
 from mlops_assets.deploy.release import Release, read_release
 from mlops_assets.deploy.rollback import KEPT, choose
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, Watching, roll_out
+from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.failures import Failure
 from mlops_assets.settings import DeployTarget
 
-Target = Literal["process", "docker"]
-Report = Callable[[str], None]
-
 ROLLBACK = "rollback"
-"""What `caused_by` of a deployment begins with where a person went back."""
+"""The first word of a deployment's `caused_by` after a rollback."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a deployment did; `changed` is False where the release served already."""
+    """What a deployment did; `changed` is False if the release served already."""
 
     release_version: str
     model_version: str
@@ -48,218 +49,198 @@ class Deployment:
     previous: str | None
 
 
-@dataclass(frozen=True)
-class Packaged:
-    """A pushed image; `reference` names it by digest and so never means another one."""
+class Service:
+    """One public port. Its target is settled at the first question: `auto` takes the first backend that is usable.
 
-    reference: str
-    tags: tuple[str, ...]
-    size_bytes: int
-
-
-class Service(Protocol):
-    """One public port and what answers on it."""
-
-    @property
-    def log(self) -> DeploymentLog:
-        """What was live when."""
-        ...
-
-    @property
-    def target(self) -> Target:
-        """Where a deployment goes."""
-        ...
-
-    @property
-    def url(self) -> str:
-        """Where people and programs ask."""
-        ...
-
-    def live(self) -> Live | None:
-        """What serves, asked on the public port; None where nothing of ours does."""
-        ...
-
-    def packaged(self, release_version: str) -> Packaged | None:
-        """The release's image where it is proven and pushed; None where there is none."""
-        ...
-
-    def package(self, release: Release, tags: Sequence[str], report: Report, *, made_by: str = "") -> Packaged | None:
-        """Make what a deployment of the release needs beyond its folder; None where that is nothing."""
-        ...
-
-    def deploy(self, release: Release, report: Report, *, caused_by: str = "") -> Deployment:
-        """Put `release` live; raises `DeploymentRefused` or `RolledBack` with the old one serving as before."""
-        ...
-
-    def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool = False) -> None:
-        """Say what will go, then remove it: all but what serves and what was packaged of releases in `keep`."""
-        ...
-
-    def stop(self, *, caused_by: str = "") -> bool:
-        """End the service; whether there was one."""
-        ...
-
-
-class TargetedService:
-    """The service by the target that the settings ask for; a service of the other target gives way to it.
-
-    `auto` is settled at the first question: docker where an engine answers, else process.
+    If another target serves, a deployment moves the service from there.
     """
 
-    def __init__(
-        self,
-        wanted: DeployTarget,
-        process: Service,
-        docker: Service,
-        *,
-        engine_answers: Callable[[], bool],
-        docker_was_used: Callable[[], bool],
-    ) -> None:
-        self._process, self._docker = process, docker
-        self._engine_answers, self._docker_was_used = engine_answers, docker_was_used
-        self._target: Target | None = None if wanted == "auto" else wanted
-        self.log = process.log
+    def __init__(self, *backends: Backend, wanted: DeployTarget = "auto", watching: Watching | None = None) -> None:
+        """`backends` in the order of preference; they share one folder."""
+        self._backends, self._wanted, self._watching = backends, wanted, watching or Watching()
+        self._settled: Backend | None = None
+        self.folder = backends[0].folder
+        self.log = DeploymentLog(self.folder / "deployments.sqlite")
 
     @property
     def target(self) -> Target:
         """Where a deployment goes."""
-        if self._target is not None:
-            return self._target
-        found: Target = "docker" if self._engine_answers() else "process"
-        self._target = found
-        return found
+        return self._chosen.target
 
     @property
     def url(self) -> str:
-        """Where people and programs ask."""
+        """The address for people and programs."""
         return self._chosen.url
 
     def live(self) -> Live | None:
-        """What serves, by whichever target; its `target` says which."""
-        live = self._chosen.live()
-        if live is None and (other := self._other()) is not None:
-            return other.live()
-        return live
+        """What serves, asked on the public port; its `target` says where. None if nothing of ours does."""
+        for backend in (self._chosen, *self._others()):
+            if (live := _ask(backend)) is not None:
+                return live
+        return None
 
     def packaged(self, release_version: str) -> Packaged | None:
-        """The release's image where target is docker and it is proven and pushed."""
+        """The release's image if it was proven and pushed."""
         return self._chosen.packaged(release_version)
 
-    def package(self, release: Release, tags: Sequence[str], report: Report, *, made_by: str = "") -> Packaged | None:
-        """Build, prove and push the release's image where the target is docker."""
-        return self._chosen.package(release, tags, report, made_by=made_by)
+    def package(self, release: Release, tags: tuple[str, ...], report: Report, *, made_by: str = "") -> Packaged | None:
+        """Build, prove and push the release's image if the target runs images."""
+        with self._lock():
+            return self._chosen.package(release, tags, report, made_by=made_by)
 
-    def deploy(self, release: Release, report: Report, *, caused_by: str = "") -> Deployment:
-        """Put `release` live on the target; where the other target holds the port it stops first.
+    def deploy(
+        self, release: Release, report: Report, *, caused_by: str = "", watching: Watching | None = None
+    ) -> Deployment:
+        """Put `release` live; raises `DeploymentRefused` or `RolledBack` with the old one serving as before.
 
-        Two targets cannot hold one port, so this move, and only this one, pauses the service. Where the target refuses
-        the release, what served before is put back.
+        Two targets cannot hold one port, so a move between targets, and nothing else, pauses the service. If the new
+        target refuses the release, what served before is put back. A second deployment waits for the first.
         """
-        other = self._other()
-        before = other.live() if other is not None else None
-        if other is None or before is None:
-            return self._chosen.deploy(release, report, caused_by=caused_by)
-        self._chosen.package(release, (), report)  # As much as possible before the pause.
+        before = next(((other, live) for other in self._others() if (live := _ask(other))), None)
+        if before is None:
+            return self._deploy(self._chosen, release, report, caused_by, watching)
+        other, live = before
+        self.package(release, (), report)  # as much as possible before the pause
         report(
             f"the service moves from target {other.target} to {self.target}: "
-            f"release {before.release_version} at {before.url} stops first"
+            f"release {live.release_version} at {live.url} stops first"
         )
-        other.stop(caused_by=f"the move to target {self.target}")
+        self._end(other, caused_by=f"the move to target {self.target}")
         try:
-            return self._chosen.deploy(release, report, caused_by=caused_by)
+            return self._deploy(self._chosen, release, report, caused_by, watching)
         except Failure:
-            old = release.folder.parent / before.release_version
+            old = release.folder.parent / live.release_version
             if old.is_dir():
-                report(f"release {before.release_version} goes back to target {other.target}")
-                self._chosen.stop()
-                other.deploy(read_release(old), report, caused_by=f"the move to {self.target} failed")
+                report(f"release {live.release_version} goes back to target {other.target}")
+                self._end(self._chosen)
+                self._deploy(other, read_release(old), report, f"the move to {self.target} failed")
             raise
 
+    def held_back(self, wanted: str) -> str | None:
+        """Why release `wanted` must not go live by itself: a person rolled back from it. None if it may."""
+        lives = [entry for entry in self.log.entries() if entry.outcome == "live"]
+        if not lives or not lives[0].caused_by.startswith(ROLLBACK) or lives[0].release_version == wanted:
+            return None
+        if wanted not in {entry.release_version for entry in lives[1:]}:
+            return None
+        return (
+            f"release {wanted} was rolled back to {lives[0].release_version} ({lives[0].caused_by}): "
+            f"it stays until there is a new one, or make rollback TO={wanted}"
+        )
+
+    def roll_back(self, releases: Path, to: str, report: Report, *, asked_by: str) -> Deployment:
+        """Put an earlier release live, from this machine alone; `to` is a release or model version, or empty."""
+        live = self.live()
+        entry = choose(self.log.last_live(KEPT + 1), live.release_version if live else None, to or None)
+        release = read_release(releases / entry.release_version)
+        return self.deploy(release, report, caused_by=f"{ROLLBACK} by {asked_by}")
+
     def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool = False) -> None:
-        """Remove images of releases that are not in `keep`, also where the target was docker before."""
-        self._chosen.prune(keep, report, dry_run=dry_run)
-        if (other := self._other()) is not None:
-            other.prune(keep, report, dry_run=dry_run)
+        """Say what will go, then remove it: all but what serves and what was packaged of releases in `keep`."""
+        for backend in (self._chosen, *self._others()):
+            with self._lock():
+                backend.prune(keep, report, dry_run=dry_run)
 
     def stop(self, *, caused_by: str = "") -> bool:
-        """End the service on either target; whether there was one."""
-        other = self._other()
-        stopped = self._chosen.stop(caused_by=caused_by)
-        return (other.stop(caused_by=caused_by) if other is not None else False) or stopped
+        """End the service on every target; whether there was one."""
+        stopped = [self._end(backend, caused_by) for backend in (self._chosen, *self._others())]
+        return any(stopped)
 
     @property
-    def _chosen(self) -> Service:
-        return self._docker if self.target == "docker" else self._process
+    def _chosen(self) -> Backend:
+        if self._settled is None:
+            wanted = self._wanted
+            fitting = (one for one in self._backends if (one.usable() if wanted == "auto" else one.target == wanted))
+            self._settled = next(fitting, self._backends[-1])
+        return self._settled
 
-    def _other(self) -> Service | None:
-        """The other target where it may serve; the engine is asked only where it was used here."""
-        if self.target == "docker":
-            return self._process
-        return self._docker if self._docker_was_used() and self._engine_answers() else None
+    def _others(self) -> list[Backend]:
+        """The other targets that may serve; their engine is asked only if it was used here."""
+        return [one for one in self._backends if one is not self._chosen and one.was_used() and one.usable()]
+
+    def _lock(self) -> FileLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / "lock")
+
+    def _deploy(
+        self, backend: Backend, release: Release, report: Report, caused_by: str, watching: Watching | None = None
+    ) -> Deployment:
+        with self._lock():
+            image = backend.package(release, (), report, made_by="")
+            record = _Record(self.log, backend.target, release, caused_by, image.reference if image else "")
+            with backend.servers(image) as servers:
+                before = servers.current()
+                previous = None if before is None else _version_of(before, servers)
+                try:
+                    instance = roll_out(release, servers, report, watching or self._watching)
+                except (DeploymentRefused, RolledBack) as error:
+                    record.add("rolled back" if isinstance(error, RolledBack) else "refused", error)
+                    raise
+                changed = before is None or instance.name != before.name
+                if changed or not record.is_live():
+                    record.add("live")
+        versions = (release.version, release.model_version, release.dataset_version)
+        return Deployment(*versions, backend.url, changed=changed, previous=previous)
+
+    def _end(self, backend: Backend, caused_by: str = "") -> bool:
+        with self._lock():
+            stopped = backend.end()
+            newest = self.log.newest()
+            if newest is not None and (newest.outcome, newest.target) == ("live", backend.target):
+                self.log.add(replace(newest, at=_now(), outcome="stopped", caused_by=caused_by, reason=""))
+        return stopped
 
 
-def note(
-    log: DeploymentLog,
-    target: Target,
-    release: Release,
-    outcome: Outcome,
-    *,
-    caused_by: str,
-    error: Failure | None = None,
-    image: str = "",
-) -> None:
-    """Put a deployment on record."""
-    log.add(
-        Entry(
-            at=_now(),
-            target=target,
-            release_version=release.version,
-            model_version=release.model_version,
-            dataset_version=release.dataset_version,
-            caused_by=caused_by,
-            outcome=outcome,
-            reason=str(error).splitlines()[0] if error is not None else "",
-            image=image,
-        )
+@dataclass(frozen=True)
+class _Record:
+    """One deployment's entries in the log."""
+
+    log: DeploymentLog
+    target: Target
+    release: Release
+    caused_by: str
+    image: str
+
+    def add(self, outcome: Outcome, error: Failure | None = None) -> None:
+        release, reason = self.release, str(error).splitlines()[0] if error is not None else ""
+        versions = (release.version, release.model_version, release.dataset_version)
+        self.log.add(Entry(_now(), self.target, *versions, self.caused_by, outcome, reason, self.image))
+
+    def is_live(self) -> bool:
+        """Whether the log says that the release is live: a deployment killed after its switch has left no entry."""
+        newest = self.log.newest()
+        wanted = ("live", self.target, self.release.version)
+        return newest is not None and (newest.outcome, newest.target, newest.release_version) == wanted
+
+
+def _ask(backend: Backend) -> Live | None:
+    public = backend.live()
+    if public is None:
+        return None
+    try:
+        health = public.client.ask("GET", "/health")
+    except NoAnswer:
+        return None
+    if health.status != 200:
+        return None
+    return Live(
+        model_version=str(health.body["model_version"]),
+        release_version=str(health.body["release_version"]),
+        dataset_version=str(health.body["dataset_version"]),
+        pid=public.pid,
+        since=public.since,
+        url=backend.url,
+        target=backend.target,
+        moved_from=public.moved_from,
     )
 
 
-def on_record(log: DeploymentLog, target: Target, release: Release) -> bool:
-    """Whether the log says that `release` is live: a deployment killed after its switch has left no entry."""
-    newest = log.newest()
-    return newest is not None and (newest.outcome, newest.target, newest.release_version) == (
-        "live",
-        target,
-        release.version,
-    )
-
-
-def note_stop(log: DeploymentLog, target: Target, *, caused_by: str) -> None:
-    """Put on record that what `target` served has stopped."""
-    newest = log.newest()
-    if newest is not None and (newest.outcome, newest.target) == ("live", target):
-        log.add(replace(newest, at=_now(), outcome="stopped", caused_by=caused_by, reason=""))
+def _version_of(instance: Any, servers: Servers[Any]) -> str | None:
+    try:
+        return servers.ask(instance, "GET", "/health").body.get("release_version")
+    except NoAnswer:
+        return None
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def held_back(service: Service, wanted: str) -> str | None:
-    """Why `wanted` must not go live by itself: a person went back from it. None where it may."""
-    lives = [entry for entry in service.log.entries() if entry.outcome == "live"]
-    if not lives or not lives[0].caused_by.startswith(ROLLBACK) or lives[0].release_version == wanted:
-        return None
-    if wanted not in {entry.release_version for entry in lives[1:]}:
-        return None
-    return (
-        f"release {wanted} was rolled back to {lives[0].release_version} ({lives[0].caused_by}): "
-        f"it stays until there is a new one, or make rollback TO={wanted}"
-    )
-
-
-def roll_back(service: Service, releases: Path, to: str, report: Report, *, asked_by: str) -> Deployment:
-    """An earlier release live again, from this machine alone; `to` is a release or model version, or empty."""
-    live = service.live()
-    entry = choose(service.log.last_live(KEPT + 1), live.release_version if live else None, to or None)
-    return service.deploy(read_release(releases / entry.release_version), report, caused_by=f"{ROLLBACK} by {asked_by}")

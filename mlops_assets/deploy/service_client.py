@@ -1,15 +1,29 @@
-"""Asks a running service over HTTP: what it is and how it answers."""
+"""Asks a running server over HTTP: what it is and how it answers."""
 
 import http.client
 import json
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.deploy.rollout import NoAnswer, Reply
 from mlops_assets.deploy.traffic import Traffic, read_traffic
+from mlops_assets.failures import TransientFailure
+
+
+class NoAnswer(TransientFailure):
+    """The server does not answer, or not with what an answer looks like."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer: status, JSON body, time."""
+
+    status: int
+    body: Mapping[str, Any]
+    seconds: float
 
 
 class ServiceClient:
@@ -18,7 +32,7 @@ class ServiceClient:
     def __init__(
         self, host: str, port: int, *, key: str = "", timeout_s: float = 10.0, certificate: Path | None = None
     ) -> None:
-        """With `certificate` it speaks TLS and believes this very one, whatever name it bears."""
+        """With a `certificate` it speaks TLS and trusts this very certificate, whatever host it names."""
         self.host, self.port = host, port
         self._key, self._timeout_s, self._certificate = key, timeout_s, certificate
 
@@ -28,14 +42,14 @@ class ServiceClient:
         try:
             answer = json.loads(content)
         except ValueError:
-            raise NoAnswer(f"{self._where(path)} answers {status} without JSON") from None
+            raise NoAnswer(f"{self._url(path)} answers {status} without JSON") from None
         return Reply(status, answer if isinstance(answer, dict) else {}, seconds)
 
     def traffic(self) -> Traffic:
         """What it answered on the prediction paths since it started; raises `NoAnswer`."""
         status, content, _ = self._exchange("GET", "/metrics", None)
         if status != 200:
-            raise NoAnswer(f"{self._where('/metrics')} answers {status}")
+            raise NoAnswer(f"{self._url('/metrics')} answers {status}")
         return read_traffic(content.decode("utf-8"))
 
     def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes, float]:
@@ -49,7 +63,7 @@ class ServiceClient:
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(f"{self._where(path)} does not answer: {error or type(error).__name__}") from error
+            raise NoAnswer(f"{self._url(path)} does not answer: {error or type(error).__name__}") from error
         finally:
             connection.close()
         return response.status, content, time.perf_counter() - started
@@ -63,5 +77,5 @@ class ServiceClient:
         context.load_verify_locations(self._certificate)
         return http.client.HTTPSConnection(self.host, self.port, timeout=self._timeout_s, context=context)
 
-    def _where(self, path: str) -> str:
+    def _url(self, path: str) -> str:
         return f"{'https' if self._certificate else 'http'}://{self.host}:{self.port}{path}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.artifact import TrainedWith
-from mlops_assets.deploy.service import Service, held_back
+from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.git.history import GitHistory
 
@@ -130,7 +130,7 @@ def _live_due(service: Service, wanted: str) -> "Due":
     live = service.live()
     if live is None:
         return Due(True, "the service does not answer")
-    if held := held_back(service, wanted):
+    if held := service.held_back(wanted):
         return Due(False, held)
     if live.target != service.target:
         return Due(True, f"target {service.target} is wanted, {live.target} serves")

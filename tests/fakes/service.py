@@ -1,56 +1,178 @@
 # ruff: noqa: ARG002 - a stand-in takes what the real one takes
-"""A service of one target in memory: same interface, no process, no engine."""
+"""A backend in memory, behind the real `Service`: no process, no engine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from mlops_assets.deploy.history import DeploymentLog, Entry
+from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target
 from mlops_assets.deploy.release import Release
-from mlops_assets.deploy.rollout import DeploymentRefused
-from mlops_assets.deploy.service import Deployment, Live, Packaged, Target
+from mlops_assets.deploy.rollout import Watching
+from mlops_assets.deploy.service import Service
+from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
+from mlops_assets.deploy.traffic import PathTraffic, Traffic
+
+UNWATCHED = Watching(watch_s=0)
+
+
+def fake_service(folder: Path) -> Service:
+    """The real service on one backend in memory; its state is in `folder`."""
+    return Service(FakeBackend(folder), watching=UNWATCHED)
 
 
 @dataclass
-class FakeService:
-    """Serves what it is given; `refuse` is the reason with which every deployment fails, `said` what was asked."""
+class Server:
+    """One instance; `behaviour` names what is wrong with it."""
 
-    target: Target
-    log: DeploymentLog
-    url: str = "http://127.0.0.1:8080"
-    refuse: str = ""
+    release: Release
+    behaviour: str = ""
+    name: str = "the first"
+    alive: bool = True
+    asked_since_switch: int = 0
+    probes: int = 0
+    refused: int = 0
+    answered: int = 0
+    failed: int = 0
+
+
+class _Client(ServiceClient):
+    """Asks a server of the fake backend."""
+
+    def __init__(self, backend: "FakeBackend", server: Server) -> None:
+        super().__init__("127.0.0.1", 8080)
+        self._backend, self._server = backend, server
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+        return self._backend.ask(self._server, method, path, body)
+
+
+@dataclass
+class FakeBackend:
+    """Implements `Backend` and `Servers`; `behaviour` is that of each new server."""
+
+    folder: Path = Path()
+    target: Target = "process"
+    serving: Server | None = None
+    behaviour: str = ""
+    asks: int = 0
+    """Requests of clients between two looks at the counts of the live server."""
+    answers: bool = True
+    """Whether a deployment can go here."""
     said: list[str] = field(default_factory=list)
-    _live: Live | None = None
+    """What the service asked of it; several backends may share one list."""
+    steps: list[str] = field(default_factory=list)
+    """What the rollout asked of it."""
+    stopped: list[Server] = field(default_factory=list)
+    url = "http://127.0.0.1:8080"
 
-    def live(self) -> Live | None:
-        return self._live
+    def usable(self) -> bool:
+        return self.answers
+
+    def was_used(self) -> bool:
+        return True
+
+    def live(self) -> PublicServer | None:
+        return PublicServer(_Client(self, self.serving), "2026-01-01", 1) if self.serving else None
 
     def packaged(self, release_version: str) -> Packaged | None:
         return None
 
-    def package(
-        self, release: Release, tags: Sequence[str], report: Callable[[str], None], *, made_by: str = ""
-    ) -> Packaged | None:
-        self.said.append(f"package {release.version}")
+    def package(self, release: Release, tags: Sequence[str], report: Report, *, made_by: str) -> Packaged | None:
+        self.said.append(f"{self.target} packages {release.version}")
         return None
 
-    def deploy(self, release: Release, report: Callable[[str], None], *, caused_by: str = "") -> Deployment:
-        self.said.append(f"deploy {release.version}")
-        if self.refuse:
-            raise DeploymentRefused(self.refuse)
-        before = self._live
-        self._live = Live(
-            release.model_version, release.version, release.dataset_version, 1, "2026-01-01", self.url, self.target
-        )
-        at = datetime.now(UTC).isoformat()
-        versions = (release.version, release.model_version, release.dataset_version)
-        self.log.add(Entry(at, self.target, *versions, caused_by=caused_by, outcome="live", reason=""))
-        return Deployment(*versions, self.url, changed=True, previous=before.release_version if before else None)
+    @contextmanager
+    def servers(self, image: Packaged | None) -> "Iterator[FakeBackend]":
+        yield self
 
-    def prune(self, keep: frozenset[str], report: Callable[[str], None], *, dry_run: bool = False) -> None:
-        self.said.append("prune")
+    def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool) -> None:
+        self.said.append(f"{self.target} prunes")
 
-    def stop(self, *, caused_by: str = "") -> bool:
-        self.said.append("stop")
-        was, self._live = self._live is not None, None
+    def end(self) -> bool:
+        self.said.append(f"{self.target} ends")
+        was, self.serving = self.serving is not None, None
         return was
+
+    def sweep(self) -> None:
+        self.steps.append("sweep")
+
+    def current(self) -> Server | None:
+        return self.serving
+
+    def public(self, instance: Server) -> bool:
+        return True
+
+    def start(self, release: Release) -> Server:
+        self.steps.append("start")
+        self.said.append(f"{self.target} starts {release.version}")
+        return Server(release, self.behaviour, f"server-{len(self.steps)}")
+
+    def running(self, instance: Server) -> bool:
+        if instance.behaviour == "dies when live" and self.serving is instance:
+            instance.alive = False
+        return instance.alive and instance.behaviour != "dies at once"
+
+    def ask(self, instance: Server, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+        if not instance.alive:
+            raise NoAnswer("gone")
+        release = instance.release
+        if path == "/ready":
+            status = {"never ready": "loading", "broken": "broken"}.get(instance.behaviour, "ready")
+            return Reply(200 if status == "ready" else 503, {"status": status, "reason": f"it is {status}"}, 0.0)
+        if path == "/health":
+            version = "000000000000" if instance.behaviour == "wrong version" else release.model_version
+            body = {
+                "model_version": version,
+                "dataset_version": release.dataset_version,
+                "release_version": release.version,
+            }
+            return Reply(200, body, 0.0)
+        wrong = instance.behaviour == "wrong answers" or (
+            instance.behaviour == "wrong when live" and self.serving is instance
+        )
+        if self.serving is instance and (
+            instance.behaviour == "refuses when live"
+            or (instance.behaviour == "refuses once" and instance.refused == 0)
+        ):
+            instance.refused += 1
+            return Reply(429, {}, 0.01)
+        results = [
+            {"probabilities": {str(n): (1 - p if wrong else p) for n, p in enumerate(golden.probabilities)}}
+            for golden in release.golden()
+        ]
+        return Reply(200, {"results": results}, self.seconds(instance))
+
+    def seconds(self, instance: Server) -> float:
+        instance.probes += 1
+        instance.asked_since_switch += self.serving is instance
+        slow = {
+            "slow": True,
+            "slow when live": self.serving is instance,
+            "slow at times": instance.asked_since_switch % 3 == 1,
+        }
+        return 9.0 if slow.get(instance.behaviour) else 0.1
+
+    def traffic(self, instance: Server) -> Traffic:
+        if self.serving is instance:
+            failing = {"errors when live": 3, "fails at a tenth": self.asks // 10}.get(instance.behaviour, 0)
+            instance.failed += failing
+            instance.answered += self.asks - min(failing, self.asks)
+        slow = instance.answered // 5 if instance.behaviour == "slow for clients" else 0
+        buckets = ((0.1, instance.answered - slow), (1.0, slow), (10.0, 0))
+        probed = PathTraffic(instance.probes, 0, ((0.1, instance.probes), (1.0, 0), (10.0, 0)))
+        return Traffic({"/predict": PathTraffic(instance.answered, instance.failed, buckets), "/predict/batch": probed})
+
+    def switch(self, new: Server, old: Server | None) -> None:
+        self.steps.append("switch")
+        self.serving = new
+
+    def stop(self, instance: Server) -> None:
+        self.steps.append("stop")
+        instance.alive = False
+        self.stopped.append(instance)
+        self.serving = None if self.serving is instance else self.serving
+
+    def log(self, instance: Server) -> str:
+        return "last line of the log"

@@ -19,11 +19,14 @@ from pathlib import Path
 
 import psutil
 
+from mlops_assets.deploy.backend import Packaged
+from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.engine import DockerEngine, EngineDown
-from mlops_assets.deploy.docker.service import DockerService
+from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.release import read_release
-from mlops_assets.deploy.rollout import NoAnswer
-from mlops_assets.deploy.service_client import ServiceClient
+from mlops_assets.deploy.rollout import Watching
+from mlops_assets.deploy.service import Service
+from mlops_assets.deploy.service_client import NoAnswer, ServiceClient
 
 SOCKET = "e.sock"
 NAMESPACES = ("unshare", "--net", "--mount")
@@ -123,8 +126,11 @@ def main(how: str, folder: Path, release: Path, image: str, tars: list[Path]) ->
             for tar in tars:
                 with tar.open("rb") as file:
                     opened.client.images.load(file)
-        service = DockerService(folder / "state", _PORT, project="mlops-engine")
-        service.deploy(read_release(release), lambda _line: None, image=image, watch_s=0)
+        wanted = read_release(release)
+        (folder / "state").mkdir()
+        ImageRecord(folder / "state" / "images.json").set(wanted.version, Packaged(image, (), 0))
+        service = Service(DockerBackend(folder / "state", _PORT))
+        service.deploy(wanted, lambda _line: None, watching=Watching(watch_s=0))
         {"ended": engine.end, "crashed": engine.crash}[how]()
         if _answers():
             raise RuntimeError(f"the service answers although its engine was {how}: the test would prove nothing")

@@ -1,6 +1,6 @@
 """A deployment that SIGKILL ends at a chosen point: no handler runs, nothing is put in order.
 
-python -m tests.integration.killed_deployment TARGET POINT STATE PORT PROJECT RELEASE IMAGE
+python -m tests.integration.killed_deployment TARGET POINT STATE PORT RELEASE
 """
 
 import os
@@ -10,7 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.deploy.docker.backend import DockerBackend
+from mlops_assets.deploy.docker.engine import DockerEngine
+from mlops_assets.deploy.docker.gateway import HaproxyGateway
+from mlops_assets.deploy.docker.servers import DockerServers
+from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.release import read_release
+from mlops_assets.deploy.rollout import Watching
+from mlops_assets.deploy.service import Service
 
 
 def kill_at(point: str, known: dict[str, type]) -> None:
@@ -30,26 +37,16 @@ def kill_at(point: str, known: dict[str, type]) -> None:
     setattr(owner, method, killed)
 
 
-def main(target: str, point: str, state: str, port: str, project: str, release: str, image: str) -> None:
-    wanted = read_release(Path(release))
-    if target == "process":
-        from mlops_assets.deploy.process.backend import ProcessBackend
-        from mlops_assets.deploy.process.service import ProcessService
-
-        kill_at(point, {"ProcessBackend": ProcessBackend})
-        environment = {"PATH": "/usr/bin:/bin"}
-        ProcessService(Path(state), int(port), environment=environment).deploy(wanted, print, watch_s=0.3)
-        return
+def main(target: str, point: str, state: str, port: str, release: str) -> None:
     from docker.models.containers import Container
 
-    from mlops_assets.deploy.docker.backend import DockerBackend
-    from mlops_assets.deploy.docker.engine import DockerEngine
-    from mlops_assets.deploy.docker.gateway import HaproxyGateway
-    from mlops_assets.deploy.docker.service import DockerService
-
-    classes = (DockerBackend, DockerEngine, HaproxyGateway, Container)
-    kill_at(point, {one.__name__: one for one in classes})
-    DockerService(Path(state), int(port), project=project).deploy(wanted, print, image=image, watch_s=0.3)
+    classes = (ProcessBackend, DockerServers, DockerEngine, HaproxyGateway, Container)
+    kill_at(point, {owner.__name__: owner for owner in classes})
+    if target == "process":
+        backend = ProcessBackend(Path(state), int(port), environment={"PATH": "/usr/bin:/bin"})
+    else:
+        backend = DockerBackend(Path(state), int(port))
+    Service(backend, watching=Watching(watch_s=0.3)).deploy(read_release(Path(release)), print)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ REFUSED_FOR = {
 """What a rollout says of each, where the old one is right and quick."""
 
 
-def server_with(folder: Path, added: str, module: str = "classic_model.py") -> Path:
+def server_with(folder: Path, added: str, module: str = "models/classic.py") -> Path:
     """A copy of the server's sources with lines added to one module."""
     source = ROOT / "mlops_assets"
     for path in [

@@ -33,7 +33,7 @@ from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import FactKeeper
 from mlops_assets.versioning.git.history import GitHistory
-from tests.fakes.process_service import FakeProcessService
+from tests.fakes.service import fake_service
 from tests.fakes.version_repository import FakeVersionRepository
 from tests.shared_data import SHARED_DATA
 from tests.unit.reporting.summaries import FAILED, summary
@@ -112,7 +112,11 @@ class Place:
             )
 
     def definitions(self) -> dg.Definitions:
-        replace = {"review_source": self.source, "repository": self.repository, "service": FakeProcessService()}
+        replace = {
+            "review_source": self.source,
+            "repository": self.repository,
+            "service": fake_service(self.settings.service_folder),
+        }
         return build_definitions(self.settings, replace, loggers={"console": _silent})
 
     def change_raw(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
@@ -433,7 +437,7 @@ def test_a_model_that_grows_unsure_of_the_newest_is_a_warning(place: Place, chec
 
 def _judge(place: Place, asset: str, check: str) -> dg.AssetCheckEvaluation:
     """The one check alone; what it says."""
-    definitions = build_definitions(place.settings, {"service": FakeProcessService()})
+    definitions = build_definitions(place.settings, {"service": fake_service(place.settings.service_folder)})
     key = dg.AssetCheckKey(dg.AssetKey(asset), check)
     job = definitions.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection=set(), asset_check_selection={key}

@@ -4,17 +4,15 @@ import datetime
 import http.client
 import ssl
 import threading
-import uuid
 
 import pytest
 import trustme
 
-from mlops_assets.deploy.docker.service import DockerService
 from mlops_assets.deploy.release import build_release
 from mlops_assets.failures import PermanentFailure
-from tests.docker_engine import engine_or_skip
+from tests.docker_engine import engine_or_skip, port_of, project_of, service_on_docker
+from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import seal_tiny_model
-from tests.integration.clients import free_port
 from tests.repository import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
@@ -41,30 +39,31 @@ def made(engine, tmp_path_factory):
         found.append((release, engine.push(engine.build(release, "localhost:5000/mlops-tls", silent), (), silent)))
     yield found
     for _, image in found:
-        engine.client.images.remove(image.id, force=True)
+        engine.client.images.remove(engine.client.images.get(image.reference).id, force=True)
 
 
 def test_the_public_port_speaks_tls_and_takes_a_renewed_certificate_without_losing_a_request(engine, made, tmp_path):
     authority = trustme.CA()
-    pem, port = tmp_path / "tls.pem", free_port()
+    pem = tmp_path / "tls.pem"
     _issue(authority, pem)
-    service = DockerService(tmp_path / "s", port, project=f"mlops-tls-{uuid.uuid4().hex[:6]}", certificate=pem)
+    (first, image), (second, other) = made
+    service = service_on_docker(tmp_path / "s", {first.version: image, second.version: other}, pem)
+    port = port_of(service)
     try:
-        (first, image), (second, other) = made
-        service.deploy(first, silent, image=image.reference, watch_s=0)
+        service.deploy(first, silent, watching=UNWATCHED)
         assert service.url.startswith("https://")
         assert service.live().release_version == first.version
         before = _certificate(port, authority)
         with pytest.raises((http.client.HTTPException, OSError)):
             _get(http.client.HTTPConnection("127.0.0.1", port, timeout=5))
-        (gateway,) = (c for c in engine.containers(f"mlops.project={service.project}") if "gateway" in c.name)
+        (gateway,) = (c for c in engine.containers(f"mlops.project={project_of(service)}") if "gateway" in c.name)
         assert (service.folder / "gateway" / "cert.pem").stat().st_mode & 0o777 == 0o600
 
         _issue(authority, pem)
         failures, stop = [], threading.Event()
         asking = threading.Thread(target=_keep_asking, args=(port, authority, failures, stop))
         asking.start()
-        service.deploy(second, silent, image=other.reference, watch_s=0)
+        service.deploy(second, silent, watching=UNWATCHED)
         stop.set()
         asking.join()
         assert failures == []
@@ -79,11 +78,11 @@ def test_a_file_without_a_key_is_refused_before_anything_starts(engine, made, tm
     (release, image), _ = made
     pem = tmp_path / "tls.pem"
     trustme.CA().cert_pem.write_to_path(str(pem))
-    service = DockerService(tmp_path / "s", free_port(), project=f"mlops-tls-{uuid.uuid4().hex[:6]}", certificate=pem)
+    service = service_on_docker(tmp_path / "s", {release.version: image}, pem)
     try:
         with pytest.raises(PermanentFailure, match="must hold certificate and key in PEM"):
-            service.deploy(release, silent, image=image.reference, watch_s=0)
-        assert engine.containers(f"mlops.project={service.project}") == []
+            service.deploy(release, silent, watching=UNWATCHED)
+        assert engine.containers(f"mlops.project={project_of(service)}") == []
     finally:
         service.stop()
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.deploy.docker.engine import Image, Login, PushFailed
-from mlops_assets.deploy.docker.service import DockerService
+from mlops_assets.deploy.backend import Packaged
+from mlops_assets.deploy.docker.backend import DockerBackend
+from mlops_assets.deploy.docker.engine import Login, PushFailed
 from mlops_assets.deploy.release import build_release
+from mlops_assets.deploy.service import Service
 from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port, wait_until
@@ -51,14 +53,14 @@ def releases(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def images(engine, releases) -> Iterator[list[Image]]:
+def images(engine, releases) -> Iterator[list[Packaged]]:
     pushed = [engine.push(engine.build(one, f"{REGISTRY}/{NAME}", silent), (), silent) for one in releases]
     yield pushed
     for image in pushed:
-        engine.client.images.remove(image.id, force=True)
+        engine.client.images.remove(engine.client.images.get(image.reference).id, force=True)
 
 
-def layers_of(image: Image) -> list[dict[str, Any]]:
+def layers_of(image: Packaged) -> list[dict[str, Any]]:
     """What the registry stores of it: digest and compressed size of each layer, the lowest first."""
     digest = image.reference.partition("@")[2]
     request = urllib.request.Request(f"http://{REGISTRY}/v2/{NAME}/manifests/{digest}", headers={"Accept": PACKED})
@@ -175,9 +177,9 @@ def test_a_registry_with_a_login_takes_it_and_a_refused_push_leaves_nothing_behi
     release, port = releases[0], int(locked_registry.rpartition(":")[2])
     repository, tags = f"{locked_registry}/app", (f"v{releases[0].model_version}", "main-0123456789ab", "latest")
 
-    def service(password: str) -> DockerService:
+    def service(password: str) -> Service:
         login = Login(USER, password)
-        return DockerService(tmp_path / "state", free_port(), project="mlops-login", repository=repository, login=login)
+        return Service(DockerBackend(tmp_path / "state", free_port(), repository=repository, login=login))
 
     refused = service("wrong")
     with pytest.raises(PushFailed, match="was not pushed"):

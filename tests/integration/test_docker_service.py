@@ -11,22 +11,23 @@ import tarfile
 import tempfile
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import httpx
 import pytest
 
 from mlops_assets.artifact import Golden
-from mlops_assets.deploy.docker.backend import NeverStarted
+from mlops_assets.deploy.backend import Packaged
+from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.engine import BuildFailed
 from mlops_assets.deploy.docker.gateway import IMAGE
-from mlops_assets.deploy.docker.image_record import ImageRecord
-from mlops_assets.deploy.docker.service import DockerService
+from mlops_assets.deploy.docker.images import ImageRecord
+from mlops_assets.deploy.docker.servers import NeverStarted
 from mlops_assets.deploy.release import build_release
-from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
-from mlops_assets.deploy.service import Packaged
-from tests.docker_engine import engine_or_skip
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, Watching
+from mlops_assets.deploy.service import Service
+from tests.docker_engine import engine_or_skip, port_of, project_of, service_on_docker
+from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
 from tests.integration.engine_restart import ENDS, NAMESPACES, SOCKET
@@ -72,8 +73,8 @@ def releases(tmp_path_factory):
     lock = ROOT / "locks" / "serving.txt"
     built = {name: build_release(folder / name, folder / "built", lock=lock) for name in ("a", "b", "wrong")}
     for name, added, module in (
-        ("slow", SLOW, "classic_model.py"),
-        ("never ready", NEVER_READY, "classic_model.py"),
+        ("slow", SLOW, "models/classic.py"),
+        ("never ready", NEVER_READY, "models/classic.py"),
         ("broken", BROKEN, "__main__.py"),
         ("slow at times", SLOW_AT_TIMES, "prediction_routes.py"),
         ("fails at times", FAILS_AT_TIMES, "prediction_routes.py"),
@@ -92,28 +93,28 @@ def images(engine, releases):
     }
     yield pushed
     for image in pushed.values():
-        engine.client.images.remove(image.id, force=True)
+        engine.client.images.remove(engine.client.images.get(image.reference).id, force=True)
+
+
+def service_with(images, releases, folder):
+    return service_on_docker(folder, {releases[name].version: image for name, image in images.items()})
 
 
 @pytest.fixture
-def service(tmp_path):
-    service = DockerService(tmp_path / "state", free_port(), project=f"mlops-test-{uuid.uuid4().hex[:6]}")
+def service(images, releases, tmp_path):
+    service = service_with(images, releases, tmp_path / "state")
     yield service
     service.stop()
 
 
-def port_of(service) -> int:
-    return int(service.url.rsplit(":", 1)[1])
-
-
 def servers(engine, service):
-    found = engine.containers(f"mlops.project={service.project}")
+    found = engine.containers(f"mlops.project={project_of(service)}")
     return [container for container in found if container.labels["mlops.role"] == "server"]
 
 
 def test_ten_thousand_requests_meet_five_swaps_and_none_fails(engine, service, releases, images):
     def deploy(name):
-        return service.deploy(releases[name], silent, image=images[name].reference, watch_s=0.5)
+        return service.deploy(releases[name], silent, watching=Watching(watch_s=0.5))
 
     deploy("a")
     with Clients(port_of(service), answers_of(releases["a"], releases["b"]), count=32) as clients:
@@ -137,15 +138,15 @@ def test_ten_thousand_requests_meet_five_swaps_and_none_fails(engine, service, r
         ("slow", "too slow: 1"),
     ],
 )
-def test_what_is_not_right_is_refused_and_the_old_one_is_untouched(engine, service, releases, images, name, reason):
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+def test_what_is_not_right_is_refused_and_the_old_one_is_untouched(engine, service, releases, name, reason):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
     timeout_s = 4 if name == "never ready" else 60
     with (
         Clients(port_of(service), answers_of(releases["a"]), count=2) as clients,
         pytest.raises(DeploymentRefused, match=reason),
     ):
-        service.deploy(releases[name], silent, image=images[name].reference, timeout_s=timeout_s)
+        service.deploy(releases[name], silent, watching=Watching(ready_timeout_s=timeout_s))
     assert clients.failures == []
     assert service.live() == before
     assert len(servers(engine, service)) == 1
@@ -157,22 +158,23 @@ def test_a_gpu_release_on_an_engine_without_gpus_is_refused_and_the_old_one_serv
 ):
     if "nvidia" in engine.client.info()["Runtimes"]:
         pytest.skip("this engine has GPUs to give")
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
     # The engine refuses before anything runs, so that the image needs no GPU runtime in it.
     wanting = build_release(releases["b"].model, tmp_path / "built", lock=ROOT / "locks" / "serving-gpu.txt")
+    ImageRecord(service.folder / "images.json").set(wanting.version, images["b"])
     with (
         Clients(port_of(service), answers_of(releases["a"]), count=2) as clients,
         pytest.raises(NeverStarted, match=r"the release wants a GPU and the engine gives none.*IMAGE_VARIANT=cpu"),
     ):
-        service.deploy(wanting, silent, image=images["b"].reference)
+        service.deploy(wanting, silent)
     assert clients.failures == []
     assert service.live() == before
     assert len(servers(engine, service)) == 1
 
 
-def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(engine, service, releases, images):
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(engine, service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
     died: list[float] = []
 
@@ -194,7 +196,7 @@ def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(en
     asking = threading.Thread(target=ask)
     asking.start()
     with pytest.raises(RolledBack, match="after the switch"):
-        service.deploy(releases["b"], kill_when_live, image=images["b"].reference, watch_s=10)
+        service.deploy(releases["b"], kill_when_live, watching=Watching(watch_s=10))
     asking.join()
     assert answered_again[0] - died[0] < 5
     assert len(servers(engine, service)) == 1
@@ -202,13 +204,13 @@ def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(en
 
 
 @pytest.mark.parametrize("name", REFUSED_FOR)
-def test_what_only_some_texts_of_clients_meet_is_rolled_back(engine, service, releases, images, name):
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+def test_what_only_some_texts_of_clients_meet_is_rolled_back(engine, service, releases, name):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
     with Askers(port_of(service)) as askers:
         askers.wait_for(100)
         with pytest.raises(RolledBack, match=REFUSED_FOR[name]):
-            service.deploy(releases[name], silent, image=images[name].reference, watch_s=60)
+            service.deploy(releases[name], silent, watching=Watching(watch_s=60))
     assert service.live() == before
     with Askers(port_of(service)) as askers:
         askers.wait_for(30)
@@ -217,20 +219,20 @@ def test_what_only_some_texts_of_clients_meet_is_rolled_back(engine, service, re
     assert [entry.outcome for entry in service.log.entries()] == ["rolled back", "live"]
 
 
-def test_one_that_fails_as_often_as_the_old_one_stays(service, releases, images):
-    service.deploy(releases["fails at times too"], silent, image=images["fails at times too"].reference, watch_s=0)
+def test_one_that_fails_as_often_as_the_old_one_stays(service, releases):
+    service.deploy(releases["fails at times too"], silent, watching=UNWATCHED)
     with Askers(port_of(service)) as askers:
         askers.wait_for(100)
-        service.deploy(releases["fails at times"], silent, image=images["fails at times"].reference, watch_s=3)
+        service.deploy(releases["fails at times"], silent, watching=Watching(watch_s=3))
         askers.wait_for(30)
     assert askers.statuses[500] > 0
     assert service.live().release_version == releases["fails at times"].version
 
 
-def deployment_killed(service, point, release, image):
+def deployment_killed(service, point, release):
     """Deploy `release` in a process that ends at `point`."""
     command = [sys.executable, "-m", "tests.integration.killed_deployment", "docker", point]
-    command += [service.folder, port_of(service), service.project, release.folder, image.reference]
+    command += [service.folder, port_of(service), release.folder]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert f"killed {point}" in done.stdout
@@ -240,8 +242,8 @@ def deployment_killed(service, point, release, image):
 def standing(releases, images, tmp_path_factory):
     """A service that stands through several kills."""
     folder = tmp_path_factory.mktemp("standing") / "state"
-    service = DockerService(folder, free_port(), project=f"mlops-test-{uuid.uuid4().hex[:6]}")
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    service = service_with(images, releases, folder)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     yield service
     service.stop()
 
@@ -249,9 +251,9 @@ def standing(releases, images, tmp_path_factory):
 @pytest.mark.parametrize(
     "point",
     [
-        "after DockerBackend.sweep",
+        "after DockerServers.sweep",
         "after DockerEngine.create",
-        "after DockerBackend.start",
+        "after DockerServers.start",
         "before HaproxyGateway.switch",
         "before HaproxyGateway._write",
         "after HaproxyGateway._write",
@@ -260,12 +262,12 @@ def standing(releases, images, tmp_path_factory):
         "after Container.stop",
     ],
 )
-def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(engine, standing, releases, images, point):
+def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(engine, standing, releases, point):
     before = standing.live().release_version
     name = "b" if before == releases["a"].version else "a"
     with Clients(port_of(standing), answers_of(releases["a"], releases["b"]), count=4) as clients:
-        deployment_killed(standing, point, releases[name], images[name])
-        standing.deploy(releases[name], silent, image=images[name].reference, watch_s=0, caused_by="the next one")
+        deployment_killed(standing, point, releases[name])
+        standing.deploy(releases[name], silent, watching=UNWATCHED, caused_by="the next one")
     assert clients.failures == []
     assert standing.live().release_version == releases[name].version
     assert len(servers(engine, standing)) == 1
@@ -281,28 +283,26 @@ def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(engine, sta
     "point", ["after HaproxyGateway._ensure_network", "before Container.start", "after HaproxyGateway._run"]
 )
 def test_the_first_deployment_killed_while_it_makes_the_gateway_is_finished_by_the_next_one(
-    engine, service, releases, images, point
+    engine, service, releases, point
 ):
-    deployment_killed(service, point, releases["a"], images["a"])
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    deployment_killed(service, point, releases["a"])
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     assert service.live().release_version == releases["a"].version
-    assert len(engine.containers(f"mlops.project={service.project}")) == 2
+    assert len(engine.containers(f"mlops.project={project_of(service)}")) == 2
 
 
-def test_a_gateway_that_restarts_serves_what_it_served_and_one_that_is_lost_is_made_anew(
-    engine, service, releases, images
-):
+def test_a_gateway_that_restarts_serves_what_it_served_and_one_that_is_lost_is_made_anew(engine, service, releases):
     for name in ("a", "b"):
-        service.deploy(releases[name], silent, image=images[name].reference, watch_s=0)
+        service.deploy(releases[name], silent, watching=UNWATCHED)
     (gateway,) = (
-        c for c in engine.containers(f"mlops.project={service.project}") if c.labels["mlops.role"] == "gateway"
+        c for c in engine.containers(f"mlops.project={project_of(service)}") if c.labels["mlops.role"] == "gateway"
     )
     gateway.restart(timeout=1)
     assert wait_until(lambda: service.live() is not None)
     assert service.live().release_version == releases["b"].version
     gateway.remove(force=True)
     assert service.live() is None
-    service.deploy(releases["b"], silent, image=images["b"].reference, watch_s=0)
+    service.deploy(releases["b"], silent, watching=UNWATCHED)
     assert service.live().release_version == releases["b"].version
 
 
@@ -328,12 +328,12 @@ def test_the_service_returns_by_itself_when_the_engine_was_restarted(engine, rel
     assert release_version == releases["a"].version
 
 
-def test_of_two_deployments_at_once_one_waits_for_the_other(engine, service, releases, images):
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+def test_of_two_deployments_at_once_one_waits_for_the_other(engine, service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
 
     def deploy(name):
-        other = DockerService(service.folder, port_of(service), project=service.project)
-        other.deploy(releases[name], silent, image=images[name].reference, watch_s=1)
+        other = Service(DockerBackend(service.folder, port_of(service)))
+        other.deploy(releases[name], silent, watching=Watching(watch_s=1))
 
     with Clients(port_of(service), answers_of(releases["a"], releases["b"]), count=4) as clients:
         deploying = [threading.Thread(target=deploy, args=(name,)) for name in ("b", "a")]
@@ -350,14 +350,13 @@ def test_of_two_deployments_at_once_one_waits_for_the_other(engine, service, rel
 
 @pytest.mark.usefixtures("images")
 def test_an_image_that_is_lost_here_and_in_the_registry_is_made_anew(engine, tmp_path, releases):
-    project = f"mlops-test-{uuid.uuid4().hex[:6]}"
-    service = DockerService(tmp_path / "state", free_port(), project=project, repository=REPOSITORY)
+    service = Service(DockerBackend(tmp_path / "state", free_port(), repository=REPOSITORY))
     lost = Packaged(f"{REPOSITORY}@sha256:{'0' * 64}", (), 1)
     (tmp_path / "state").mkdir()
     ImageRecord(tmp_path / "state" / "images.json").set(releases["a"].version, lost)
     said = []
     try:
-        service.deploy(releases["a"], said.append, watch_s=0)
+        service.deploy(releases["a"], said.append, watching=UNWATCHED)
         assert service.live().release_version == releases["a"].version
     finally:
         service.stop()
@@ -367,8 +366,8 @@ def test_an_image_that_is_lost_here_and_in_the_registry_is_made_anew(engine, tmp
     assert engine.has_image(image.reference)
 
 
-def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releases, images):
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     (container,) = servers(engine, service)
     pid = container.attrs["State"]["Pid"]
     subprocess.run(["kill", "-9", str(pid)], check=True)
@@ -376,8 +375,8 @@ def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releas
     assert wait_until(lambda: service.live() is not None, timeout_s=30)
 
 
-def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases, images):
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     assert last_success(httpx.get(f"{service.url}/metrics").text) is None
     for at_s in (1772330400, 1772330401):
         scratch = service.folder / "shown" / "partial"
@@ -387,7 +386,7 @@ def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases, i
 
 
 def test_the_image_is_locked_down_and_holds_only_the_release(engine, service, releases, images, tmp_path):
-    service.deploy(releases["a"], silent, image=images["a"].reference, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     (container,) = servers(engine, service)
     host = container.attrs["HostConfig"]
     assert host["ReadonlyRootfs"]

@@ -7,7 +7,8 @@ import httpx
 
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from tests.user_clone import free_port, git, make_clone, settings_of
 
 CLOCK = "2026-04-15T00:00:00Z"
@@ -24,7 +25,7 @@ def test_the_other_model_is_promoted_once_and_one_summary_joins_both_runs(tmp_pa
         assert run_pipeline(settings) == 1
         health = httpx.get(f"http://127.0.0.1:{port}/health").json()
     finally:
-        ProcessService(root / ".serving", port).stop()
+        Service(ProcessBackend(root / ".serving", port)).stop()
 
     assert not stale.exists()
     assert not (root / "models" / "bert").exists()

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import BadSetting
 from tests.user_clone import free_port, git, make_clone, settings_of, write_params
@@ -45,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     found = Place(make_clone(tmp_path_factory.mktemp("user") / "clone"), free_port())
     assert found.run() == 0
     yield found
-    ProcessService(found.root / ".serving", found.port).stop()
+    Service(ProcessBackend(found.root / ".serving", found.port)).stop()
 
 
 def test_a_first_run_does_every_stage_and_leaves_the_champion_serving(place: Place) -> None:

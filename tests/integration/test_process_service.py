@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -16,10 +15,13 @@ import pytest
 
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden
-from mlops_assets.deploy.process.backend import PortTaken
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.process.system import PortTaken
 from mlops_assets.deploy.release import build_release
-from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, Watching
+from mlops_assets.deploy.service import Service
+from tests.docker_engine import port_of
+from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
 from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with
@@ -52,33 +54,33 @@ def releases(tmp_path_factory):
 @pytest.fixture
 def service(tmp_path):
     # As deep as a real clone may lie: a socket's address holds only 108 bytes.
-    service = ProcessService(tmp_path / ("deep" * 30) / "state", free_port(), environment=ENVIRONMENT)
+    service = Service(ProcessBackend(tmp_path / ("deep" * 30) / "state", free_port(), environment=ENVIRONMENT))
     yield service
     service.stop()
 
 
-def port_of(service) -> int:
-    return int(service.url.rsplit(":", 1)[1])
+def processes(service):
+    return list(ProcessBackend(service.folder, port_of(service)).processes())
 
 
 def test_no_request_is_lost_while_the_port_changes_hands(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients:
         for name in ("b", "a", "b"):
-            deployment = service.deploy(releases[name], silent, watch_s=0.3)
+            deployment = service.deploy(releases[name], silent, watching=Watching(watch_s=0.3))
             assert deployment.changed
             assert service.live().release_version == releases[name].version
     assert clients.failures == []
     assert min(clients.asked.values()) > 0
-    assert len(list(service.processes())) == 1
+    assert len(processes(service)) == 1
 
 
 def test_a_model_that_answers_wrongly_is_refused_under_load_and_the_old_one_is_untouched(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
     refused = pytest.raises(DeploymentRefused, match=r"golden sentence 'bagus' is answered .* off")
     with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients, refused as caught:
-        service.deploy(releases["wrong"], silent, watch_s=0)
+        service.deploy(releases["wrong"], silent, watching=UNWATCHED)
     assert clients.failures == []
     assert service.live() == before
     assert "Uvicorn running" in str(caught.value)
@@ -87,12 +89,12 @@ def test_a_model_that_answers_wrongly_is_refused_under_load_and_the_old_one_is_u
 
 @pytest.mark.parametrize("name", REFUSED_FOR)
 def test_what_only_some_texts_of_clients_meet_is_rolled_back(service, releases, name):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
     with Askers(port_of(service)) as askers:
         askers.wait_for(100)
         with pytest.raises(RolledBack, match=REFUSED_FOR[name]):
-            service.deploy(releases[name], silent, watch_s=60)
+            service.deploy(releases[name], silent, watching=Watching(watch_s=60))
     assert service.live() == before
     with Askers(port_of(service)) as askers:
         askers.wait_for(30)
@@ -101,10 +103,10 @@ def test_what_only_some_texts_of_clients_meet_is_rolled_back(service, releases, 
 
 
 def test_one_that_fails_as_often_as_the_old_one_stays(service, releases):
-    service.deploy(releases["fails at times too"], silent, watch_s=0)
+    service.deploy(releases["fails at times too"], silent, watching=UNWATCHED)
     with Askers(port_of(service)) as askers:
         askers.wait_for(100)
-        service.deploy(releases["fails at times"], silent, watch_s=3)
+        service.deploy(releases["fails at times"], silent, watching=Watching(watch_s=3))
         askers.wait_for(30)
     assert askers.statuses[500] > 0
     assert service.live().release_version == releases["fails at times"].version
@@ -114,19 +116,19 @@ def test_a_service_whose_clone_was_renamed_goes_on_and_the_next_deployment_bring
     releases, tmp_path
 ):
     port = free_port()
-    service = ProcessService(tmp_path / "clone" / "state", port, environment=ENVIRONMENT)
-    service.deploy(releases["a"], silent, watch_s=0)
+    service = Service(ProcessBackend(tmp_path / "clone" / "state", port, environment=ENVIRONMENT))
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
     renamed = (tmp_path / "clone").rename(tmp_path / "renamed")
-    service = ProcessService(renamed / "state", port, environment=ENVIRONMENT)
+    service = Service(ProcessBackend(renamed / "state", port, environment=ENVIRONMENT))
     try:
         assert service.live() == replace(before, moved_from=str(tmp_path / "clone" / "state"))
         with Clients(port, answers_of(releases["a"])) as clients:
-            assert service.deploy(releases["a"], silent, watch_s=0).changed
+            assert service.deploy(releases["a"], silent, watching=UNWATCHED).changed
         assert clients.failures == []
         assert not psutil.pid_exists(before.pid)
         assert str(renamed) in " ".join(psutil.Process(service.live().pid).cmdline())
-        assert not service.deploy(releases["a"], silent, watch_s=0).changed
+        assert not service.deploy(releases["a"], silent, watching=UNWATCHED).changed
     finally:
         service.stop()
 
@@ -140,7 +142,7 @@ def test_a_release_that_cannot_start_is_refused_with_its_traceback(service, rele
     (package / "serving" / "__init__.py").touch()
     (package / "serving" / "__main__.py").write_text("raise RuntimeError('no such thing')")
     broken = build_release(releases["a"].model, tmp_path / "built", package=package)
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     with pytest.raises(DeploymentRefused, match=r"(?s)ended before it was ready.*no such thing"):
         service.deploy(broken, silent)
     assert service.live().release_version == releases["a"].version
@@ -155,21 +157,21 @@ def test_a_port_held_by_a_foreign_process_is_named_with_its_holder(service, rele
             service.deploy(releases["a"], silent)
         holder.kill()
     assert service.live() is None
-    assert list(service.processes()) == []
+    assert processes(service) == []
 
 
 def test_a_second_deployment_of_the_same_release_starts_nothing(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
-    assert not service.deploy(releases["a"], silent, watch_s=0).changed
+    assert not service.deploy(releases["a"], silent, watching=UNWATCHED).changed
     assert service.live() == before
 
 
 def test_a_service_that_was_killed_is_replaced_and_stop_leaves_nothing(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     os.kill(service.live().pid, signal.SIGKILL)
     assert wait_until(lambda: service.live() is None)
-    assert service.deploy(releases["a"], silent, watch_s=0).changed
+    assert service.deploy(releases["a"], silent, watching=UNWATCHED).changed
     assert service.live().release_version == releases["a"].version
     assert service.stop()
     assert service.live() is None
@@ -177,13 +179,13 @@ def test_a_service_that_was_killed_is_replaced_and_stop_leaves_nothing(service, 
 
 
 def test_another_port_moves_the_service_there(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0)
-    moved = ProcessService(service.folder, free_port(), environment=ENVIRONMENT)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    moved = Service(ProcessBackend(service.folder, free_port(), environment=ENVIRONMENT))
     assert moved.live() is None
-    moved.deploy(releases["a"], silent, watch_s=0)
+    moved.deploy(releases["a"], silent, watching=UNWATCHED)
     assert moved.live().url.endswith(str(port_of(moved)))
     assert service.live() is None
-    assert len(list(moved.processes())) == 1
+    assert len(processes(moved)) == 1
 
 
 @pytest.mark.long
@@ -200,17 +202,17 @@ def test_another_port_moves_the_service_there(service, releases):
     ],
 )
 def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(service, releases, point):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     command = [sys.executable, "-m", "tests.integration.killed_deployment", "process", point]
-    command += [service.folder, port_of(service), "", releases["b"].folder, ""]
+    command += [service.folder, port_of(service), releases["b"].folder]
     with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients:
         done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert f"killed {point}" in done.stdout
-        service.deploy(releases["b"], silent, watch_s=0, caused_by="the next one")
+        service.deploy(releases["b"], silent, watching=UNWATCHED, caused_by="the next one")
     assert clients.failures == []
     assert service.live().release_version == releases["b"].version
-    assert len(list(service.processes())) == 1
+    assert len(processes(service)) == 1
     newest = service.log.entries()[0]
     assert (newest.outcome, newest.release_version, newest.caused_by) == (
         "live",
@@ -224,7 +226,7 @@ def test_the_server_holds_nothing_that_its_deployer_had_open(service, releases):
     read, write = os.pipe()
     os.set_inheritable(write, True)  # as a shell hands its descriptors on
     try:
-        service.deploy(releases["a"], silent, watch_s=0)
+        service.deploy(releases["a"], silent, watching=UNWATCHED)
     finally:
         os.close(write)
     with os.fdopen(read, "rb") as pipe:
@@ -233,23 +235,23 @@ def test_the_server_holds_nothing_that_its_deployer_had_open(service, releases):
 
 
 def test_a_stop_is_on_record(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0, caused_by="run 1")
+    service.deploy(releases["a"], silent, watching=UNWATCHED, caused_by="run 1")
     assert service.stop(caused_by="make stop")
     assert [(entry.outcome, entry.caused_by) for entry in service.log.entries()] == [
         ("stopped", "make stop"),
         ("live", "run 1"),
     ]
-    assert service.log.live_at(datetime.now(UTC)) is None
+    assert service.log.newest().outcome == "stopped"
     assert not service.stop(caused_by="make stop")
     assert len(service.log.entries()) == 2
 
 
 def test_two_deployments_at_once_follow_one_another(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     outcomes: list[object] = []
 
     def deploy(name: str) -> None:
-        outcomes.append(service.deploy(releases[name], silent, watch_s=0.2))
+        outcomes.append(service.deploy(releases[name], silent, watching=Watching(watch_s=0.2)))
 
     threads = [threading.Thread(target=deploy, args=(name,)) for name in ("b", "b")]
     for thread in threads:
@@ -257,17 +259,17 @@ def test_two_deployments_at_once_follow_one_another(service, releases):
     for thread in threads:
         thread.join()
     assert sorted(outcome.changed for outcome in outcomes) == [False, True]
-    assert len(list(service.processes())) == 1
+    assert len(processes(service)) == 1
 
 
 def test_the_server_sees_nothing_of_the_deployers_environment(service, releases, monkeypatch):
     monkeypatch.setenv("AUTHOR_KEY", "secret")
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     assert "AUTHOR_KEY" not in psutil.Process(service.live().pid).environ()
 
 
 def test_the_service_shows_when_the_pipeline_last_succeeded(service, releases):
-    service.deploy(releases["a"], silent, watch_s=0)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
     assert last_success(httpx.get(f"{service.url}/metrics").text) is None
     shown = service.folder / "shown" / "last_success"
     shown.parent.mkdir()

@@ -5,9 +5,11 @@ import os
 import pytest
 from playwright.sync_api import expect
 
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.release import build_release
+from mlops_assets.deploy.service import Service
 from tests.browser import open_page
+from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port
 
@@ -19,8 +21,8 @@ def service(tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
     seal_tiny_model(folder / "model")
     environment = {"PATH": os.environ["PATH"]}  # noqa: TID251 - the test starts programs, settings do not
-    service = ProcessService(folder / "state", free_port(), environment=environment)
-    service.deploy(build_release(folder / "model", folder / "releases"), lambda _line: None, watch_s=0)
+    service = Service(ProcessBackend(folder / "state", free_port(), environment=environment))
+    service.deploy(build_release(folder / "model", folder / "releases"), lambda _line: None, watching=UNWATCHED)
     yield service
     service.stop()
 

@@ -13,8 +13,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.release import build_release
+from mlops_assets.deploy.service import Service
+from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port
 
@@ -29,8 +31,8 @@ def service(tmp_path_factory):
         "PATH": os.environ["PATH"],  # noqa: TID251 - the test starts programs, settings do not
         "PREDICTION_LOG": str(folder / "predictions.sqlite"),
     }
-    service = ProcessService(folder / "state", free_port(), environment=environment)
-    service.deploy(build_release(folder / "model", folder / "releases"), lambda _line: None, watch_s=0)
+    service = Service(ProcessBackend(folder / "state", free_port(), environment=environment))
+    service.deploy(build_release(folder / "model", folder / "releases"), lambda _line: None, watching=UNWATCHED)
     yield service
     service.stop()
 

@@ -30,7 +30,7 @@ from mlops_assets.versioning.git.pipeline_branch import parse_trailers
 from mlops_assets.versioning.retention import prune_versions
 from mlops_assets.versioning.retention_plan import RetentionRules
 from mlops_assets.versioning.version_outcome import DataVersion
-from tests.fakes.process_service import FakeProcessService
+from tests.fakes.service import fake_service
 from tests.integration.user_clone import QUICK_DVC, REAL_DVC, sh
 from tests.user_clone import git, make_clone, settings_of
 
@@ -79,7 +79,9 @@ class Clone:
     def run_assets(self, name: str, *, remote: Path | None = None, **environ: str) -> str:
         """The same as a run of Dagster, with the checks; its Markdown summary."""
         settings = self.given(name, remote, **environ)
-        definitions = build_definitions(settings, {"service": FakeProcessService()}, loggers={"console": _silent})
+        definitions = build_definitions(
+            settings, {"service": fake_service(settings.service_folder)}, loggers={"console": _silent}
+        )
         with dg.DagsterInstance.ephemeral() as instance:
             done = definitions.resolve_job_def("pipeline").execute_in_process(
                 instance=instance,

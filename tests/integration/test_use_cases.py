@@ -15,7 +15,8 @@ from mlops_assets.automation.jobs import PIPELINE, REFRESH_MODELS
 from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.definitions import build_definitions
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from tests.fakes.play_store import FakePlayStore, FakeReview, reviews
 from tests.fakes.play_wire import serve
 from tests.integration.user_clone import sh
@@ -121,7 +122,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         team = Team(make_clone(tmp_path_factory.mktemp("team") / "clone", **FAST), store, wire.url, free_port())
         assert team.scheduled()["status"] == "SUCCESS"
         yield team
-        ProcessService(team.root / ".serving", team.port).stop()
+        Service(ProcessBackend(team.root / ".serving", team.port)).stop()
 
 
 def stages(summary: Any) -> dict[str, str]:

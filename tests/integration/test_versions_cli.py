@@ -15,7 +15,8 @@ from mlops_assets.artifact import model_version
 from mlops_assets.cli import data as commands
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from mlops_assets.reviews.quality.quality import no_review_is_lost
 from mlops_assets.settings import Settings
 from mlops_assets.steps.evidence import gather
@@ -74,7 +75,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     assert commands.erase_reviews(found.settings(), author="", review=found.erased) == 0
     assert run_pipeline(found.settings()) == 0
     yield found
-    ProcessService(found.root / ".serving", found.port).stop()
+    Service(ProcessBackend(found.root / ".serving", found.port)).stop()
 
 
 def test_versions_name_the_model_that_was_chosen_and_the_live_one(

@@ -21,7 +21,8 @@ import pytest
 import yaml
 
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.trained_on import SAMPLE_APP
 from tests.integration.clients import wait_until
@@ -89,7 +90,7 @@ def monitoring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitoring]
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres())
         root, port = make_clone(folder / "clone"), free_port()
-        stack.callback(ProcessService(root / ".serving", port).stop)
+        stack.callback(Service(ProcessBackend(root / ".serving", port)).stop)
         for at in (NOW - timedelta(days=45), NOW):
             _leave_unusable_reviews(root)
             settings = settings_of(root, NOW=at.isoformat(), PORT=str(port), **postgres.environment)

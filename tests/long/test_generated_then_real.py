@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from mlops_assets.cli.run import run_pipeline
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from tests.user_clone import free_port, make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -32,7 +33,7 @@ def test_the_generated_reviews_model_serves_on_says_so_and_no_empty_side_breaks_
             httpx.get(f"{url}/model/info").json(),
         ]
     finally:
-        ProcessService(root / ".serving", port).stop()
+        Service(ProcessBackend(root / ".serving", port)).stop()
 
     second = _latest(root)
     (warning,) = {answer["warning"] for answer in answers}

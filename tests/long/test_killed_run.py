@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from mlops_assets.cli.instance import open_instance
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from tests.integration.receivers import Hooks
 from tests.user_clone import free_port, git, make_clone, settings_of
 
@@ -133,7 +134,7 @@ def clones(tmp_path: Path) -> Iterator[list[tuple[Path, int]]]:
         yield both
     finally:
         for root, port in both:
-            ProcessService(root / ".serving", port).stop()
+            Service(ProcessBackend(root / ".serving", port)).stop()
 
 
 def test_everything_killed_at_ten_points_ends_as_if_nobody_had_and_the_service_answers_throughout(

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from tests.fakes.play_store import FakePlayStore, reviews
 from tests.fakes.play_wire import PlayWire, serve
 from tests.long.test_killed_run import command
@@ -87,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             code, output = place.run()
             assert code == 0, output
             yield place
-            ProcessService(place.root / ".serving", place.port).stop()
+            Service(ProcessBackend(place.root / ".serving", place.port)).stop()
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 

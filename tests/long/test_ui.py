@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from mlops_assets.definitions import build_definitions
-from mlops_assets.deploy.process.service import ProcessService
+from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.service import Service
 from tests.browser import open_page
 from tests.dagster_ui import DagsterUi
 from tests.user_clone import free_port, make_clone, settings_of
@@ -30,7 +31,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUi]:
     ui.start()
     yield ui
     ui.stop()
-    ProcessService(root / ".serving", port).stop()
+    Service(ProcessBackend(root / ".serving", port)).stop()
 
 
 @pytest.fixture

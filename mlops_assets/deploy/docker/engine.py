@@ -3,12 +3,13 @@
 import io
 import socket
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.deploy.backend import Packaged, Report
 from mlops_assets.deploy.release import REQUIREMENTS, Release
 from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.serving.options import is_loopback
@@ -39,16 +40,6 @@ class PushFailed(OutsideFailure):
 
 class _Refused(Exception):
     """The registry's own word."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """A pushed image; `reference` names it by digest and so never means another one."""
-
-    reference: str
-    id: str
-    tags: tuple[str, ...]
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,7 @@ class DockerEngine:
         self,
         release: Release,
         repository: str,
-        report: Callable[[str], None],
+        report: Report,
         *,
         labels: Mapping[str, str] | None = None,
         dockerfile: Path = _DOCKERFILE,
@@ -150,9 +141,7 @@ class DockerEngine:
             raise BuildFailed(f"the image of release {release.version} was not built: {error}") from error
         return name
 
-    def push(
-        self, name: str, tags: Sequence[str], report: Callable[[str], None], *, login: Login | None = None
-    ) -> Image:
+    def push(self, name: str, tags: Sequence[str], report: Report, *, login: Login | None = None) -> Packaged:
         """Push `name` and then, when the registry has it, each further tag; raises `PushFailed`."""
         repository, _, own = name.rpartition(":")
         auth = _auth(login)
@@ -168,7 +157,7 @@ class DockerEngine:
                 report(f"pushed {repository}:{tag}")
             except (_Refused, self.errors.DockerException) as error:
                 raise PushFailed(f"{repository}:{tag} was not pushed: {error}") from error
-        return Image(f"{repository}@{digest}", image.id, (own, *tags), int(image.attrs["Size"]))
+        return Packaged(f"{repository}@{digest}", (own, *tags), int(image.attrs["Size"]))
 
     def has_image(self, reference: str) -> bool:
         """Whether the image lies here, so that no registry is needed."""

@@ -1,7 +1,8 @@
 """Server processes on this machine: detached, found again by what they are, their public socket handed on."""
 
+# ruff: noqa: ARG002 - it promises what the other target needs, and needs none of it
+
 import contextlib
-import errno
 import json
 import os
 import re
@@ -9,9 +10,8 @@ import shutil
 import signal
 import socket
 import sys
-import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,20 +19,18 @@ from typing import Any
 
 import psutil
 
+from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, host_to_ask, url_of
 from mlops_assets.deploy.process.control_socket import command, public_socket
+from mlops_assets.deploy.process.system import alive, control_argument, ended, inherited, listen
 from mlops_assets.deploy.release import Release
-from mlops_assets.deploy.rollout import NoAnswer, Reply
-from mlops_assets.deploy.service_client import ServiceClient
+from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.serving.pages.told import LAST_SUCCESS, OVERVIEW, SHOWN
 
-_STOP_S, _KILL_S, _RELEASE_S = 20.0, 5.0, 3.0
+_STOP_S, _KILL_S = 20.0, 5.0
 _LOG_LINES = 30
 _OWN = re.compile(r"\w+-[0-9a-f]{6}")
-
-
-class PortTaken(PermanentFailure):
-    """A foreign process holds the public port."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +50,81 @@ class ServerProcess:
 
 
 class ProcessBackend:
-    """Implements `deploy.rollout.Backend`. One deployment at a time; the caller holds the lock."""
+    """The deploy target `process`: implements `Backend` and, under the service's lock, `Servers`."""
 
-    def __init__(self, folder: Path, host: str, port: int, environment: Mapping[str, str], key: str = "") -> None:
-        self._folder, self._host, self._port = folder.absolute(), host, port
-        self._environment, self._key = dict(environment), key
+    target: Target = "process"
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        host: str = "127.0.0.1",
+        *,
+        environment: Mapping[str, str] | None = None,
+        key: str = "",
+    ) -> None:
+        """The service on `host:port`; `folder` holds its state and its processes' logs.
+
+        `environment` is all that a server gets to see; `key` an API key for the deployer if keys are on.
+        """
+        self.folder, self._host, self._port, self._key = folder.absolute(), host, port, key
+        self._environment = {
+            **(environment or {}),
+            "LAST_SUCCESS_FILE": str(self.folder / SHOWN / LAST_SUCCESS),
+            "OVERVIEW_FILE": str(self.folder / SHOWN / OVERVIEW),
+        }
+        self._state = self.folder / "state.json"
         self._public: socket.socket | None = None
+        """A duplicate of the public port's socket, open during a deployment."""
 
     @property
-    def _state(self) -> Path:
-        return self._folder / "state.json"
+    def url(self) -> str:
+        return url_of(self._host, self._port)
 
-    def close(self) -> None:
-        """Give back the duplicate of the public socket."""
-        if self._public is not None:
-            self._public.close()
-            self._public = None
+    def usable(self) -> bool:
+        return True
+
+    def was_used(self) -> bool:
+        return True
+
+    def live(self) -> PublicServer | None:
+        process = self.current()
+        if process is None or process.public_port != self._port:
+            return None
+        client = ServiceClient(host_to_ask(process.public_host), process.public_port, timeout_s=5)
+        return PublicServer(client, process.since, process.pid, self.moved_from(process))
+
+    def packaged(self, release_version: str) -> None:
+        """None: the release's folder is all that a process needs."""
+
+    def package(self, release: Release, tags: Sequence[str], report: Report, *, made_by: str) -> None:
+        """Nothing, as above."""
+
+    @contextlib.contextmanager
+    def servers(self, image: Packaged | None) -> "Iterator[ProcessBackend]":
+        try:
+            yield self
+        finally:
+            if self._public is not None:
+                self._public.close()
+                self._public = None
+
+    def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool) -> None:
+        """Nothing: the folders of ended processes go with the next deployment."""
+
+    def end(self) -> bool:
+        live = self.current()
+        if live is not None:
+            self.stop(live)
+        self.sweep()
+        return live is not None
 
     def sweep(self) -> None:
         live = self.current()
         for process in self.processes():
             if live is None or process.pid != live.pid:
                 self._end(process, self._control_of(process))
-        for folder in self._folder.iterdir() if self._folder.is_dir() else []:
+        for folder in self.folder.iterdir() if self.folder.is_dir() else []:
             if _OWN.fullmatch(folder.name) and (live is None or folder.name != live.name):
                 shutil.rmtree(folder)
 
@@ -99,22 +149,21 @@ class ProcessBackend:
 
     def moved_from(self, instance: ServerProcess) -> str:
         """The folder of a process that was started elsewhere, as before a move of this folder; empty for our own."""
-        control = _control_argument(instance.pid)
-        started_in = control.parent.parent if control is not None else self._folder
-        return "" if started_in == self._folder else str(started_in)
+        control = control_argument(instance.pid)
+        started_in = control.parent.parent if control is not None else self.folder
+        return "" if started_in == self.folder else str(started_in)
 
     def _holds_address(self, instance: ServerProcess) -> bool:
         return (instance.public_host, instance.public_port) == (self._host, self._port)
 
     def start(self, release: Release) -> ServerProcess:
         old = self.current()
-        self.close()
         if old is not None and self._holds_address(old):
             self._public = public_socket(self._control(old.name))
         else:
-            self._public = _bind(self._host, self._port)
+            self._public = listen(self._host, self._port)
         name = f"{release.version}-{uuid.uuid4().hex[:6]}"
-        folder = self._folder / name
+        folder = self.folder / name
         folder.mkdir(parents=True)
         # -P: the working directory is not on the path, where another version of the sources may lie.
         arguments = (
@@ -132,7 +181,7 @@ class ProcessBackend:
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
-                    *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inherited()),
+                    *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in inherited()),
                 ],
             )
         return ServerProcess(
@@ -148,7 +197,7 @@ class ProcessBackend:
         )
 
     def running(self, instance: ServerProcess) -> bool:
-        return _alive(instance.pid, instance.created)
+        return alive(instance.pid, instance.created)
 
     def ask(self, instance: ServerProcess, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
         return self._client(instance).ask(method, path, body)
@@ -172,7 +221,7 @@ class ProcessBackend:
             self._state.unlink()
 
     def log(self, instance: ServerProcess) -> str:
-        path = self._folder / instance.name / "log"
+        path = self.folder / instance.name / "log"
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
         return "\n".join(lines[-_LOG_LINES:])
 
@@ -181,7 +230,7 @@ class ProcessBackend:
         return ServiceClient("127.0.0.1", port, key=self._key)
 
     def _control(self, name: str) -> Path:
-        return self._folder / name / "control.sock"
+        return self.folder / name / "control.sock"
 
     def _record(self, live: ServerProcess) -> None:
         scratch = self._state.with_suffix(".partial")
@@ -195,12 +244,12 @@ class ProcessBackend:
         """Every server process that belongs to this folder, recorded or not."""
         for process in psutil.process_iter(["cmdline"]):
             control = self._control_of(process)
-            if control is not None and _alive(process.pid):
+            if control is not None and alive(process.pid):
                 yield process
 
     def _control_of(self, process: psutil.Process) -> Path | None:
-        control = _control_argument(process.pid)
-        return control if control is not None and control.parent.parent == self._folder else None
+        control = control_argument(process.pid)
+        return control if control is not None and control.parent.parent == self.folder else None
 
     def _end(self, process: psutil.Process, control: Path | None) -> None:
         """Ask, then SIGTERM, then SIGKILL."""
@@ -208,100 +257,11 @@ class ProcessBackend:
         if control is not None:
             with contextlib.suppress(NoAnswer):  # One that does not obey gets a signal.
                 command(control, "stop", timeout_s=2)
-                if _ended(process.pid, created, _STOP_S):
+                if ended(process.pid, created, _STOP_S):
                     return
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(sign)
-            if _ended(process.pid, created, _KILL_S):
+            if ended(process.pid, created, _KILL_S):
                 return
         raise PermanentFailure(f"process {process.pid} does not end even by SIGKILL: end it, then deploy again")
-
-
-def _control_argument(pid: int) -> Path | None:
-    """The control socket that a server process was started with; None for any other process."""
-    try:
-        arguments = psutil.Process(pid).cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        return None
-    if "mlops_assets.serving" not in arguments or "--control" not in arguments[:-1]:
-        return None
-    return Path(arguments[arguments.index("--control") + 1])
-
-
-def _inherited() -> list[int]:
-    """Descriptors beyond the standard three that a child would get from this process, such as the lock of a cron job
-    that runs `flock`: a server that outlives the deployer must not hold it.
-    """
-    found = []
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208  # numbers, not files
-        with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
-    return found
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket; raises `PortTaken` with the holder.
-
-    A killed process is gone before the kernel has closed its sockets, so a port that nobody is seen to hold is tried
-    for a while.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    until = time.monotonic() + _RELEASE_S
-    while True:
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-            listening.listen(2048)
-        except OSError as error:
-            listening.close()
-            holder = _holder(port) if error.errno == errno.EADDRINUSE else ""
-            if error.errno != errno.EADDRINUSE or holder or time.monotonic() > until:
-                raise PortTaken(
-                    f"port {port} on {host} cannot be taken ({error.strerror}): "
-                    f"{holder or 'no process of this user is seen to hold it'}; "
-                    "end what holds it, or choose another port with PORT="
-                ) from error
-            time.sleep(0.05)
-        else:
-            return listening
-
-
-def _holder(port: int) -> str:
-    """Who listens on the port, as far as the system tells; empty where it names no living process."""
-    try:
-        connections = psutil.net_connections("tcp")
-    except psutil.AccessDenied:
-        return ""
-    for connection in connections:
-        if connection.status != psutil.CONN_LISTEN or not connection.laddr or connection.laddr.port != port:
-            continue
-        if connection.pid is not None and _alive(connection.pid):
-            with contextlib.suppress(psutil.Error):
-                name = " ".join(psutil.Process(connection.pid).cmdline())[:120]
-                return f"process {connection.pid} holds it: {name}"
-    return ""
-
-
-def _alive(pid: int, created: float | None = None) -> bool:
-    """Whether this very process runs; a number that another process got since does not count."""
-    with contextlib.suppress(ChildProcessError):  # It may be no child of this process.
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        process = psutil.Process(pid)
-        if created is not None and abs(process.create_time() - created) > 1:
-            return False
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _ended(pid: int, created: float, timeout_s: float) -> bool:
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        if not _alive(pid, created):
-            return True
-        time.sleep(0.02)
-    return not _alive(pid, created)

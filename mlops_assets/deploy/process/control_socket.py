@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.deploy.rollout import NoAnswer
+from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.serving.socket_file import unix_address
 
 

@@ -15,12 +15,11 @@ from mlops_assets.automation.causes import Asked
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.automation.summary import STAGES, joined, summarise, write_summary
-from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.reporting.messages import messages_of
 from mlops_assets.reporting.summary_page import as_page
 from mlops_assets.reporting.summary_text import as_markdown, change, duration
-from tests.fakes.service import FakeService
+from tests.fakes.service import fake_service
 from tests.unit.automation.runs import failing_with
 from tests.unit.automation.runs import run_of as run_of_sensor
 from tests.user_clone import make_clone, settings_of
@@ -264,7 +263,7 @@ def test_the_page_tells_all_that_the_markdown_tells_and_loads_nothing(
 
 def test_the_run_itself_shows_its_summary_once_and_names_its_page(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     settings = settings_of(make_clone(tmp_path / "clone"))
-    run_id, service = run_of(instance), FakeService("process", DeploymentLog(tmp_path / "deployments.sqlite"))
+    run_id, service = run_of(instance), fake_service(tmp_path)
     for written in (True, False):
         assert leave_summary(instance, run_id, settings, service)[1] is written
     [event] = [

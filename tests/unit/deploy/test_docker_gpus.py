@@ -10,9 +10,9 @@ import docker.errors
 import pytest
 from docker.api.client import APIClient
 
-from mlops_assets.deploy.docker.backend import DockerBackend, NeverStarted
 from mlops_assets.deploy.docker.engine import DockerEngine
-from mlops_assets.deploy.docker.image_trial import prove_image
+from mlops_assets.deploy.docker.images import ImageRecord, Images
+from mlops_assets.deploy.docker.servers import DockerServers, NeverStarted
 from mlops_assets.deploy.release import Release, build_release
 from mlops_assets.deploy.rollout import DeploymentRefused
 from mlops_assets.failures import PermanentFailure
@@ -61,13 +61,13 @@ def released(folder: Path, lock: str) -> Release:
     return build_release(folder / "model", folder / "releases", lock=ROOT / "locks" / lock)
 
 
-def try_out(engine: DockerEngine, release: Release, _folder: Path) -> None:
-    prove_image(engine, "image", release, lambda _: None, project="p", environment={})
+def try_out(engine: DockerEngine, release: Release, folder: Path) -> None:
+    Images(engine, ImageRecord(folder / "images.json"), "repository", "p").prove("image", release, lambda _: None)
 
 
 def deploy(engine: DockerEngine, release: Release, folder: Path) -> None:
     gateway = SimpleNamespace(live=lambda: None, network="n", address=lambda _slot: "10.0.0.2")
-    DockerBackend(engine, gateway, "p", {}, image="image", shown=folder / "shown").start(release)  # type: ignore[arg-type]  # stand-ins
+    DockerServers(engine, gateway, "p", {}, image="image", shown=folder / "shown").start(release)  # type: ignore[arg-type]  # stand-ins
 
 
 @pytest.mark.parametrize("started", [try_out, deploy])

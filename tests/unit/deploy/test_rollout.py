@@ -1,125 +1,20 @@
-# ruff: noqa: ARG002 - a stand-in takes what the real one takes
 """The table of what can go wrong, on a backend in memory: what matters is what was not touched."""
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import pytest
 
 from mlops_assets.deploy.release import build_release
-from mlops_assets.deploy.rollout import DeploymentRefused, NoAnswer, Reply, RolledBack, Watching, roll_out
-from mlops_assets.deploy.traffic import PathTraffic, Traffic
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, Watching, roll_out
 from mlops_assets.failures import PermanentFailure
+from tests.fakes.service import FakeBackend, Server
 from tests.fakes.tiny_model import seal_tiny_model
-
-
-@dataclass
-class Server:
-    """One instance; `behaviour` names what is wrong with it."""
-
-    release: object
-    behaviour: str = ""
-    alive: bool = True
-    asked_since_switch: int = 0
-    probes: int = 0
-    refused: int = 0
-    answered: int = 0
-    failed: int = 0
-
-
-@dataclass
-class MemoryBackend:
-    live: Server | None = None
-    behaviour: str = ""
-    asks: int = 0
-    """Requests of clients between two looks at the counts of the live one."""
-    steps: list[str] = field(default_factory=list)
-    stopped: list[Server] = field(default_factory=list)
-
-    def sweep(self):
-        self.steps.append("sweep")
-
-    def current(self):
-        return self.live
-
-    def public(self, instance):
-        return True
-
-    def start(self, release):
-        self.steps.append("start")
-        return Server(release, self.behaviour)
-
-    def running(self, instance):
-        if instance.behaviour == "dies when live" and self.live is instance:
-            instance.alive = False
-        return instance.alive and instance.behaviour != "dies at once"
-
-    def ask(self, instance, method, path, body=None):
-        if not instance.alive:
-            raise NoAnswer("gone")
-        release = instance.release
-        if path == "/ready":
-            status = {"never ready": "loading", "broken": "broken"}.get(instance.behaviour, "ready")
-            return Reply(200 if status == "ready" else 503, {"status": status, "reason": f"it is {status}"}, 0.0)
-        if path == "/health":
-            version = "000000000000" if instance.behaviour == "wrong version" else release.model_version
-            body = {
-                "model_version": version,
-                "dataset_version": release.dataset_version,
-                "release_version": release.version,
-            }
-            return Reply(200, body, 0.0)
-        wrong = instance.behaviour == "wrong answers" or (
-            instance.behaviour == "wrong when live" and self.live is instance
-        )
-        if self.live is instance and (
-            instance.behaviour == "refuses when live"
-            or (instance.behaviour == "refuses once" and instance.refused == 0)
-        ):
-            instance.refused += 1
-            return Reply(429, {}, 0.01)
-        results = [
-            {"probabilities": {str(n): (1 - p if wrong else p) for n, p in enumerate(golden.probabilities)}}
-            for golden in release.golden()
-        ]
-        return Reply(200, {"results": results}, self.seconds(instance))
-
-    def seconds(self, instance):
-        instance.probes += 1
-        instance.asked_since_switch += self.live is instance
-        slow = {
-            "slow": True,
-            "slow when live": self.live is instance,
-            "slow at times": instance.asked_since_switch % 3 == 1,
-        }
-        return 9.0 if slow.get(instance.behaviour) else 0.1
-
-    def traffic(self, instance):
-        if self.live is instance:
-            failing = {"errors when live": 3, "fails at a tenth": self.asks // 10}.get(instance.behaviour, 0)
-            instance.failed += failing
-            instance.answered += self.asks - min(failing, self.asks)
-        slow = instance.answered // 5 if instance.behaviour == "slow for clients" else 0
-        buckets = ((0.1, instance.answered - slow), (1.0, slow), (10.0, 0))
-        probed = PathTraffic(instance.probes, 0, ((0.1, instance.probes), (1.0, 0), (10.0, 0)))
-        return Traffic({"/predict": PathTraffic(instance.answered, instance.failed, buckets), "/predict/batch": probed})
-
-    def switch(self, new, old):
-        self.steps.append("switch")
-        self.live = new
-
-    def stop(self, instance):
-        self.steps.append("stop")
-        instance.alive = False
-        self.stopped.append(instance)
-
-    def log(self, instance):
-        return "last line of the log"
 
 
 def test_how_a_release_is_watched_stands_in_the_parameters():
     given = Watching.from_params({"watch_s": 30, "slower_at_most": 1.5})
     assert given == Watching(watch_s=30.0, slower_at_most=1.5)
-    assert given.but(ready_timeout_s=4, watch_s=None) == Watching(4, 30.0, 1.5)
+    assert replace(given, ready_timeout_s=4) == Watching(4, 30.0, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +56,9 @@ def deploy(release, backend):
 
 def test_the_new_one_is_proven_before_the_switch_and_the_old_one_ends_after_it(releases):
     old = Server(releases[0])
-    backend = MemoryBackend(live=old)
+    backend = FakeBackend(serving=old)
     new = deploy(releases[1], backend)
-    assert backend.live is new
+    assert backend.serving is new
     assert backend.steps == ["sweep", "start", "switch", "stop"]
     assert backend.stopped == [old]
 
@@ -181,10 +76,10 @@ def test_the_new_one_is_proven_before_the_switch_and_the_old_one_ends_after_it(r
 )
 def test_what_fails_before_the_switch_leaves_the_old_one_untouched(releases, behaviour, reason):
     old = Server(releases[0])
-    backend = MemoryBackend(live=old, behaviour=behaviour)
+    backend = FakeBackend(serving=old, behaviour=behaviour)
     with pytest.raises(DeploymentRefused, match=reason) as caught:
         deploy(releases[1], backend)
-    assert backend.live is old
+    assert backend.serving is old
     assert old.alive
     assert backend.steps == ["sweep", "start", "stop"]
     assert "last line of the log" in str(caught.value)
@@ -202,10 +97,10 @@ def test_what_fails_before_the_switch_leaves_the_old_one_untouched(releases, beh
 )
 def test_what_fails_while_it_is_watched_gives_the_port_back(releases, behaviour, reason):
     old = Server(releases[0])
-    backend = MemoryBackend(live=old, behaviour=behaviour)
+    backend = FakeBackend(serving=old, behaviour=behaviour)
     with pytest.raises(RolledBack, match=reason):
         deploy(releases[1], backend)
-    assert backend.live is old
+    assert backend.serving is old
     assert old.alive
     assert backend.steps == ["sweep", "start", "switch", "switch", "stop"]
 
@@ -219,80 +114,80 @@ def test_what_fails_while_it_is_watched_gives_the_port_back(releases, behaviour,
 )
 def test_what_clients_meet_at_the_new_one_and_did_not_at_the_old_one_gives_the_port_back(releases, behaviour, reason):
     old = Server(releases[0])
-    backend = MemoryBackend(live=old, behaviour=behaviour, asks=30)
+    backend = FakeBackend(serving=old, behaviour=behaviour, asks=30)
     with pytest.raises(RolledBack, match=reason):
         deploy(releases[1], backend)
-    assert backend.live is old
+    assert backend.serving is old
     assert backend.stopped[0].answered > 0
 
 
 def test_one_that_fails_as_often_as_the_old_one_did_stays(releases):
-    backend = MemoryBackend(Server(releases[0], "fails at a tenth"), "fails at a tenth", asks=30)
+    backend = FakeBackend(serving=Server(releases[0], "fails at a tenth"), behaviour="fails at a tenth", asks=30)
     new = deploy(releases[1], backend)
-    assert backend.live is new
+    assert backend.serving is new
     assert new.failed > 10
 
 
 def test_where_clients_ask_enough_the_golden_probes_do_not_judge_latency(releases):
-    backend = MemoryBackend(live=Server(releases[0]), behaviour="slow when live", asks=30)
-    assert deploy(releases[1], backend) is backend.live
+    backend = FakeBackend(serving=Server(releases[0]), behaviour="slow when live", asks=30)
+    assert deploy(releases[1], backend) is backend.serving
 
 
 def test_a_probe_that_is_refused_once_rolls_nothing_back(releases):
-    backend = MemoryBackend(live=Server(releases[0]), behaviour="refuses once")
+    backend = FakeBackend(serving=Server(releases[0]), behaviour="refuses once")
     new = deploy(releases[1], backend)
-    assert backend.live is new
+    assert backend.serving is new
     assert new.refused == 1
 
 
 def test_an_old_one_that_refuses_the_probes_says_nothing_of_latency(releases):
-    backend = MemoryBackend(live=Server(releases[0], "refuses when live"), behaviour="slow")
-    assert deploy(releases[1], backend) is backend.live
+    backend = FakeBackend(serving=Server(releases[0], "refuses when live"), behaviour="slow")
+    assert deploy(releases[1], backend) is backend.serving
 
 
 def test_an_error_right_before_the_end_of_the_watch_is_seen(releases):
     old, clock = Server(releases[0]), Clock()
-    backend = MemoryBackend(live=old)
+    backend = FakeBackend(serving=old)
 
     def sleep(seconds):
         clock.sleep(seconds)
         if clock.now >= 1.0:
-            backend.live.behaviour = "errors when live"
+            backend.serving.behaviour = "errors when live"
 
     with pytest.raises(RolledBack, match="3 of 3 requests"):
         roll_out(releases[1], backend, lambda _line: None, Watching(5.0, 1.0), clock=clock, sleep=sleep)
-    assert backend.live is old
+    assert backend.serving is old
 
 
 def test_one_slow_answer_among_quick_ones_rolls_nothing_back(releases):
-    backend = MemoryBackend(live=Server(releases[0]), behaviour="slow at times")
+    backend = FakeBackend(serving=Server(releases[0]), behaviour="slow at times")
     new = deploy(releases[1], backend)
-    assert backend.live is new
+    assert backend.serving is new
     assert new.asked_since_switch >= 4
 
 
 def test_a_release_that_serves_already_is_left_alone(releases):
     old = Server(releases[0])
-    backend = MemoryBackend(live=old)
+    backend = FakeBackend(serving=old)
     assert deploy(releases[0], backend) is old
     assert backend.steps == ["sweep"]
 
 
 def test_a_release_that_serves_but_answers_wrongly_is_replaced_by_itself(releases):
     old = Server(releases[0], behaviour="wrong answers")
-    backend = MemoryBackend(live=old)
+    backend = FakeBackend(serving=old)
     assert deploy(releases[0], backend) is not old
     assert backend.stopped == [old]
 
 
 def test_an_interrupted_deployment_stops_what_it_started(releases):
     old = Server(releases[0])
-    backend = MemoryBackend(live=old)
+    backend = FakeBackend(serving=old)
 
     def interrupted(_line):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         roll_out(releases[1], backend, interrupted, Watching(5.0, 1.0))
-    assert backend.live is old
+    assert backend.serving is old
     assert len(backend.stopped) == 1

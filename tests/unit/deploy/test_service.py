@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from mlops_assets import outside
+from mlops_assets.deploy.backend import Packaged
 from mlops_assets.deploy.docker.engine import EngineDown, registry_answers
-from mlops_assets.deploy.docker.image_record import ImageRecord
-from mlops_assets.deploy.history import DeploymentLog
+from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.release import Release, build_release
 from mlops_assets.deploy.rollout import DeploymentRefused
-from mlops_assets.deploy.service import Packaged, TargetedService, held_back, roll_back
+from mlops_assets.deploy.service import Service
 from mlops_assets.settings import DeployTarget, Settings
-from tests.fakes.service import FakeService
+from tests.fakes.service import UNWATCHED, FakeBackend
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.repository import ROOT
 from tests.user_clone import free_port
@@ -34,13 +34,13 @@ class Place:
     """Both targets in memory, and the service that chooses."""
 
     def __init__(self, folder: Path) -> None:
-        self.log = DeploymentLog(folder / "deployments.sqlite")
-        self.process, self.docker = FakeService("process", self.log), FakeService("docker", self.log)
+        self.said: list[str] = []
+        self.process = FakeBackend(folder, "process", said=self.said)
+        self.docker = FakeBackend(folder, "docker", said=self.said)
 
-    def service(self, wanted: DeployTarget, *, engine: bool = True) -> TargetedService:
-        return TargetedService(
-            wanted, self.process, self.docker, engine_answers=lambda: engine, docker_was_used=lambda: True
-        )
+    def service(self, wanted: DeployTarget, *, engine: bool = True) -> Service:
+        self.docker.answers = engine
+        return Service(self.docker, self.process, wanted=wanted, watching=UNWATCHED)
 
 
 @pytest.fixture
@@ -72,8 +72,14 @@ def test_a_process_stops_after_the_image_is_there_and_before_the_container_takes
     assert live is not None
     assert live.target == "process"
     service.deploy(second, lines.append)
-    assert place.process.said == [f"deploy {first.version}", "stop"]
-    assert place.docker.said == [f"package {second.version}", f"deploy {second.version}"]
+    assert place.said == [
+        f"process packages {first.version}",
+        f"process starts {first.version}",
+        f"docker packages {second.version}",
+        "process ends",
+        f"docker packages {second.version}",
+        f"docker starts {second.version}",
+    ]
     assert any("from target process to docker" in line for line in lines)
     live = service.live()
     assert live is not None
@@ -83,9 +89,9 @@ def test_a_process_stops_after_the_image_is_there_and_before_the_container_takes
 def test_a_target_that_refuses_gives_the_port_back(place: Place, releases: tuple[Release, Release]) -> None:
     first, second = releases
     place.service("process").deploy(first, silent)
-    place.docker.refuse = "it answers wrongly"
+    place.docker.behaviour = "broken"
     service = place.service("docker")
-    with pytest.raises(DeploymentRefused, match="it answers wrongly"):
+    with pytest.raises(DeploymentRefused, match="it is broken"):
         service.deploy(second, silent)
     live = service.live()
     assert live is not None
@@ -96,14 +102,14 @@ def test_without_an_engine_the_other_target_is_left_alone(place: Place, releases
     service = place.service("process", engine=False)
     service.deploy(releases[0], silent)
     assert service.stop()
-    assert place.docker.said == []
+    assert not any("docker" in line for line in place.said)
 
 
 def test_images_are_pruned_where_the_target_was_docker_before(place: Place) -> None:
     place.service("process").prune(frozenset(), silent)
-    assert place.docker.said == ["prune"]
+    assert place.said == ["process prunes", "docker prunes"]
     place.service("process", engine=False).prune(frozenset(), silent)
-    assert place.docker.said == ["prune"]
+    assert place.said == ["process prunes", "docker prunes", "process prunes"]
 
 
 def test_a_tag_names_one_image(tmp_path: Path) -> None:
@@ -121,14 +127,14 @@ def test_a_rollback_holds_until_there_is_a_new_release(place: Place, releases: t
     service = place.service("process")
     for release in releases:
         service.deploy(release, silent, caused_by="run 1")
-    assert held_back(service, second.version) is None
-    roll_back(service, first.folder.parent, "", silent, asked_by="make rollback")
-    held = held_back(service, second.version)
+    assert service.held_back(second.version) is None
+    service.roll_back(first.folder.parent, "", silent, asked_by="make rollback")
+    held = service.held_back(second.version)
     assert held is not None
     assert f"make rollback TO={second.version}" in held
-    assert held_back(service, "newer") is None
-    roll_back(service, first.folder.parent, second.version, silent, asked_by="make rollback")
-    assert held_back(service, second.version) is None
+    assert service.held_back("newer") is None
+    service.roll_back(first.folder.parent, second.version, silent, asked_by="make rollback")
+    assert service.held_back(second.version) is None
 
 
 def test_without_an_engine_auto_is_process_and_docker_says_what_to_do(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets import outside
+from mlops_assets.deploy.docker.backend import REPOSITORY
 from mlops_assets.deploy.docker.engine import EngineDown
-from mlops_assets.deploy.docker.image_record import ImageRecord
-from mlops_assets.deploy.docker.service import REPOSITORY
+from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.service import Packaged
 from mlops_assets.settings import Settings

@@ -16,7 +16,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.upstream import UpstreamMissing, refuse_missing_upstream
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import write_record
-from tests.fakes.process_service import FakeProcessService
+from tests.fakes.service import fake_service
 from tests.user_clone import make_clone, settings_of
 
 NOW, MONTH = "2026-04-15T00:00:00Z", "2026-03"
@@ -43,7 +43,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("asset", FIRST)
 def test_materialized_with_nothing_there_an_asset_names_the_ones_before_it(asset: str, clone: Path) -> None:
     settings = settings_of(clone, NOW=NOW)
-    definitions = build_definitions(settings, {"service": FakeProcessService()})
+    definitions = build_definitions(settings, {"service": fake_service(settings.service_folder)})
     with dg.DagsterInstance.ephemeral() as instance:
         done = definitions.resolve_job_def("pipeline").execute_in_process(
             instance=instance,
