@@ -23,7 +23,8 @@ from mlops_assets.failures import PermanentFailure
 RECORD = "release.json"
 REQUIREMENTS = "requirements.txt"
 _PACKAGE = Path(__file__).parents[1]
-_MODULES = ("__init__.py", "artifact.py", "failures.py", "files.py", "text.py", "trained_on.py")
+SERVER_MODULES = ("__init__.py", "artifact.py", "failures.py", "files.py", "text.py", "trained_on.py")
+"""What the server imports of the project, beside `serving/`."""
 _BUILDING = ".building-"
 
 
@@ -98,7 +99,7 @@ def build_release(champion: Path, releases: Path, *, lock: Path | None = None, p
 
 def release_version(champion: Path, *, lock: Path | None = None, package: Path = _PACKAGE) -> str:
     """The name that `build_release` would give, without building."""
-    paths = {f"app/mlops_assets/{name}": package / name for name in _MODULES}
+    paths = {f"app/mlops_assets/{name}": package / name for name in SERVER_MODULES}
     for path in _files(package / "serving"):
         paths[f"app/mlops_assets/{path.relative_to(package).as_posix()}"] = path
     if lock is not None:
@@ -142,7 +143,7 @@ def prune_releases(releases: Path, keep: frozenset[str]) -> list[str]:
 
 def _copy_server(package: Path, target: Path) -> None:
     target.mkdir(parents=True)
-    for name in _MODULES:
+    for name in SERVER_MODULES:
         shutil.copyfile(package / name, target / name)
     shutil.copytree(
         package / "serving",

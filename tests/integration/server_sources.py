@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mlops_assets.deploy.release import SERVER_MODULES
 from tests.repository import ROOT
 
 UNLOVED = "lambat sekali"
@@ -29,13 +30,12 @@ def server_with(folder: Path, added: str, module: str = "models/classic.py") -> 
     source = ROOT / "mlops_assets"
     for path in [
         *(source / "serving").rglob("*"),
-        *(source / f"{name}.py" for name in ("artifact", "failures", "text", "trained_on")),
+        *(source / name for name in SERVER_MODULES),
     ]:
         if path.is_file() and "__pycache__" not in path.parts:
             target = folder / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-    (folder / "__init__.py").touch()
     changed = folder / "serving" / module
     changed.write_text(changed.read_text() + added if module != "__main__.py" else added)
     return folder
