@@ -58,6 +58,8 @@ class Table:
 
     def turned(self) -> "Table":
         """One column for each row."""
+        if not self.rows:
+            return self
         header, *rows = zip(self.header, *self.rows, strict=True)
         return Table(header, rows)
 

@@ -1,6 +1,8 @@
 """Every run that ends leaves one summary, however it ends."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -8,17 +10,20 @@ import dagster as dg
 from mlops_assets.automation.dagster_internals import report_with_metadata
 from mlops_assets.automation.jobs import PROMOTE
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
-from mlops_assets.automation.summary import joined, summarise, write_summary
+from mlops_assets.automation.run_record import record_of
 from mlops_assets.deploy import live_model
-from mlops_assets.deploy.service import Service
-from mlops_assets.reporting.summary_text import as_markdown
+from mlops_assets.deploy.service import Live, Service
+from mlops_assets.reporting.run_summary import RunSummary
+from mlops_assets.reporting.summarise import joined, summarise
+from mlops_assets.reporting.summary_pages import as_markdown, write_summary
 from mlops_assets.settings import Settings
+from mlops_assets.training.champion import METRICS, read_record
 
 MADE_BY_HAND = "mlops/make_run"
 """Tag of a run in the process of `make run`."""
 
 SUMMARY = "mlops/summary"
-"""Tag of a run whose summary and the path of its page stand among its events."""
+"""Tag of a run whose events show its summary and the path of its page."""
 
 _ENDINGS = {
     "summarise_success": dg.DagsterRunStatus.SUCCESS,
@@ -29,37 +34,45 @@ _ENDINGS = {
 
 _ABOUT = {
     dg.DagsterRunStatus.SUCCESS: "Writes the summary of a run that succeeded to .dagster/summaries/, once.",
-    dg.DagsterRunStatus.FAILURE: "Writes the summary of a run that failed; where just one training failed, launches "
-    "`promote` with the other model.",
+    dg.DagsterRunStatus.FAILURE: "Writes the summary of a run that failed; if only one of two trainings failed, "
+    "launches `promote` with the other model.",
     dg.DagsterRunStatus.CANCELED: "Writes the summary of a run that was cancelled.",
 }
 
 
-def leave_summary(instance: dg.DagsterInstance, run_id: str, settings: Settings, service: Service) -> tuple[str, bool]:
-    """Write the run's summary unless it has one, and show it in the run's events; its Markdown, whether it was written.
+def summary_of(instance: dg.DagsterInstance, run_id: str, settings: Settings, live: Live | None) -> RunSummary:
+    """The summary of a run that ended, and of what is live after it.
 
-    A promoting run has none of its own: its stages join those of the run that it promotes.
+    The stages of a promoting run join those of the failed run whose model it promotes.
     """
-    run = instance.get_run_by_id(run_id)
-    parent = run.tags.get(PROMOTES) if run else None
-    told = live_model.told(settings, service.live())
-    summary = summarise(instance, run_id, settings, told)
-    if parent is not None:
-        summary = joined(summarise(instance, parent, settings, told), summary)
-    text = as_markdown(summary)
+    run = record_of(instance, run_id)
+    promoted = instance.get_run_by_id(run_id).tags.get(PROMOTES)
+    records = [run] if promoted is None else [record_of(instance, promoted), run]
+    metrics = {kind: _json(settings.models / name) for kind, name in METRICS.items()}
+    champion, service = read_record(settings.models), live_model.told(settings, live)
+    found = [summarise(record, settings, metrics=metrics, champion=champion, live=service) for record in records]
+    return joined(*found) if promoted else found[0]
+
+
+def leave_summary(
+    instance: dg.DagsterInstance, run_id: str, settings: Settings, service: Service
+) -> tuple[RunSummary, bool]:
+    """Write the run's summary unless it has one, and show it among the run's events; whether it was written."""
+    summary = summary_of(instance, run_id, settings, service.live())
     written = write_summary(settings.instance_folder / "summaries", summary)
+    run = instance.get_run_by_id(run_id)
     if run is not None and SUMMARY not in run.tags:
-        about = {"summary": dg.MetadataValue.md(text), "page": dg.MetadataValue.path(summary["page"])}
-        report_with_metadata(instance, run, "The run's summary", about)
+        shown = {"summary": dg.MetadataValue.md(as_markdown(summary)), "page": dg.MetadataValue.path(summary.page)}
+        report_with_metadata(instance, run, "The run's summary", shown)
         # The tag last: killed before it, the next process shows the summary again rather than never.
         instance.add_run_tags(run_id, {SUMMARY: "in its events"})
-    return text, written
+    return summary, written
 
 
 def build(settings: Settings, jobs: Sequence[Any]) -> list[dg.SensorDefinition]:
-    """One sensor a status; each writes the same summary, and a run that has one is left alone.
+    """One sensor for each status; a run that has a summary keeps it.
 
-    The one for failures also launches `promote` where one of two trainings failed.
+    The sensor for failures also launches `promote` if one of two trainings failed.
     """
     promote = next(job for job in jobs if job.name == PROMOTE)
 
@@ -87,3 +100,7 @@ def build(settings: Settings, jobs: Sequence[Any]) -> list[dg.SensorDefinition]:
         return write
 
     return [sensor(name, status) for name, status in _ENDINGS.items()]
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -19,6 +19,7 @@ from mlops_assets.cli.console import ask_to_cancel, cancelled, console_of
 from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import TransientFailure
+from mlops_assets.reporting.summary_pages import as_text
 from mlops_assets.settings import BadSetting, Settings
 from mlops_assets.steps.parameters import refuse_bad_parameters
 
@@ -82,9 +83,9 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             print(f"Only {trained} was trained; it is judged and deployed alone.", flush=True)
             last = execute(PROMOTE, dict(promotion_request(result.run_id, trained).tags)).run_id
         stopped = cancelled(instance, last)
-        text, _ = leave_summary(instance, last, settings, things["service"])
+        summary, _ = leave_summary(instance, last, settings, things["service"])
         told = [tell(instance, things["notifier"], wait_s=30), record(instance, things["fact_keeper"])]
-    print(f"\n{text}", flush=True)
+    print(f"\n{as_text(summary)}\n", flush=True)
     for line in things["review_source"].balances():
         print(line)
     for warning in filter(None, told):

@@ -1,95 +1,95 @@
-"""What a run's summary and the deployment log are in the tables of the dashboards. Pure functions."""
+"""Rows for the dashboards: what a run's summary, the deployment log and the drift history become. Pure functions."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops_assets.reporting.messages import cause
+from mlops_assets.reporting.run_summary import SIDES, RunSummary, Score
 
 Row = dict[str, Any]
 
 
-def digest(summary: Mapping[str, Any]) -> str:
-    """Tells a summary that a promoting run joined from the one that was there before."""
-    return hashlib.sha256(json.dumps(summary, sort_keys=True).encode()).hexdigest()[:16]
+def digest(summary: RunSummary) -> str:
+    """Changes when a promoting run joins a summary that is in the database already."""
+    return hashlib.sha256(json.dumps(summary.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def run_row(summary: Mapping[str, Any]) -> Row:
+def run_row(summary: RunSummary) -> Row:
     """The run itself."""
     return {
-        "run_id": summary["run_id"],
+        "run_id": summary.run_id,
         "digest": digest(summary),
-        "job": summary["job"],
-        "trigger": summary["trigger"],
-        "outcome": summary["status"].lower(),
-        "started": summary.get("started"),
-        "ended": summary.get("ended"),
-        "duration_s": summary.get("duration_s"),
-        "dataset_version": summary.get("dataset_version"),
-        "cause": cause(summary) if summary["status"] == "FAILURE" else None,
+        "job": summary.job,
+        "trigger": summary.trigger,
+        "outcome": summary.status.lower(),
+        "started": summary.started,
+        "ended": summary.ended,
+        "duration_s": summary.duration_s,
+        "dataset_version": summary.dataset_version,
+        "cause": summary.cause if summary.failed else None,
     }
 
 
-def stage_rows(summary: Mapping[str, Any]) -> list[Row]:
-    """Each stage with how it ended and how long it was at work."""
+def stage_rows(summary: RunSummary) -> list[Row]:
+    """Each stage: how it ended, and how long it worked."""
     return [
         {
-            "run_id": summary["run_id"],
-            "stage": row["stage"],
-            "status": row["status"],
-            "seconds": row.get("seconds"),
-            "reason": row["reason"],
+            "run_id": summary.run_id,
+            "stage": stage.stage,
+            "status": stage.status,
+            "seconds": stage.seconds,
+            "reason": stage.reason,
         }
-        for row in summary["stages"]
+        for stage in summary.stages
     ]
 
 
-def score_rows(summary: Mapping[str, Any]) -> list[Row]:
-    """Each model's figures by side as they stood when the run ended; `forward` is the serving model's on reviews that
-    arrived after its data.
+def score_rows(summary: RunSummary) -> list[Row]:
+    """Each model's figures by side when the run ended; `forward` is the serving model's score on reviews that arrived
+    after its data.
     """
-    champion = summary.get("champion") or {}
-    measured = [
-        (kind, side, figures, figures[side])
-        for kind, figures in (summary.get("models") or {}).items()
-        if figures
-        for side in ("validation", "gate", "test", "newest")
-        if figures.get(side)
+    models, champion = summary.trained_models, summary.champion
+    rows = [
+        _score_row(summary, kind, side, figures, model.model_version, model.dataset_version)
+        for kind, model in models.items()
+        for side in SIDES
+        if (figures := model.on(side))
     ]
-    if forward := champion.get("forward"):
-        versions = {of["model_version"]: kind for kind, of in (summary.get("models") or {}).items() if of}
-        kind = versions.get(forward["model_version"], champion["model"])
-        measured.append((kind, "forward", {**champion, **forward}, forward))
-    return [
-        {
-            "run_id": summary["run_id"],
-            "at": summary.get("ended"),
-            "kind": kind,
-            "side": side,
-            "model_version": of["model_version"],
-            "dataset_version": of["dataset_version"],
-            "n": figures["n"],
-            "accuracy": figures.get("accuracy"),
-            **_bounds("accuracy", figures),
-            "macro_f1": figures.get("macro_f1"),
-            **_bounds("macro_f1", figures),
-            "champion": of["model_version"] == champion.get("model_version"),
-        }
-        for kind, side, of, figures in measured
-        if figures.get("n")
-    ]
+    if champion and (forward := champion.forward):
+        kinds = {model.model_version: kind for kind, model in models.items()}
+        kind = kinds.get(forward.model_version, champion.model)
+        rows.append(_score_row(summary, kind, "forward", forward, forward.model_version, champion.dataset_version))
+    return [row for row in rows if row["n"]]
 
 
-def _bounds(name: str, figures: Mapping[str, Any]) -> Row:
-    low, high = figures.get(f"{name}_interval") or (None, None)
-    return {f"{name}_low": low, f"{name}_high": high}
+def _score_row(  # one column each
+    summary: RunSummary, kind: str, side: str, figures: Score, model_version: str, dataset_version: str | None
+) -> Row:
+    accuracy_low, accuracy_high = figures.accuracy_interval or (None, None)
+    macro_f1_low, macro_f1_high = figures.macro_f1_interval or (None, None)
+    return {
+        "run_id": summary.run_id,
+        "at": summary.ended,
+        "kind": kind,
+        "side": side,
+        "model_version": model_version,
+        "dataset_version": dataset_version,
+        "n": figures.n,
+        "accuracy": figures.accuracy,
+        "accuracy_low": accuracy_low,
+        "accuracy_high": accuracy_high,
+        "macro_f1": figures.macro_f1,
+        "macro_f1_low": macro_f1_low,
+        "macro_f1_high": macro_f1_high,
+        "champion": bool(summary.champion and model_version == summary.champion.model_version),
+    }
 
 
 def served_rows(entries: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """What served from when (`at`) to when (`until`, none for what serves now), the newest first.
+    """The releases that served, newest first, from `at` to `until` (None for the live release).
 
-    `entries` are those of the deployment log, the newest first.
+    `entries` are those of the deployment log, newest first.
     """
     rows: list[Row] = []
     until: str | None = None
@@ -102,28 +102,15 @@ def served_rows(entries: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def tick_row(point: Mapping[str, Any]) -> Row:
-    """A verdict of the drift history."""
-    return {
-        "at": point["at"],
-        "of": point["of"],
-        "model_version": point["model_version"],
-        "drifted": point["drifted"],
-        "features": ", ".join(point["features"]),
-        "n": point["n"],
-    }
+    """One verdict of the drift history."""
+    copied = ("at", "of", "model_version", "drifted", "n")
+    return {**{name: point[name] for name in copied}, "features": ", ".join(point["features"])}
 
 
 def drift_rows(point: Mapping[str, Any]) -> list[Row]:
-    """Each feature that the verdict looked at."""
+    """Each feature that the verdict compared."""
+    copied = ("effect", "floor", "p", "drifted")
     return [
-        {
-            "at": point["at"],
-            "of": point["of"],
-            "feature": one["name"],
-            "effect": one["effect"],
-            "floor": one["floor"],
-            "p": one["p"],
-            "drifted": one["drifted"],
-        }
-        for one in point["measured"]
+        {"at": point["at"], "of": point["of"], "feature": feature["name"], **{name: feature[name] for name in copied}}
+        for feature in point["measured"]
     ]

@@ -5,25 +5,17 @@ untold. A delivery is recorded right after the channel's answer; only between th
 which bears the same id.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.reporting.messages import (
-    WATCHED_JOBS,
-    Kind,
-    Message,
-    digest_of,
-    heartbeat_of,
-    messages_of,
-    quiet_line,
-)
+from mlops_assets.reporting.messages import Kind, Message, digest_of, heartbeat_of, messages_of, quiet_line
+from mlops_assets.reporting.run_summary import WATCHED_JOBS, RunSummary, read_summary, summary_paths
 
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(seconds=30), timedelta(hours=1)
 KEPT = timedelta(days=30)
@@ -91,15 +83,15 @@ class Outbox:
         with self._transaction() as db:
             self._register(db, channels)
             known = dict(db.execute("SELECT key, status FROM runs").fetchall())
-            fresh = [one for one in _read_all(summaries, known) if _key(one) not in known]
-            fresh.sort(key=lambda one: str(one.get("ended")))
+            fresh = [summary for summary in _read_all(summaries, known) if _key(summary) not in known]
+            fresh.sort(key=lambda summary: str(summary.ended))
             first_time = db.execute("PRAGMA user_version").fetchone()[0] != _OPENED
             for summary in fresh:
                 if not first_time or summary is fresh[-1]:
                     self._tell(db, summary, channels, now)
                 db.execute(
                     "INSERT INTO runs VALUES (?, ?, ?, ?)",
-                    (_key(summary), summary["job"], summary["status"], str(summary.get("ended"))),
+                    (_key(summary), summary.job, summary.status, str(summary.ended)),
                 )
             db.execute(f"PRAGMA user_version = {_OPENED}")
         return len(fresh)
@@ -167,13 +159,11 @@ class Outbox:
             gone = [row for row in old if not (summaries / f"{row[0].removesuffix('+promoted')}.json").exists()]
             db.executemany("DELETE FROM runs WHERE key = ?", gone)
 
-    def _tell(
-        self, db: sqlite3.Connection, summary: Mapping[str, Any], channels: Sequence[Channel], now: datetime
-    ) -> None:
+    def _tell(self, db: sqlite3.Connection, summary: RunSummary, channels: Sequence[Channel], now: datetime) -> None:
         last = db.execute(
             "SELECT status FROM runs WHERE job = ? AND status IN ('SUCCESS', 'FAILURE') AND key NOT LIKE ? "
             "ORDER BY ended DESC, rowid DESC LIMIT 1",
-            (summary["job"], f"{summary['run_id']}%"),
+            (summary.job, f"{summary.run_id}%"),
         ).fetchone()
         for message in messages_of(summary, failed_before=last is not None and last[0] == "FAILURE"):
             if message.kind == "quiet":
@@ -285,19 +275,17 @@ def _due(next_try: str, now: datetime) -> bool:
     return at <= now or at > now + LONGEST_BACKOFF
 
 
-def _key(summary: Mapping[str, Any]) -> str:
+def _key(summary: RunSummary) -> str:
     """A summary that a promoting run joined is taken in again: it tells of a deployment."""
-    return f"{summary['run_id']}{'+promoted' if 'promoted_by' in summary else ''}"
+    return f"{summary.run_id}{'+promoted' if summary.promoted_by is not None else ''}"
 
 
-def _read_all(summaries: Path, known: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Every summary that may be new here; of a failed run also the known one, which may have been joined since."""
+def _read_all(summaries: Path, known: Mapping[str, str]) -> list[RunSummary]:
+    """Every summary that may be new here; a failed run's known summary too, which may have been joined since."""
     return [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(summaries.glob("*.json"))
-        if path.stem != "latest"
-        and f"{path.stem}+promoted" not in known
-        and known.get(path.stem, "FAILURE") == "FAILURE"
+        read_summary(path)
+        for path in summary_paths(summaries)
+        if f"{path.stem}+promoted" not in known and known.get(path.stem, "FAILURE") == "FAILURE"
     ]
 
 

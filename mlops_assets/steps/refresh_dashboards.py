@@ -19,6 +19,7 @@ from mlops_assets.failures import Failure
 from mlops_assets.reporting import facts, overview
 from mlops_assets.reporting.fact_store import Facts, FactStore
 from mlops_assets.reporting.rules import OperationRules
+from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary_paths
 from mlops_assets.serving.options import prediction_log_place
 from mlops_assets.serving.pages.told import FORMAT, OVERVIEW, SHOWN, show
 from mlops_assets.settings import Settings
@@ -120,12 +121,10 @@ class _OnDisk:
         self._settings = settings
 
     @cached_property
-    def summaries(self) -> list[dict[str, Any]]:
-        """Of every run that is on disk, the oldest first."""
-        folder = self._settings.instance_folder / "summaries"
-        paths = (path for path in folder.glob("*.json") if path.stem != "latest")
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-        return sorted(found, key=lambda one: (one.get("ended") or "", one["run_id"]))
+    def summaries(self) -> list[RunSummary]:
+        """The summary of every run on disk, the oldest first."""
+        found = map(read_summary, summary_paths(self._settings.instance_folder / "summaries"))
+        return sorted(found, key=lambda summary: (summary.ended or "", summary.run_id))
 
     @cached_property
     def deployments(self) -> list[Mapping[str, Any]]:
