@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 
 from mlops_assets.assets.partitions import range_tags
-from mlops_assets.automation.summary import summarise
+from mlops_assets.automation.run_summary import summary_of
 from mlops_assets.cli import data as commands
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.outside import build
-from mlops_assets.reporting.summary_text import as_markdown
+from mlops_assets.reporting.run_summary import CheckResult, RunSummary
+from mlops_assets.reporting.summary_pages import as_markdown
 from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
@@ -52,7 +53,7 @@ class Clone:
 
     root: Path
     dvc: Path = QUICK_DVC
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: RunSummary | None = None
     said: list[str] = field(default_factory=list)
 
     def settings(self, **environ: str) -> Settings:
@@ -90,7 +91,7 @@ class Clone:
                 run_config={"loggers": {"console": {}}},
                 raise_on_error=False,
             )
-            self.summary = summarise(instance, done.run_id, settings, None)
+            self.summary = summary_of(instance, done.run_id, settings, None)
         assert done.success, as_markdown(self.summary)
         return as_markdown(self.summary)
 
@@ -99,8 +100,9 @@ class Clone:
         files = sorted((self.root / ".pipeline" / "data" / part).rglob("*.parquet"))
         return {str(one) for path in files for one in pd.read_parquet(path, columns=["review_id"])["review_id"]}
 
-    def check(self, name: str) -> dict[str, Any]:
-        return next(row for row in self.summary["checks"] if row["check"] == name)
+    def check(self, name: str) -> CheckResult:
+        assert self.summary is not None
+        return next(row for row in self.summary.checks if row.check == name)
 
     def tip(self) -> str:
         return git(self.root, "rev-parse", "pipeline")
@@ -256,8 +258,8 @@ def test_data_on_another_machine_makes_a_clone_start_anew_on_top_of_what_was_pub
     assert f"in another clone ({one.root}/.dvc-remote)" in said
     assert published[:12] in two.trailers()["Starts-Anew"]
     judged = two.check("no_review_is_lost")
-    assert judged["passed"]
-    assert "starts anew" in judged["reason"]
+    assert judged.passed
+    assert "starts anew" in judged.reason
     assert git(two.root, "rev-parse", "pipeline~1") == published
     assert _at_origin(tmp_path) == published
 

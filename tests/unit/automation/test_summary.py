@@ -13,15 +13,15 @@ import pytest
 from mlops_assets.assets import failing
 from mlops_assets.automation.causes import Asked
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
-from mlops_assets.automation.run_summary import leave_summary
-from mlops_assets.automation.summary import STAGES, joined, summarise, write_summary
+from mlops_assets.automation.run_summary import leave_summary, summary_of
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.reporting.messages import messages_of
-from mlops_assets.reporting.summary_page import as_page
-from mlops_assets.reporting.summary_text import as_markdown, change, duration
+from mlops_assets.reporting.summarise import STAGES, joined
+from mlops_assets.reporting.summary_pages import as_markdown, as_page, change, duration, write_summary
 from tests.fakes.service import fake_service
 from tests.unit.automation.runs import failing_with
 from tests.unit.automation.runs import run_of as run_of_sensor
+from tests.unit.reporting.summaries import summary
 from tests.user_clone import make_clone, settings_of
 
 
@@ -62,8 +62,8 @@ def run_of(instance: dg.DagsterInstance, *, fails: str = "", gives_nothing: str 
 
 
 def stages_of(instance: dg.DagsterInstance, run_id: str, root: Path) -> dict[str, tuple[str, str]]:
-    summary = summarise(instance, run_id, settings_of(root), None)
-    return {row["stage"]: (row["status"], row["reason"]) for row in summary["stages"]}
+    summary = summary_of(instance, run_id, settings_of(root), None)
+    return {row.stage: (row.status, row.reason) for row in summary.stages}
 
 
 def test_every_stage_is_done_with_its_reason(instance: dg.DagsterInstance, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_a_failed_run_of_a_sensor_says_what_follows_and_is_told_again_when_nothi
     asked = Asked("sensor:1:abc", attempt or 0, datetime.now(UTC), first_run="the first" if attempt else "")
     request = dg.RunRequest(tags=asked.tags if attempt is not None else {})
     run_id = run_of_sensor(instance, request, failing_with(failure))
-    summary = summarise(instance, run_id, settings_of(make_clone(tmp_path / "clone")), None)
-    assert (summary["follows"], summary["attempt_of"]) == (follows, alert)
+    summary = summary_of(instance, run_id, settings_of(make_clone(tmp_path / "clone")), None)
+    assert (summary.follows, summary.attempt_of) == (follows, alert)
     assert (f"Next: {follows}." in as_markdown(summary)) is bool(follows)
     [message] = messages_of(summary, failed_before=False)
     assert message.id == f"{alert or run_id}:failure"
@@ -127,7 +127,7 @@ def test_a_run_whose_process_was_lost_says_so(instance: dg.DagsterInstance, tmp_
 
     run = instance.create_run_for_job(pipeline, status=dg.DagsterRunStatus.STARTED)
     instance.report_run_failed(run, "The process of this run is gone: start the run again.")
-    summary = summarise(instance, run.run_id, settings_of(make_clone(tmp_path / "clone")), None)
+    summary = summary_of(instance, run.run_id, settings_of(make_clone(tmp_path / "clone")), None)
     [message] = messages_of(summary, failed_before=False)
     assert message.title == "pipeline failed: the run: The process of this run is gone: start the run again."
 
@@ -139,13 +139,13 @@ def test_nothing_due_gives_each_stages_own_reason(instance: dg.DagsterInstance, 
 
 def test_a_run_has_one_summary_however_often_it_is_told(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     root = make_clone(tmp_path / "clone")
-    summary = summarise(instance, run_of(instance), settings_of(root), None)
+    summary = summary_of(instance, run_of(instance), settings_of(root), None)
     folder = tmp_path / "summaries"
     assert write_summary(folder, summary)
-    assert not write_summary(folder, {**summary, "status": "FAILURE"})
-    assert (folder / f"{summary['run_id']}.md").read_text(encoding="utf-8") == as_markdown(summary)
-    assert (folder / f"{summary['run_id']}.html").read_text(encoding="utf-8") == as_page(summary)
-    assert json.loads((folder / "latest.json").read_text(encoding="utf-8"))["run_id"] == summary["run_id"]
+    assert not write_summary(folder, summary.model_copy(update={"status": "FAILURE"}))
+    assert (folder / f"{summary.run_id}.md").read_text(encoding="utf-8") == as_markdown(summary)
+    assert (folder / f"{summary.run_id}.html").read_text(encoding="utf-8") == as_page(summary)
+    assert json.loads((folder / "latest.json").read_text(encoding="utf-8"))["run_id"] == summary.run_id
 
 
 def test_a_promoting_runs_stages_join_the_summary_of_the_failed_one(
@@ -155,8 +155,8 @@ def test_a_promoting_runs_stages_join_the_summary_of_the_failed_one(
     failed = run_of(instance, fails="bert_model")
     assert trained_without_verdict(instance, failed) == "classic_model"
     assert promotion_request(failed, "classic_model").tags[PROMOTES] == failed
-    alone = summarise(instance, failed, settings, None)
-    promoting = summarise(instance, run_of(instance), settings, None)
+    alone = summary_of(instance, failed, settings, None)
+    promoting = summary_of(instance, run_of(instance), settings, None)
     folder = tmp_path / "summaries"
     both = joined(alone, promoting)
     assert write_summary(folder, alone)
@@ -176,21 +176,23 @@ def test_the_markdown_names_every_stage_and_says_that_nothing_serves(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     root = make_clone(tmp_path / "clone")
-    text = as_markdown(summarise(instance, run_of(instance, fails="serving_image"), settings_of(root), None))
+    text = as_markdown(summary_of(instance, run_of(instance, fails="serving_image"), settings_of(root), None))
     assert all(f"| {stage} |" in text for stage in STAGES)
     assert "✗ failed | the disk is full" in text
     assert "Live: no service answers." in text
 
 
 def test_a_branch_that_origin_did_not_take_is_a_warning(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    summary = summarise(instance, run_of(instance), settings_of(make_clone(tmp_path / "clone")), None)
+    summary = summary_of(instance, run_of(instance), settings_of(make_clone(tmp_path / "clone")), None)
     assert "origin" not in as_markdown(summary)
-    told = as_markdown({**summary, "origin": "not pushed: the remote is read-only"})
+    told = as_markdown(summary.model_copy(update={"origin": "not pushed: the remote is read-only"}))
     assert "Warning: the branch pipeline is here alone, origin did not take it: not pushed: the remote" in told
-    told = as_markdown({**summary, "origin": "kept here: versions of generated reviews are not shared"})
+    told = as_markdown(summary.model_copy(update={"origin": "kept here: versions of generated reviews are not shared"}))
     assert "The branch pipeline is kept here: versions of generated reviews are not shared." in told
     assert "Warning" not in told
-    told = as_markdown({**summary, "starts_anew": "this clone starts anew: neither cache nor remote holds it"})
+    told = as_markdown(
+        summary.model_copy(update={"starts_anew": "this clone starts anew: neither cache nor remote holds it"})
+    )
     assert "New start: this clone starts anew: neither cache nor remote holds it." in told
 
 
@@ -212,7 +214,7 @@ def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
     champion = {"model": "classic", "model_version": "m1", "run_id": "r", "reason": "first model", "forward": forward}
     (root / "models" / "champion.json").write_text(json.dumps(champion))
 
-    text = as_markdown(summarise(instance, run_of(instance), settings_of(root), None))
+    text = as_markdown(summary_of(instance, run_of(instance), settings_of(root), None))
     assert (
         "| classic | m1 | d1 | no reviews | accuracy 0.900 [0.800, 0.950], macro-F1 0.880, n = 40 | not judged " in text
     )
@@ -223,17 +225,21 @@ def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
 def test_each_models_change_against_the_serving_one_stands_beside_its_score() -> None:
     points = {"points": 1.25, "low": -0.5, "high": 3.0, "n": 65}
     champion = {
+        "model": "classic",
+        "model_version": "m1",
+        "reason": "better",
         "run_id": "run-1",
         "against": "m0",
         "candidates": {"bert": "m0", "classic": "m1"},
         "figures": {"changes": {"classic": points}},
     }
-    told = {"run_id": "run-1", "champion": champion}
-    assert change(told, "classic") == "+1.2 points macro-F1 [-0.5, +3.0], n = 65, against m0"
-    assert change(told, "bert") == "serves already"
-    assert change({**told, "champion": {**champion, "against": None}}, "classic") == "no model served before"
-    assert change({**told, "run_id": "run-2"}, "classic") == "not judged"
-    assert change({**told, "run_id": "run-0", "promoted_by": "run-1"}, "classic").startswith("+1.2")
+    assert change(summary("run-1", champion=champion), "classic") == (
+        "+1.2 points macro-F1 [-0.5, +3.0], n = 65, against m0"
+    )
+    assert change(summary("run-1", champion=champion), "bert") == "serves already"
+    assert change(summary("run-1", champion={**champion, "against": None}), "classic") == "no model served before"
+    assert change(summary("run-2", champion=champion), "classic") == "not judged"
+    assert change(summary("run-0", promoted_by="run-1", champion=champion), "classic").startswith("+1.2")
 
 
 @pytest.mark.parametrize(
@@ -248,17 +254,18 @@ def test_the_page_tells_all_that_the_markdown_tells_and_loads_nothing(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     settings = settings_of(make_clone(tmp_path / "clone"))
-    summary = summarise(instance, run_of(instance, fails="serving_image"), settings, None)
-    summary["stages"][0]["reason"] = "<script>alert(1)</script>"
+    summary = summary_of(instance, run_of(instance, fails="serving_image"), settings, None)
+    stages = [summary.stages[0].model_copy(update={"reason": "<script>alert(1)</script>"}), *summary.stages[1:]]
+    summary = summary.model_copy(update={"stages": stages})
     page = as_page(summary)
-    for told in (*STAGES, "failed", "Cause: serving_image: the disk is full: free 2 GB", summary["link"], "by hand"):
+    for told in (*STAGES, "failed", "Cause: serving_image: the disk is full: free 2 GB", summary.link, "by hand"):
         assert escape(str(told)) in page
-    assert summary["duration_s"] > 0
-    assert duration(summary["duration_s"]) in page
+    assert summary.duration_s > 0
+    assert duration(summary.duration_s) in page
     assert "<script" not in page
     loaded = re.findall(r"""(?:src|srcset|url|@import)\s*[=("']""", page)
     assert loaded == []
-    assert re.findall(r"""href="([^"]*)""", page) == [summary["link"]]
+    assert re.findall(r"""href="([^"]*)""", page) == [summary.link]
 
 
 def test_the_run_itself_shows_its_summary_once_and_names_its_page(instance: dg.DagsterInstance, tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.reporting.run_summary import RunSummary
+
 STAGE = {"stage": "raw_reviews", "status": "done", "reason": "120 new"}
 
 
-def summary(run_id: str = "run-1", **changes: Any) -> dict[str, Any]:
-    return {
+def summary(run_id: str = "run-1", **changes: Any) -> RunSummary:
+    stored = {
         "run_id": run_id,
         "job": "pipeline",
         "status": "SUCCESS",
@@ -26,12 +28,13 @@ def summary(run_id: str = "run-1", **changes: Any) -> dict[str, Any]:
         "live": {"model_version": "m0", "url": "http://127.0.0.1:8080"},
         **changes,
     }
+    return RunSummary.from_json(stored)
 
 
-def write(folder: Path, *summaries: dict[str, Any]) -> Path:
+def write(folder: Path, *summaries: RunSummary) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for one in summaries:
-        (folder / f"{one['run_id']}.json").write_text(json.dumps(one), encoding="utf-8")
+        (folder / f"{one.run_id}.json").write_text(json.dumps(one.to_json()), encoding="utf-8")
     return folder
 
 

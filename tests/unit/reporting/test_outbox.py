@@ -17,6 +17,7 @@ import pytest
 from mlops_assets.reporting import outbox as module
 from mlops_assets.reporting.messages import Kind, Message
 from mlops_assets.reporting.outbox import LONGEST_BACKOFF, Outbox, Unreachable, backoff
+from mlops_assets.reporting.run_summary import RunSummary
 from tests.unit.reporting.summaries import DEPLOYED, FAILED, NEW, summary, write
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,7 +56,7 @@ class Place:
     def box(self) -> Outbox:
         return Outbox(self.folder / "outbox" / "outbox.sqlite")
 
-    def told(self, *channels: Any, summaries: tuple[dict[str, Any], ...] = (), hour: int = 7) -> int:
+    def told(self, *channels: Any, summaries: tuple[RunSummary, ...] = (), hour: int = 7) -> int:
         write(self.folder / "summaries", *summaries)
         self.box.take_in(self.folder / "summaries", channels, self.now)
         self.box.make_digest(channels, self.now, hour=hour)

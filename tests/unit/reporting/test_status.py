@@ -12,7 +12,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.reporting.messages import text_of
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reporting.rules import OperationRules
-from mlops_assets.reporting.summary_text import serving_lines
+from mlops_assets.reporting.summary_pages import serving_lines
 from mlops_assets.reviews.play_store.crawl_state import CrawlState
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.unit.reporting.summaries import FAILED, summary, write
@@ -49,7 +49,7 @@ def test_a_live_model_of_generated_reviews_is_said_to_be_one(
     told = live_model.told(settings, live)
     assert told is not None
     assert (told["model_version"], told["trained_on"]["apps"], bool(told["warning"])) == (version, apps, warned)
-    shown = "\n".join([*serving_lines({"champion": None, "image": None, "live": told}), text_of(summary(live=told))])
+    shown = "\n".join([*serving_lines(summary(live=told)), text_of(summary(live=told))])
     assert shown.count("Warning: This model was trained on generated reviews") == (2 if warned else 0)
     assert json.loads(json.dumps(told)) == told
 
