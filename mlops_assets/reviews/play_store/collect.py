@@ -8,6 +8,7 @@ batches, so memory is bounded and a kill loses nothing.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -55,7 +56,8 @@ def collect_app(
         crawl = Crawl(store, play, app_id, state, now=now, options=options, report=report)
         state.last = {"status": crawl.result.status, "reason": crawl.result.reason}
         state.save(store.folder / app_id)
-        status, reason = _run(crawl, months, reread=reread, accept_deletions=options.accept_deletions)
+        with closing(crawl):
+            status, reason = _run(crawl, months, reread=reread, accept_deletions=options.accept_deletions)
         result = replace(crawl.result, status=status, reason=reason)
         state.last = {"status": status, "reason": reason, "ended_at": now.isoformat(), "pages": result.pages}
         state.save(store.folder / app_id)
