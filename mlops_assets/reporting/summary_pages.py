@@ -41,7 +41,7 @@ def as_text(summary: RunSummary) -> str:
 def as_page(summary: RunSummary) -> str:
     """One HTML file that loads nothing from anywhere: how the run ended and what serves come first."""
     title = f"Run {summary.run_id[:8]} of {summary.job}"
-    cause = [f"Cause: {summary.cause}."] if summary.failed else []
+    cause = [_cause(summary)] if summary.failed else []
     failed, passed = _checks(summary, passed=False), _checks(summary, passed=True)
     models = _models(summary)
     return html(
@@ -82,7 +82,7 @@ def _blocks(summary: RunSummary, models: Table) -> Iterator[Block]:
     yield Heading(f"Run {summary.run_id[:8]}", 1, summary.outcome)
     yield Paragraph(_sentence(summary))
     if summary.failed:
-        yield Paragraph(f"Cause: {summary.cause}.")
+        yield Paragraph(_cause(summary))
     if summary.follows:
         yield Paragraph(f"Next: {summary.follows}.")
     yield Link(summary.link)
@@ -112,6 +112,10 @@ def _sentence(summary: RunSummary) -> str:
         f"{summary.job}, started {summary.trigger}, {summary.started or 'never at work'} to {summary.ended}{took}, "
         f"source {summary.source}"
     )
+
+
+def _cause(summary: RunSummary) -> str:
+    return f"Cause: {summary.cause.removesuffix('.')}."
 
 
 def _about(summary: RunSummary) -> list[tuple[str, str]]:

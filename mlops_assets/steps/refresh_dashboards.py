@@ -16,8 +16,8 @@ from filelock import FileLock
 
 from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.failures import Failure
-from mlops_assets.reporting import facts, overview
-from mlops_assets.reporting.fact_store import Facts, FactStore
+from mlops_assets.reporting import dashboard_rows as rows
+from mlops_assets.reporting.dashboard_database import DashboardDatabase, DashboardRows
 from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary_paths
 from mlops_assets.serving.options import prediction_log_place
@@ -41,7 +41,7 @@ class Kept:
 class FactKeeper:
     """Keeps the overview page and, where POSTGRES_HOST is set, the database as the files are."""
 
-    def __init__(self, settings: Settings, store: FactStore | None) -> None:
+    def __init__(self, settings: Settings, store: DashboardDatabase | None) -> None:
         self._settings, self._store = settings, store
         self._standing = settings.instance_folder / "facts.json"
 
@@ -49,7 +49,7 @@ class FactKeeper:
     def of(cls, settings: Settings) -> "FactKeeper":
         """The keeper of a clone."""
         environ = {name: value.get_secret_value() for name, value in settings.server.items()}
-        return cls(settings, FactStore(prediction_log_place(environ)) if environ.get("POSTGRES_HOST") else None)
+        return cls(settings, DashboardDatabase(prediction_log_place(environ)) if environ.get("POSTGRES_HOST") else None)
 
     @property
     def database(self) -> bool:
@@ -95,14 +95,14 @@ class FactKeeper:
         new = {
             "format": FORMAT,
             "data_digest": found.data_digest,
-            "pipeline": overview.of_pipeline(
+            "pipeline": rows.overview_of_pipeline(
                 found.summaries,
                 interval_s=OperationRules.from_params(self._settings.sections["operations"]).interval_hours * 3600,
                 drift_sustained=self._drift_sustained(found),
                 facts_trouble=bool(kept.trouble),
             ),
-            "models": overview.of_models(found.summaries, facts.served_rows(found.deployments), found.ticks),
-            "reviews": old["reviews"] if same else overview.of_reviews(*found.review_rows),
+            "models": rows.overview_of_models(found.summaries, rows.served_rows(found.deployments), found.ticks),
+            "reviews": old["reviews"] if same else rows.overview_of_reviews(*found.review_rows),
         }
         if new != old:
             show(self._settings.service_folder, OVERVIEW, json.dumps(new, ensure_ascii=False))
@@ -156,7 +156,7 @@ class _OnDisk:
         return volumes, reasons, reviews_with_predictions(self._settings.data)
 
 
-def _written(store: FactStore, found: _OnDisk) -> Kept:
+def _written(store: DashboardDatabase, found: _OnDisk) -> Kept:
     """What the database took of it."""
     try:
         return Kept(runs=store.write(lambda: _facts(found)))
@@ -164,14 +164,14 @@ def _written(store: FactStore, found: _OnDisk) -> Kept:
         return Kept(trouble=str(failure))
 
 
-def _facts(found: _OnDisk) -> Facts:
-    return Facts(
-        runs=[facts.run_row(one) for one in found.summaries],
-        stages=[row for one in found.summaries for row in facts.stage_rows(one)],
-        scores=[row for one in found.summaries for row in facts.score_rows(one)],
+def _facts(found: _OnDisk) -> DashboardRows:
+    return DashboardRows(
+        runs=[rows.run_row(one) for one in found.summaries],
+        stages=[row for one in found.summaries for row in rows.stage_rows(one)],
+        scores=[row for one in found.summaries for row in rows.score_rows(one)],
         deployments=found.deployments,
-        drift_ticks=[facts.tick_row(tick) for tick in found.ticks],
-        drift=[row for tick in found.ticks for row in facts.drift_rows(tick)],
+        drift_ticks=[rows.tick_row(tick) for tick in found.ticks],
+        drift=[row for tick in found.ticks for row in rows.drift_rows(tick)],
         data_digest=found.data_digest,
         review_rows=lambda: found.review_rows,
     )

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.reporting.fact_schema import MIGRATIONS
-from mlops_assets.reporting.fact_store import FactStore
+from mlops_assets.reporting.dashboard_database import MIGRATIONS, DashboardDatabase
 from mlops_assets.serving.log.prediction_store import open_store
 from tests.integration.postgres_server import psycopg, running_postgres
 
@@ -70,5 +69,9 @@ def test_the_numbered_migrations_keep_what_an_older_server_logged() -> None:
         connection.commit()
         before = connection.execute(PREDICTIONS).fetchall(), connection.execute(FEEDBACK).fetchall()
         connection.commit()
-        assert FactStore(postgres.url()).prepare() == FactStore(postgres.url()).prepare() == len(MIGRATIONS)
+        assert (
+            DashboardDatabase(postgres.url()).prepare()
+            == DashboardDatabase(postgres.url()).prepare()
+            == len(MIGRATIONS)
+        )
         assert (connection.execute(PREDICTIONS).fetchall(), connection.execute(FEEDBACK).fetchall()) == before
