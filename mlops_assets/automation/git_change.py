@@ -67,9 +67,9 @@ def decide(
     """`seen` is the head for which a run was last asked, `touched` the watched files that differ from it in HEAD."""
     head, branch = place.commit, place.release
     if head is None:
-        return GitDecision(False, place.said + ("" if place.problem else ", and there is no commit yet"))
+        return GitDecision(False, str(place) + ("" if place.problem else ", and there is no commit yet"))
     if branch is None:
-        return GitDecision(False, f"{place.said}, and the release branches are {', '.join(branches)}: set GIT_BRANCH")
+        return GitDecision(False, f"{place}, and the release branches are {', '.join(branches)}: set GIT_BRANCH")
     if upstream.problem:
         waiting = f"; {upstream.problem}"
     elif upstream.waiting:

@@ -44,7 +44,7 @@ def not_to_deploy(settings: Settings, git_history: GitHistory, *, skip: bool) ->
         return "skip_deploy is set"
     place = git_history.position(settings.git_branches)
     if place.on and place.release is None:
-        return f"{place.said}, and only {', '.join(settings.git_branches)} deploy: set GIT_BRANCH to change that"
+        return f"{place}, and only {', '.join(settings.git_branches)} deploy: set GIT_BRANCH to change that"
     return None
 
 

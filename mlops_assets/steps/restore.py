@@ -14,7 +14,7 @@ from pathlib import Path
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.steps.other_clones import take_over
 from mlops_assets.versioning.dvc.objects import ObjectFolder, file_md5
-from mlops_assets.versioning.git.pipeline_branch import METRICS
+from mlops_assets.versioning.git.pipeline_commit import METRICS
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.versions import Version, find_version, list_versions
 

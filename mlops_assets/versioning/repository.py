@@ -22,15 +22,8 @@ from mlops_assets.versioning.dvc.data_remote import DataRemote
 from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
 from mlops_assets.versioning.dvc.remote_url import Remote, committed_config, committed_url, local_config, named_remote
 from mlops_assets.versioning.git.commands import GitFailure, without_the_users_settings
-from mlops_assets.versioning.git.pipeline_branch import (
-    CARD,
-    CONFIG,
-    DECISION,
-    METRICS,
-    Change,
-    PipelineBranch,
-    Published,
-)
+from mlops_assets.versioning.git.pipeline_branch import PipelineBranch, Published
+from mlops_assets.versioning.git.pipeline_commit import CARD, CONFIG, DECISION, DVC_IGNORE, METRICS, Change
 from mlops_assets.versioning.git.private_clone import PrivateClone
 from mlops_assets.versioning.git.user_repository import Code, UserRepository
 from mlops_assets.versioning.staging import Staging
@@ -97,7 +90,7 @@ class VersionRepository:
 
     @property
     def branch(self) -> PipelineBranch:
-        return PipelineBranch(self._clone.git, self.user, self.now, self._at_phase)
+        return PipelineBranch(self._clone, self.now, self._at_phase)
 
     @property
     def _data(self) -> VersionData:
@@ -317,7 +310,7 @@ class VersionRepository:
         branch.fetch()
         branch.refuse_tracked_outputs()
         tip = branch.tip()
-        branch.check_out(tip)
+        self._clone.check_out(tip)
         self._code = self.user.code(self._clone.git.git_dir / "user-index")
         dvc_folder = self.folder / ".dvc"
         dvc_folder.mkdir(exist_ok=True)
@@ -336,8 +329,8 @@ class VersionRepository:
         def prove(tip: str | None) -> Change:
             nonlocal pushed
             files = {**change.files, CONFIG: self._config()}
-            if self.branch.file(tip, ".dvc/.gitignore") is None:
-                files[".dvc/.gitignore"] = _DVC_IGNORE
+            if self.branch.file(tip, DVC_IGNORE) is None:
+                files[DVC_IGNORE] = _DVC_IGNORE
             same = all(self.branch.file(tip, path) == content for path, content in files.items())
             unasked = same and self.remote.folder is None
             dropped = change.dropped | (frozenset[str]() if unasked else self._proof.out_of_reach(files, tip))

@@ -15,7 +15,8 @@ from mlops_assets.versioning.dvc.commands import Dvc, DvcFailure
 from mlops_assets.versioning.dvc.data_remote import DataRemote
 from mlops_assets.versioning.dvc.objects import ObjectFolder, damaged, parse_listing, pointed_object
 from mlops_assets.versioning.dvc.remote_url import DEFAULT_FOLDER, Remote, named_remote
-from mlops_assets.versioning.git.pipeline_branch import CONFIG, PipelineBranch
+from mlops_assets.versioning.git.pipeline_branch import PipelineBranch
+from mlops_assets.versioning.git.pipeline_commit import CONFIG
 from mlops_assets.versioning.git.user_repository import BRANCH
 
 DATA = ("data/raw", "data/validated")
@@ -70,11 +71,11 @@ class VersionData:
         if all(map(self.cached, objects.values())):
             return True
         named, tip = self._named_by(commit), self._branch.tip()
-        self._branch.look_at(commit)
+        self._branch.clone.look_at(commit)
         try:
             return all(self._bring(path, name, named) for path, name in objects.items())
         finally:
-            self._branch.check_out(tip)
+            self._branch.clone.check_out(tip)
 
     def said_of(self, commit: str, outputs: Iterable[str]) -> str:
         """What is said of a version whose data cannot be brought here."""

@@ -7,7 +7,8 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.commands import Dvc
 from mlops_assets.versioning.dvc.data_remote import DamagedCache
 from mlops_assets.versioning.dvc.objects import pointed_object
-from mlops_assets.versioning.git.pipeline_branch import CARD, DECISION, POINTERS, PipelineBranch
+from mlops_assets.versioning.git.pipeline_branch import PipelineBranch
+from mlops_assets.versioning.git.pipeline_commit import CARD, DECISION, POINTERS
 from mlops_assets.versioning.staging import Staging
 from mlops_assets.versioning.version_data import VersionData
 

@@ -11,7 +11,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.versioning.dvc.objects import pointed_object
 from mlops_assets.versioning.git.commands import Git
-from mlops_assets.versioning.git.pipeline_branch import CONFIG, JOINS, METRICS, POINTERS, parse_trailers
+from mlops_assets.versioning.git.pipeline_commit import CONFIG, JOINS, METRICS, POINTERS, parse_trailers
 from mlops_assets.versioning.git.user_repository import BRANCH
 
 ANEW = "Starts-Anew"
@@ -151,7 +151,7 @@ def _lines(git: Git, refs: Sequence[str], newest: int | None) -> list[_Record]:
 def branch_ref(git: Git) -> str | None:
     """Where the user's repository has the branch: its own, else origin's."""
     for name in (f"refs/heads/{BRANCH}", f"refs/remotes/origin/{BRANCH}"):
-        if git.answer("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"):
+        if git.commit(name):
             return name
     return None
 

@@ -11,7 +11,7 @@ import pytest
 
 from mlops_assets.settings import child_environment
 from mlops_assets.versioning.git import history as git_history
-from mlops_assets.versioning.git import pipeline_branch
+from mlops_assets.versioning.git import origin
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.git.user_repository import NoRepository
 from tests.integration.user_clone import QUICK_DVC, UserClone, sh
@@ -60,9 +60,9 @@ def test_a_silent_origin_costs_a_bounded_time_and_leaves_no_process(
     user.remote_url = str(tmp_path / "store")
     user.git("remote", "add", "origin", f"{scheme}://127.0.0.1:{silent_port}/x.git")
     monkeypatch.setattr(git_history, "_FETCH_S", 0.7)
-    monkeypatch.setattr(pipeline_branch, "_ANSWER_S", 0.8)
-    monkeypatch.setattr(pipeline_branch, "_ANSWER_TO_OLD_NEWS_S", 0.5)
-    monkeypatch.setattr(pipeline_branch, "_LOOK_S", 0.6)
+    monkeypatch.setattr(origin, "_ANSWER_S", 0.8)
+    monkeypatch.setattr(origin, "_ANSWER_TO_OLD_NEWS_S", 0.5)
+    monkeypatch.setattr(origin, "_LOOK_S", 0.6)
 
     assert GitHistory(user.root).fetch("main").problem == "origin gave no answer in 0.7 s"
     new, idle = user.version_data(), user.version_data(run_id="run-2")
@@ -133,7 +133,7 @@ def test_the_users_credentials_and_headers_from_every_place_go_with_the_push(tmp
     user.git("config", "credential.https://host.invalid.username", "robot")
     repository = user.repository()
     repository.prepare()
-    git = repository.user.on_the_way_to_origin(repository.branch._git)
+    git = repository.user.on_the_way_to_origin(repository.branch.git)
 
     listed = git.run("config", "--list").splitlines()
 
@@ -173,8 +173,8 @@ def test_a_repository_of_somebody_else_is_refused_with_gits_own_remedy_and_taken
     with pytest.raises(NoRepository) as refused:
         user.version_data()
 
-    assert f"\tgit config --global --add safe.directory {user.root}" in place.said
-    assert "no git repository" not in place.said
+    assert f"\tgit config --global --add safe.directory {user.root}" in str(place)
+    assert "no git repository" not in str(place)
     assert "detected dubious ownership in repository" in str(refused.value)
     assert remedy in str(refused.value)
 

@@ -27,7 +27,7 @@ from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.restore import restore, settle
 from mlops_assets.steps.version import commit_version
-from mlops_assets.versioning.git.pipeline_branch import parse_trailers
+from mlops_assets.versioning.git.pipeline_commit import parse_trailers
 from mlops_assets.versioning.retention import prune_versions
 from mlops_assets.versioning.retention_plan import RetentionRules
 from mlops_assets.versioning.version_outcome import DataVersion

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.versioning.git.pipeline_branch import FILES
+from mlops_assets.versioning.git.pipeline_commit import FILES
 from mlops_assets.versioning.git.user_repository import BranchCheckedOut, NoRepository
 from tests.integration.user_clone import QUICK_DVC, UserClone, sh
 

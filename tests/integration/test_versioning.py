@@ -9,7 +9,7 @@ import pytest
 from benchmarks import versioning
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import folder_object, pointed_object
-from mlops_assets.versioning.git.pipeline_branch import FILES, parse_trailers
+from mlops_assets.versioning.git.pipeline_commit import FILES, parse_trailers
 from tests.integration.user_clone import APP, QUICK_DVC, REAL_DVC, UserClone, sh
 
 

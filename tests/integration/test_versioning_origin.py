@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.versioning.git.pipeline_branch import parse_trailers
+from mlops_assets.versioning.git.pipeline_commit import parse_trailers
 from tests.integration.user_clone import QUICK_DVC, UserClone, sh
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from mlops_assets.artifact import Golden, TrainedWith, seal
 from mlops_assets.settings import child_environment
 from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
-from mlops_assets.versioning.git.pipeline_branch import POINTERS
+from mlops_assets.versioning.git.pipeline_commit import POINTERS
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.version_outcome import DataVersion, ModelsVersion
 

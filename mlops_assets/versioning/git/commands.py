@@ -29,22 +29,23 @@ _PLAIN: Settings = (
     ("log.showSignature", "false"),
     ("i18n.logOutputEncoding", "UTF-8"),
 )
-"""Settings of a user that would start something, or change what git answers."""
+"""Against a user's settings that would start something, or change git's output."""
 _OWN_SETTINGS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 _PAUSE_S = 0.1
+_PUSH_S = 300
 _LINES = 12
 
 
 class GitFailure(OutsideFailure):
-    """Git said no; `said` is its standard error, which the message holds as one line."""
+    """Git failed; the message holds its standard error, `stderr`, as one line."""
 
-    def __init__(self, message: str, said: str = "") -> None:
+    def __init__(self, message: str, stderr: str = "") -> None:
         super().__init__(message)
-        self.said = said or message
+        self.stderr = stderr or message
 
 
 class NoAnswerInTime(GitFailure):
-    """Git was ended because its time was up."""
+    """Git took too long and was ended."""
 
 
 class LockHeld(TransientFailure):
@@ -57,7 +58,7 @@ class ProgramMissing(PermanentFailure):
 
 @dataclass(frozen=True)
 class PushOutcome:
-    """What one push did: `done`, `behind` (the other side has commits that this one lacks) or `refused`."""
+    """How one push ended: `done`, `behind` (the other side has commits that we lack) or `refused`."""
 
     status: Literal["done", "behind", "refused"]
     reason: str = ""
@@ -67,108 +68,127 @@ class PushOutcome:
 class Git:
     """Git in one repository.
 
-    Git is told `git_dir`, so that it never looks for a repository in the folders above: with a damaged private clone it
-    would find the user's.
+    Git gets `git_dir` and never searches the folders above: from a damaged private clone it would find the user's.
 
-    by_itself: git finds the repository at `work_tree`, and asks whether the user trusts its owner
     config: settings for these commands alone
-    folder: where git and what it starts run, when that is not the work tree
+    folder: where git runs, with the programs that it starts, if not in the work tree
+    as_the_user: git finds the repository at `work_tree`, asks whether the user trusts its owner, and heeds their hooks
     """
 
     work_tree: Path
     git_dir: Path
     environment: Mapping[str, str]
     lock_wait_s: float = 60.0
+    timeout_s: float = 600
     config: Settings = ()
     folder: Path | None = None
-    by_itself: bool = False
+    as_the_user: bool = False
 
     def run(
         self,
         *arguments: str,
-        stdin: bytes | None = None,
+        stdin: bytes = b"",
         extra: Mapping[str, str] | None = None,
-        timeout_s: float = 600,
+        timeout_s: float | None = None,
     ) -> str:
         """Standard output of `git …`, less its last newline; raises `GitFailure` or, after waiting, `LockHeld`."""
-        done = self._finished(arguments, stdin, extra, timeout_s)
-        if done.returncode:
-            raise self._failure(arguments, done.stderr)
-        return _text(done.stdout).removesuffix("\n")
+        return _text(self.bytes_of(*arguments, stdin=stdin, extra=extra, timeout_s=timeout_s)).removesuffix("\n")
 
-    def bytes_of(self, *arguments: str, stdin: bytes | None = None, extra: Mapping[str, str] | None = None) -> bytes:
+    def bytes_of(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        extra: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> bytes:
         """Standard output, untouched."""
-        done = self._finished(arguments, stdin, extra, 600)
+        done = self._finished(arguments, stdin, extra, timeout_s)
         if done.returncode:
             raise self._failure(arguments, done.stderr)
         return done.stdout
 
-    def blobs(self, names: Sequence[str]) -> list[bytes | None]:
-        """The contents of many objects (`<commit>:<path>`) in one call, None for those that do not exist."""
-        if not names:
-            return []
-        answer = self.bytes_of("cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
-        found: list[bytes | None] = []
-        place = 0
-        for _ in names:
-            end = answer.index(b"\n", place)
-            header, place = answer[place:end], end + 1
-            if header.endswith(b" missing"):
-                found.append(None)
-                continue
-            size = int(header.rsplit(b" ", 1)[1])
-            found.append(answer[place : place + size])
-            place += size + 1
-        return found
-
-    def answer(self, *arguments: str, extra: Mapping[str, str] | None = None) -> str | None:
-        """Standard output, or None where git exits with 1 or 2: what was asked for does not exist."""
-        done = self._finished(arguments, None, extra, 600)
+    def answer(self, *arguments: str) -> str | None:
+        """Standard output, or None if git exits with 1 or 2: what was asked for does not exist."""
+        done = self._finished(arguments)
         if done.returncode in (1, 2):
             return None
         if done.returncode:
             raise self._failure(arguments, done.stderr)
         return _text(done.stdout).removesuffix("\n")
 
-    def holds(self, *arguments: str) -> bool:
-        """Whether the claim that git tests with its exit status is true."""
-        return self.answer(*arguments) is not None
+    def commit(self, name: str) -> str | None:
+        """The hash of the commit that a ref or a hash names; None if there is no such commit."""
+        return self.answer("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
 
-    def answers(self, url: str, patience_s: float) -> bool:
-        """Whether a server says anything at all in this time; what it says against us is for the push to report."""
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether the history of the commit `newer` holds `older`; both must exist."""
+        return self.answer("merge-base", "--is-ancestor", older, newer) is not None
+
+    def file(self, commit: str | None, path: str) -> str | None:
+        """The content of a tracked file in a commit, or None."""
+        content = self.blobs([f"{commit}:{path}"])[0] if commit else None
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def blobs(self, names: Sequence[str]) -> list[bytes | None]:
+        """The contents of many objects (`<commit>:<path>`) in one call, None for those that do not exist."""
+        if not names:
+            return []
+        output = self.bytes_of("cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
+        found: list[bytes | None] = []
+        start = 0
+        for _ in names:
+            end = output.index(b"\n", start)
+            header, start = output[start:end], end + 1
+            if header.endswith(b" missing"):
+                found.append(None)
+                continue
+            size = int(header.rsplit(b" ", 1)[1])
+            found.append(output[start : start + size])
+            start += size + 1
+        return found
+
+    def answers(self, url: str, timeout_s: float) -> bool:
+        """Whether a server answers at all in this time; if it answers with an error, the push will report that."""
         try:
-            self.run("ls-remote", "--heads", "--", url, "HEAD", timeout_s=patience_s)
+            self.run("ls-remote", "--heads", "--", url, "HEAD", timeout_s=timeout_s)
         except NoAnswerInTime:
             return False
         except GitFailure:
             return True
         return True
 
-    def push(self, url: str, refspec: str, *, options: Sequence[str] = (), timeout_s: float = 300) -> PushOutcome:
-        """Push one ref, without hooks of ours; never forces."""
+    def push(self, url: str, refspec: str, *, options: Sequence[str] = ()) -> PushOutcome:
+        """Push one ref without running hooks here; never forces."""
         arguments = ("push", "--porcelain", "--no-verify", "--no-follow-tags", *options, "--", url, refspec)
         try:
-            done = self._finished(arguments, None, None, timeout_s)
+            done = self._finished(arguments, timeout_s=_PUSH_S)
         except GitFailure as error:
             return PushOutcome("refused", str(error))
         if not done.returncode:
             return PushOutcome("done")
-        said = _text(done.stdout) + _text(done.stderr)
-        if re.search(r"^!.*\[rejected\].*\((non-fast-forward|fetch first|stale info)\)", said, re.MULTILINE):
+        output = _text(done.stdout) + _text(done.stderr)
+        if re.search(r"^!.*\[rejected\].*\((non-fast-forward|fetch first|stale info)\)", output, re.MULTILINE):
             return PushOutcome("behind", "non-fast-forward")
-        if re.search(r"cannot lock ref.*(but expected|reference already exists)", said):
+        if re.search(r"cannot lock ref.*(but expected|reference already exists)", output):
             return PushOutcome("behind", "the branch moved during the push")
         refused = re.search(r"^!\t\S+\t(.+)$", _text(done.stdout), re.MULTILINE)
-        reasons = [refused and refused.group(1), what_git_said(done.stderr) + through_proxy(url)]
+        reasons = [refused and refused.group(1), one_line(done.stderr) + through_proxy(url)]
         return PushOutcome("refused", "; ".join(filter(None, reasons)))
 
     def _failure(self, arguments: Sequence[str], stderr: bytes) -> GitFailure:
-        said = f"{what_git_said(stderr)}{_through(arguments)}"
-        return GitFailure(f"git {_shown(arguments)} failed in {self.work_tree}: {said}", _masked(_text(stderr).strip()))
+        reason = f"{one_line(stderr)}{_through(arguments)}"
+        return GitFailure(
+            f"git {_shown(arguments)} failed in {self.work_tree}: {reason}", _masked(_text(stderr).strip())
+        )
 
     def _finished(
-        self, arguments: Sequence[str], stdin: bytes | None, extra: Mapping[str, str] | None, timeout_s: float
+        self,
+        arguments: Sequence[str],
+        stdin: bytes = b"",
+        extra: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
+        timeout_s = timeout_s or self.timeout_s
         deadline = time.monotonic() + self.lock_wait_s
         while True:
             done = self._once(arguments, stdin, extra, timeout_s)
@@ -184,23 +204,19 @@ class Git:
             time.sleep(_PAUSE_S)
 
     def _once(
-        self, arguments: Sequence[str], stdin: bytes | None, extra: Mapping[str, str] | None, timeout_s: float
+        self, arguments: Sequence[str], stdin: bytes, extra: Mapping[str, str] | None, timeout_s: float
     ) -> subprocess.CompletedProcess[bytes]:
+        settings = self.config if self.as_the_user else (*_PLAIN, *self.config)
         environment = {
             **self.environment,
             **_ALWAYS,
-            **with_settings(self.environment, (*_PLAIN, *self.config)),
-            **self._place(),
+            **with_settings(self.environment, settings),
+            **self._which_repository(),
             **(extra or {}),
         }
+        folder = self.folder or self.work_tree
         try:
-            return run_child(
-                ["git", *arguments],
-                cwd=self.folder or self.work_tree,
-                env=environment,
-                stdin=stdin or b"",
-                timeout_s=timeout_s,
-            )
+            return run_child(["git", *arguments], cwd=folder, env=environment, stdin=stdin, timeout_s=timeout_s)
         except FileNotFoundError as error:
             if not self.work_tree.is_dir():
                 raise GitFailure(f"{self.work_tree} is no folder: git cannot run there") from error
@@ -210,20 +226,20 @@ class Git:
                 f"git {_shown(arguments)} gave no answer in {timeout_s:g} s{_through(arguments)}"
             ) from error
 
-    def _place(self) -> dict[str, str]:
-        if self.by_itself:
+    def _which_repository(self) -> dict[str, str]:
+        if self.as_the_user:
             return {"GIT_CEILING_DIRECTORIES": str(self.work_tree.parent)}
         return {"GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.work_tree)}
 
 
 def without_the_users_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which git and what speaks its language read the settings of their repository alone."""
+    """An environment in which git and DVC read only the settings of their repository."""
     kept = {name: value for name, value in environment.items() if not name.startswith("GIT_")}
     return {**kept, **_OWN_SETTINGS_ALONE}
 
 
 def with_settings(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """Variables that give git these settings for one command, out of sight of `ps`, after those of the environment."""
+    """Variables that give git these settings for one command, hidden from `ps`, after those of the environment."""
     count = environment.get("GIT_CONFIG_COUNT", "")
     first = int(count) if count.isdecimal() else 0
     variables = {"GIT_CONFIG_COUNT": str(first + len(settings))}
@@ -232,10 +248,9 @@ def with_settings(environment: Mapping[str, str], settings: Settings) -> dict[st
     return variables
 
 
-def what_git_said(stderr: bytes | str) -> str:
+def one_line(stderr: bytes) -> str:
     """Standard error as one line, passwords masked. The first line is often the cause, the last only its echo."""
-    text = stderr if isinstance(stderr, str) else _text(stderr)
-    lines = [line.rsplit("\r", 1)[-1].strip() for line in text.replace("\r\n", "\n").splitlines()]
+    lines = [line.rsplit("\r", 1)[-1].strip() for line in _text(stderr).replace("\r\n", "\n").splitlines()]
     lines = [line for line in lines if line and not line.startswith("hint:")]
     if len(lines) > _LINES:
         lines = [*lines[: _LINES // 2], "…", *lines[-_LINES // 2 :]]

@@ -1,4 +1,4 @@
-"""The folder `.pipeline/`: a clone of the user's repository, made anew where it was deleted or damaged."""
+"""The folder `.pipeline/`: a clone of the user's repository, made anew if it was deleted or damaged."""
 
 import contextlib
 import shutil
@@ -12,9 +12,15 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.versioning.git.access import parse_settings
 from mlops_assets.versioning.git.commands import Git, GitFailure, LockHeld
-from mlops_assets.versioning.git.pipeline_branch import AUTHOR, EMAIL, SENDING
+from mlops_assets.versioning.git.pipeline_commit import AUTHOR, EMAIL, FILES
+from mlops_assets.versioning.git.sparse_tree import write_patterns
 from mlops_assets.versioning.git.user_repository import BRANCH, UserRepository
 from mlops_assets.versioning.staging import RECORD
+
+USER_HEAD = "refs/user/head"
+"""The user's HEAD, as last fetched."""
+SENDING = "sending-to-user"
+"""A file in the clone's git folder while the branch is pushed to the user: left over, it means a push was killed."""
 
 _LOCK = ".lock"
 _EXCLUDED = (f"/{_LOCK}", f"/{RECORD}", "/data/raw", "/data/validated", "/models/bert", "/models/classic", ".gitignore")
@@ -39,9 +45,9 @@ _SETTINGS = {
     "submodule.recurse": "false",
 }
 _ATTRIBUTES = "* -text -filter -ident -working-tree-encoding\n"
-"""Files are as they were committed: no Git LFS, no line ends; these attributes win over every .gitattributes."""
+"""Files stay as they were committed: no Git LFS, no line ends. These attributes win over every .gitattributes."""
 _UPLOAD_PACK = "git -c 'safe.directory=*' upload-pack"
-"""What sends the user's commits here. `UserRepository.at` has asked whether that repository may be trusted."""
+"""The sender of the user's commits. `UserRepository.at` has asked whether the user trusts that repository."""
 _UPLOAD_PACK_OF_A_PARTIAL_CLONE = (
     "env -u GIT_CONFIG_GLOBAL -u GIT_CONFIG_NOSYSTEM GIT_NO_LAZY_FETCH=0 "
     "git -c 'safe.directory=*' -c uploadpack.allowFilter=true upload-pack"
@@ -85,11 +91,11 @@ class PrivateClone:
             return False
 
     def configure(self) -> None:
-        """Give the clone what it lacks of its settings, as one that an earlier version made does."""
+        """Add the settings that the clone lacks, for example because an earlier version made it."""
         self._configure(self.git, self.folder / ".git")
 
     def make(self) -> None:
-        """A new, empty clone in place of whatever git data is there; the DVC cache stays, it is named by content."""
+        """A new, empty clone in place of whatever git data is there; the DVC cache stays."""
         for name in (".git", ".git.partial", ".dvc/tmp"):
             _remove(self.folder / name)
         partial = self.folder / ".git.partial"
@@ -117,12 +123,30 @@ class PrivateClone:
     def _settings(self, git: Git | None = None) -> dict[str, str]:
         return dict(parse_settings((git or self.git).run("config", "--local", "--null", "--list")))
 
+    def check_out(self, tip: str | None) -> None:
+        """Make the work tree that of the branch's tip (before the first commit: HEAD's), whatever it was."""
+        if tip is not None:
+            self._write_tree(tip, "-B", BRANCH)
+            return
+        if self.git.commit(USER_HEAD):
+            self.look_at(USER_HEAD)
+        self.git.run("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
+        self.git.run("update-ref", "-d", f"refs/heads/{BRANCH}")
+
+    def look_at(self, commit: str) -> None:
+        """Put another commit's files into the work tree; `check_out` comes back."""
+        self._write_tree(commit, "--detach")
+
+    def _write_tree(self, commit: str, *how: str) -> None:
+        write_patterns(self.git, commit, FILES)
+        self.git.run("checkout", "--quiet", "--force", *how, commit)
+
     def clear_stale_locks(self) -> None:
-        """Remove git's lock files that no process can be holding; wait for those that one may hold.
+        """Remove git's lock files that no process can be holding; wait for those that a process may hold.
 
         Only pipeline processes and the user's own commands work here. The caller holds the clone's lock, so a lock
-        file belongs to a git that runs in this folder, or to one that was killed. In the user's repository that is
-        so for the branch's own lock alone, and only where a push of ours was killed.
+        file belongs to a git that runs in this folder, or to one that was killed. In the user's repository only the
+        branch's own lock can be ours, and only if a push of ours was killed.
         """
         self._clear(self._git_locks, self.folder)
         if (self.git.git_dir / SENDING).exists():

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.versioning.git.access import ACCESS, Settings, parse_settings, reaching, ssh_variables
+from mlops_assets.versioning.git.access import ACCESS, parse_settings, reaching, ssh_variables
 from mlops_assets.versioning.git.commands import Git, GitFailure
 
 BRANCH = "pipeline"
@@ -32,7 +32,7 @@ class Code:
 
 @dataclass(frozen=True)
 class UserRepository:
-    """Questions to the user's repository. The index is read from a copy, since `git diff` may refresh it."""
+    """Questions to the user's repository. The index is read from a copy, because `git diff` may refresh it."""
 
     root: Path
     git: Git
@@ -46,14 +46,14 @@ class UserRepository:
                 "so clone the project, or run git init and commit there"
             )
         try:
-            probe = Git(root, root / ".git", environment, lock_wait_s, by_itself=True)
+            probe = Git(root, root / ".git", environment, lock_wait_s, as_the_user=True)
             git_dir = probe.run("rev-parse", "--absolute-git-dir")
         except GitFailure as error:
-            raise NoRepository(f"git does not read the repository {root}: {error.said}") from error
+            raise NoRepository(f"git does not read the repository {root}: {error.stderr}") from error
         return cls(root, Git(root, Path(git_dir), environment, lock_wait_s))
 
     def refuse_checked_out_branch(self) -> None:
-        """Raise `BranchCheckedOut` where a work tree of the user stands on the pipeline's branch."""
+        """Raise `BranchCheckedOut` if a work tree of the user is on the pipeline's branch."""
         tree = ""
         for line in self.git.run("worktree", "list", "--porcelain").splitlines():
             name, _, value = line.partition(" ")
@@ -66,17 +66,16 @@ class UserRepository:
                 )
 
     def refs(self) -> dict[str, str]:
-        """Commits of the refs that matter here: HEAD, the pipeline's branch, origin's copy of it as last fetched."""
+        """The commits of HEAD, of the pipeline's branch, and of origin's branch as last fetched."""
         found = {}
         for name in ("HEAD", f"refs/heads/{BRANCH}", f"refs/remotes/origin/{BRANCH}"):
-            commit = self.git.answer("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
-            if commit:
+            if commit := self.git.commit(name):
                 found[name] = commit
         return found
 
     def code(self, scratch: Path) -> Code:
-        """HEAD and a hash of what tracked files differ from it; `scratch` is where the index is copied to."""
-        head = self.git.answer("rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+        """HEAD, and a hash of the difference of tracked files from it; the index is copied to `scratch`."""
+        head = self.git.commit("HEAD")
         index = Path(self.git.run("rev-parse", "--path-format=absolute", "--git-path", "index"))
         if head is None or not index.is_file():
             return Code(head, None)
@@ -89,7 +88,7 @@ class UserRepository:
         return Code(head, hashlib.sha256(difference).hexdigest()[:12] if difference else None)
 
     def _difference(self, index: Path) -> bytes:
-        """What tracked files differ from HEAD, through the user's filters (Git LFS …), without them where they fail."""
+        """How tracked files differ from HEAD, through the user's filters (Git LFS …) unless those fail."""
         command = (
             "-c", "core.splitIndex=false",
             "diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD",
@@ -105,12 +104,12 @@ class UserRepository:
             return replace(self.git, config=(*self.git.config, *off)).bytes_of(*command, extra=scratch)
 
     def common_dir(self) -> Path:
-        """Where the branches lie: the git folder, for a linked work tree that of the repository it belongs to."""
+        """The git folder with the branches; a linked work tree has that of the repository it belongs to."""
         return Path(self.git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
 
     @cached_property
     def partial(self) -> bool:
-        """Whether objects are left at the server until they are needed (`git clone --filter=…`)."""
+        """Whether objects stay at the server until they are needed (`git clone --filter=…`)."""
         return self.git.answer("config", "--local", "--get-regexp", r"^remote\..*\.promisor$") is not None
 
     def object_format(self) -> str:
@@ -118,7 +117,7 @@ class UserRepository:
         return self.git.run("rev-parse", "--show-object-format")
 
     def origin(self, *, push: bool) -> str | None:
-        """The URL of `origin`, a relative path made absolute; None where there is no origin."""
+        """The URL of `origin`, a relative path made absolute; None without an origin."""
         url = self.git.answer("remote", "get-url", *(["--push"] if push else []), "origin")
         if not url:
             return None
@@ -131,7 +130,7 @@ class UserRepository:
 
         With credentials, proxies and ssh command of the user, whose relative paths begin at the top of this repository.
         """
-        settings = self._access()
+        settings = parse_settings(self.git.answer("config", "--null", "--get-regexp", ACCESS))
         return replace(
             git,
             environment={**git.environment, **self._variables(), **ssh_variables(self.git.environment, settings)},
@@ -139,11 +138,8 @@ class UserRepository:
             folder=self.root,
         )
 
-    def _access(self) -> Settings:
-        return parse_settings(self.git.answer("config", "--null", "--get-regexp", ACCESS))
-
     def _variables(self) -> dict[str, str]:
-        """The user's variables for reaching a server, less those that say where settings are."""
+        """The user's variables for reaching a server, less those about git's settings."""
         return {
             name: value
             for name, value in self.git.environment.items()

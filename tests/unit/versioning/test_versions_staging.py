@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import BrokenPointer, folder_object, pointed_object
-from mlops_assets.versioning.git.pipeline_branch import parse_trailers
+from mlops_assets.versioning.git.pipeline_commit import parse_trailers
 from mlops_assets.versioning.staging import RECORD, Staging
 
 
