@@ -9,7 +9,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test test-long lint bench lock import erase versions deployments restore rollback backup \
+.PHONY: help install run ui stop status why test quick test-long lint bench lock import erase versions deployments restore rollback backup \
   restore-backup sbom up down FORCE
 
 # 141: who read the list, such as `head`, has seen enough.
@@ -88,7 +88,10 @@ down:  ## Stop the server; the model goes on serving unless SERVICE=1
 test: install .venv/.installed-dev  ## The test suite (under 15 minutes on two cores)
 	$(VENV)/python -m pytest -m 'not long'
 
-test-long: install .venv/.installed-dev  ## Kills, soak, browser, full stacks (under 40 minutes)
+quick: install .venv/.installed-dev  ## Unit tests alone, for the inner loop (about a minute)
+	$(VENV)/python -m pytest tests/unit -m 'not long and not slow'
+
+test-long: install .venv/.installed-dev  ## Kills, soak, browser, full stacks (under 25 minutes)
 	$(VENV)/python -m pytest -m long
 
 lint: install .venv/.installed-dev  ## Format, lint, types, import contracts
