@@ -104,7 +104,7 @@ class Clone:
     def tell_the_rest(self) -> None:
         """The digest of the last day, and what a channel missed."""
         self.now += timedelta(days=1)
-        Notifier.of(self.settings).tell(wait_s=30)
+        Notifier.of(self.settings).deliver(wait_s=30)
 
 
 def soak(ticks: int) -> dict[str, Any]:

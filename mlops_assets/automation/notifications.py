@@ -5,7 +5,7 @@ import sqlite3
 import dagster as dg
 
 from mlops_assets.checks.deploy import CHANNELS
-from mlops_assets.reporting.notifier import Notifier, Told, trouble
+from mlops_assets.reporting.notifier import DeliveryReport, Notifier, trouble
 
 
 def build() -> dg.SensorDefinition:
@@ -21,13 +21,13 @@ def build() -> dg.SensorDefinition:
     def deliver_notifications(
         context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]
     ) -> dg.SensorResult:
-        told = notifier.tell()
-        shown = trouble(told.standings)
-        changed = not told.busy and shown != (context.cursor or "")
+        report = notifier.deliver()
+        shown = trouble(report.channels)
+        changed = not report.busy and shown != (context.cursor or "")
         return dg.SensorResult(
-            skip_reason=_said(told),
+            skip_reason=_skip_reason(report),
             cursor=shown if changed else context.cursor,
-            asset_events=[_verdict(told)] if changed else [],
+            asset_events=[_verdict(report)] if changed else [],
         )
 
     return deliver_notifications
@@ -39,31 +39,31 @@ def tell(instance: dg.DagsterInstance, notifier: Notifier, *, wait_s: float = 0)
     No channel and no full disk may turn a run that went well into a failure: what waits is sent by the next run.
     """
     try:
-        told = notifier.tell(wait_s=wait_s)
+        report = notifier.deliver(wait_s=wait_s)
         shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([CHANNELS]).get(CHANNELS)
-        if told.standings and (trouble(told.standings) or shown is not None):
-            instance.report_runless_asset_event(_verdict(told))
+        if report.channels and (trouble(report.channels) or shown is not None):
+            instance.report_runless_asset_event(_verdict(report))
     except (OSError, sqlite3.Error) as error:
         return f"Warning: notifications wait, the outbox cannot be used ({error})."
-    if trouble(told.standings):
-        return f"Warning: {trouble(told.standings)}; the next run sends it again."
+    if trouble(report.channels):
+        return f"Warning: {trouble(report.channels)}; the next run sends it again."
     return ""
 
 
-def _verdict(told: Told) -> dg.AssetCheckEvaluation:
+def _verdict(report: DeliveryReport) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=CHANNELS.asset_key,
         check_name=CHANNELS.name,
-        passed=not trouble(told.standings),
+        passed=not trouble(report.channels),
         severity=dg.AssetCheckSeverity.WARN,
-        description=trouble(told.standings) or "every channel took what was sent to it",
+        description=trouble(report.channels) or "every channel took what was sent to it",
     )
 
 
-def _said(told: Told) -> str:
-    if told.busy:
+def _skip_reason(report: DeliveryReport) -> str:
+    if report.busy:
         return "another process delivers at this moment"
-    if not told.standings:
+    if not report.channels:
         return "no channel: NOTIFY_URLS and HEARTBEAT_URL are empty"
-    waiting = sum(one.waiting for one in told.standings)
-    return f"{told.delivered} delivered, {waiting} wait. {trouble(told.standings)}".strip()
+    waiting = sum(channel.waiting for channel in report.channels)
+    return f"{report.delivered} delivered, {waiting} wait. {trouble(report.channels)}".strip()

@@ -1,4 +1,4 @@
-"""Why did it run, why did it not: the decision of every trigger at every tick, and what started each run."""
+"""Why runs started and why they did not: each trigger's decision at each tick, and runs that people started."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ _LATE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
-class Decision:
-    """One decision of a trigger; `times` ticks in a row said the same, the newest at `at`, the oldest at `since`."""
+class TriggerDecision:
+    """What a trigger decided at `times` ticks in a row, the newest at `at` and the oldest at `since`."""
 
     at: datetime
     trigger: str
@@ -34,23 +34,25 @@ class Decision:
         return {"when": span, "trigger": self.trigger, "decision": self.decision, "reason": self.reason}
 
 
-def decisions(instance: dg.DagsterInstance, newest: int = SHOWN) -> list[Decision]:
-    """The newest decisions over all triggers, newest first; `make run` and a person's launches are decisions too."""
+def decisions(instance: dg.DagsterInstance, newest: int = SHOWN) -> list[TriggerDecision]:
+    """The newest decisions of all triggers, newest first; `make run` and launches in the UI count as decisions."""
     records = instance.get_run_records(limit=_RUNS)
     started = {record.dagster_run.run_id: record for record in records}
-    found = [one for state in instance.all_instigator_state() for one in _of_trigger(instance, state, started)]
-    found += _by_hand(records)
-    return sorted(found, key=lambda one: one.at, reverse=True)[:newest]
+    found = _by_hand(records)
+    for state in instance.all_instigator_state():
+        found += _of_trigger(instance, state, started)
+    return sorted(found, key=lambda decision: decision.at, reverse=True)[:newest]
 
 
-def _of_trigger(instance: dg.DagsterInstance, state: Any, started: Mapping[str, dg.RunRecord]) -> list[Decision]:
+def _of_trigger(instance: dg.DagsterInstance, state: Any, started: Mapping[str, dg.RunRecord]) -> list[TriggerDecision]:
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_TICKS)
-    said = [_decided(state.instigator_name, tick, started) for tick in ticks]
-    # What the summary sensors do about a run that ended says nothing about why one began.
-    return list(_joined([one for one in said if not one.trigger.startswith("summarise_")]))
+    # The summary sensors act on runs that ended; they say nothing about why a run began.
+    if state.instigator_name.startswith("summarise_"):
+        return []
+    return list(_joined([_decided(state.instigator_name, tick, started) for tick in ticks]))
 
 
-def _decided(trigger: str, tick: Any, started: Mapping[str, dg.RunRecord]) -> Decision:
+def _decided(trigger: str, tick: Any, started: Mapping[str, dg.RunRecord]) -> TriggerDecision:
     at = datetime.fromtimestamp(tick.timestamp, UTC)
     if tick.status.value == "SUCCESS" and tick.run_ids:
         decision = f"run {', '.join(run_id[:8] for run_id in tick.run_ids)}"
@@ -64,31 +66,31 @@ def _decided(trigger: str, tick: Any, started: Mapping[str, dg.RunRecord]) -> De
     else:
         decision, reason = "no run", " ".join((tick.skip_reason or "no reason given").split())
     if tick.instigator_type.value == "SCHEDULE":
-        # Its tick bears the time that was planned; after a pause it comes later.
+        # A schedule's tick has the planned time; after a pause it really happens later.
         run = started.get(tick.run_ids[0]) if tick.run_ids else None
         ended = datetime.fromtimestamp(tick.end_timestamp, UTC) if tick.end_timestamp else at
         came = run.create_timestamp.astimezone(UTC) if run else ended
         if came - at > _LATE:
             reason += f" (planned for {at:%Y-%m-%d %H:%M})"
         at = came
-    return Decision(at, trigger, decision, reason, since=at)
+    return TriggerDecision(at, trigger, decision, reason, since=at)
 
 
-def _joined(newest_first: Sequence[Decision]) -> Iterator[Decision]:
-    """Ticks in a row that said the same, as one."""
-    last: Decision | None = None
-    for one in newest_first:
-        if last and (one.decision, one.reason) == (last.decision, last.reason):
-            last = replace(last, since=one.at, times=last.times + 1)
+def _joined(newest_first: Sequence[TriggerDecision]) -> Iterator[TriggerDecision]:
+    """Consecutive ticks with the same decision and reason, as one decision."""
+    last: TriggerDecision | None = None
+    for decision in newest_first:
+        if last and (decision.decision, decision.reason) == (last.decision, last.reason):
+            last = replace(last, since=decision.at, times=last.times + 1)
             continue
         if last:
             yield last
-        last = one
+        last = decision
     if last:
         yield last
 
 
-def _by_hand(records: Sequence[dg.RunRecord]) -> list[Decision]:
+def _by_hand(records: Sequence[dg.RunRecord]) -> list[TriggerDecision]:
     found = []
     for record in records:
         tags, at = record.dagster_run.tags, record.create_timestamp
@@ -100,5 +102,5 @@ def _by_hand(records: Sequence[dg.RunRecord]) -> list[Decision]:
             trigger, reason = "UI or command line", f"job {record.dagster_run.job_name}"
         else:
             continue
-        found.append(Decision(at, trigger, f"run {record.dagster_run.run_id[:8]}", reason, since=at))
+        found.append(TriggerDecision(at, trigger, f"run {record.dagster_run.run_id[:8]}", reason, since=at))
     return found

@@ -51,7 +51,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         It stops nothing: what a channel did not take waits in the outbox and is sent again. But who hears nothing may
         think that nothing happened. The sensor `deliver_notifications` tells this check too when a channel changes.
         """
-        standings = notifier.standings()
+        standings = notifier.channel_status()
         return dg.AssetCheckResult(
             passed=not trouble(standings),
             severity=dg.AssetCheckSeverity.WARN,

@@ -150,10 +150,10 @@ def _run(command: str) -> int:
         return 0
     live = service.live()
     print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
-    from mlops_assets.cli.status import print_warning, say_how_it_stands
+    from mlops_assets.cli.status import print_status, print_warning
 
     print_warning(settings, live)
-    return 0 if say_how_it_stands(settings) and live else 1
+    return 0 if print_status(settings) and live else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `make run` prints while it works: each step as it begins, what it reports, and failures in one line."""
+"""What `make run` prints while it works: each step when it starts, its messages, and failures in one line."""
 
 import logging
 from collections.abc import Callable
@@ -8,11 +8,11 @@ import dagster as dg
 
 from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, interrupted
 
-_SAID_BY_THE_SUMMARY = ("Skipping step", "Dependencies for step")
+_IN_THE_SUMMARY = ("Skipping step", "Dependencies for step")
 
 
 class _Lines(logging.Handler):
-    """One line a message; the full log with stack traces is in the UI."""
+    """One line per message; the UI has the full log with stack traces."""
 
     def __init__(self, run_id: str, stopped: Callable[[str], None]) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _Lines(logging.Handler):
         event: Any = getattr(record, "dagster_meta", {}).get("dagster_event")
         if event is None:
             message = getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())
-            if record.levelno >= logging.INFO and not message.startswith(_SAID_BY_THE_SUMMARY):
+            if record.levelno >= logging.INFO and not message.startswith(_IN_THE_SUMMARY):
                 print(f"    {message}", flush=True)
         elif event.event_type is dg.DagsterEventType.STEP_START:
             print(event.step_key, flush=True)
@@ -34,7 +34,7 @@ class _Lines(logging.Handler):
 
 
 def console_of(stopped: Callable[[str], None]) -> dg.LoggerDefinition:
-    """The logger of runs that `make run` starts; `stopped` gets the id of a run in which Ctrl-C ended a step."""
+    """The logger of `make run`; it calls `stopped` with the run's id when Ctrl-C ends a step."""
 
     @dg.logger
     def console(init_context: dg.InitLoggerContext) -> logging.Logger:
@@ -46,7 +46,7 @@ def console_of(stopped: Callable[[str], None]) -> dg.LoggerDefinition:
 
 
 def ask_to_cancel(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Have Dagster end the interrupted run as cancelled: as a failure, its daemon would start it again."""
+    """Make Dagster end the interrupted run as cancelled: its daemon would start a failed run again."""
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
         instance.add_run_tags(run_id, {STOPPED_BY_HAND: "Ctrl-C"})
@@ -54,7 +54,7 @@ def ask_to_cancel(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def cancelled(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether Ctrl-C stopped the run; one that it met between two steps is cancelled here."""
+    """Whether Ctrl-C stopped the run; a run that it interrupted between two steps is cancelled here."""
     run = instance.get_run_by_id(run_id)
     if run is None or run.status is dg.DagsterRunStatus.CANCELED:
         return run is not None

@@ -1,4 +1,4 @@
-"""Standard output whose reader may go away, as in `make why | head`."""
+"""Standard output that its reader may close early, as in `make why | head`."""
 
 import os
 import signal
@@ -8,51 +8,51 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 
-class _UntilNobodyReads:
-    """Standard output; once nobody reads it, what is printed goes nowhere.
+class _DiscardedWhenClosed:
+    """Standard output that discards what is printed after the reader closed it.
 
-    A command goes on to its end: `make run | head` must not leave a half-made deployment.
+    The command still runs to its end: `make run | head` must not leave a half-made deployment.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self.unread = False
+        self.reader_gone = False
 
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
         except BrokenPipeError:
-            self._to_nowhere()
+            self._discard()
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except BrokenPipeError:
-            self._to_nowhere()
+            self._discard()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _to_nowhere(self) -> None:
-        """What the stream still holds back goes there too, so that nothing fails when Python ends."""
-        self.unread = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+    def _discard(self) -> None:
+        """Discard what is buffered too, so that flushing it does not fail when Python ends."""
+        self.reader_gone = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self._stream.fileno())
+        os.close(devnull)
 
 
 @contextmanager
 def quiet_when_unread() -> Iterator[None]:
-    """Print to a pipe without an error when its reader is gone; the process then ends as other programs do: SIGPIPE."""
-    kept, output = sys.stdout, _UntilNobodyReads(sys.stdout)
+    """Print to a pipe without an error if its reader is gone; the process then ends by SIGPIPE like other programs."""
+    original, output = sys.stdout, _DiscardedWhenClosed(sys.stdout)
     sys.stdout = output
     try:
         yield
     finally:
         output.flush()
-        sys.stdout = kept
-        if output.unread:
+        sys.stdout = original
+        if output.reader_gone:
             _end_by_signal()
 
 

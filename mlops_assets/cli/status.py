@@ -1,4 +1,4 @@
-"""The part of `make status` about runs: how the last one ended, whether the next is overdue, what waits."""
+"""The part of `make status` about runs: how the last run ended, whether the next is overdue, what waits."""
 
 from datetime import datetime
 
@@ -12,13 +12,13 @@ from mlops_assets.steps.refresh_dashboards import FactKeeper
 
 
 def print_warning(settings: Settings, live: Live | None) -> None:
-    """What everybody must know of the live model; nothing where it is a real app's."""
+    """Warn if the live model was trained on generated reviews."""
     if live and (warning := trained_on(settings, live).warning):
         print(f"Warning: {warning}")
 
 
-def say_how_it_stands(settings: Settings) -> bool:
-    """Print it; False where a run of the pipeline is overdue."""
+def print_status(settings: Settings) -> bool:
+    """Print the last run and what waits; False if a run of the pipeline is overdue."""
     summaries = map(read_summary, summary_paths(settings.instance_folder / "summaries"))
     ended = {
         datetime.fromisoformat(found.ended): found for found in summaries if found.job in WATCHED_JOBS and found.ended
@@ -30,18 +30,19 @@ def say_how_it_stands(settings: Settings) -> bool:
     late = overdue(last_ended, settings.now(), OperationRules.from_params(settings.sections["operations"]))
     if late:
         print(f"Overdue: {late}. make run")
-    for line in _held(settings):
+    for line in _held_collections(settings):
         print(f"Waits: {line}")
-    for one in Notifier.of(settings).standings():
-        if one.waiting or one.error:
-            print(f"Waits: {one.waiting} messages for {one.name}{', ' + one.error if one.error else ''}")
+    for channel in Notifier.of(settings).channel_status():
+        if channel.waiting or channel.error:
+            error = f", {channel.error}" if channel.error else ""
+            print(f"Waits: {channel.waiting} messages for {channel.name}{error}")
     if trouble := FactKeeper.of(settings).trouble():
         print(f"Waits: {trouble}")
     return late is None
 
 
-def _held(settings: Settings) -> list[str]:
-    """Collections that ended before their feed did, or whose deletions nobody has accepted: nothing is trained."""
+def _held_collections(settings: Settings) -> list[str]:
+    """Collections that stopped before the end of the feed, or whose deletions nobody has accepted: training waits."""
     from mlops_assets.reviews.play_store.collect import last_collection
     from mlops_assets.reviews.play_store.options import CollectOptions
     from mlops_assets.reviews.stored.store import ReviewStore

@@ -1,4 +1,4 @@
-"""The way to people: Apprise channels and the heartbeat, behind the outbox."""
+"""Notifications: sends what waits in the outbox to Apprise channels and to the heartbeat address."""
 
 import logging
 import re
@@ -15,63 +15,63 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.proxies import through_proxy
 from mlops_assets.reporting.messages import Kind, Message, fitted
-from mlops_assets.reporting.outbox import Channel, Outbox, Standing, Unreachable
+from mlops_assets.reporting.outbox import Channel, ChannelStatus, Outbox, Unreachable
 from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.serving.pages.told import LAST_SUCCESS, SHOWN, show
 from mlops_assets.settings import Settings
 
 MESSAGE_ID = "X-Notification-Id"
-"""The header that bears a message's id, the same on a repeat."""
+"""The header with a message's id; a duplicate carries the same id."""
 
 _PING_TIMEOUT_S = 10.0
-_SAY_ADDRESSES = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "urllib3.connectionpool")
-"""Loggers that write whole addresses, httpx at INFO: in those of channels the path is the password."""
+_LOG_ADDRESSES = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "urllib3.connectionpool")
+"""Loggers that write whole addresses, httpx even at INFO. The path of a channel's address is its password."""
 
 
 class AppriseChannel:
-    """One address of NOTIFY_URLS; Apprise is loaded when something is sent."""
+    """One address of NOTIFY_URLS; Apprise is imported when something is sent."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        # 32 bits tell channels apart and do not confirm a guessed password.
+        # 32 bits: enough to tell channels apart, too few to confirm a guessed password.
         self.key = sha256(url.encode()).hexdigest()[:8]
         self.name = _shown(url)
 
     def takes(self, kind: Kind) -> bool:
-        """All that people read."""
+        """Everything that people read."""
         return kind != "heartbeat"
 
     def send(self, message: Message) -> None:
-        """Deliver; raises `Unreachable` with what Apprise said, without the address's secrets."""
+        """Deliver; raises `Unreachable` with Apprise's reason, without the address's secrets."""
         import apprise
 
         with _no_address_logged():
             plugin: Any = apprise.Apprise.instantiate(self._url)
             if plugin is None:
                 raise Unreachable(f"Apprise does not understand the address {self.name}: mend NOTIFY_URLS")
-            taken, told = self._hand_over(plugin, message)
+            taken, log = self._notify(plugin, message)
         if not taken:
-            said = _without_secrets(told, self._url) or "it did not take the message"
-            raise Unreachable(f"{self.name}: {said}{through_proxy(_web_address(self._url))}")
+            reason = _without_secrets(log, self._url) or "it did not take the message"
+            raise Unreachable(f"{self.name}: {reason}{through_proxy(_web_address(self._url))}")
 
-    def _hand_over(self, plugin: Any, message: Message) -> tuple[bool, str]:
-        """Whether the plugin took the message, and what Apprise said of it."""
+    def _notify(self, plugin: Any, message: Message) -> tuple[bool, str]:
+        """Whether the plugin took the message, and what Apprise logged."""
         import apprise
 
         title, body = fitted(message, title_most=plugin.title_maxlen, body_most=plugin.body_maxlen)
         kind = {"failure": "failure", "recovery": "success"}.get(message.kind, "info")
         if isinstance(getattr(plugin, "headers", None), dict):
             plugin.headers[MESSAGE_ID] = message.id  # mail and webhooks; elsewhere the id ends the text
-        taken, told = False, ""
+        taken, log = False, ""
         capture: Any = apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s")
-        with capture as said:
+        with capture as captured:
             taken = plugin.notify(title=title, body=body, notify_type=kind, body_format="text")
-            told = " ".join(said.getvalue().split())
-        return bool(taken), told
+            log = " ".join(captured.getvalue().split())
+        return bool(taken), log
 
 
 class Heartbeat:
-    """HEARTBEAT_URL: asked when a run ended well, with `/fail` behind it when not."""
+    """HEARTBEAT_URL: requested after a successful run; with `/fail` appended after a failed one."""
 
     name = "heartbeat"
 
@@ -80,7 +80,7 @@ class Heartbeat:
         self.key = "heartbeat"
 
     def takes(self, kind: Kind) -> bool:
-        """Nothing that people read."""
+        """Only pings."""
         return kind == "heartbeat"
 
     def send(self, message: Message) -> None:
@@ -101,21 +101,21 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one pass did: deliveries that were made, how each channel stands; `busy` where another process did it."""
+class DeliveryReport:
+    """What one pass delivered and what still waits; `busy` if another process was delivering."""
 
     delivered: int
-    standings: tuple[Standing, ...]
+    channels: tuple[ChannelStatus, ...]
     busy: bool = False
 
 
-def trouble(standings: Sequence[Standing]) -> str:
-    """Which channels take nothing and why; empty where all do."""
-    return "; ".join(f"{one.error} ({one.waiting} waiting)" for one in standings if one.error)
+def trouble(channels: Sequence[ChannelStatus]) -> str:
+    """Which channels fail and why; empty if none does."""
+    return "; ".join(f"{channel.error} ({channel.waiting} waiting)" for channel in channels if channel.error)
 
 
 class Notifier:
-    """Tells of runs that ended: what is new goes into the outbox, what waits there goes out."""
+    """Notifies people of runs that ended: puts news into the outbox and sends what waits there."""
 
     def __init__(
         self,
@@ -151,31 +151,31 @@ class Notifier:
         """The channels, without the secrets of their addresses."""
         return [channel.name for channel in self._channels]
 
-    def tell(self, *, wait_s: float = 0) -> Told:
-        """Take in new summaries, gather the digest when it is due, deliver what is due."""
+    def deliver(self, *, wait_s: float = 0) -> DeliveryReport:
+        """Read new summaries, make the digest if it is due, send what is due."""
         if not self._summaries.is_dir():
-            return Told(0, ())
+            return DeliveryReport(0, ())
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._folder / "lock").acquire(timeout=wait_s):
-                return self._tell()
+                return self._deliver()
         except Timeout:
-            return Told(0, (), busy=True)
+            return DeliveryReport(0, (), busy=True)
 
-    def standings(self) -> list[Standing]:
-        """How each channel stands, without sending anything."""
+    def channel_status(self) -> list[ChannelStatus]:
+        """What waits for each channel, and its last error; sends nothing."""
         if not self._folder.is_dir():
-            return [Standing(channel.name, 0, "") for channel in self._channels]
-        return self._outbox.standings(self._channels)
+            return [ChannelStatus(channel.name, 0, "") for channel in self._channels]
+        return self._outbox.channel_status(self._channels)
 
-    def _tell(self) -> Told:
+    def _deliver(self) -> DeliveryReport:
         now = self._clock()
         self._outbox.take_in(self._summaries, self._channels, now)
         self._renew_last_success()
         self._outbox.make_digest(self._channels, now, hour=self._rules().digest_hour)
         delivered = self._outbox.deliver(self._channels, self._clock)
         self._outbox.forget(now, self._summaries)
-        return Told(delivered, tuple(self._outbox.standings(self._channels)))
+        return DeliveryReport(delivered, tuple(self._outbox.channel_status(self._channels)))
 
     def _renew_last_success(self) -> None:
         last = self._outbox.last_success()
@@ -190,12 +190,12 @@ class Notifier:
 
 @contextmanager
 def _no_address_logged() -> Iterator[None]:
-    """While something is sent, what logs addresses is silent and what Apprise says goes nowhere but to its captor."""
+    """Silences loggers that write addresses, and keeps Apprise's log lines out of every other log."""
     apprise_log = logging.getLogger("apprise")
     apprise_log.propagate = False
     if not apprise_log.handlers:
-        apprise_log.addHandler(logging.NullHandler())  # without any, Python prints warnings by itself
-    talking = [log for name in _SAY_ADDRESSES if not (log := logging.getLogger(name)).disabled]
+        apprise_log.addHandler(logging.NullHandler())  # without a handler Python prints warnings itself
+    talking = [log for name in _LOG_ADDRESSES if not (log := logging.getLogger(name)).disabled]
     for log in talking:
         log.disabled = True
     try:
@@ -206,9 +206,9 @@ def _no_address_logged() -> Iterator[None]:
 
 
 def _web_address(url: str) -> str:
-    """Where Apprise asks for a web address of its own scheme; empty for mail, which goes through no proxy.
+    """The web address that decides about the proxy; empty for mail, which uses none.
 
-    The hosts of chat services are theirs to know: the one given decides about NO_PROXY.
+    Apprise knows the hosts of chat services itself; here NO_PROXY is judged by the host in the address.
     """
     scheme, _, rest = url.partition("://")
     if scheme.startswith("mailto"):
@@ -217,7 +217,7 @@ def _web_address(url: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """Scheme and, for plain mail and web addresses, the host; elsewhere even the host is a token."""
+    """The scheme, and for plain mail and web addresses the host; in other addresses even the host is a secret."""
     scheme, _, rest = url.partition("://")
     host = urlsplit(f"x://{rest}").hostname or ""
     plain = scheme in {"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"}
@@ -225,7 +225,7 @@ def _shown(url: str) -> str:
 
 
 def _without_secrets(text: str, url: str) -> str:
-    """The text without any part of the address but its scheme and a host that may be shown."""
+    """The text without any part of the address, except its scheme and a host that may be shown."""
     shown = set(re.split(r"://", _shown(url)))
     parts = {unquote(part) for part in re.split(r"[/:@?&=,]+", url)} | set(re.split(r"[/:@?&=,]+", url))
     for part in sorted(parts - shown, key=len, reverse=True):

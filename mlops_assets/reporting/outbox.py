@@ -1,8 +1,7 @@
-"""The durable outbox: what is to be told and which channel has it, in one SQLite file. Knows no channel's protocol.
+"""The durable outbox: messages and which channel received them, in one SQLite file. Knows no channel's protocol.
 
-The summaries are the source: each is taken in once, in one transaction, so a process that dies anywhere leaves nothing
-untold. A delivery is recorded right after the channel's answer; only between the two can a death cause a duplicate,
-which bears the same id.
+Messages are made from the run summaries, each summary once and in one transaction, so a crash loses no message. A
+delivery is recorded right after the channel accepts it. A crash between the two sends a duplicate, with the same id.
 """
 
 import sqlite3
@@ -19,7 +18,7 @@ from mlops_assets.reporting.run_summary import WATCHED_JOBS, RunSummary, read_su
 
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(seconds=30), timedelta(hours=1)
 KEPT = timedelta(days=30)
-"""Told messages are forgotten so long after; what waits stays."""
+"""How long a delivered message is remembered; a waiting message stays until it is delivered."""
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, job TEXT, status TEXT, ended TEXT)",
@@ -31,11 +30,11 @@ _SCHEMA = (
     "next_try TEXT, error TEXT DEFAULT '')",
     "CREATE TABLE IF NOT EXISTS quiet (run_id TEXT PRIMARY KEY, line TEXT, digest TEXT)",
 )
-_OPENED = 1  # PRAGMA user_version once the summaries of the time before are marked as known
+_OPENED = 1  # PRAGMA user_version after the first pass, which marks older summaries as known
 
 
 class Unreachable(TransientFailure):
-    """A channel did not take a message; its text holds no secret."""
+    """A channel refused a message or did not answer; the error text holds no secret."""
 
 
 class Channel(Protocol):
@@ -43,12 +42,12 @@ class Channel(Protocol):
 
     @property
     def key(self) -> str:
-        """The same for the same address, and no secret."""
+        """Identifies the address without giving it away."""
         ...
 
     @property
     def name(self) -> str:
-        """What people call it, and no secret."""
+        """For people; holds no secret."""
         ...
 
     def takes(self, kind: Kind) -> bool:
@@ -61,8 +60,8 @@ class Channel(Protocol):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a channel stands: `waiting` messages, and the last error where it did not take one."""
+class ChannelStatus:
+    """How many messages wait for a channel, and the error of its last attempt, empty if that succeeded."""
 
     name: str
     waiting: int
@@ -70,15 +69,15 @@ class Standing:
 
 
 class Outbox:
-    """One process at a time works on it; the caller holds the lock."""
+    """Only one process may use it at a time; the caller holds the lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def take_in(self, summaries: Path, channels: Sequence[Channel], now: datetime) -> int:
-        """Make messages of every summary that is new here; how many summaries.
+        """Make messages from every new summary; how many summaries.
 
-        When the file is new, the summaries of the time before it are known and untold, but for the latest.
+        On first use, only the latest summary makes messages; older ones are just marked as known.
         """
         with self._transaction() as db:
             self._register(db, channels)
@@ -88,7 +87,7 @@ class Outbox:
             first_time = db.execute("PRAGMA user_version").fetchone()[0] != _OPENED
             for summary in fresh:
                 if not first_time or summary is fresh[-1]:
-                    self._tell(db, summary, channels, now)
+                    self._put_messages(db, summary, channels, now)
                 db.execute(
                     "INSERT INTO runs VALUES (?, ?, ?, ?)",
                     (_key(summary), summary.job, summary.status, str(summary.ended)),
@@ -97,7 +96,7 @@ class Outbox:
         return len(fresh)
 
     def make_digest(self, channels: Sequence[Channel], now: datetime, *, hour: int) -> bool:
-        """Gather the quiet runs of the days before into one message, once a day from `hour` (UTC) on."""
+        """Put the quiet runs since the last digest into one message, once a day from `hour` (UTC) on."""
         day = now.astimezone(UTC).date().isoformat()
         if now.astimezone(UTC).hour < hour:
             return False
@@ -114,8 +113,8 @@ class Outbox:
     def deliver(self, channels: Sequence[Channel], clock: Callable[[], datetime]) -> int:
         """Send what waits to each channel that is due; how many were delivered.
 
-        A channel that does not take a message is left alone for a while, twice as long each time. Messages that were
-        never tried go first, so that one which a channel refuses for good keeps none behind it.
+        A channel that fails is left alone for a while, twice as long after each failure. Untried messages go first, so
+        that a message the channel never accepts does not block the others.
         """
         delivered = 0
         for channel in channels:
@@ -129,37 +128,39 @@ class Outbox:
                 delivered += 1
         return delivered
 
-    def standings(self, channels: Sequence[Channel]) -> list[Standing]:
-        """How each channel stands."""
+    def channel_status(self, channels: Sequence[Channel]) -> list[ChannelStatus]:
+        """What waits for each channel, and its last error."""
         with self._transaction() as db:
-            return [self._standing(db, channel) for channel in channels]
+            return [self._status(db, channel) for channel in channels]
 
     def last_success(self) -> str | None:
-        """When a run that says that the pipeline lives last ended well, ISO time."""
+        """When a run of a watched job last succeeded, as ISO time."""
         marks = ", ".join("?" * len(WATCHED_JOBS))
         query = f"SELECT max(ended) FROM runs WHERE status = 'SUCCESS' AND job IN ({marks})"  # noqa: S608  # marks alone
         with self._transaction() as db:
             return db.execute(query, WATCHED_JOBS).fetchone()[0]
 
     def forget(self, now: datetime, summaries: Path) -> None:
-        """Remove what was told long ago, so that the file stays small.
+        """Remove what was delivered long ago, so that the file stays small.
 
-        A run is known for as long as its summary is there, and each job's last one always: it says what comes next.
+        A run stays known while its summary exists. Each job's last run always does: the next message depends on it.
         """
         before = _iso(now - KEPT)
         with self._transaction() as db:
             waits = "SELECT id FROM deliveries WHERE sent IS NULL"
             db.execute(f"DELETE FROM messages WHERE made < ? AND id NOT IN ({waits})", (before,))  # noqa: S608  # constants
             db.execute("DELETE FROM deliveries WHERE id NOT IN (SELECT id FROM messages)")
-            # Lines that a digest told say for which day one was made; a day more for a clock that is put back.
-            told_before = (now.astimezone(UTC) - timedelta(days=1)).date().isoformat()
-            db.execute("DELETE FROM quiet WHERE digest < ?", (told_before,))
+            # Lines in a digest record that a day has one; kept a day longer in case the clock is put back.
+            digested_before = (now.astimezone(UTC) - timedelta(days=1)).date().isoformat()
+            db.execute("DELETE FROM quiet WHERE digest < ?", (digested_before,))
             latest = "SELECT max(rowid) FROM runs GROUP BY job, status"
             old = db.execute(f"SELECT key FROM runs WHERE ended < ? AND rowid NOT IN ({latest})", (before,)).fetchall()  # noqa: S608  # constants
             gone = [row for row in old if not (summaries / f"{row[0].removesuffix('+promoted')}.json").exists()]
             db.executemany("DELETE FROM runs WHERE key = ?", gone)
 
-    def _tell(self, db: sqlite3.Connection, summary: RunSummary, channels: Sequence[Channel], now: datetime) -> None:
+    def _put_messages(
+        self, db: sqlite3.Connection, summary: RunSummary, channels: Sequence[Channel], now: datetime
+    ) -> None:
         last = db.execute(
             "SELECT status FROM runs WHERE job = ? AND status IN ('SUCCESS', 'FAILURE') AND key NOT LIKE ? "
             "ORDER BY ended DESC, rowid DESC LIMIT 1",
@@ -176,7 +177,7 @@ class Outbox:
 
     @staticmethod
     def _put(db: sqlite3.Connection, message: Message, channels: Sequence[Channel], now: datetime) -> None:
-        """A message that is there already stays as it is."""
+        """A message that exists stays as it is."""
         row = (message.id, _iso(now), message.kind, message.run_id, message.title, message.text, message.link)
         if db.execute("INSERT OR IGNORE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount:
             for channel in channels:
@@ -185,7 +186,7 @@ class Outbox:
 
     @staticmethod
     def _register(db: sqlite3.Connection, channels: Sequence[Channel]) -> None:
-        """A channel that is new gets what waits for one that is no more: a corrected password loses no message."""
+        """A new channel inherits what waits for removed channels: correcting a password loses no message."""
         known = {row[0] for row in db.execute("SELECT channel FROM channels")}
         present = {channel.key for channel in channels}
         gone = known - present
@@ -193,26 +194,26 @@ class Outbox:
             if channel.key in known:
                 continue
             db.execute("INSERT INTO channels (channel, name) VALUES (?, ?)", (channel.key, channel.name))
-            for one in gone:
+            for removed in gone:
                 waiting = db.execute(
                     "SELECT id, kind FROM deliveries JOIN messages USING (id) WHERE channel = ? AND sent IS NULL",
-                    (one,),
+                    (removed,),
                 ).fetchall()
                 for message, kind in waiting:
                     if channel.takes(kind):
                         row = (message, channel.key)
                         db.execute("INSERT OR IGNORE INTO deliveries (id, channel) VALUES (?, ?)", row)
         if present - known:
-            for one in gone:
-                db.execute("DELETE FROM deliveries WHERE channel = ? AND sent IS NULL", (one,))
-                db.execute("DELETE FROM channels WHERE channel = ?", (one,))
+            for removed in gone:
+                db.execute("DELETE FROM deliveries WHERE channel = ? AND sent IS NULL", (removed,))
+                db.execute("DELETE FROM channels WHERE channel = ?", (removed,))
 
     def _next(self, channel: Channel, now: datetime) -> Message | None:
         with self._transaction() as db:
             row = db.execute("SELECT next_try FROM channels WHERE channel = ?", (channel.key,)).fetchone()
             if row is not None and row[0] and not _due(row[0], now):
                 return None
-            # Heartbeats go in their order: a late failure must not follow a success.
+            # Heartbeats go in order: a late failure must not follow a success.
             found = db.execute(
                 "SELECT messages.* FROM deliveries JOIN messages USING (id) WHERE channel = ? AND sent IS NULL "
                 "ORDER BY CASE kind WHEN 'heartbeat' THEN 0 ELSE tries END, messages.rowid LIMIT 1",
@@ -241,15 +242,15 @@ class Outbox:
             )
 
     @staticmethod
-    def _standing(db: sqlite3.Connection, channel: Channel) -> Standing:
+    def _status(db: sqlite3.Connection, channel: Channel) -> ChannelStatus:
         count = "SELECT count(*) FROM deliveries WHERE channel = ? AND sent IS NULL"
         waiting = db.execute(count, (channel.key,)).fetchone()[0]
         row = db.execute("SELECT error FROM channels WHERE channel = ?", (channel.key,)).fetchone()
-        return Standing(channel.name, waiting, row[0] if row else "")
+        return ChannelStatus(channel.name, waiting, row[0] if row else "")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on the disk when it returns."""
+        """All or nothing; on disk when it returns."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = FULL")
@@ -265,18 +266,18 @@ class Outbox:
 
 
 def backoff(failures: int) -> timedelta:
-    """How long a channel that failed so often before is left alone."""
+    """How long to leave a channel alone after one more failure than this."""
     return min(FIRST_BACKOFF * 2 ** min(failures, 20), LONGEST_BACKOFF)
 
 
 def _due(next_try: str, now: datetime) -> bool:
-    """A time further off than the longest wait was written under a clock that ran ahead."""
+    """Times beyond the longest wait are due too: the clock ran ahead when they were written."""
     at = datetime.fromisoformat(next_try)
     return at <= now or at > now + LONGEST_BACKOFF
 
 
 def _key(summary: RunSummary) -> str:
-    """A summary that a promoting run joined is taken in again: it tells of a deployment."""
+    """A summary that a promoting run joined has a key of its own: its deployment is news."""
     return f"{summary.run_id}{'+promoted' if summary.promoted_by is not None else ''}"
 
 

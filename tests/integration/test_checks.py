@@ -376,8 +376,8 @@ def a_channel_that_nobody_answers(place: Place) -> str:
     """A message waits for a port on which nothing listens."""
     folder = place.root / ".dagster" / "summaries"
     write_summaries(folder, summary(**FAILED))
-    told = Notifier.of(place.settings).tell()
-    assert [one.waiting for one in told.standings] == [1]
+    told = Notifier.of(place.settings).deliver()
+    assert [one.waiting for one in told.channels] == [1]
     return "deployed_image"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.cli.data import erase_reviews
-from mlops_assets.cli.status import say_how_it_stands
+from mlops_assets.cli.status import print_status
 from mlops_assets.deploy.history import DeploymentLog, Entry
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.drift.drift import DriftReport, FeatureDrift
@@ -109,7 +109,7 @@ def test_a_database_that_is_away_is_said_and_gets_everything_when_it_is_back(
     postgres.stop()
     write(settings.instance_folder / "summaries", summary("run-2", ended="2026-03-01T07:00:00+00:00"))
     assert "took nothing" in keeper.keep().trouble
-    say_how_it_stands(settings)
+    print_status(settings)
     assert "Waits: the database of the dashboards took nothing" in capsys.readouterr().out
     shown = json.loads((settings.service_folder / "shown" / "overview.json").read_text(encoding="utf-8"))
     assert [run["run_id"] for run in shown["pipeline"]["runs"]] == ["run-1", "run-2"]

@@ -60,8 +60,8 @@ def place(tmp_path: Path) -> Place:
 def test_a_failure_reaches_mail_and_webhook_with_its_id_and_the_heartbeat_says_fail(place: Place) -> None:
     write(place.root / ".dagster" / "summaries", summary(**FAILED))
     with place.up():
-        assert place.notifier.tell().delivered == 3
-        assert place.notifier.tell().delivered == 0
+        assert place.notifier.deliver().delivered == 3
+        assert place.notifier.deliver().delivered == 0
     [hook] = place.hooks.bodies
     assert hook["title"] == "pipeline failed: versioned_dataset: the disk is full: free 2 GB"
     assert hook["message"].endswith("http://127.0.0.1:3000/runs/run-1\n[run-1:failure]")
@@ -75,15 +75,15 @@ def test_a_failure_reaches_mail_and_webhook_with_its_id_and_the_heartbeat_says_f
 def test_channels_that_are_down_get_everything_when_they_are_up_and_no_secret_is_told(place: Place) -> None:
     folder = place.root / ".dagster" / "summaries"
     write(folder, summary("a", **FAILED, ended="2026-03-01T01:00:00+00:00"))
-    told = place.notifier.tell()
+    told = place.notifier.deliver()
     assert told.delivered == 0
-    assert [one.waiting for one in told.standings] == [1, 1, 1]
-    assert all(one.error for one in told.standings)
+    assert [one.waiting for one in told.channels] == [1, 1, 1]
+    assert all(one.error for one in told.channels)
     assert SECRET not in repr(told)
     write(folder, summary("b", **NEW, ended="2026-03-01T02:00:00+00:00"))
     place.later = timedelta(minutes=5)
     with place.up():
-        assert place.notifier.tell().delivered == 6
+        assert place.notifier.deliver().delivered == 6
     ids = [body["message"].rpartition("[")[2] for body in place.hooks.bodies]
     assert sorted(ids) == ["a:failure]", "b:recovery]"]
     assert len(place.mailbox.mails) == 2
@@ -95,7 +95,7 @@ def test_channels_that_are_down_get_everything_when_they_are_up_and_no_secret_is
 def test_an_address_that_apprise_does_not_know_is_a_channel_in_trouble(place: Place) -> None:
     settings = settings_of(place.root, NOTIFY_URLS=f"nosuch://{SECRET}")
     write(place.root / ".dagster" / "summaries", summary(**FAILED))
-    [standing] = Notifier.of(settings).tell().standings
+    [standing] = Notifier.of(settings).deliver().channels
     assert standing.error == "Apprise does not understand the address nosuch://…: mend NOTIFY_URLS"
 
 
@@ -117,12 +117,12 @@ def test_no_secret_is_logged_at_any_level_and_none_is_printed(
     for name in ("", "apprise", "httpx", "httpcore", "urllib3"):
         caplog.set_level(logging.DEBUG, logger=name)
     write(place.root / ".dagster" / "summaries", summary(**FAILED))
-    place.notifier.tell()
+    place.notifier.deliver()
     wrong = settings_of(place.root, NOTIFY_URLS=f"nosuch://{SECRET} slack://{SECRET} tgram://{SECRET}")
-    Notifier.of(wrong).tell()
+    Notifier.of(wrong).deliver()
     place.later = timedelta(minutes=5)
     with place.up():
-        assert place.notifier.tell().delivered
+        assert place.notifier.deliver().delivered
         assert httpx.get(f"http://127.0.0.1:{place.hooks.port}/other").status_code == 200
     logging.getLogger().removeHandler(handler)
     said = capsys.readouterr()

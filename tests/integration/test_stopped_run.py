@@ -10,7 +10,7 @@ import pytest
 
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.cli.run import STOPPED, run_pipeline
-from mlops_assets.cli.status import say_how_it_stands
+from mlops_assets.cli.status import print_status
 from mlops_assets.reviews.sources.review_source import SampleSource
 from tests.user_clone import free_port, make_clone, settings_of
 
@@ -42,7 +42,7 @@ def test_a_run_that_is_stopped_by_hand_is_cancelled_and_says_so_everywhere(
     assert summary["status"] == "CANCELED"
     assert stages["raw_reviews"] == ("stopped", "stopped by you (Ctrl-C)")
     assert stages["bert_model"] == ("skipped", "the run was stopped by you (Ctrl-C)")
-    say_how_it_stands(settings)
+    print_status(settings)
     assert "of pipeline, stopped by you (Ctrl-C), ended" in capsys.readouterr().out
     with open_instance(settings) as instance:
         [run] = instance.get_runs()

@@ -84,7 +84,7 @@ def test_a_channel_that_is_down_gets_all_of_it_later_and_the_other_is_not_kept_w
     place.told(up, down, summaries=(summary("a", **NEW, ended=at(1)),))
     place.told(up, down, summaries=(summary("b", **FAILED, ended=at(2)),))
     assert up.got == ["a:new data", "b:failure"]
-    assert [(one.name, one.waiting, one.error) for one in place.box.standings([up, down])] == [
+    assert [(one.name, one.waiting, one.error) for one in place.box.channel_status([up, down])] == [
         ("up", 0, ""),
         ("down", 2, "down is down"),
     ]
@@ -93,7 +93,7 @@ def test_a_channel_that_is_down_gets_all_of_it_later_and_the_other_is_not_kept_w
     place.now += timedelta(minutes=1)
     assert place.told(up, down) == 2
     assert sorted(down.got) == sorted(up.got)  # what was never tried goes first
-    assert place.box.standings([down])[0].error == ""
+    assert place.box.channel_status([down])[0].error == ""
 
 
 def test_a_channel_is_asked_less_and_less_but_at_least_every_hour(place: Place) -> None:
@@ -279,7 +279,7 @@ def test_a_process_killed_at_any_line_tells_all_and_repeats_only_between_answer_
         write(place.folder / "summaries", summary(**NEW))
         killed, where = killed_at(place, line)
         answered = channels_of(place)[0].answers()
-        recorded = {one.name for one in place.box.standings(channels_of(place)) if one.waiting == 0}
+        recorded = {one.name for one in place.box.channel_status(channels_of(place)) if one.waiting == 0}
         place.told(*channels_of(place))
         counts = channels_of(place)[0].answers()
         assert set(counts) == {"one run-1:new data", "two run-1:new data"}, (line, where)

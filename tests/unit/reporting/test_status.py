@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.cli.status import print_warning, say_how_it_stands
+from mlops_assets.cli.status import print_status, print_warning
 from mlops_assets.deploy import live_model
 from mlops_assets.deploy.service import Live
 from mlops_assets.failures import PermanentFailure
@@ -29,7 +29,7 @@ def test_a_run_is_overdue_past_interval_and_slack(
     write(
         root / ".dagster" / "summaries", summary("a", **FAILED), summary("p", job="prune", ended="2026-03-01T13:00:00Z")
     )
-    assert say_how_it_stands(settings_of(root, NOW=now)) is in_time
+    assert print_status(settings_of(root, NOW=now)) is in_time
     said = capsys.readouterr().out
     assert "Last run: a of pipeline, failure, ended 2026-03-01T06:01:00+00:00" in said
     assert ("Overdue: the last run of the pipeline ended 8.0 hours ago" in said) is not in_time
@@ -76,7 +76,7 @@ def test_nothing_is_said_of_a_live_model_whose_folder_is_not_here(
 
 
 def test_a_clone_without_any_run_is_overdue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert not say_how_it_stands(settings_of(make_clone(tmp_path / "clone")))
+    assert not print_status(settings_of(make_clone(tmp_path / "clone")))
     assert "no run of the pipeline has ended yet" in capsys.readouterr().out
 
 
@@ -89,15 +89,15 @@ def test_a_held_collection_and_an_undelivered_message_are_said_and_are_not_overd
     settings = settings_of(root, NOW="2026-03-01T08:00:00Z", NOTIFY_URLS=f"json://127.0.0.1:{free_port()}/tok3n")
     state = CrawlState("id", last={"status": "partial", "reason": "2026-02 would lose 9 of 90 reviews"})
     state.save(root / "data" / "raw" / app)
-    Notifier.of(settings).tell()
-    assert say_how_it_stands(settings)
+    Notifier.of(settings).deliver()
+    assert print_status(settings)
     said = capsys.readouterr().out
     assert f"Waits: the collection of {app}, 2026-02 would lose 9 of 90 reviews\n" in said
     assert "Waits: 1 messages for json://127.0.0.1" in said
     assert "tok3n" not in said
     state.last["status"] = "whole"
     state.save(root / "data" / "raw" / app)
-    say_how_it_stands(settings)
+    print_status(settings)
     assert "collection" not in capsys.readouterr().out
 
 
