@@ -17,7 +17,7 @@ from mlops_assets.proxies import through_proxy
 from mlops_assets.reporting.messages import Kind, Message, fitted
 from mlops_assets.reporting.outbox import Channel, ChannelStatus, Outbox, Unreachable
 from mlops_assets.reporting.rules import OperationRules
-from mlops_assets.serving.pages.told import LAST_SUCCESS, SHOWN, show
+from mlops_assets.serving.overview_file import LAST_SUCCESS, SHOWN, publish
 from mlops_assets.settings import Settings
 
 MESSAGE_ID = "X-Notification-Id"
@@ -185,7 +185,7 @@ class Notifier:
         path = self._service_folder / SHOWN / LAST_SUCCESS
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return
-        show(self._service_folder, LAST_SUCCESS, text)
+        publish(self._service_folder, LAST_SUCCESS, text)
 
 
 @contextmanager

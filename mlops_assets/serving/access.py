@@ -1,4 +1,4 @@
-"""Who may ask and how often."""
+"""Who may use the API, and how often."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ ANONYMOUS = "anonymous"
 
 @dataclass
 class Access:
-    """API keys (name to SHA-256 in hex) and one token bucket per key; no keys means that everybody is `anonymous`."""
+    """API keys (name to SHA-256 in hex) and a token bucket for each; without keys every caller is `anonymous`."""
 
     keys: Mapping[str, str]
     rate_per_s: float = 0.0
@@ -22,7 +22,7 @@ class Access:
     _buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def admit(self, authorization: str | None) -> str:
-        """The caller's name; raises `Refused` 401 without a right key and 429 over the rate."""
+        """The caller's name; raises `Refused` 401 without a valid key and 429 above the rate limit."""
         caller = self._identify(authorization)
         self._spend(caller)
         return caller
@@ -33,7 +33,7 @@ class Access:
         scheme, _, key = (authorization or "").partition(" ")
         digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
         found = None
-        for name, known in self.keys.items():  # Every key is compared, so that the time tells nothing.
+        for name, known in self.keys.items():  # Every key is compared, so that the time reveals nothing.
             if hmac.compare_digest(digest, known):
                 found = name
         if found is None or scheme.lower() != "bearer":

@@ -9,15 +9,15 @@ from fastapi.responses import JSONResponse
 
 from mlops_assets.serving import problems
 from mlops_assets.serving.access import Access
+from mlops_assets.serving.bodies import Health, Live
 from mlops_assets.serving.edge import Draining, Edge
 from mlops_assets.serving.log.prediction_log import open_log
-from mlops_assets.serving.messages import Health, Live
 from mlops_assets.serving.metrics import CONTENT_TYPE, Metrics
 from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
-from mlops_assets.serving.pages import page
+from mlops_assets.serving.pages import static_files
 from mlops_assets.serving.prediction_routes import PredictionRoutes
-from mlops_assets.serving.service import Service
+from mlops_assets.serving.served_model import ServedModel
 
 PATHS = (
     "/",
@@ -55,15 +55,15 @@ def create_app(
     """The app around one model; `load` is called once, in a thread, when the server starts."""
     options = options or ServerOptions()
     metrics = Metrics(options.last_success_file, options.overview_file)
-    service = Service(load, options, metrics, release_version)
+    served = ServedModel(load, options, metrics, release_version)
     access = Access(options.api_keys, options.rate_limit_per_s, options.rate_limit_burst)
     log = open_log(options.prediction_log, on_drop=metrics.log_dropped.inc)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        served.start()
         yield
-        await service.stop()
+        await served.stop()
         log.close()
 
     app = FastAPI(
@@ -71,21 +71,20 @@ def create_app(
         version=release_version or "0",
         description="Says whether an app review is positive or negative. Errors are problem documents (RFC 9457).",
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's page loads Swagger UI from elsewhere; ours is in `page`
+        docs_url=None,  # FastAPI's page loads Swagger UI from elsewhere; ours is in pages/
         redoc_url=None,
     )
-    app.state.service = service
     problems.install(app)
-    _add_status_routes(app, service, metrics)
-    app.include_router(PredictionRoutes(service, options, log, access, metrics).router())
-    page.add_routes(app)
+    _add_status_routes(app, served, metrics)
+    app.include_router(PredictionRoutes(served, options, log, access, metrics).router())
+    static_files.add_routes(app)
     app.add_middleware(
         Edge, metrics=metrics, draining=draining or Draining(), max_body_bytes=options.max_body_bytes, paths=PATHS
     )
     return app
 
 
-def _add_status_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
+def _add_status_routes(app: FastAPI, served: ServedModel, metrics: Metrics) -> None:
     @app.get("/live", responses=_OPEN)
     async def live() -> Live:
         """The process runs and its event loop turns."""
@@ -93,14 +92,14 @@ def _add_status_routes(app: FastAPI, service: Service, metrics: Metrics) -> None
 
     async def health() -> JSONResponse:
         """200 when the golden sentences were answered rightly, else 503 with the reason."""
-        loaded = service.loaded if service.state == "ready" else None
+        loaded = served.loaded if served.state == "ready" else None
         answer = Health(
-            status=service.state,
-            reason=service.reason,
+            status=served.state,
+            reason=served.reason,
             model_version=loaded.version if loaded else None,
             dataset_version=loaded.dataset_version if loaded else None,
-            release_version=service.release_version,
-            since=service.since,
+            release_version=served.release_version,
+            since=served.since,
         )
         return JSONResponse(answer.model_dump(mode="json"), 200 if loaded else 503)
 

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, limits of its body, HEAD, security headers, metrics, and the goodbye."""
+"""What happens around every request: its id, HEAD, the form and size of its body, security headers, metrics."""
 
 import logging
 import time
@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.serving import problems
-from mlops_assets.serving.media import require_json
 from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.problems import Refused
 
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +27,13 @@ SECURITY_HEADERS = {
 _POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
 _POLICY += "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _DISCARD_AT_MOST = 64 * 1024 * 1024
+
+
+JSON_PATHS = frozenset({"/predict", "/predict/batch", "/explain", "/feedback"})
+"""Paths that take a body."""
+
+_SEND = "send JSON in UTF-8 with the header Content-Type: application/json"
+_CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
 
 @dataclass
@@ -78,7 +85,7 @@ class Edge:
         try:
             await self._guarded(scope, receive, send_dressed, request_id)
         except Exception:
-            # The outermost place: whatever failed, the client gets a problem document and the log the trace.
+            # Nothing is outside of this: whatever failed, the client gets a problem document and the log the trace.
             _logger.exception("request %s to %s failed", request_id, path)
             answer = problems.response(500, "the server failed: its log names the request id", request_id=request_id)
             await answer(scope, receive, send_dressed)
@@ -97,8 +104,8 @@ class Edge:
             await answer(scope, receive, send)
             return
         try:
-            require_json(scope)
-        except problems.Refused as refused:
+            _require_json(scope)
+        except Refused as refused:
             await _discard(receive)
             answer = problems.response(
                 refused.status, refused.detail, field=refused.field, request_id=request_id, headers=refused.headers
@@ -121,10 +128,58 @@ class Edge:
 
 
 async def _discard(receive: Receive) -> None:
-    """Read what the client is still sending: one that is cut off while it writes never sees the answer."""
+    """Read what the client is still sending: a client that is cut off while it writes never sees the answer."""
     read = 0
     while read < _DISCARD_AT_MOST:
         message = await receive()
         read += len(message.get("body", b""))
         if message["type"] != "http.request" or not message.get("more_body"):
             return
+
+
+def _require_json(scope: Scope) -> None:
+    """Raise `Refused` unless the body is JSON in UTF-8, not compressed. A body without a Content-Type counts as JSON.
+
+    That is refused if a page of another origin sends it: before such a page may send JSON, a browser asks the server,
+    and a body without a type would avoid that question.
+    """
+    if scope["method"] != "POST" or scope["path"] not in JSON_PATHS:
+        return
+    headers = Headers(scope=scope)
+    encodings = [part.strip().lower() for part in headers.get("content-encoding", "").split(",") if part.strip()]
+    if any(encoding != "identity" for encoding in encodings):
+        detail = (
+            f"Content-Encoding {_printable(', '.join(encodings))} is not read: send the body as it is, uncompressed"
+        )
+        raise Refused(415, detail, field="Content-Encoding", headers={"Accept-Encoding": "identity"})
+    given = headers.get("content-type", "").strip()
+    if not given:
+        if "origin" in headers:
+            raise _refused(f"the body has no Content-Type: {_SEND}")
+        MutableHeaders(scope=scope)["content-type"] = "application/json"
+        return
+    kind, _, parameters = given.partition(";")
+    main, _, sub = kind.strip().lower().partition("/")
+    if main != "application" or not (sub == "json" or sub.endswith("+json")):
+        hint = " (curl -d sends form data unless it gets -H)" if sub == "x-www-form-urlencoded" else ""
+        raise _refused(f"Content-Type {_printable(kind.strip())} is not read: {_SEND}{hint}")
+    charset = _charset(parameters)
+    if charset not in _CHARSETS:
+        raise _refused(f"the charset {_printable(charset)} of Content-Type is not read: {_SEND}")
+
+
+def _refused(detail: str) -> Refused:
+    return Refused(415, detail, field="Content-Type", headers={"Accept": "application/json"})
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip("\"'").lower()
+    return "utf-8"
+
+
+def _printable(value: str) -> str:
+    """The client chose this value of a header: show it printable and not too long."""
+    return repr(value if len(value) <= 60 else f"{value[:59]}…")

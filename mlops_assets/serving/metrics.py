@@ -1,4 +1,4 @@
-"""What the server counts, in a registry of its own so that two apps in one process do not meet."""
+"""The server's metrics, in a registry of their own so that two apps in one process stay apart."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from mlops_assets.serving.pages.told import read_told
+from mlops_assets.serving.overview_file import read_overview
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -21,8 +21,8 @@ _SHARES = tuple(step / 20 for step in range(7, 21))
 
 
 class _LastSuccess(Collector):
-    """When the pipeline last succeeded, read anew at each scrape; absent where no run has, so that an alert can ask
-    for its absence as for its age.
+    """When the pipeline last succeeded, read at each scrape. Absent until a run has succeeded, so that an alert can
+    react to its absence as well as to its age.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +32,7 @@ class _LastSuccess(Collector):
         try:
             at_s = float(self._path.read_text(encoding="ascii"))
         except OSError:
-            return  # Not there yet, or not readable: the other metrics must not be lost with it.
+            return  # Missing or not readable: the other metrics must not be lost with it.
         yield GaugeMetricFamily(
             "pipeline_last_success_timestamp_seconds",
             "When a run of the pipeline last ended well, in seconds since 1970",
@@ -41,27 +41,27 @@ class _LastSuccess(Collector):
 
 
 class _Pipeline(Collector):
-    """How the pipeline stands, from the file that it writes for the overview page; read anew at each scrape."""
+    """The state of the pipeline, from its overview file; read at each scrape."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        found = read_told(self._path)
-        if found is None:
+        overview = read_overview(self._path)
+        if overview is None:
             return
-        told = found["pipeline"]
+        pipeline = overview["pipeline"]
         for name, about, value in (
-            ("interval_seconds", "How often a run of the pipeline is expected", told["interval_s"]),
-            ("drift_sustained", "1 where drift of reviews or predictions has lasted", told["drift_sustained"]),
-            ("facts_behind", "1 where the database of the dashboards misses runs", told["facts_behind"]),
+            ("interval_seconds", "How often a run of the pipeline is expected", pipeline["interval_s"]),
+            ("drift_sustained", "1 where drift of reviews or predictions has lasted", pipeline["drift_sustained"]),
+            ("facts_behind", "1 where the database of the dashboards misses runs", pipeline["facts_behind"]),
         ):
             yield GaugeMetricFamily(f"pipeline_{name}", about, value=float(value))
         runs = GaugeMetricFamily("pipeline_runs", "Runs on record by job and outcome", labels=["job", "outcome"])
-        for one in told["outcomes"]:
-            runs.add_metric([one["job"], one["outcome"]], one["runs"])
+        for row in pipeline["outcomes"]:
+            runs.add_metric([row["job"], row["outcome"]], row["runs"])
         yield runs
-        if last := told["last_run"]:
+        if last := pipeline["last_run"]:
             ended = GaugeMetricFamily(
                 "pipeline_last_run_timestamp_seconds",
                 "When the last run of the pipeline ended, and how, in seconds since 1970",

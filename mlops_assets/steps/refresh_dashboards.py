@@ -21,7 +21,7 @@ from mlops_assets.reporting.dashboard_database import DashboardDatabase, Dashboa
 from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary_paths
 from mlops_assets.serving.options import prediction_log_place
-from mlops_assets.serving.pages.told import FORMAT, OVERVIEW, SHOWN, show
+from mlops_assets.serving.overview_file import FORMAT, OVERVIEW, SHOWN, publish
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class FactKeeper:
             "reviews": old["reviews"] if same else rows.overview_of_reviews(*found.review_rows),
         }
         if new != old:
-            show(self._settings.service_folder, OVERVIEW, json.dumps(new, ensure_ascii=False))
+            publish(self._settings.service_folder, OVERVIEW, json.dumps(new, ensure_ascii=False))
 
     def _drift_sustained(self, found: "_OnDisk") -> bool:
         from mlops_assets.reviews.drift.drift import DriftOptions, sustained

@@ -14,7 +14,7 @@ from mlops_assets.deploy.docker.servers import DockerServers
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import ServiceClient
 from mlops_assets.serving.options import ServerOptions, is_loopback
-from mlops_assets.serving.pages.told import SHOWN
+from mlops_assets.serving.overview_file import SHOWN
 
 REPOSITORY = "localhost:5000/app-review-sentiment"
 

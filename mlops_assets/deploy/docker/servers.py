@@ -16,7 +16,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.serving.pages.told import LAST_SUCCESS, OVERVIEW
+from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW
 
 _SHOWN = "/shown"
 """Where a container sees the folder that it may read."""

@@ -26,7 +26,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.serving.pages.told import LAST_SUCCESS, OVERVIEW, SHOWN
+from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW, SHOWN
 
 _STOP_S, _KILL_S = 20.0, 5.0
 _LOG_LINES = 30

@@ -1,7 +1,10 @@
-"""What the server itself has counted since it started, as figures for people."""
+"""What the server has counted since its start, and the load of its machine, as figures for people."""
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlops_assets.serving.metrics import Metrics
 
@@ -66,3 +69,24 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
             return below + (limit - below) * ((wanted - before) / inside if inside else 1)
         below, before = limit, buckets[limit]
     return below
+
+
+def machine_rows() -> list[tuple[str, str]]:
+    """Name and value of load, disk and memory; what Linux does not say is left out."""
+    disk = shutil.disk_usage("/")
+    rows = [
+        ("Load, 1 min", f"{os.getloadavg()[0]:.2f} on {os.cpu_count()} cores"),
+        ("Disk free", f"{disk.free / 1e9:.1f} of {disk.total / 1e9:.1f} GB"),
+    ]
+    known = _meminfo(Path("/proc/meminfo"))
+    if "MemTotal" in known and "MemAvailable" in known:
+        rows.append(("Memory free", f"{known['MemAvailable'] / 1e6:.1f} of {known['MemTotal'] / 1e6:.1f} GB"))
+    return rows
+
+
+def _meminfo(path: Path) -> dict[str, int]:
+    """Kilobytes by name; nothing where there is no such file."""
+    if not path.is_file():
+        return {}
+    pairs = (line.split(":") for line in path.read_text(encoding="ascii").splitlines())
+    return {name: int(value.split()[0]) for name, value in pairs}

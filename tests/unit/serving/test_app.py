@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from mlops_assets.artifact import Golden, Manifest, TrainedWith
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.serving.app import PATHS, create_app
-from mlops_assets.serving.media import JSON_PATHS
+from mlops_assets.serving.edge import JSON_PATHS
 from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
 from tests.integration.clients import last_success

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers, and what a text must be."""
+"""The bodies of requests and answers, and the rules for a text."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -48,7 +48,7 @@ class PredictRequest(_Body):
 
 
 class BatchRequest(_Body):
-    """Several reviews; each is judged for itself, so one that is no usable text does not harm the others."""
+    """Several reviews. Each is classified on its own, so an unusable text does not affect the others."""
 
     texts: Annotated[list[Any], Field(examples=[["bagus", "sering error"]])]
 
@@ -61,11 +61,11 @@ class Feedback(_Body):
 
 
 class _Warned(_Answer):
-    """An answer with what its reader must know of the model."""
+    """An answer with a warning about the model, if its reader needs it."""
 
     warning: Annotated[
         str | None,
-        Field(description="Stands there only where the model was trained on generated reviews, and says so."),
+        Field(description="Present only if the model was trained on generated reviews."),
     ] = None
 
 
@@ -97,7 +97,7 @@ class Word(_Answer):
 
 
 class Explanation(_Warned):
-    """The answer and the words that drove it, in the text's order; none where the text has over 80."""
+    """The answer and the words that drove it, in the text's order; no words if the text has over 80."""
 
     sentiment: str
     confidence: float
@@ -107,7 +107,7 @@ class Explanation(_Warned):
 
 
 class FeedbackAnswer(_Answer):
-    """What is on record."""
+    """The label as it was recorded."""
 
     request_id: str
     label: str
@@ -131,7 +131,7 @@ class Health(_Answer):
 
 
 class Origin(_Answer):
-    """Whose reviews the model was trained on; empty where its folder does not say."""
+    """Whose reviews the model was trained on; empty if its folder does not say."""
 
     apps: list[str]
     sources: list[str]
@@ -139,7 +139,7 @@ class Origin(_Answer):
 
 
 class ModelInfo(_Warned):
-    """What the manifest says; `device` is where the answers are computed."""
+    """What the model's manifest says; `device` computes the answers."""
 
     kind: str
     device: Device

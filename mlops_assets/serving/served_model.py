@@ -1,4 +1,4 @@
-"""The service behind the routes: one model, proven before it answers, asked through the batcher."""
+"""The model behind the routes: loaded, proven by its golden sentences, then asked through the batcher."""
 
 import asyncio
 import gc
@@ -32,8 +32,8 @@ class Answer:
     probabilities: dict[str, float]
 
 
-class Service:
-    """Loads and proves the model in a thread, then answers; `state` and `reason` say how far it is."""
+class ServedModel:
+    """Loads and proves the model in a thread, then answers; `reason` says why it is not ready."""
 
     def __init__(
         self, load: Callable[[], LoadedModel], options: ServerOptions, metrics: Metrics, release_version: str
@@ -57,7 +57,7 @@ class Service:
             await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
-        """Wait for what runs."""
+        """Wait until loading has ended, then stop the batcher."""
         await self.started()
         if self._batcher is not None:
             self._batcher.close()
@@ -90,7 +90,7 @@ class Service:
             if counted:
                 self._count_answer(text, answer)
             if len(answers) % _IN_ONE_GO == 0:
-                await asyncio.sleep(0)  # a thousand answers in one go would hold up everybody else
+                await asyncio.sleep(0)  # a thousand answers in one go would delay other requests
         return answers
 
     def _count_answer(self, text: str, answer: Answer) -> None:
@@ -99,8 +99,8 @@ class Service:
         self._metrics.text_length.observe(len(text))
 
     async def _start(self) -> None:
-        # Threads that hold the interpreter while they cut n-grams give it back ten times sooner than by
-        # default: /live and /ready stay quick while inference is saturated.
+        # Threads that cut n-grams give the interpreter back ten times sooner than by default, so /live and /ready stay
+        # quick while inference is saturated.
         sys.setswitchinterval(0.0005)
         loop = asyncio.get_running_loop()
         try:
@@ -133,8 +133,8 @@ class Service:
             loaded.model.manifest.kind,
             loaded.device,
         ).set(1)
-        # What was made so far lives as long as the process: to look through it again and again for garbage would stop
-        # everybody for a tenth of a second each time.
+        # Objects made so far live as long as the process. Each search through them for garbage would stop every request
+        # for a tenth of a second.
         gc.freeze()
         self.since = datetime.now(UTC)
         self.state, self.reason = "ready", ""
