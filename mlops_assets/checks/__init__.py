@@ -7,4 +7,4 @@ from mlops_assets.checks import collection, deploy, reviews, serving
 
 def build() -> list[dg.AssetChecksDefinition]:
     """Every check of the graph."""
-    return [*collection.build(), *reviews.build(), *deploy.build(), *serving.build()]
+    return [*collection.build(), *reviews.build(), *deploy.CHECKS, *serving.build()]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mlops_assets import outside
+from mlops_assets.deploy.backend import Packaged
 from mlops_assets.deploy.docker.backend import REPOSITORY
 from mlops_assets.deploy.docker.engine import EngineDown
 from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.release import build_release
-from mlops_assets.deploy.service import Packaged
 from mlops_assets.settings import Settings
 from mlops_assets.steps.prune import prune
 from tests.fakes.tiny_model import seal_tiny_model

@@ -1,0 +1,93 @@
+"""The champion is packaged and put live, unless the run must not or a person rolled back from it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlops_assets import outside
+from mlops_assets.deploy.service import Live
+from mlops_assets.settings import Settings
+from mlops_assets.steps.package import ReleasePackage, package
+from mlops_assets.steps.put_live import AnotherReleaseAnswers, PutLive, put_live
+from mlops_assets.steps.upstream import UpstreamMissing
+from tests.fakes.service import fake_service
+from tests.fakes.tiny_model import seal_tiny_model
+from tests.user_clone import make_clone, settings_of
+
+
+def silent(_line: str) -> None:
+    return
+
+
+class Steps:
+    """Both steps in a clone of their own, on a service in memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.service = settings, fake_service(settings.service_folder)
+        things = outside.build(settings)
+        self.outside = things["repository"], things["git_history"]
+
+    def choose(self, intercept: float) -> None:
+        """A champion as if it had been chosen."""
+        shutil.rmtree(self.settings.models / "champion", ignore_errors=True)
+        version = seal_tiny_model(self.settings.models / "champion", intercept=intercept)
+        record = {"model": "classic", "model_version": version, "dataset_version": "d" * 12}
+        (self.settings.models / "champion.json").write_text(json.dumps(record), encoding="utf-8")
+
+    def package(self) -> ReleasePackage:
+        return package(self.settings, self.service, *self.outside, silent, run_id="1")
+
+    def put_live(self, *, skip: bool = False) -> PutLive:
+        return put_live(self.settings, self.service, *self.outside, silent, skip=skip, run_id="1")
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Steps:
+    return Steps(settings_of(make_clone(tmp_path / "clone")))
+
+
+def test_without_a_champion_both_steps_name_what_to_materialize_first(steps: Steps) -> None:
+    for step in (steps.package, steps.put_live):
+        with pytest.raises(UpstreamMissing, match="needs champion_model"):
+            step()
+
+
+def test_the_champions_release_goes_live_once(steps: Steps) -> None:
+    steps.choose(0.0)
+    release = steps.package().release
+    first, second = steps.put_live(), steps.put_live()
+    assert first.live is not None
+    assert first.live.release_version == release.version
+    assert (first.changed, second.changed) == (True, False)
+    assert [entry.caused_by for entry in steps.service.log.entries()] == ["run 1"]
+
+
+def test_a_run_that_must_not_deploy_says_why_and_touches_nothing(steps: Steps) -> None:
+    steps.choose(0.0)
+    assert steps.put_live(skip=True) == PutLive("skip_deploy is set", deploys=False)
+    assert steps.service.live() is None
+
+
+def test_a_release_that_was_rolled_back_from_is_held_back(steps: Steps) -> None:
+    for intercept in (0.0, 0.4):
+        steps.choose(intercept)
+        steps.put_live()
+    steps.service.roll_back(steps.settings.releases, "", silent, asked_by="make rollback")
+    before = steps.service.live()
+    kept = steps.put_live()
+    assert "make rollback TO=" in kept.reason
+    assert (kept.live, kept.deploys) == (None, True)
+    assert steps.service.live() == before
+
+
+def test_a_deployment_that_does_not_answer_afterwards_fails(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps.choose(0.0)
+
+    def gone() -> Live | None:
+        return None
+
+    monkeypatch.setattr(steps.service, "live", gone)
+    with pytest.raises(AnotherReleaseAnswers, match=r"was deployed, but .* answers nothing"):
+        steps.put_live()
