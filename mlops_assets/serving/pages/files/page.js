@@ -50,7 +50,7 @@ function shown(text, answer) {
   return item;
 }
 
-async function judge(event) {
+async function classify(event) {
   event.preventDefault();
   const texts = byId("texts").value.split("\n").map((line) => line.trim()).filter(Boolean).slice(0, 50);
   const button = event.target.querySelector("button");
@@ -92,6 +92,6 @@ async function model() {
   byId("model").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
 }
 
-byId("form").addEventListener("submit", judge);
+byId("form").addEventListener("submit", classify);
 byId("key").addEventListener("change", model);
 model();
