@@ -41,7 +41,7 @@ def test_pasted_reviews_get_label_probability_and_the_words_that_drove_it(servic
     page.on("request", lambda request: asked.append(request.url))
     page.goto(service.url)
     page.get_by_label("Reviews").fill("aplikasi ini bagus sekali\n\nsering error <b>terus</b>")
-    page.get_by_role("button", name="Judge").click()
+    page.get_by_role("button", name="Classify").click()
     items = page.locator("#results li")
     expect(items).to_have_count(2)
     expect(items.nth(0)).to_contain_text("positive")
@@ -58,7 +58,7 @@ def test_pasted_reviews_get_label_probability_and_the_words_that_drove_it(servic
 def test_a_refusal_is_shown_where_the_person_looks(service, page):
     page.goto(service.url)
     page.get_by_label("Reviews").fill("a" * 10_001)
-    page.get_by_role("button", name="Judge").click()
+    page.get_by_role("button", name="Classify").click()
     expect(page.get_by_role("status")).to_contain_text("text: must have at most 10000 characters")
 
 
