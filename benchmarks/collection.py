@@ -16,9 +16,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.reviews.play_store.client import PlayStore
 from mlops_assets.reviews.play_store.collect import collect_app
 from mlops_assets.reviews.play_store.options import CollectOptions
-from mlops_assets.reviews.play_store.play_store import PlayStore
 from mlops_assets.reviews.stored.store import ReviewStore
 
 APP = "com.example.bench"
@@ -198,7 +198,7 @@ def _first_page(url: str) -> list[Any]:
 
 
 def _library_all(url: str, reviews: int) -> int:
-    from mlops_assets.reviews.play_store.play_page import library
+    from mlops_assets.reviews.play_store.reply import library
 
     formats = library().formats
     type(formats.Reviews).URL_FORMAT = url + "/_/PlayStoreUi/data/batchexecute?hl={lang}&gl={country}"

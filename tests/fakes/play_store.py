@@ -22,7 +22,7 @@ from mlops_assets.reviews.play_store.feed import (
     TokenRefused,
     UnknownApp,
 )
-from mlops_assets.reviews.play_store.play_page import UnreadableReply, read_page
+from mlops_assets.reviews.play_store.reply import UnreadableReply, read_page
 
 Kind = Literal[
     "429", "500", "503", "403", "400", "hang", "cut", "cut early", "gateway", "data", "consent", "consent redirect",

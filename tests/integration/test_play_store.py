@@ -11,11 +11,11 @@ import httpx
 import pytest
 import trustme
 
+from mlops_assets.reviews.play_store.client import PlayStore
 from mlops_assets.reviews.play_store.feed import PageMissing, StoreRefused, Throttled, TokenRefused, UnknownApp
 from mlops_assets.reviews.play_store.options import CollectOptions
-from mlops_assets.reviews.play_store.play_page import library
-from mlops_assets.reviews.play_store.play_store import PlayStore
 from mlops_assets.reviews.play_store.rate_limit import RateLimit
+from mlops_assets.reviews.play_store.reply import library
 from tests.collection_cases import APP, feed_of, review
 from tests.fakes.play_store import FakePlayStore, Fault
 from tests.fakes.play_wire import serve
@@ -199,7 +199,7 @@ class TestTls:
 def test_importing_the_library_leaves_tls_verification_on():
     code = (
         "import ssl; before = ssl._create_default_https_context\n"
-        "from mlops_assets.reviews.play_store.play_page import library\n"
+        "from mlops_assets.reviews.play_store.reply import library\n"
         "library(); import google_play_scraper\n"
         "assert ssl._create_default_https_context is before is not ssl._create_unverified_context"
     )

@@ -3,7 +3,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mlops_assets.reviews.play_store.play_store import PlayStore
+from mlops_assets.reviews.play_store.client import PlayStore
 from tests.collection_cases import OPTIONS, CollectionCases, Connect
 from tests.fakes.play_wire import serve
 

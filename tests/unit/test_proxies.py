@@ -10,9 +10,9 @@ from mlops_assets.proxies import through_proxy
 from mlops_assets.reporting.messages import Message
 from mlops_assets.reporting.notifier import AppriseChannel, Heartbeat
 from mlops_assets.reporting.outbox import Unreachable
+from mlops_assets.reviews.play_store.client import PlayStore
 from mlops_assets.reviews.play_store.feed import PageMissing
 from mlops_assets.reviews.play_store.options import CollectOptions
-from mlops_assets.reviews.play_store.play_store import PlayStore
 from mlops_assets.settings import child_environment
 from mlops_assets.training.bert.hub import HubUnreachable, load_base
 from mlops_assets.training.bert.recipe import BertRecipe

@@ -1,4 +1,4 @@
-"""Which stored reviews a feed no longer shows, and whether so many can be believed."""
+"""Which stored reviews the feed no longer shows, and whether there are too many to believe it."""
 
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ pc: Any = pyarrow.compute  # its functions are made at import, where no type che
 
 @dataclass(frozen=True)
 class VanishedMonth:
-    """The reviews of one month that the feed does not show, of the `stored` ones that were not deleted before."""
+    """The reviews of one month that the feed does not show; `stored` counts those not deleted before."""
 
     month: str
     review_ids: Sequence[str]
@@ -54,7 +54,7 @@ def vanished(
 
 
 def too_many(months: Sequence[VanishedMonth], percent: float) -> str | None:
-    """Why these deletions are not believed; None where no month loses more than `percent` of its reviews."""
+    """Why these deletions are not believed, or None if no month loses more than `percent` of its reviews."""
     for month in months:
         share = 100 * len(month.review_ids) / month.stored
         if share > percent:

@@ -37,7 +37,7 @@ class RateLimit:
             self._sleep(pause)
 
     def hold(self, seconds: float) -> None:
-        """Let nobody send a request for `seconds`: the store asked for it."""
+        """Let nobody send a request for `seconds`, as the store asked."""
         with self._lock:
             if self._file_lock:
                 with self._file_lock:
@@ -59,7 +59,7 @@ class RateLimit:
         return turn - now
 
     def _next(self) -> float:
-        """When the next request may go; a time too far ahead is a clock that was set back."""
+        """When the next request may go; a time too far ahead means that the clock was set back."""
         turn = self._memory
         if self._path:
             try:

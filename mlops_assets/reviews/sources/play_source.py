@@ -44,8 +44,8 @@ class PlaySource:
         request: CollectRequest = ORDINARY,
     ) -> Sequence[AppCollection]:
         """Bring the apps up to date side by side, within one rate limit."""
+        from mlops_assets.reviews.play_store.client import PlayStore
         from mlops_assets.reviews.play_store.collect import collect_apps
-        from mlops_assets.reviews.play_store.play_store import PlayStore
         from mlops_assets.reviews.play_store.rate_limit import RateLimit
 
         settings = self._settings

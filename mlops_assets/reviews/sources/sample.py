@@ -1,6 +1,6 @@
 """The embedded reviews of `sample.app`: generated, the same on every machine, no real person's words.
 
-A month depends on its name alone, so that months which exist never change and new ones appear as the clock moves on.
+A month depends only on its name: existing months never change, and new months appear as the clock moves on.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _REPLY_SHARE = {5: 0.15, 4: 0.2, 3: 0.4, 2: 0.55, 1: 0.6}
 
 
 def months(first: str, now: datetime) -> list[str]:
-    """Complete months from `first` (never before `FIRST_MONTH`) to the one before `now`'s."""
+    """Complete months from `first` (never before `FIRST_MONTH`) to the month before `now`."""
     current = now.astimezone(UTC).strftime("%Y-%m")
     found = []
     month = max(first, FIRST_MONTH)
@@ -79,7 +79,7 @@ def _text(stars: int, chance: random.Random) -> str:
         return _as_typed(chance.choice(words.VAGUE), "mixed", chance)
     if chance.random() < _SHORT_SHARE[stars]:
         short = {"good": words.GOOD_SHORT, "bad": words.BAD_SHORT, "mixed": words.MIXED_SHORT}[mood]
-        # The first ones are said far more often, so that some texts repeat.
+        # The first texts are far more frequent, so that some texts repeat.
         return _as_typed(short[min(int(chance.expovariate(0.16)), len(short) - 1)], mood, chance, short=True)
     frames = {"good": words.GOOD_FRAMES, "bad": words.BAD_FRAMES, "mixed": words.MIXED_FRAMES}[mood]
     sentence = _sentence(chance.choice(frames), chance)

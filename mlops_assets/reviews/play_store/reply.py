@@ -1,7 +1,6 @@
 """A reply of Google Play's review feed, read with google-play-scraper's element specification.
 
-Not here: sending the request (resources/play_store.py). Names and avatars end in this module: nothing that leaves it
-holds one.
+Names and avatars end here: nothing that leaves this module holds one. Not here: sending the request (client.py).
 """
 
 import functools
@@ -18,7 +17,7 @@ _NOT_FOUND, _INVALID_ARGUMENT = 5, 3  # gRPC status codes
 
 
 class UnreadableReply(Exception):
-    """The reply is no page; `kind` says what it is instead. Never holds the reply's text, which has names in it."""
+    """The reply is not a page; `kind` says what it is. Never holds the reply's text, which has names in it."""
 
     def __init__(self, kind: str, *, throttled: bool = False, web_page: bool = False, code: int | None = None) -> None:
         super().__init__(kind)
@@ -37,7 +36,8 @@ class Library:
     """The parts of google-play-scraper that are used: address, payload and element specification."""
 
     def __init__(self) -> None:
-        # Importing it switches TLS verification off for every urllib user of the process: only here, and put right.
+        # Importing it switches TLS verification off for every user of urllib in the process: so it is imported only
+        # here, and the switch is set back.
         with _IMPORTING:
             factory = ssl._create_default_https_context
             try:
@@ -64,7 +64,7 @@ def library() -> Library:
 
 
 def read_page(text: str, author_key: str | None) -> Page:
-    """The page in a reply; raises `UnreadableReply` for anything that is not one."""
+    """The page in a reply; raises `UnreadableReply` for anything that is not a page."""
     inner = _payload(text)
     if not isinstance(inner, list):
         raise UnreadableReply("a page of another form")
@@ -103,7 +103,7 @@ def _payload(text: str) -> Any:
 
 
 def _token(inner: list[Any]) -> str | None:
-    # The library looks at [-2], which is the list of reviews where nothing follows the token's section.
+    # The library looks at [-2], which is the list of reviews if nothing follows the section with the token.
     for section in (inner[-2] if len(inner) > 2 else None, inner[1] if len(inner) > 1 else None):
         if isinstance(section, list) and section and isinstance(section[-1], str) and section[-1]:
             return section[-1]

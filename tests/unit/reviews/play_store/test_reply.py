@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mlops_assets.reviews.play_store.play_page import UnreadableReply, read_page
+from mlops_assets.reviews.play_store.reply import UnreadableReply, read_page
 from tests.fakes.play_store import FakeReview, envelope, error_reply
 
 REVIEW = FakeReview(

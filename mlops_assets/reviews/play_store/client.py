@@ -1,6 +1,6 @@
-"""Google Play over HTTP: one feed per crawl, every fault retried within a budget and then named.
+"""Google Play over HTTP: one feed per crawl; a failed request is repeated within a budget.
 
-Not here: what a reply says (reviews/play_page.py), when a crawl ends (reviews/collect.py).
+Not here: what a reply says (reply.py), when a crawl ends (progress.py).
 """
 
 import email.utils
@@ -26,11 +26,11 @@ from mlops_assets.reviews.play_store.feed import (
     UnknownApp,
 )
 from mlops_assets.reviews.play_store.options import CollectOptions
-from mlops_assets.reviews.play_store.play_page import UnreadableReply, library, read_page
 from mlops_assets.reviews.play_store.rate_limit import RateLimit
+from mlops_assets.reviews.play_store.reply import UnreadableReply, library, read_page
 
 PLAY_STORE_URL = "https://play.google.com"
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 _CONSENT_COOKIE = ("SOCS", "CAI")  # "only what is necessary": what the consent page's reject button sets
 
 
@@ -62,7 +62,7 @@ class PlayStore:
 
 
 class PlayFeed:
-    """One crawl's connection. Not for several threads at once."""
+    """The connection of one crawl. Not for several threads at once."""
 
     def __init__(self, store: PlayStore, tls: ssl.SSLContext, cookies: Cookies) -> None:
         self._store, self._options = store, store.options
@@ -107,7 +107,7 @@ class PlayFeed:
                 headers={"content-type": "application/x-www-form-urlencoded;charset=utf-8"},
             )
             if response.status_code == httpx.codes.BAD_REQUEST and token is not None:
-                raise TokenRefused(f"{app_id}: the store takes the page's token no more (HTTP 400): run again")
+                raise TokenRefused(f"{app_id}: the store no longer takes the page's token (HTTP 400): run again")
             self._check(app_id, response)
             page = self._page(app_id, response, token)
             if token is None and page is not None and (page.reviews or page.token):
@@ -121,7 +121,7 @@ class PlayFeed:
         return self._persist(app_id, ask)
 
     def _page(self, app_id: str, response: httpx.Response, token: str | None) -> Page | None:
-        """The page, or None where the store says that it found nothing."""
+        """The page, or None if the store says that it found nothing."""
         if response.status_code == httpx.codes.NOT_FOUND:
             if not self._knows(app_id):
                 raise UnknownApp.named(app_id)
@@ -134,7 +134,9 @@ class PlayFeed:
             if reply.not_found and token is None:
                 return None
             if (reply.refused or reply.not_found) and token is not None:
-                raise TokenRefused(f"{app_id}: the store takes the page's token no more ({reply}): run again") from None
+                raise TokenRefused(
+                    f"{app_id}: the store no longer takes the page's token ({reply}): run again"
+                ) from None
             if reply.web_page:
                 self._client.cookies.set(*_CONSENT_COOKIE)
             raise _Fault(reply.kind, throttled=reply.throttled) from None
@@ -168,7 +170,7 @@ class PlayFeed:
             f"{app_id}: the store rejects the request with HTTP {status}: check PLAY_STORE_URL and params.yaml"
         )
 
-    def _persist(self, app_id: str, ask: Callable[[], _Answer]) -> _Answer:
+    def _persist(self, app_id: str, ask: Callable[[], _Result]) -> _Result:
         """What `ask` returns, asked again after a fault until the budget of one page is spent."""
         options, waited_s = self._options, 0.0
         for attempt in range(options.retries + 1):
@@ -178,14 +180,8 @@ class PlayFeed:
                 return ask()
             except _Fault as fault:
                 last = fault
-            except httpx.TimeoutException as error:
-                last = _Fault(_timeout_name(error, options) + through_proxy(self._store.url))
             except httpx.RequestError as error:
-                if isinstance(_root(error), ssl.SSLCertVerificationError):
-                    raise StoreRefused(
-                        f"the certificate of {self._store.url} is not trusted: check PLAY_STORE_URL and SSL_CERT_FILE"
-                    ) from None
-                last = _Fault(f"the connection broke ({type(error).__name__}){through_proxy(self._store.url)}")
+                last = self._fault_of(error)
             pause_s = min(options.backoff_most_s, options.backoff_s * 2**attempt) * (0.5 + self._store.jitter() / 2)
             pause_s = max(pause_s, last.wait_s)
             if attempt == options.retries or waited_s + pause_s > options.give_up_after_s:
@@ -196,25 +192,35 @@ class PlayFeed:
             self._store.sleep(pause_s)
         raise AssertionError("range() always reaches its last attempt")
 
+    def _fault_of(self, error: httpx.RequestError) -> "_Fault":
+        """What kept the request from an answer; raises `StoreRefused` if another attempt cannot succeed."""
+        if isinstance(error, httpx.TimeoutException):
+            return _Fault(_timeout_name(error, self._options) + through_proxy(self._store.url))
+        if isinstance(_root(error), ssl.SSLCertVerificationError):
+            raise StoreRefused(
+                f"the certificate of {self._store.url} is not trusted: check PLAY_STORE_URL and SSL_CERT_FILE"
+            ) from None
+        return _Fault(f"the connection broke ({type(error).__name__}){through_proxy(self._store.url)}")
+
     def _give_up(self, app_id: str, fault: "_Fault", tries: int, waited_s: float) -> NoReturn:
-        asked = f", which asks to wait {fault.wait_s:.0f} s" if fault.wait_s else ""
+        wait = f", which asks to wait {fault.wait_s:.0f} s" if fault.wait_s else ""
         kind = Throttled if fault.throttled else PageMissing
         raise kind(
             f"{app_id}: no page from {self._store.url} after {tries} tries and {waited_s:.0f} s, "
-            f"last {fault}{asked}: run again to go on from here"
+            f"last {fault}{wait}: run again to go on from here"
         ) from None
 
 
 class _Fault(Exception):
-    """One failed attempt that another may heal."""
+    """One failed attempt; another may succeed."""
 
-    def __init__(self, what: str, *, throttled: bool = False, wait_s: float = 0.0) -> None:
-        super().__init__(what)
+    def __init__(self, reason: str, *, throttled: bool = False, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
         self.throttled, self.wait_s = throttled, wait_s
 
 
 def _retry_after_s(response: httpx.Response) -> float:
-    """Seconds that `Retry-After` asks for, given as seconds or as a date; 0 where it says nothing readable."""
+    """Seconds that `Retry-After` asks for, in seconds or as a date; 0 without a readable value."""
     value = response.headers.get("retry-after", "").strip()
     if value.isdecimal():
         return float(value)
