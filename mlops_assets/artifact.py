@@ -22,6 +22,8 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
 
 Kind = Literal["bert", "classic"]
+METRICS_FILES: Mapping[Kind, str] = {"bert": "bert_metrics.json", "classic": "metrics.json"}
+"""The kinds of model, each with its metrics file, which lies beside its folder below `models/`."""
 
 
 class BrokenArtifact(PermanentFailure):

@@ -38,7 +38,7 @@ def build_definitions(
         # `backfill_policy` is beta; Dagster's version is pinned, and the tests run a backfill.
         warnings.simplefilter("ignore", dg.BetaWarning)
         of_reviews = review_assets.build(review_partitions(settings))
-    unpartitioned = [*training_assets.build(), *deploy_assets.ASSETS, *serving_assets.build()]
+    unpartitioned = [*training_assets.ASSETS, *deploy_assets.ASSETS, *serving_assets.build()]
     assets = schedules.keep_fresh(settings, [*of_reviews, *unpartitioned])
     every_check = checks.build()
     executor = step_executor(settings.step_pods, [one.node_def.name for one in (*assets, *every_check)])

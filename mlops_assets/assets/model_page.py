@@ -8,95 +8,95 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.document import Paragraph, Table
+from mlops_assets.training.champion import Decision
+from mlops_assets.training.metrics import Interval, Metrics, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SIDES = ("validation", "gate", "test", "newest")
-MISTAKES_AMONG = 2000
-"""Newest test reviews that are asked for mistakes: seconds, however many there are."""
 LONGEST_SHOWN = 160
 
 
-def about_model(metrics: Mapping[str, Any], folder: Path, frame: "pd.DataFrame") -> metadata.Metadata:
+def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> metadata.Metadata:
     """A trained model's figures, each with what it was measured on, and its surest mistakes among the reviews."""
     from mlops_assets.training.judging import plots
 
-    def shown(picture: Callable[..., bytes], alt: str, *given: Any) -> dg.MetadataValue:
-        return metadata.picture(picture(*given), alt)
+    def shown(picture: Callable[..., bytes], alt: str, *data: Any) -> dg.MetadataValue:
+        return metadata.picture(picture(*data), alt)
 
-    sides = [
-        {**score_row(side, of), "calibration error": f"{of['calibration_error']:.3f}"}
-        for side, of in _measured(metrics)
-    ]
     page: metadata.Metadata = {
-        "model_version": metrics["model_version"],
-        "dataset_version": metrics["dataset_version"],
-        "trained_by_run": metrics["run_id"],
-        "scores": metadata.table(sides),
+        "model_version": metrics.model_version,
+        "dataset_version": metrics.dataset_version,
+        "trained_by_run": metrics.run_id,
+        "scores": metadata.table(
+            [
+                {**score_row(side, scores), "calibration error": f"{scores.calibration_error:.3f}"}
+                for side, scores in metrics.measured().items()
+            ]
+        ),
     }
-    if metrics.get("members"):
-        page["members"] = _members(metrics["members"])
-    if metrics.get("export"):
+    if metrics.members:
+        page["members"] = _members(metrics.members)
+    if metrics.export:
         page["export"] = metadata.table(list(_variants(metrics)))
     page["by_label"] = metadata.table(list(_by_label(metrics)))
-    page["slices"] = metadata.table([score_row(row["slice"], row) for row in _slices(metrics, by_month=False)])
-    page["slices_by_month"] = metadata.table([score_row(row["slice"], row) for row in _slices(metrics, by_month=True)])
-    page["confusion_matrix"] = shown(plots.confusion_matrix, "confusion matrix", metrics["confusion_matrix"])
-    if metrics.get("reliability"):
-        page["reliability"] = shown(plots.reliability, "reliability", metrics["reliability"])
-    if metrics.get("learning_curve"):
-        page["learning_curve"] = shown(plots.learning_curve, "learning curve", metrics["learning_curve"])
-    if metrics.get("loss_curve"):
+    page["slices"] = metadata.table([score_row(*row) for row in _slices(metrics, by_month=False)])
+    page["slices_by_month"] = metadata.table([score_row(*row) for row in _slices(metrics, by_month=True)])
+    page["confusion_matrix"] = shown(plots.confusion_matrix, "confusion matrix", metrics.confusion_matrix)
+    if metrics.reliability:
+        page["reliability"] = shown(plots.reliability, "reliability", metrics.reliability)
+    if metrics.learning_curve:
+        page["learning_curve"] = shown(plots.learning_curve, "learning curve", metrics.learning_curve)
+    if metrics.loss_curve:
         page["training_curve"] = shown(
-            plots.training_curve, "loss and validation accuracy", metrics["loss_curve"], metrics["epochs"]
+            plots.training_curve, "loss and validation accuracy", metrics.loss_curve, metrics.epochs
         )
-    # The long ones last: whatever stands below them is not seen.
+    # The long entries come last: nobody scrolls past them.
     return {
         **page,
         "folder": metadata.link(folder),
-        "metrics": dg.MetadataValue.json(dict(metrics)),
-        "surest_mistakes": surest_mistakes(frame, folder),
+        "metrics": dg.MetadataValue.json(dict(metrics.record)),
+        "surest_mistakes": _mistakes(mistakes),
     }
 
 
-def about_decision(decision: Mapping[str, Any], champion: Mapping[str, Any]) -> metadata.Metadata:
-    """The figures of the model that serves (`champion`: its metrics) and those that the decision was taken on.
+def about_decision(decision: Decision, champion: Metrics) -> metadata.Metadata:
+    """The figures of the model that serves (`champion`) and those that the decision was taken on.
 
     The forward score is of the model that served until then: what deployment really met.
     """
-    rows = [score_row(side, of) for side, of in _measured(champion)]
-    forward = decision.get("forward") or {"n": 0}
-    if forward["n"]:
-        rows.append(score_row(f"forward, of {forward['model_version']}", forward))
-    figures = decision["figures"]
+    rows = [score_row(side, scores) for side, scores in champion.measured().items()]
+    if decision.forward and (forward := Scores.of(decision.forward)).n:
+        rows.append(score_row(f"forward, of {decision.forward['model_version']}", forward))
     return {
         "scores": metadata.table(rows),
         "comparison": metadata.table(list(_compared(decision))),
         "slice_changes": metadata.table(
             [
                 {"measured on": name, "n": change["n"], "accuracy, points": _points(change)}
-                for name, change in figures.get("slices", {}).items()
+                for name, change in decision.figures.get("slices", {}).items()
             ]
         ),
-        "decision": dg.MetadataValue.json(dict(figures)),
+        "decision": dg.MetadataValue.json(dict(decision.figures)),
     }
 
 
 _ON_GATE = {"gate": "gate", "newest": "newest window of gate"}
 
 
-def _compared(decision: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    figures = decision["figures"]
+def _compared(decision: Decision) -> Iterator[dict[str, Any]]:
+    figures = decision.figures
     if "difference" not in figures:
         return
     for side, change in (("gate", figures["difference"]), ("newest", figures["newest_difference"])):
-        own, other = figures["candidate"][side], figures["champion"][side]
-        if own["n"]:
+        candidate, champion = (Scores.of(figures[model][side]) for model in ("candidate", "champion"))
+        if candidate.n:
             yield {
-                "macro-F1 on": f"{_ON_GATE[side]}, n = {own['n']}",
-                f"{decision['candidate']} {decision['candidate_version']}": _with_interval(own, "macro_f1"),
-                f"serving {decision['against']}": _with_interval(other, "macro_f1"),
+                "macro-F1 on": f"{_ON_GATE[side]}, n = {candidate.n}",
+                f"{decision.candidate} {decision.candidate_version}": _with_interval(
+                    candidate.macro_f1, candidate.macro_f1_interval
+                ),
+                f"serving {decision.against}": _with_interval(champion.macro_f1, champion.macro_f1_interval),
                 "difference, points": _points(change),
             }
 
@@ -105,24 +105,30 @@ def _points(change: Mapping[str, Any]) -> str:
     return f"{change['points']:+.1f} [{change['low']:+.1f}, {change['high']:+.1f}]"
 
 
-def _by_label(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for side, figures in _measured(metrics):
-        for name, own in figures["per_class"].items():
-            scores = {score: _with_interval(own, score) for score in ("precision", "recall", "f1")}
-            yield {"measured on": side, "label": name, "n": own["n"], **scores}
+def _by_label(metrics: Metrics) -> Iterator[dict[str, Any]]:
+    for side, scores in metrics.measured().items():
+        for label, own in scores.per_class.items():
+            yield {
+                "measured on": side,
+                "label": label,
+                "n": own.n,
+                "precision": _with_interval(own.precision, own.precision_interval),
+                "recall": _with_interval(own.recall, own.recall_interval),
+                "f1": _with_interval(own.f1, own.f1_interval),
+            }
 
 
-def _slices(metrics: Mapping[str, Any], *, by_month: bool) -> list[Mapping[str, Any]]:
-    rows = [row for row in metrics.get("slices", ()) if row["n"]]
-    months = [row for row in rows if row["slice"].startswith("month ")]
-    return (
-        sorted(months, key=lambda row: row["slice"], reverse=True) if by_month else [r for r in rows if r not in months]
-    )
+def _slices(metrics: Metrics, *, by_month: bool) -> list[tuple[str, Scores]]:
+    """The slices that are months, newest first, or all others."""
+    rows = [
+        (name, scores) for name, scores in metrics.slices.items() if scores.n and name.startswith("month ") == by_month
+    ]
+    return sorted(rows, key=lambda row: row[0], reverse=True) if by_month else rows
 
 
-def _variants(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    fp32, int8 = metrics["export"]["fp32"], metrics["export"]["int8"]
-    serves = metrics["variant"]
+def _variants(metrics: Metrics) -> Iterator[dict[str, Any]]:
+    fp32, int8 = metrics.export["fp32"], metrics.export["int8"]
+    serves = metrics.variant
     yield {
         "variant": "fp32, against torch",
         "n": fp32["n"],
@@ -143,24 +149,13 @@ def _variants(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _members(members: Mapping[str, Any]) -> dg.MetadataValue:
     """What each member reaches on test, and in words whether the forest earns its place."""
-    test = members.get("test", {})
-    rows = [
-        score_row(f"{name}, test", test[name]) for name in ("logistic", "forest", "vote") if test.get(name, {}).get("n")
-    ]
+    test = {name: Scores.of(members.get("test", {}).get(name)) for name in ("logistic", "forest", "vote")}
+    rows = [score_row(f"{name}, test", scores) for name, scores in test.items() if scores.n]
     return metadata.shown(Table.of(rows), Paragraph(members.get("said", "")))
 
 
-def surest_mistakes(frame: "pd.DataFrame", folder: Path) -> dg.MetadataValue:
-    """The wrong answers on test that the model was surest of, as plain cells: a review may hold any markup.
-
-    They are looked up in the reviews that are there, not kept with the model, so that an erased review is in neither.
-    """
-    from mlops_assets.serving.models.model import load
-    from mlops_assets.training.judging.evaluate import mistakes
-
-    test = frame[frame["side"] == "test"].tail(MISTAKES_AMONG)
-    model = load(folder)
-    table = mistakes(test, model.probabilities(test["review_text"].tolist()), model.labels)
+def _mistakes(mistakes: "pd.DataFrame") -> dg.MetadataValue:
+    """The wrong answers on test that the model was surest of, as plain cells: a review may hold any markup."""
     records = [
         dg.TableRecord(
             {
@@ -172,28 +167,23 @@ def surest_mistakes(frame: "pd.DataFrame", folder: Path) -> dg.MetadataValue:
                 "review": row["review_id"],
             }
         )
-        for row in table.to_dict("records")
+        for row in mistakes.to_dict("records")
     ]
     columns = [dg.TableColumn(name, "string") for name in ("text", "stars", "answered", "confidence", "app", "review")]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 
-def _measured(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(side, metrics[side]) for side in SIDES if metrics.get(side, {}).get("n")]
-
-
-def score_row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+def score_row(name: str, scores: Scores) -> dict[str, Any]:
     """One line of a table of scores: sample size, accuracy and macro-F1 with their intervals."""
     return {
         "measured on": name,
-        "n": part["n"],
-        "accuracy": _with_interval(part, "accuracy"),
-        "macro-F1": _with_interval(part, "macro_f1"),
+        "n": scores.n,
+        "accuracy": _with_interval(scores.accuracy, scores.accuracy_interval),
+        "macro-F1": _with_interval(scores.macro_f1, scores.macro_f1_interval),
     }
 
 
-def _with_interval(part: Mapping[str, Any], name: str) -> str:
-    value, interval = part.get(name), part.get(f"{name}_interval")
+def _with_interval(value: float | None, interval: Interval | None) -> str:
     if value is None:
         return "-"
     known = interval and None not in interval

@@ -76,12 +76,12 @@ def _score(settings: Settings, repository: VersionRepository, dataset_version: s
     from mlops_assets.reviews.stored.dataset import read_source
     from mlops_assets.reviews.stored.predictions import About, predict, read, sides_digest, write
     from mlops_assets.serving.models.model import load
-    from mlops_assets.training.champion import champion_folder, known_record
+    from mlops_assets.training.champion import champion_folder, last_decision
 
     folder = champion_folder(settings.models)
     if folder is None:
         raise PermanentFailure("there is no champion to predict with: materialize champion_model")
-    model_version = str(known_record(settings.models)["model_version"])
+    model_version = last_decision(settings.models).model_version
     model = load(folder)
     sides = settings.sections["sides"]
     about = About(model_version, dataset_version, tuple(model.labels), sides_digest(sides))

@@ -3,11 +3,12 @@
 import dagster as dg
 
 from mlops_assets.automation.jobs import PROMOTE
+from mlops_assets.training.kinds import KINDS
 
 PROMOTES = "mlops/promotes"
 """Tag of a promoting run: the run whose model it promotes."""
 
-_TRAININGS = ("bert_model", "classic_model")
+_TRAININGS = tuple(kind.asset for kind in KINDS.values())
 
 
 def trained_without_verdict(instance: dg.DagsterInstance, run_id: str) -> str | None:

@@ -75,17 +75,17 @@ def build(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason(busy)
         from mlops_assets.reviews.drift.drift import DriftOptions, sustained
         from mlops_assets.reviews.drift.history import read_history
-        from mlops_assets.training.champion import chosen_at
+        from mlops_assets.training.champion import read_decision
 
         ticks = int(DriftOptions.from_params(settings.sections["drift"]).sustained_ticks)
         lasting = sustained(read_history(settings.instance_folder), ticks)
         last, asked = _read_cursor(context.cursor)
-        now = settings.now()
+        now, champion = settings.now(), read_decision(settings.models)
         decision = decide(
             now,
             drifted=lasting.sustained,
             drift_reason=lasting.reason,
-            trained_at=chosen_at(settings.models),
+            trained_at=champion.chosen_at if champion else None,
             last=last,
             options=options,
         )

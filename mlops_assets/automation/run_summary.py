@@ -17,7 +17,8 @@ from mlops_assets.reporting.run_summary import RunSummary
 from mlops_assets.reporting.summarise import joined, summarise
 from mlops_assets.reporting.summary_pages import as_markdown, write_summary
 from mlops_assets.settings import Settings
-from mlops_assets.training.champion import METRICS, read_record
+from mlops_assets.training.champion import read_decision
+from mlops_assets.training.kinds import KINDS
 
 MADE_BY_HAND = "mlops/make_run"
 """Tag of a run in the process of `make run`."""
@@ -48,8 +49,9 @@ def summary_of(instance: dg.DagsterInstance, run_id: str, settings: Settings, li
     run = record_of(instance, run_id)
     promoted = instance.get_run_by_id(run_id).tags.get(PROMOTES)
     records = [run] if promoted is None else [record_of(instance, promoted), run]
-    metrics = {kind: _json(settings.models / name) for kind, name in METRICS.items()}
-    champion, service = read_record(settings.models), live_model.told(settings, live)
+    metrics = {kind.name: _json(settings.models / kind.metrics_file) for kind in KINDS.values()}
+    decision, service = read_decision(settings.models), live_model.told(settings, live)
+    champion = decision.record() if decision else None
     found = [summarise(record, settings, metrics=metrics, champion=champion, live=service) for record in records]
     return joined(*found) if promoted else found[0]
 

@@ -1,6 +1,5 @@
 """Whether the newest reviews still look like those that the serving model was trained on. Warns, never blocks."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -28,14 +27,14 @@ def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: VersionRe
     from mlops_assets.reviews.drift.drift import DriftOptions, measure, recent
     from mlops_assets.reviews.drift.history import remember
     from mlops_assets.reviews.drift.profile import Profile
-    from mlops_assets.training.champion import read_record
+    from mlops_assets.training.champion import read_decision
 
-    champion = read_record(settings.models)
+    champion = read_decision(settings.models)
     if champion is None:
         return _result(passed=True, reason="not judged: no model was chosen yet", more={})
-    if reason := _of_other_reviews(champion.get("trained_on") or {}, frame):
+    if reason := _of_other_reviews(champion.reviews_trained_on, frame):
         return _result(passed=True, reason=reason, more={})
-    trained_on = str(champion["dataset_version"])
+    trained_on = champion.dataset_version
     path = settings.profile(trained_on)
     if not keep_profile_of(repository, path, trained_on):
         reason = f"not judged: the branch knows no data {trained_on}, on which the serving model was trained"
@@ -45,7 +44,7 @@ def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: VersionRe
     lasting = remember(
         settings.instance_folder,
         settings.now(),
-        str(champion["model_version"]),
+        champion.model_version,
         report,
         "reviews",
         int(options.sustained_ticks),
@@ -53,12 +52,11 @@ def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: VersionRe
     return _result(passed=not report.drifted, reason=report.reason, more={"sustained": lasting, **_shown(report)})
 
 
-def _of_other_reviews(trained_on: Mapping[str, Any], frame: "pd.DataFrame") -> str | None:
+def _of_other_reviews(serving: TrainedOn, frame: "pd.DataFrame") -> str | None:
     """Why these reviews cannot show drift: the serving model was never made for them. Else None.
 
     A record that does not say what the model was trained on gives no reason.
     """
-    serving = TrainedOn.of(trained_on.get("apps", ()), trained_on.get("sources", ()))
     data = TrainedOn.of(frame["app_id"], frame["source"])
     if not serving.apps or not data.apps:
         return None

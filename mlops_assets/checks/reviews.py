@@ -15,7 +15,7 @@ from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.evidence import BLOCKING, Evidence, gather
 from mlops_assets.steps.take_imports import read_folder
-from mlops_assets.training.champion import read_record
+from mlops_assets.training.champion import read_decision
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def build() -> list[dg.AssetChecksDefinition]:
                 yield told(name, judge(evidence), stops=False)
             yield drift.judge_drift(settings, evidence.frame, repository)
 
-        key = key_of(evidence.now, settings.sections, settings.label_rule, read_record(settings.models), _code())
+        key = key_of(evidence.now, settings.sections, settings.label_rule, read_decision(settings.models), _code())
         yield from remembered(settings.instance_folder / "checks.json", key, costly)[0]
 
     return [validated_reviews_checks]

@@ -138,13 +138,13 @@ def _serve(
     """The version's champion in `models/champion` and, unless SKIP_DEPLOY is set, live and under the image's tags."""
     from mlops_assets.deploy.release import build_release, image_tags
     from mlops_assets.steps.restore_champion import keep_profile_of, restore_champion
-    from mlops_assets.training.champion import known_record
+    from mlops_assets.training.champion import last_decision
 
     chosen = restore_champion(repository, settings.models, version, repository.versions())
     if chosen is None:
         print("This version chose no model to serve yet: the service stays as it is.")
         return
-    trained_on = str(known_record(settings.models)["dataset_version"])
+    trained_on = last_decision(settings.models).dataset_version
     keep_profile_of(repository, settings.profile(trained_on), trained_on)
     release = build_release(settings.models / "champion", settings.releases, lock=settings.serving_lock)
     if settings.skip_deploy:

@@ -8,17 +8,15 @@ mistakes and pictures.
 """
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mlops_assets import artifact
-from mlops_assets.artifact import TrainedWith
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.hints import FileHints
@@ -30,7 +28,8 @@ from mlops_assets.settings import Settings, wait_passively
 from mlops_assets.training import card
 from mlops_assets.training.judging import evaluate, plots
 from mlops_assets.training.judging.evaluate import Evaluation
-from mlops_assets.training.recipe import ClassicRecipe, training_code_version
+from mlops_assets.training.kinds import KINDS, Training
+from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import Trained
 
 UNVERSIONED = "unversioned"
@@ -38,43 +37,42 @@ UNVERSIONED = "unversioned"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as told; 0 when the model is sealed, 1 with one line on stderr when it is not."""
+    """Train; 0 when the model is sealed, 1 with one line on stderr when it is not."""
     parser = argparse.ArgumentParser(
         prog="python -m mlops_assets.cli.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kind", choices=["classic", "bert"])
+    parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet, or is empty")
     parser.add_argument("--reviews", type=Path, help="a file of reviews (default: data/validated of the clone)")
     parser.add_argument("--labels", choices=["binary", "ternary"], help="default: labels in params.yaml")
     parser.add_argument("--dataset-version", default=UNVERSIONED, help="the name that the model keeps of its data")
-    told = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     wait_passively()
     try:
-        _run(told)
+        _run(parsed)
     except Failure as failure:
         print(f"training failed: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run(told: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> None:
     settings = Settings.load()
-    out: Path = told.out
+    out: Path = arguments.out
     if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
         raise PermanentFailure(f"{out} is not empty: name another folder")
-    label_rule = told.labels or settings.label_rule
-    rules = Evaluation.from_params(settings.sections["evaluate"])
-    frame = _frame(told.reviews, settings, label_rule)
+    label_rule = arguments.labels or settings.label_rule
+    frame = _frame(arguments.reviews, settings, label_rule)
     began = time.monotonic()
 
     def report(line: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {line}", file=sys.stderr, flush=True)
 
-    trained = _train(told, settings, frame, label_rule, rules, report)
+    trained = _train(arguments, settings, frame, label_rule, report)
     _write_report(out, frame, trained)
-    print(f"{told.kind} {trained.model_version} in {out / 'model'}")
+    print(f"{arguments.kind} {trained.model_version} in {out / 'model'}")
     for side in (*evaluate.HELD_OUT, "newest"):
         print(f"{side:>10}  {_line(trained.metrics[side])}")
 
@@ -94,34 +92,23 @@ def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> pd.Data
 
 
 def _train(
-    told: argparse.Namespace, settings: Settings, frame: pd.DataFrame, label_rule: str, rules: Evaluation, report: Any
+    arguments: argparse.Namespace,
+    settings: Settings,
+    frame: pd.DataFrame,
+    label_rule: str,
+    report: Callable[[str], None],
 ) -> Trained:
-    folder: Path = told.out / "model"
-    code = training_code_version(told.kind)
-    if told.kind == "classic":
-        from mlops_assets.training.classic.classic import train_classic
-
-        recipe = ClassicRecipe.from_params(settings.sections["classic"])
-        trained_with = TrainedWith(told.dataset_version, label_rule, recipe.digest(), code)
-        return train_classic(
-            frame, recipe, folder, trained_with=trained_with, run_id="shell", report=report, load=load, rules=rules
-        )
-    from mlops_assets.training.bert.bert import train_bert
-    from mlops_assets.training.bert.recipe import BertRecipe
-
-    bert_recipe = BertRecipe.from_params(settings.sections["bert"])
-    folder.mkdir(parents=True)
-    return train_bert(
-        frame,
-        bert_recipe,
-        folder,
-        trained_with=TrainedWith(told.dataset_version, label_rule, bert_recipe.digest(), code),
+    kind, folder = KINDS[arguments.kind], arguments.out / "model"
+    training = Training(
+        frame=frame,
+        folder=folder,
+        trained_with=kind.trained_with(arguments.dataset_version, label_rule, settings.sections),
         run_id="shell",
         report=report,
-        checkpoints=told.out / "checkpoints",
-        load=load,
-        rules=rules,
+        checkpoints=arguments.out / "checkpoints",
+        rules=Evaluation.from_params(settings.sections["evaluate"]),
     )
+    return kind.train(training, kind.recipe(settings.sections))
 
 
 def _write_report(out: Path, frame: pd.DataFrame, trained: Trained) -> None:
@@ -130,7 +117,7 @@ def _write_report(out: Path, frame: pd.DataFrame, trained: Trained) -> None:
     manifest = artifact.read(out / "model")
     held_out = frame[frame["side"] != "train"].reset_index(drop=True)
     answers = load(out / "model").probabilities(held_out["review_text"].tolist())
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    Metrics.of(metrics).write(out / "metrics.json")
     (out / "card.md").write_text(card.model_card(manifest, trained.model_version), encoding="utf-8")
     evaluate.mistakes(held_out, answers, manifest.labels).to_csv(out / "mistakes.csv", index=False)
     (out / "confusion_matrix.png").write_bytes(plots.confusion_matrix(metrics["confusion_matrix"]))

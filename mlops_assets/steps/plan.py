@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.artifact import TrainedWith
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.git.history import GitHistory
@@ -19,23 +18,6 @@ class StageDue:
     stage: str
     due: bool
     reason: str
-
-
-def bert_trained_with(settings: Settings, dataset_version: str) -> TrainedWith:
-    """What `bert_model` would be trained with."""
-    from mlops_assets.training.bert.recipe import BertRecipe
-    from mlops_assets.training.recipe import training_code_version
-
-    recipe = BertRecipe.from_params(settings.sections["bert"])
-    return TrainedWith(dataset_version, settings.label_rule, recipe.digest(), training_code_version("bert"))
-
-
-def classic_trained_with(settings: Settings, dataset_version: str) -> TrainedWith:
-    """What `classic_model` would be trained with."""
-    from mlops_assets.training.recipe import ClassicRecipe, training_code_version
-
-    recipe = ClassicRecipe.from_params(settings.sections["classic"])
-    return TrainedWith(dataset_version, settings.label_rule, recipe.digest(), training_code_version("classic"))
 
 
 def not_to_deploy(settings: Settings, git_history: GitHistory, *, skip: bool) -> str | None:
@@ -60,26 +42,23 @@ def due_below(
     """Every stage below `versioned_dataset`; where no stage is due the run ends there."""
     from mlops_assets.training.champion import champion_due
     from mlops_assets.training.due import training_due
+    from mlops_assets.training.kinds import KINDS
 
     models = settings.models
-    bert = training_due(
-        models / "bert",
-        models / "bert_metrics.json",
-        bert_trained_with(settings, dataset_version),
-        force=force_retrain,
-    )
-    classic = training_due(
-        models / "classic",
-        models / "metrics.json",
-        classic_trained_with(settings, dataset_version),
-        force=force_retrain,
-    )
+    trainings = {
+        kind.asset: training_due(
+            models / kind.name,
+            models / kind.metrics_file,
+            kind.trained_with(dataset_version, settings.label_rule, settings.sections),
+            force=force_retrain,
+        )
+        for kind in KINDS.values()
+    }
     verdict = champion_due(models)
     serving = serving_due(settings, service, not_to_deploy(settings, git_history, skip=skip_deploy))
     scored = predictions_due(settings, dataset_version)
     return [
-        StageDue("bert_model", bert.due, bert.reason),
-        StageDue("classic_model", classic.due, classic.reason),
+        *(StageDue(asset, training.due, training.reason) for asset, training in trainings.items()),
         StageDue("champion_model", verdict.due, verdict.reason),
         StageDue("serving_image", serving.due, serving.reason),
         StageDue("deployed_image", serving.due, serving.reason),
@@ -90,12 +69,12 @@ def due_below(
 def predictions_due(settings: Settings, dataset_version: str) -> "Due":
     """Whether the champion has to be asked about the reviews of the data version."""
     from mlops_assets.reviews.stored.predictions import About, sides_digest
-    from mlops_assets.training.champion import champion_folder, known_record
+    from mlops_assets.training.champion import champion_folder, last_decision
     from mlops_assets.training.due import Due
 
     if champion_folder(settings.models) is None:
         return Due(True, "there is no champion yet")
-    model_version = str(known_record(settings.models)["model_version"])
+    model_version = last_decision(settings.models).model_version
     about = About.read(settings.predictions)
     if about is None:
         return Due(True, "there are no predictions yet")

@@ -2,13 +2,13 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mlops_assets import artifact
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.training.card import model_card
-from mlops_assets.training.champion import candidates, read_record, write_record
+from mlops_assets.training.champion import Decision, candidates, champion_folder, read_decision, write_decision
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.versions import Version
 
@@ -24,14 +24,10 @@ def restore_champion(
     """
     if version.champion is None:
         return None
-    record = read_record(models)
-    if (
-        record is not None
-        and record["model_version"] == version.champion
-        and _is(models / "champion", version.champion)
-    ):
+    last, folder = read_decision(models), champion_folder(models)
+    if folder is not None and last is not None and last.model_version == version.champion:
         return version.champion
-    found = [(one, kind) for one in known for kind, model in one.models.items() if model == version.champion]
+    found = [(each, kind) for each in known for kind, model in each.models.items() if model == version.champion]
     if not found:
         raise PermanentFailure(
             f"no version on the branch holds the model {version.champion} that {version.commit[:12]} chose: "
@@ -47,28 +43,33 @@ def restore_champion(
     manifest = artifact.read(scratch)
     shutil.rmtree(models / "champion", ignore_errors=True)
     scratch.replace(models / "champion")
-    decided = repository.decision(version.commit) or {}
-    if decided.get("model_version") != version.champion:
-        decided = {}
-    told = f"restored with version {version.commit[:12]}"
-    restored: dict[str, Any] = {
-        **decided,
-        "model": manifest.kind,
-        "model_version": version.champion,
-        "dataset_version": manifest.trained_with.dataset_version,
-        "promoted": True,
-        "reason": f"{told}; decided then: {decided['reason']}" if decided else told,
-        "figures": decided.get("figures", {}),
-        "forward": decided.get("forward"),
-        "since": None,
-        "candidates": candidates(models),
-        "models_trained": False,
-        "commit": version.commit,
-        "run_id": version.run_id,
-    }
-    (models / "champion.md").write_text(model_card(manifest, version.champion, decision=restored), encoding="utf-8")
-    write_record(models, restored)
+    decision = _decision(repository, models, version, manifest)
+    (models / "champion.md").write_text(model_card(manifest, version.champion, decision=decision), encoding="utf-8")
+    write_decision(models, decision)
     return version.champion
+
+
+def _decision(repository: VersionRepository, models: Path, version: Version, manifest: artifact.Manifest) -> Decision:
+    """The decision that chose the version's champion, as far as the branch knows it, with what the restore changes."""
+    reason = f"restored with version {version.commit[:12]}"
+    decided = Decision.of(repository.decision(version.commit) or {"model_version": ""})
+    if decided.model_version != version.champion:
+        decided = Decision(str(version.champion))
+    else:
+        reason = f"{reason}; decided then: {decided.reason}"
+    return replace(
+        decided,
+        model=manifest.kind,
+        dataset_version=manifest.trained_with.dataset_version,
+        promoted=True,
+        reason=reason,
+        since=None,
+        candidates=candidates(models),
+        models_trained=False,
+        commit=version.commit,
+        origin=None,
+        run_id=version.run_id,
+    )
 
 
 def keep_profile_of(repository: VersionRepository, path: Path, dataset_version: str) -> bool:
@@ -83,7 +84,7 @@ def keep_profile_of(repository: VersionRepository, path: Path, dataset_version: 
     from mlops_assets.reviews.drift.profile import Profile
     from mlops_assets.reviews.stored import columns
 
-    commits = [one.commit for one in repository.versions() if one.dataset_version == dataset_version]
+    commits = [each.commit for each in repository.versions() if each.dataset_version == dataset_version]
     if not commits:
         return False
     files = repository.stored_files("data/validated", commits[0])
@@ -91,7 +92,3 @@ def keep_profile_of(repository: VersionRepository, path: Path, dataset_version: 
     path.parent.mkdir(parents=True, exist_ok=True)
     Profile.of(pd.concat(frames, ignore_index=True)).save(path)
     return True
-
-
-def _is(folder: Path, model_version: str) -> bool:
-    return (folder / artifact.MANIFEST).is_file() and artifact.model_version(folder) == model_version

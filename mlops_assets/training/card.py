@@ -6,6 +6,8 @@ from typing import Any
 from mlops_assets.artifact import Manifest
 from mlops_assets.document import Block, Bullets, Heading, Paragraph, Table, markdown
 from mlops_assets.training.bert.recipe import COMPACT
+from mlops_assets.training.champion import Decision
+from mlops_assets.training.kinds import KINDS
 
 _SIDES = (
     ("validation", "chose hyper-parameters, epoch and calibration"),
@@ -21,13 +23,12 @@ def model_card(
     manifest: Manifest,
     model_version: str,
     *,
-    decision: Mapping[str, Any] | None = None,
+    decision: Decision | None = None,
     forward: Mapping[str, Any] | None = None,
 ) -> str:
     """The card of a sealed model.
 
-    `decision` is a stored verdict (`promoted`, `reason`); `forward` the figures on reviews that arrived after the
-    model's data.
+    `forward` holds the figures on reviews that arrived after the model's data.
     """
     metrics = manifest.metrics
     blocks = [
@@ -46,8 +47,7 @@ def model_card(
 
 
 def _title(manifest: Manifest) -> str:
-    kind = {"classic": "TF-IDF, logistic regression and forest", "bert": "BERT"}[manifest.kind]
-    return f"Sentiment of app reviews: {kind}"
+    return f"Sentiment of app reviews: {KINDS[manifest.kind].title}"
 
 
 def _data(manifest: Manifest, data: Mapping[str, Any]) -> Iterator[Block]:
@@ -164,7 +164,7 @@ def _licence(base_model: str | None, licence: str | None) -> Iterator[Block]:
 
 def _decision(decision: Mapping[str, Any]) -> Iterator[Block]:
     yield Heading("Decision")
-    yield Paragraph(f"{'Promoted' if decision.get('promoted') else 'Not promoted'}: {decision['reason']}")
+    yield Paragraph(f"{'Promoted' if decision.promoted else 'Not promoted'}: {decision.reason}")
 
 
 def _with_interval(figures: Mapping[str, Any], name: str) -> str:

@@ -1,103 +1,157 @@
-"""Which of the two models serves: `models/champion.json`, the decision with its reason."""
+"""The champion: the model that serves, in `models/champion`, and the decision that chose it, in `champion.json`."""
 
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mlops_assets import artifact
-from mlops_assets.artifact import Kind
+from mlops_assets.artifact import METRICS_FILES, Kind
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.training.due import Due, metrics_version
+from mlops_assets.files import replace_file
+from mlops_assets.trained_on import TrainedOn
+from mlops_assets.training.due import Due
+from mlops_assets.training.metrics import Metrics
 
 RECORD = "champion.json"
 _SCRATCH, _BEFORE = ".champion.partial", ".champion.old"
-METRICS: Mapping[Kind, str] = {"bert": "bert_metrics.json", "classic": "metrics.json"}
-"""The metrics file of each kind of model."""
+_KNOWN_AFTER_THE_COMMIT = ("models_trained", "commit", "origin")
 
 
-def read_record(models: Path) -> Mapping[str, Any] | None:
-    """The last decision: model, model_version, dataset_version, reason, candidates; none before the first."""
+@dataclass(frozen=True)
+class Decision:
+    """The model that serves from here on, and the judgement that chose it.
+
+    Of a restored version whose decision is not on the branch, only what its model's folder says is known.
+    """
+
+    model_version: str
+    model: Kind | None = None
+    dataset_version: str = ""
+    """The data that the serving model was trained on; `judged_on` is the data that it was judged on."""
+    promoted: bool = False
+    reason: str = ""
+    run_id: str = ""
+    judged_on: str | None = None
+    candidate: str | None = None
+    candidate_version: str | None = None
+    """The contender that the verdict is about."""
+    against: str | None = None
+    """The version that served until then."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What the verdict was reached on: n, candidate, champion, difference, newest_difference, slices, changes."""
+    forward: Mapping[str, Any] | None = None
+    """Scores of the model that served until then on reviews that arrived after its data."""
+    candidates: Mapping[Kind, str] = field(default_factory=dict)
+    """Model kind -> version, of all that were compared."""
+    trained_on: Mapping[str, Any] | None = None
+    since: str | None = None
+    """When the champion was promoted (ISO 8601); None if it came back with a restore."""
+    models_trained: bool = False
+    """Whether the commit holds models that the one before did not."""
+    commit: str | None = None
+    origin: str | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """The decision of a JSON record, of this version or an earlier one."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in record.items() if name in known})
+
+    def record(self) -> dict[str, Any]:
+        """As `models/champion.json` holds it."""
+        return asdict(self)
+
+    def record_to_commit(self) -> dict[str, Any]:
+        """As the version of the models holds it, which cannot name its own commit."""
+        return {name: value for name, value in asdict(self).items() if name not in _KNOWN_AFTER_THE_COMMIT}
+
+    @property
+    def chosen_at(self) -> datetime | None:
+        return datetime.fromisoformat(self.since) if self.since else None
+
+    @property
+    def reviews_trained_on(self) -> TrainedOn:
+        """Whose reviews the serving model was trained on; empty if the decision does not say."""
+        known = self.trained_on or {}
+        return TrainedOn.of(known.get("apps", ()), known.get("sources", ()))
+
+
+def read_decision(models: Path) -> Decision | None:
+    """The last decision; None before the first."""
     path = models / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return Decision.of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
-def known_record(models: Path) -> Mapping[str, Any]:
-    """The last decision, where there must be one."""
-    record = read_record(models)
-    if record is None:
+def last_decision(models: Path) -> Decision:
+    """The last decision, for code that needs a champion."""
+    decision = read_decision(models)
+    if decision is None:
         raise PermanentFailure(f"{models / RECORD} is missing: materialize champion_model")
-    return record
+    return decision
 
 
-def chosen_at(models: Path) -> datetime | None:
-    """When the champion was promoted; none where there is none, or where it came back with a restore."""
-    since = (read_record(models) or {}).get("since")
-    return datetime.fromisoformat(since) if since else None
-
-
-def write_record(models: Path, record: Mapping[str, Any]) -> None:
+def write_decision(models: Path, decision: Decision) -> None:
     """Replace the last decision."""
-    scratch = models / f".{RECORD}.partial"
-    scratch.write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
-    scratch.replace(models / RECORD)
+    record = json.dumps(decision.record(), indent=1, ensure_ascii=False, sort_keys=True)
+    replace_file(models / RECORD, record + "\n")
 
 
 def put_in_place(source: Path, models: Path) -> None:
-    """A copy of the model in `source` as the champion; the one before stays beside it until `keep_place`."""
-    scratch, old, target = (models / name for name in (_SCRATCH, _BEFORE, "champion"))
-    for leftover in (scratch, old):
+    """Copy the model in `source` to `models/champion`. The one before is kept until `drop_previous`."""
+    scratch, previous, target = (models / name for name in (_SCRATCH, _BEFORE, "champion"))
+    for leftover in (scratch, previous):
         shutil.rmtree(leftover, ignore_errors=True)
     shutil.copytree(source, scratch)
     if target.exists():
-        target.replace(old)
+        target.replace(previous)
     scratch.replace(target)
 
 
-def keep_place(models: Path) -> None:
-    """The decision that put the champion in place is on record: the one before is no longer needed."""
+def drop_previous(models: Path) -> None:
+    """Delete the champion before, once the decision that replaced it is on record."""
     shutil.rmtree(models / _BEFORE, ignore_errors=True)
 
 
-def settle_place(models: Path) -> None:
-    """After a kill between the champion's place and its record: the champion that the record names is back in place."""
-    record, old = read_record(models), models / _BEFORE
-    if record is None or champion_folder(models) is not None or not (old / artifact.MANIFEST).is_file():
+def undo_unrecorded(models: Path) -> None:
+    """Put the recorded champion back if a killed run replaced its folder and left the record as it was."""
+    decision, previous = read_decision(models), models / _BEFORE
+    if decision is None or champion_folder(models) is not None or not (previous / artifact.MANIFEST).is_file():
         return
-    if artifact.model_version(old) == record["model_version"]:
+    if artifact.model_version(previous) == decision.model_version:
         shutil.rmtree(models / "champion", ignore_errors=True)
-        old.replace(models / "champion")
+        previous.replace(models / "champion")
 
 
 def candidates(models: Path) -> dict[Kind, str]:
     """Model kind -> version, of the models that have scores; a failed training leaves a model without any."""
     found: dict[Kind, str] = {}
-    for kind, metrics in METRICS.items():
+    for kind, name in METRICS_FILES.items():
         if (models / kind / artifact.MANIFEST).is_file():
-            version = artifact.model_version(models / kind)
-            if metrics_version(models / metrics) == version:
+            version, metrics = artifact.model_version(models / kind), Metrics.read(models / name)
+            if metrics and metrics.model_version == version:
                 found[kind] = version
     return found
 
 
 def champion_due(models: Path) -> Due:
-    """A decision is due where the candidates are not those that were compared last, or the result was not committed."""
-    record, present = read_record(models), candidates(models)
-    if record is None or champion_folder(models) is None:
+    """Whether to decide again: the candidates changed since the last decision, or it was not committed."""
+    decision = read_decision(models)
+    if decision is None or champion_folder(models) is None:
         return Due(True, "there is no decision yet")
-    if record["candidates"] != present:
+    if decision.candidates != candidates(models):
         return Due(True, "the candidates changed since the last decision")
-    if not record.get("commit"):
+    if not decision.commit:
         return Due(True, "the last decision's models are not committed")
-    return Due(False, f"{record['model']} {record['model_version']} was chosen among these candidates")
+    return Due(False, f"{decision.model} {decision.model_version} was chosen among these candidates")
 
 
 def champion_folder(models: Path) -> Path | None:
-    """The folder of the model that was chosen last; none before the first decision."""
-    folder = models / "champion"
-    record = read_record(models)
-    if record is None or not (folder / artifact.MANIFEST).is_file():
+    """The folder of the model that was chosen last; None before the first decision."""
+    folder, decision = models / "champion", read_decision(models)
+    if decision is None or not (folder / artifact.MANIFEST).is_file():
         return None
-    return folder if artifact.model_version(folder) == record["model_version"] else None
+    return folder if artifact.model_version(folder) == decision.model_version else None

@@ -1,11 +1,11 @@
 """Whether a model must be trained again, and why."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlops_assets import artifact
 from mlops_assets.artifact import BrokenArtifact, TrainedWith
+from mlops_assets.training.metrics import Metrics
 
 _WORDS = {
     "dataset_version": "the validated data changed",
@@ -40,13 +40,7 @@ def training_due(model: Path, metrics: Path, wanted: TrainedWith, *, force: bool
     changes = [f"{_WORDS[name]} ({had[name]} -> {wants[name]})" for name in wants if had[name] != wants[name]]
     if changes:
         return Due(True, ", ".join(changes))
-    if metrics_version(metrics) != artifact.model_version(model):
+    measured = Metrics.read(metrics)
+    if measured is None or measured.model_version != artifact.model_version(model):
         return Due(True, f"{metrics.name} does not speak of this model")
     return Due(False, f"data {wanted.dataset_version}, recipe {wanted.recipe} and code {wanted.code} are those it has")
-
-
-def metrics_version(metrics: Path) -> str | None:
-    """The model version that a metrics file speaks of; none where there is no such file."""
-    if not metrics.is_file():
-        return None
-    return json.loads(metrics.read_text(encoding="utf-8")).get("model_version")

@@ -8,8 +8,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from mlops_assets.artifact import Kind
-from mlops_assets.code_version import code_version
 from mlops_assets.failures import PermanentFailure
 
 
@@ -101,11 +99,6 @@ class ClassicRecipe(Recipe):
             "at least one share from 0 to 1",
             holds=bool(self.votes) and all(0 <= share <= 1 for share in self.votes),
         )
-
-
-def training_code_version(kind: Kind) -> str:
-    """Of the code that decides what a model of this kind becomes; another kind's code does not count."""
-    return code_version(f"mlops_assets.training.{kind}.{kind}")
 
 
 def _fits(value: object, wanted: Any) -> bool:

@@ -1,18 +1,22 @@
 """A model in the running, its figures on the gate side, and the verdict on it. What decides stands in `gate.py`."""
 
+import statistics
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from mlops_assets import artifact
 from mlops_assets.training.judging import bootstrap, evaluate, paired, slices
 from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.judging.paired import Difference
 
-CLASSIC = "classic"
-"""The name of the contender whose recipe is cheap enough to be cross-validated."""
+_TIMED_TEXTS = 30
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,33 @@ class Contender:
     megabytes: float | None = None
 
 
+def contender(name: str, folder: Path, gate: pd.DataFrame) -> Contender:
+    """The model's answers to the gate side as the server would give them, and what serving it costs."""
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.training.golden import GOLDEN_SENTENCES
+
+    model = load(folder)
+    texts = gate["review_text"].tolist()
+    probabilities = model.probabilities(texts)
+    times: list[float] = []
+    # Always the same number: among a handful of gate reviews a single hiccup of the machine would be the median.
+    for text in islice(cycle(texts or GOLDEN_SENTENCES), _TIMED_TEXTS):
+        started = time.perf_counter()
+        model.probabilities([text])
+        times.append((time.perf_counter() - started) * 1000)
+    return Contender(
+        name=name,
+        model_version=artifact.model_version(folder),
+        labels=tuple(model.labels),
+        probabilities=probabilities,
+        milliseconds=statistics.median(times),
+        megabytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
+    )
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the candidate is to serve, and why; `record` is what is stored with the version and shown."""
+    """Whether the candidate is to serve, and why."""
 
     promote: bool
     reason: str
@@ -45,9 +73,6 @@ class Verdict:
     def serves(self) -> str | None:
         """The version that serves from here on."""
         return self.candidate_version if self.promote else self.champion_version
-
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def difference(

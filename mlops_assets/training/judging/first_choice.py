@@ -1,14 +1,13 @@
 """Which model goes first where no serving model has a say: pure functions that return their reason."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.training.judging.budgets import over_budget
 from mlops_assets.training.judging.contender import (
-    CLASSIC,
     Contender,
     Verdict,
     compared,
@@ -19,6 +18,7 @@ from mlops_assets.training.judging.contender import (
 )
 from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.judging.first_model import (
+    CROSS_VALIDATED,
     LEAST_TEXTS,
     SMALL_SIDE,
     FirstModel,
@@ -64,15 +64,15 @@ def first_to_go(
             sentences.append("it serves all the same, for no new model may take its place")
         sentences.append("; ".join([*faults.values(), *_wanted(list(proofs.values()))]))
     verdict = verdict_on(best, champion, gate, rules, promote=promote, reason=": ".join(sentences))
-    told = {"shown": {name: proof.record() for name, proof in proofs.items()}, "no_say": first.no_say}
-    return replace(verdict, figures={**verdict.figures, **told})
+    evidence_figures = {"shown": {name: asdict(proof) for name, proof in proofs.items()}, "no_say": first.no_say}
+    return replace(verdict, figures={**verdict.figures, **evidence_figures})
 
 
 def _evidence(contender: Contender, gate: pd.DataFrame, first: FirstModel) -> HeldOut:
     """The contender's answers to texts that it was not trained on."""
     own = held_out(contender.labels, gate, contender.probabilities, "gate reviews")
     apart = first.cross_validated
-    if contender.name != CLASSIC or apart is None or not own.small or apart.labels != own.labels:
+    if contender.name != CROSS_VALIDATED or apart is None or not own.small or apart.labels != own.labels:
         return own
     return apart.with_more(own, "reviews of train side (cross-validated) and gate side")
 
@@ -89,7 +89,7 @@ def _fault(
     """Why this model may not go first, or None."""
     if champion is not None and champion.model_version == contender.model_version:
         return f"{contender.name} {contender.model_version} serves already"
-    if evidence.small and contender.name != CLASSIC:
+    if evidence.small and contender.name != CROSS_VALIDATED:
         rarest, count = evidence.rarest
         return (
             f"{contender.name} does not go first on a small gate side: {SMALL_SIDE} distinct texts of each label are "
@@ -107,11 +107,11 @@ def _fault(
 
 
 def _no_say(champion: Contender, contender: Contender, first: FirstModel) -> str:
-    told = f"{champion.name} {champion.model_version}"
+    serving = f"{champion.name} {champion.model_version}"
     if champion.labels != contender.labels:
         old, new = (", ".join(each.labels) for each in (champion, contender))
-        return f"labels changed from {old} to {new}: {told} cannot answer them"
-    return f"{told} {first.no_say}, so it has no say"
+        return f"labels changed from {old} to {new}: {serving} cannot answer them"
+    return f"{serving} {first.no_say}, so it has no say"
 
 
 def _wanted(proofs: Sequence[Shown]) -> list[str]:

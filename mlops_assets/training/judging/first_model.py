@@ -6,15 +6,19 @@ alike. Pure functions; who is compared with a serving model stands in `gate.py`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training.judging import bootstrap, evaluate
+from mlops_assets.training.judging.contender import Contender
 from mlops_assets.training.judging.evaluate import Evaluation
+
+CROSS_VALIDATED = "classic"
+"""The kind of model whose recipe is cheap enough to be cross-validated."""
 
 LEAST_TEXTS = 10
 """Distinct texts of every label that a model must have answered.
@@ -27,6 +31,9 @@ the text at most 4 % pass, however many texts there are. Of models that are righ
 SMALL_SIDE = 30
 """A gate side with fewer distinct texts of some label decides no first model alone. In the same simulation models that
 are right on only 60 % of the rarer and 85 % of the other label pass in 95 %; with 15 texts in 80 %."""
+
+_ASKED_OF_A_LABEL, _LEAST_OF_A_LABEL = 200, 10
+"""Reviews of each label that a serving model is asked which answered the gate side alike, and the fewest that count."""
 
 _MOST_TIMES = 20
 """No number of reviews is named where it would be over so many times those that are there."""
@@ -87,10 +94,6 @@ class Shown:
     more_wanted: int | None = None
     """About how many more reviews would show it; None where that cannot be said."""
 
-    def record(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class FirstModel:
@@ -138,8 +141,8 @@ def shown(name: str, given: HeldOut, rules: Evaluation, *, reviews: int = 0) -> 
     rarest, count = given.rarest
     if count < LEAST_TEXTS:
         more = _more(reviews, LEAST_TEXTS / count) if count else None
-        told = f"{name} has shown too little: {LEAST_TEXTS} distinct texts of each label are needed"
-        return Shown(False, f"{told}, {n} {given.where} hold {count} of {rarest}", n, texts, more_wanted=more)
+        reason = f"{name} has shown too little: {LEAST_TEXTS} distinct texts of each label are needed"
+        return Shown(False, f"{reason}, {n} {given.where} hold {count} of {rarest}", n, texts, more_wanted=more)
 
     def beyond(counts: np.ndarray) -> np.ndarray:
         counts = counts.reshape(-1, many, many)
@@ -153,14 +156,18 @@ def shown(name: str, given: HeldOut, rules: Evaluation, *, reviews: int = 0) -> 
     macro_f1, guessing = (round(float(value), 6) for value in (bootstrap.macro_f1_of(counts), guessing_of(counts)))
     figures = {"n": n, "texts": texts, "macro_f1": macro_f1, "guessing": guessing}
     figures |= {"points": points, "low": low, "high": high}
-    told = f"macro-F1 {macro_f1:.3f} on {n} {given.where}"
+    measured = f"macro-F1 {macro_f1:.3f} on {n} {given.where}"
     if low > 0:
-        reason = f"{name}, {told}, {points:+.1f} points ({low:+.1f} to {high:+.1f}) beyond answers that ignore the text"
+        reason = (
+            f"{name}, {measured}, {points:+.1f} points ({low:+.1f} to {high:+.1f}) beyond answers that ignore the text"
+        )
         return Shown(True, reason, **figures)
     if points <= 0:
-        return Shown(False, f"{name} is no better than one answer for all: {told} against {guessing:.3f}", **figures)
+        return Shown(
+            False, f"{name} is no better than one answer for all: {measured} against {guessing:.3f}", **figures
+        )
     reason = (
-        f"{name} is not shown to be better than answers that ignore the text: {told} against {guessing:.3f}, "
+        f"{name} is not shown to be better than answers that ignore the text: {measured} against {guessing:.3f}, "
         f"{points:+.1f} points ({low:+.1f} to {high:+.1f})"
     )
     return Shown(False, reason, **figures, more_wanted=_more(reviews, ((points - low) / points) ** 2))
@@ -195,3 +202,17 @@ def _more(reviews: int, times: float) -> int | None:
     more = reviews * (times - 1)
     digit = 10 ** max(0, math.floor(math.log10(more)) - 1)
     return math.ceil(more / digit) * digit
+
+
+def answers_all_alike(folder: Path, serving: Contender, frame: pd.DataFrame) -> bool:
+    """Whether the serving model gives one label to reviews of every label, as a model that learned nothing does."""
+    from mlops_assets.serving.models.model import load
+
+    if len(set(serving.probabilities.argmax(axis=1).tolist())) > 1:
+        return False
+    asked = frame[frame["label"].isin(serving.labels)].drop_duplicates("review_text")
+    asked = asked.groupby("label").head(_ASKED_OF_A_LABEL)
+    if asked["label"].nunique() < 2 or asked.groupby("label").size().min() < _LEAST_OF_A_LABEL:
+        return False
+    answers = load(folder).probabilities(asked["review_text"].tolist())
+    return len(set(answers.argmax(axis=1).tolist())) == 1

@@ -1,0 +1,100 @@
+"""Trains a model of one kind on the current data version, unless the one that is there would come out again."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_assets.settings import Settings
+from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.version import current_dataset_version, labelled_reviews
+from mlops_assets.training.due import Due, training_due
+from mlops_assets.training.kinds import ModelKind, Training
+from mlops_assets.training.metrics import Metrics
+from mlops_assets.versioning.repository import VersionRepository
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MISTAKES_AMONG = 2000
+"""The newest test reviews that are asked for mistakes: seconds, however many there are."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The model below `models/`, whether this call trained it and why, and its surest mistakes on test.
+
+    The mistakes are looked up in the reviews that are there and not kept with the model, so that an erased review is
+    in neither.
+    """
+
+    due: Due
+    metrics: Metrics
+    mistakes: "pd.DataFrame"
+
+
+def train(
+    kind: ModelKind,
+    settings: Settings,
+    repository: VersionRepository,
+    *,
+    run_id: str,
+    force: bool,
+    report: Callable[[str], None],
+) -> TrainedModel:
+    """The model of this kind, trained first if it is due.
+
+    Its old metrics go first and the model is put in place whole, so that a failed training leaves no scores behind.
+    """
+    from mlops_assets.training.judging.evaluate import Evaluation
+
+    refuse_missing_upstream(kind.asset, settings, repository)
+    model, metrics = settings.models / kind.name, settings.models / kind.metrics_file
+    wanted = kind.trained_with(current_dataset_version(repository), settings.label_rule, settings.sections)
+    due = training_due(model, metrics, wanted, force=force)
+    frame = labelled_reviews(settings, repository)
+    measured = Metrics.read(metrics)
+    if due or measured is None:
+        metrics.unlink(missing_ok=True)
+        scratch = settings.instance_folder / "training" / kind.name
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        training = Training(
+            frame=frame,
+            folder=scratch,
+            trained_with=wanted,
+            run_id=run_id,
+            report=report,
+            checkpoints=settings.instance_folder / "checkpoints" / kind.name,
+            rules=Evaluation.from_params(settings.sections["evaluate"]),
+        )
+        trained = kind.train(training, kind.recipe(settings.sections))
+        _keep_profile(settings, repository, wanted.dataset_version)
+        settings.models.mkdir(exist_ok=True)
+        shutil.rmtree(model, ignore_errors=True)
+        scratch.replace(model)
+        measured = Metrics.of(trained.metrics)
+        measured.write(metrics)
+    return TrainedModel(due, measured, _mistakes(frame, settings, kind))
+
+
+def _mistakes(frame: "pd.DataFrame", settings: Settings, kind: ModelKind) -> "pd.DataFrame":
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.training.judging.evaluate import mistakes
+
+    test = frame[frame["side"] == "test"].tail(_MISTAKES_AMONG)
+    model = load(settings.models / kind.name)
+    return mistakes(test, model.probabilities(test["review_text"].tolist()), model.labels)
+
+
+def _keep_profile(settings: Settings, repository: VersionRepository, dataset_version: str) -> None:
+    """The profile of the reviews that a model is trained on, which later ones are compared with."""
+    from mlops_assets.reviews.drift.profile import Profile
+    from mlops_assets.reviews.stored.dataset import read_source
+
+    path = settings.profile(dataset_version)
+    if not path.is_file():
+        folder = repository.data_folder / "validated"
+        apps = [app.name for app in folder.iterdir()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Profile.of(read_source(folder, None, apps)).save(path)

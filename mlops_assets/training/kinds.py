@@ -1,0 +1,121 @@
+"""The kinds of model in one table. A third kind is an entry here, in `artifact.Kind`, and a room beside `bert`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.artifact import METRICS_FILES, Kind, TrainedWith
+from mlops_assets.code_version import code_version
+from mlops_assets.training.bert.recipe import BertRecipe
+from mlops_assets.training.recipe import ClassicRecipe, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.training.judging.evaluate import Evaluation
+    from mlops_assets.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every kind is trained with, beside its recipe."""
+
+    frame: "pd.DataFrame"
+    """Labelled reviews with sides: review_text, label, side, rating, app_id, review_date."""
+    folder: Path
+    """Where the sealed model goes; empty."""
+    trained_with: TrainedWith
+    run_id: str
+    report: Callable[[str], None]
+    checkpoints: Path
+    """Where a training that can be continued keeps its state."""
+    rules: "Evaluation"
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """A kind of model: how it is called, what it is trained with, and what trains it."""
+
+    name: Kind
+    title: str
+    libraries: frozenset[str]
+    """As Dagster shows them on the asset."""
+    accuracy_key: str
+    """The accuracy on test in the metadata and in a run's outputs."""
+    recipe_class: type[Recipe]
+    train: Callable[[Training, Any], "Trained"]
+
+    @property
+    def asset(self) -> str:
+        return f"{self.name}_model"
+
+    @property
+    def metrics_file(self) -> str:
+        return METRICS_FILES[self.name]
+
+    def recipe(self, sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
+        """The recipe of this kind's section of params.yaml."""
+        return self.recipe_class.from_params(sections[self.name])
+
+    def code(self) -> str:
+        """The version of the code that decides what a model of this kind becomes; another kind's does not count."""
+        return code_version(f"mlops_assets.training.{self.name}.{self.name}")
+
+    def trained_with(
+        self, dataset_version: str, label_rule: str, sections: Mapping[str, Mapping[str, Any]]
+    ) -> TrainedWith:
+        """What a training on this data would be made with."""
+        return TrainedWith(dataset_version, label_rule, self.recipe(sections).digest(), self.code())
+
+
+def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.training.bert.bert import train_bert
+
+    return train_bert(
+        training.frame,
+        recipe,
+        training.folder,
+        trained_with=training.trained_with,
+        run_id=training.run_id,
+        report=training.report,
+        checkpoints=training.checkpoints,
+        load=load,
+        rules=training.rules,
+    )
+
+
+def _train_classic(training: Training, recipe: ClassicRecipe) -> "Trained":
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.training.classic.classic import train_classic
+
+    return train_classic(
+        training.frame,
+        recipe,
+        training.folder,
+        trained_with=training.trained_with,
+        run_id=training.run_id,
+        report=training.report,
+        load=load,
+        rules=training.rules,
+    )
+
+
+BERT = ModelKind(
+    name="bert",
+    title="BERT",
+    libraries=frozenset({"pytorch", "huggingface", "onnx"}),
+    accuracy_key="bert_accuracy",
+    recipe_class=BertRecipe,
+    train=_train_bert,
+)
+CLASSIC = ModelKind(
+    name="classic",
+    title="TF-IDF, logistic regression and forest",
+    libraries=frozenset({"scikitlearn", "numpy"}),
+    accuracy_key="traditional_accuracy",
+    recipe_class=ClassicRecipe,
+    train=_train_classic,
+)
+KINDS: Mapping[Kind, ModelKind] = {kind.name: kind for kind in (BERT, CLASSIC)}
