@@ -15,7 +15,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps import choose as choosing
 from mlops_assets.steps.restore_champion import restore_champion
 from mlops_assets.training import champion
-from mlops_assets.training.champion import champion_due, read_record
+from mlops_assets.training.champion import champion_due
 from mlops_assets.versioning.repository import VersionRepository
 from tests.fakes.tiny_model import learnt_from, seal_tiny_model
 from tests.integration.user_clone import QUICK_DVC, UserClone
@@ -68,7 +68,7 @@ class Place:
     def choose(self, live: Live | None = None, **options: Any) -> dict[str, Any]:
         repository = self.user.repository(**options)
         repository.prepare()
-        return choosing.choose(self.settings, repository, live, run_id="run-9", forced=True)
+        return choosing.choose_anew(self.settings, repository, live, run_id="run-9", forced=True).record()
 
     def release(self) -> Live:
         """The champion as a release that is live."""
@@ -126,7 +126,7 @@ def test_killed_anywhere_the_next_call_ends_with_the_one_decision(
     place: Place, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In-process: raising there leaves the same files as a kill, since every step is a rename."""
-    before, commits = champion.known_record(place.models)["model_version"], place.commits()
+    before, commits = champion.last_decision(place.models).model_version, place.commits()
     version = place.train(-0.5)
 
     def at(phase: str) -> None:
@@ -134,15 +134,14 @@ def test_killed_anywhere_the_next_call_ends_with_the_one_decision(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        for name, own in (("put_in_place", "place"), ("write_record", "record")):
+        for name, own in (("put_in_place", "place"), ("write_decision", "record")):
             really = getattr(champion, name)
             patched.setattr(champion, name, lambda *given, own=own, really=really: (at(own), really(*given)))
         with pytest.raises(KeyboardInterrupt):
             place.choose(at_phase=at)
     assert champion_due(place.models)
     place.choose()
-    record = read_record(place.models)
-    assert record is not None
+    record = champion.last_decision(place.models).record()
     assert (record["against"], record["model_version"], record["promoted"]) == (before, version, True)
     assert record["reason"].startswith("better beyond noise")
     assert not champion_due(place.models)
@@ -153,7 +152,7 @@ def test_killed_anywhere_the_next_call_ends_with_the_one_decision(
 def test_killed_with_the_place_empty_the_champion_before_is_judged_against(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = champion.known_record(place.models)["model_version"]
+    before = champion.last_decision(place.models).model_version
     version = place.train(-0.5)
     really = Path.replace
 
@@ -260,15 +259,15 @@ def test_the_model_of_a_real_app_is_not_replaced_by_one_of_generated_reviews(
 
 
 def test_a_restored_champion_comes_back_with_the_decision_that_chose_it(place: Place) -> None:
-    first, stored = champion.known_record(place.models), place.stored()
+    first, stored = champion.last_decision(place.models), place.stored()
     place.train(-0.5)
     place.choose()
     repository: VersionRepository = place.user.repository()
     repository.prepare()
     known = repository.versions()
-    older = next(one for one in known if one.champion == first["model_version"])
-    assert restore_champion(repository, place.models, older, known) == first["model_version"]
-    restored = champion.known_record(place.models)
-    assert restored["figures"] == stored["figures"]
-    assert stored["reason"] in restored["reason"]
+    older = next(one for one in known if one.champion == first.model_version)
+    assert restore_champion(repository, place.models, older, known) == first.model_version
+    restored = champion.last_decision(place.models)
+    assert restored.figures == stored["figures"]
+    assert stored["reason"] in restored.reason
     assert stored["reason"] in (place.models / "champion.md").read_text(encoding="utf-8")

@@ -7,7 +7,10 @@ import pytest
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.assets import model_page
 from mlops_assets.serving.models.model import load
+from mlops_assets.training.champion import Decision
 from mlops_assets.training.classic.classic import train_classic
+from mlops_assets.training.judging.evaluate import mistakes
+from mlops_assets.training.metrics import SIDES, Metrics
 from mlops_assets.training.recipe import ClassicRecipe
 from tests.unit.training.invented import invented
 
@@ -34,7 +37,9 @@ def page(frame, tmp_path_factory):
         report=lambda _: None,
         load=load,
     )
-    return model_page.about_model(trained.metrics, folder, frame)
+    test = frame[frame["side"] == "test"]
+    found = mistakes(test, load(folder).probabilities(test["review_text"].tolist()), ("negative", "positive"))
+    return model_page.about_model(Metrics.of(trained.metrics), folder, found)
 
 
 def test_validation_gate_test_and_the_newest_window_stand_side_by_side(page):
@@ -70,20 +75,21 @@ def test_what_the_forest_brings_is_said_in_words_below_the_members(page):
 def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
     side = {"n": 50, "accuracy": 0.8, "macro_f1": 0.79, "accuracy_interval": [0.7, 0.9], "macro_f1_interval": None}
     change = {"n": 50, "points": 1.5, "low": -1.0, "high": 4.0}
-    decision = {
-        "candidate": "bert",
-        "candidate_version": "new",
-        "against": "old",
-        "forward": {**side, "n": 12, "model_version": "old"},
-        "figures": {
+    decision = Decision(
+        "new",
+        candidate="bert",
+        candidate_version="new",
+        against="old",
+        forward={**side, "n": 12, "model_version": "old"},
+        figures={
             "candidate": {"gate": side, "newest": {"n": 0}},
             "champion": {"gate": side, "newest": {"n": 0}},
             "difference": change,
             "newest_difference": None,
             "slices": {"slang": change},
         },
-    }
-    page = model_page.about_decision(decision, dict.fromkeys(("validation", "gate", "test", "newest"), side))
+    )
+    page = model_page.about_decision(decision, Metrics.of(dict.fromkeys(SIDES, side)))
     assert [line.split(" | ")[0] for line in page["scores"].value.splitlines()[2:]] == [
         "| validation", "| gate", "| test", "| newest", "| forward, of old",
     ]  # fmt: skip
@@ -92,7 +98,7 @@ def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
 
 
 def test_a_decision_that_came_back_without_figures_has_a_page():
-    page = model_page.about_decision({"figures": {}, "forward": None}, {"test": {"n": 0}})
+    page = model_page.about_decision(Decision("old"), Metrics.of({"test": {"n": 0}}))
     assert page["comparison"].value == page["slice_changes"].value == page["scores"].value == "none"
 
 

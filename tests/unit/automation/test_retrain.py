@@ -11,7 +11,7 @@ from mlops_assets.automation.retrain import decide
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.settings import BadSetting, Triggers
-from mlops_assets.training.champion import write_record
+from mlops_assets.training.champion import Decision, write_decision
 from tests.unit.automation.runs import failing_with, nothing, run_of
 from tests.user_clone import make_clone, settings_of
 
@@ -63,7 +63,7 @@ def clone(tmp_path):
     """A clone whose model is 139 days old at NOW."""
     clone = make_clone(tmp_path / "clone")
     (clone / "models").mkdir()
-    write_record(clone / "models", {"model_version": "abc", "since": "2025-11-01T00:00:00+00:00"})
+    write_decision(clone / "models", Decision("abc", since="2025-11-01T00:00:00+00:00"))
     months = clone / "data" / "raw" / "sample.app"
     months.mkdir(parents=True)
     (months / "2026-01.parquet").write_bytes(b"a month")
@@ -112,10 +112,10 @@ def test_a_retrain_that_failed_for_now_is_retried_while_its_reason_holds_and_coo
         assert retry.run_key != request.run_key
         assert "age: the model is 139 days old" in retry.tags["mlops/trigger"]
         # Had somebody trained meanwhile, the reason would be gone, and so the retry.
-        write_record(clone / "models", {"model_version": "def", "since": NOW.isoformat()})
+        write_decision(clone / "models", Decision("def", since=NOW.isoformat()))
         dropped = tick(clone, instance, waiting.cursor, due)
         assert (dropped.run_requests, json.loads(dropped.cursor or "")) == ([], {})
-        write_record(clone / "models", {"model_version": "abc", "since": "2025-11-01T00:00:00+00:00"})
+        write_decision(clone / "models", Decision("abc", since="2025-11-01T00:00:00+00:00"))
         run_of(instance, retry, failing_with(PermanentFailure("rating is missing")))
         handled = tick(clone, instance, again.cursor, due)
         assert "a retry cannot help: versioned_dataset: rating is missing" in (handled.skip_message or "")

@@ -15,7 +15,7 @@ from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.upstream import UpstreamMissing, refuse_missing_upstream
 from mlops_assets.trained_on import SAMPLE_APP
-from mlops_assets.training.champion import write_record
+from mlops_assets.training.champion import Decision, write_decision
 from tests.fakes.service import fake_service
 from tests.user_clone import make_clone, settings_of
 
@@ -95,7 +95,7 @@ def _classic(settings: Settings) -> None:
 
 
 def _champion(settings: Settings) -> None:
-    write_record(settings.models, {"model_version": _model(settings.models / "champion")})
+    write_decision(settings.models, Decision(_model(settings.models / "champion")))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from mlops_assets.artifact import Manifest, TrainedWith
 from mlops_assets.training.card import model_card
+from mlops_assets.training.champion import Decision
 from mlops_assets.training.judging import evaluate
 from tests.unit.training.invented import invented
 from tests.unit.training.judging.test_evaluate import NAMES, answers
@@ -53,7 +54,7 @@ def test_tables_are_whole(manifest):
 
 
 def test_the_decision_and_the_base_s_licence_are_told(manifest):
-    decision = {"promoted": False, "reason": "within noise and not required"}
+    decision = Decision("v", promoted=False, reason="within noise and not required")
     taken = {**manifest.metrics, "base_model": "some/base@0123"}
     stated = dataclasses.replace(manifest, kind="bert", metrics={**taken, "base_licence": "mit"})
     card = model_card(stated, "v", decision=decision)

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
-from mlops_assets.training.champion import candidates, champion_due, champion_folder, write_record
+from mlops_assets.training.champion import Decision, candidates, champion_due, champion_folder, write_decision
 from mlops_assets.training.due import training_due
 
 WITH = TrainedWith(dataset_version="d" * 12, label_rule="binary", recipe="r1", code="c1")
@@ -77,10 +77,10 @@ def test_a_decision_is_due_until_it_stands_committed_and_again_with_new_candidat
     version = model(tmp_path)
     assert champion_due(tmp_path)
     seal(tmp_path / "champion", weights="classic")
-    record = {"model": "classic", "model_version": version, "candidates": {"classic": version}, "reason": "first"}
-    write_record(tmp_path, {**record, "commit": None})
+    decision = Decision(version, model="classic", candidates={"classic": version}, reason="first")
+    write_decision(tmp_path, decision)
     assert "not committed" in champion_due(tmp_path).reason
-    write_record(tmp_path, {**record, "commit": "abc"})
+    write_decision(tmp_path, replace(decision, commit="abc"))
     assert not champion_due(tmp_path)
     assert champion_folder(tmp_path) == tmp_path / "champion"
     model(tmp_path, "bert", "bert_metrics.json")

@@ -5,7 +5,8 @@ import pytest
 
 from mlops_assets import code_version as module
 from mlops_assets.training.judging.evaluate import Evaluation
-from mlops_assets.training.recipe import BadRecipe, ClassicRecipe, training_code_version
+from mlops_assets.training.kinds import BERT, CLASSIC
+from mlops_assets.training.recipe import BadRecipe, ClassicRecipe
 
 
 @pytest.mark.parametrize(
@@ -70,22 +71,22 @@ def package(tmp_path: Path, monkeypatch) -> Path:
 
 
 def test_a_change_in_a_module_imported_inside_a_function_changes_that_model_s_code_alone(package):
-    classic, bert = training_code_version("classic"), training_code_version("bert")
+    classic, bert = CLASSIC.code(), BERT.code()
     (package / "training" / "shared.py").write_text("A = 2\n")
-    assert training_code_version("classic") != classic
-    assert training_code_version("bert") == bert
+    assert CLASSIC.code() != classic
+    assert BERT.code() == bert
 
 
 def test_comments_and_layout_are_not_code(package):
-    before = training_code_version("bert")
+    before = BERT.code()
     (package / "training" / "bert" / "bert.py").write_text(
         "# why\n\nfrom mlops_assets.text import (\n    normalise,\n)\n"
     )
-    assert training_code_version("bert") == before
+    assert BERT.code() == before
 
 
 def test_the_text_functions_belong_to_both_models():
-    assert training_code_version("classic") != training_code_version("bert")
+    assert CLASSIC.code() != BERT.code()
     assert {"mlops_assets.text", "mlops_assets.artifact"} <= module.imported_code(
         "mlops_assets.training.classic.classic"
     ).keys()

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_assets import artifact
@@ -16,6 +17,7 @@ from mlops_assets.serving.models.model import load, load_with_golden, prove
 from mlops_assets.training.bert import export as bert_export
 from mlops_assets.training.bert import int8 as bert_int8
 from mlops_assets.training.judging.evaluate import Evaluation
+from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import Trained
 from tests.tiny_bert import tiny_frame, train_tiny
 
@@ -195,5 +197,5 @@ def test_reviews_without_held_out_sides_train_to_the_last_epoch_and_serve_in_fp3
     assert metrics["best_epoch"] == len(metrics["epochs"])
     assert (metrics["variant"], metrics["export"]["int8"]["n"]) == ("fp32", 0)
     json.dumps(metrics, allow_nan=False)
-    page = about_model(metrics, tmp_path / "model", frame)
+    page = about_model(Metrics.of(metrics), tmp_path / "model", pd.DataFrame())
     assert "no" in page["export"].value.splitlines()[-1]

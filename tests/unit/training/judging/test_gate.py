@@ -236,8 +236,8 @@ def test_the_record_can_be_stored_and_holds_both_scores_interval_and_n():
     import json
 
     gate = gate_of(300, old=200)
-    record = judge(answering(gate, range(20)), serving(gate, range(60)), gate, rules=RULES).record()
-    figures = json.loads(json.dumps(record))["figures"]
+    verdict = judge(answering(gate, range(20)), serving(gate, range(60)), gate, rules=RULES)
+    figures = json.loads(json.dumps(verdict.figures))
     assert figures["candidate"]["gate"]["accuracy"] == pytest.approx(280 / 300, abs=1e-6)
     assert figures["champion"]["gate"]["accuracy"] == pytest.approx(240 / 300, abs=1e-6)
     assert figures["candidate"]["newest"]["n"] == 100
