@@ -47,7 +47,8 @@ class Decision:
     """Scores of the model that served until then on reviews that arrived after its data."""
     candidates: Mapping[Kind, str] = field(default_factory=dict)
     """Model kind -> version, of all that were compared."""
-    trained_on: Mapping[str, Any] | None = None
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    """Apps and sources of the reviews that the serving model was trained on; empty if not known."""
     since: str | None = None
     """When the champion was promoted (ISO 8601); None if it came back with a restore."""
     models_trained: bool = False
@@ -59,7 +60,7 @@ class Decision:
     def of(cls, record: Mapping[str, Any]) -> Self:
         """The decision of a JSON record, of this version or an earlier one."""
         known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in record.items() if name in known})
+        return cls(**{name: value for name, value in record.items() if name in known and value is not None})
 
     def record(self) -> dict[str, Any]:
         """As `models/champion.json` holds it."""
@@ -76,8 +77,7 @@ class Decision:
     @property
     def reviews_trained_on(self) -> TrainedOn:
         """Whose reviews the serving model was trained on; empty if the decision does not say."""
-        known = self.trained_on or {}
-        return TrainedOn.of(known.get("apps", ()), known.get("sources", ()))
+        return TrainedOn.of(self.trained_on.get("apps", ()), self.trained_on.get("sources", ()))
 
 
 def read_decision(models: Path) -> Decision | None:
