@@ -92,13 +92,10 @@ class Metrics:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
         """The metrics of a JSON record; what a model's kind or age leaves out has its default."""
-        known = {name: value for name, value in _known(cls, record).items() if name not in (*SIDES, "slices")}
-        return cls(
-            record,
-            **known,
-            **{side: Scores.of(record.get(side)) for side in SIDES},
-            slices={row["slice"]: Scores.of(row) for row in record.get("slices") or ()},
-        )
+        known = _known(cls, record)
+        known |= {side: Scores.of(record.get(side)) for side in SIDES}
+        known["slices"] = {row["slice"]: Scores.of(row) for row in record.get("slices") or ()}
+        return cls(record, **known)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
