@@ -21,9 +21,10 @@ from mlops_assets.assets import serving as serving_assets
 from mlops_assets.assets import training as training_assets
 from mlops_assets.assets.partitions import review_partitions
 from mlops_assets.assets.resources import RunOptions, shown
-from mlops_assets.automation import housekeeping, jobs, rollback, schedules, sensors
+from mlops_assets.automation import housekeeping, jobs, schedules
 from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.executors import step_executor
+from mlops_assets.automation.sensors import dashboard_facts, git_change, notifications, orphans, retrain, summaries
 from mlops_assets.settings import Settings
 
 
@@ -42,14 +43,21 @@ def build_definitions(
     assets = schedules.keep_fresh(settings, [*of_reviews, *unpartitioned])
     every_check = checks.build()
     executor = step_executor(settings.step_pods, [one.node_def.name for one in (*assets, *every_check)])
-    every_job = jobs.build(executor)
-    prune_job, prune_schedule = housekeeping.build()
     return dg.Definitions(
         assets=assets,
         asset_checks=every_check,
-        jobs=[*every_job, prune_job, rollback.build()],
-        schedules=[*schedules.build(settings), prune_schedule],
-        sensors=sensors.build(settings, every_job),
+        jobs=[jobs.pipeline, jobs.refresh_models, jobs.promote, jobs.rollback, housekeeping.prune_job],
+        schedules=[schedules.every_six_hours(settings), housekeeping.prune_every_night],
+        sensors=[
+            git_change.run_on_git_change,
+            retrain.retrain_on_drift_or_age,
+            orphans.end_orphaned_runs,
+            summaries.summarise_success,
+            summaries.summarise_failure,
+            summaries.summarise_cancelled,
+            notifications.deliver_notifications,
+            dashboard_facts.record_facts,
+        ],
         resources={
             "settings": settings,
             "run_options": RunOptions.configure_at_launch(

@@ -1,4 +1,4 @@
-"""The job that removes what nothing asks for any more: old versions, old releases, old run history."""
+"""The job that removes what nothing needs any more: old versions, old releases, old run history."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,49 +16,47 @@ from mlops_assets.versioning.repository import VersionRepository
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NEWEST_KEPT = 20
-"""Ended runs that stay however old they are, so that a pipeline that paused still shows its history."""
+"""So many ended runs stay, however old: a pipeline that paused still shows its history."""
 
 
 class PruneConfig(dg.Config):
-    """What a person may ask of one pruning."""
+    """Options of one pruning."""
 
-    dry_run: bool = Field(default=False, description="List what would go, and remove nothing.")
+    dry_run: bool = Field(default=False, description="List what would be removed, and remove nothing.")
 
 
-def build() -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
-    """The job `prune` and the schedule that runs it every night."""
+@dg.op(pool="repository")
+def remove_what_nothing_needs(
+    context: dg.OpExecutionContext,
+    config: PruneConfig,
+    settings: dg.ResourceParam[Settings],
+    repository: dg.ResourceParam[VersionRepository],
+    service: dg.ResourceParam[Service],
+) -> None:
+    """Log what will be removed, then remove it. The live model, its predecessors and tagged versions stay."""
+    with told_to_dagster():
+        prune(settings, repository, service, context.log.info, dry_run=config.dry_run)
+        prune_runs(context.instance, settings, context.log.info, dry_run=config.dry_run)
 
-    @dg.op(pool="repository")
-    def remove_what_nothing_needs(
-        context: dg.OpExecutionContext,
-        config: PruneConfig,
-        settings: dg.ResourceParam[Settings],
-        repository: dg.ResourceParam[VersionRepository],
-        service: dg.ResourceParam[Service],
-    ) -> None:
-        """Say what will go, then remove it. What serves, its predecessors and what a tag names stay."""
-        with told_to_dagster():
-            prune(settings, repository, service, context.log.info, dry_run=config.dry_run)
-            prune_runs(context.instance, settings, context.log.info, dry_run=config.dry_run)
 
-    @dg.job(
-        name="prune",
-        executor_def=dg.in_process_executor,
-        description="Removes versions, releases, images and run history past their retention; says first what "
-        "will go. Config `dry_run` only prints.",
-    )
-    def prune_job() -> None:
-        remove_what_nothing_needs()
+@dg.job(
+    name="prune",
+    executor_def=dg.in_process_executor,
+    description="Removes versions, releases, images and run history past their retention, and logs first what it will "
+    "remove. With config `dry_run` it removes nothing.",
+)
+def prune_job() -> None:
+    remove_what_nothing_needs()
 
-    nightly = dg.ScheduleDefinition(
-        name="prune_every_night",
-        job=prune_job,
-        cron_schedule="30 3 * * *",
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Removes what is past its retention, at 03:30 UTC.",
-    )
-    return prune_job, nightly
+
+prune_every_night = dg.ScheduleDefinition(
+    name="prune_every_night",
+    job=prune_job,
+    cron_schedule="30 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Removes what is past its retention, at 03:30 UTC.",
+)
 
 
 def prune_runs(

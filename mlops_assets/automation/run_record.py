@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.automation.causes import FIRST_RUN, what_follows
 from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, failure_of, first_cause, interrupted
+from mlops_assets.automation.requested_run import FIRST_RUN, what_follows
 from mlops_assets.reporting.run_summary import CheckResult
 from mlops_assets.reporting.summarise import RunRecord, StepEnd
 

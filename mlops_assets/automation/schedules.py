@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags
-from mlops_assets.automation.jobs import COLLECTS, PIPELINE
+from mlops_assets.automation.jobs import PIPELINE
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.reviews.sources.review_source import ReviewSource
@@ -23,18 +23,19 @@ UNFINISHED = [
 ]
 
 
-def build(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """`every_six_hours`."""
+def every_six_hours(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule of the pipeline, in the time zone of params.yaml."""
 
     @dg.schedule(
         job_name=PIPELINE,
+        name="every_six_hours",
         cron_schedule="0 */6 * * *",
         execution_timezone=settings.triggers.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Every six hours: collects what is new and, where something is, retrains and deploys. A tick that "
-        "finds the pipeline at work starts nothing: the next one covers its months. After a pause one tick catches up.",
+        description="Every six hours: collects new reviews and, if there are any, retrains and deploys. A tick that "
+        "finds the pipeline at work starts nothing: the next covers its months. After a pause one tick catches up.",
     )
-    def every_six_hours(
+    def tick(
         context: dg.ScheduleEvaluationContext, review_source: dg.ResourceParam[ReviewSource]
     ) -> dg.RunRequest | dg.SkipReason:
         if busy := at_work(context.instance):
@@ -50,14 +51,13 @@ def build(settings: Settings) -> list[dg.ScheduleDefinition]:
             },
         )
 
-    return [every_six_hours]
+    return tick
 
 
 def at_work(instance: dg.DagsterInstance) -> str | None:
-    """The run of the whole pipeline that has not ended; none where there is none."""
-    for job in COLLECTS:
-        for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1):
-            return f"run {run.run_id[:8]} of {job} is {run.status.value.lower().replace('_', ' ')}"
+    """The unfinished run of the whole pipeline, or None."""
+    for run in instance.get_runs(dg.RunsFilter(job_name=PIPELINE, statuses=UNFINISHED), limit=1):
+        return f"run {run.run_id[:8]} of {PIPELINE} is {run.status.value.lower().replace('_', ' ')}"
     return None
 
 

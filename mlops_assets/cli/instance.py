@@ -4,8 +4,8 @@ import os
 
 import dagster as dg
 
-from mlops_assets.automation.orphans import end_orphans
 from mlops_assets.automation.run_summary import leave_summary
+from mlops_assets.automation.sensors.orphans import end_orphans
 from mlops_assets.automation.storage import bring_up_to_date
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings

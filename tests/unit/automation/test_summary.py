@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets import failing
-from mlops_assets.automation.causes import Asked
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
+from mlops_assets.automation.requested_run import RequestedRun
 from mlops_assets.automation.run_summary import leave_summary, summary_of
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.reporting.messages import messages_of
@@ -110,7 +110,7 @@ def test_a_failed_run_of_a_sensor_says_what_follows_and_is_told_again_when_nothi
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch, attempt, failure, follows, alert
 ) -> None:
     monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
-    asked = Asked("sensor:1:abc", attempt or 0, datetime.now(UTC), first_run="the first" if attempt else "")
+    asked = RequestedRun("sensor:1:abc", attempt or 0, datetime.now(UTC), first_run="the first" if attempt else "")
     request = dg.RunRequest(tags=asked.tags if attempt is not None else {})
     run_id = run_of_sensor(instance, request, failing_with(failure))
     summary = summary_of(instance, run_id, settings_of(make_clone(tmp_path / "clone")), None)

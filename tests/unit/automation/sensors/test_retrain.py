@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets import failing
-from mlops_assets.automation.retrain import decide
+from mlops_assets.automation.sensors.retrain import decide
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.settings import BadSetting, Triggers
@@ -76,7 +76,7 @@ def tick(clone, instance: dg.DagsterInstance, cursor: str | None, now: datetime 
         instance=instance,
         cursor=cursor,
         definitions=definitions,
-        resources={"review_source": definitions.resources["review_source"]},
+        resources={name: definitions.resources[name] for name in ("settings", "review_source")},
     ) as context:
         return definitions.resolve_sensor_def("retrain_on_drift_or_age").evaluate_tick(context)
 

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets import failing
-from mlops_assets.automation.git_change import decide
+from mlops_assets.automation.sensors.git_change import decide
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.settings import BadSetting
@@ -73,6 +73,7 @@ def tick(clone: Path, instance: dg.DagsterInstance, cursor: str | None, location
         cursor=cursor,
         definitions=definitions,
         resources={
+            "settings": definitions.resources["settings"],
             "git_history": GitHistory(clone),
             "review_source": definitions.resources["review_source"],
             "code_location": location or FakeCodeLocation(),

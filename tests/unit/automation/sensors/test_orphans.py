@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from mlops_assets.automation.orphans import build, end_orphans
+from mlops_assets.automation.sensors.orphans import end_orphaned_runs, end_orphans
 from mlops_assets.cli.instance import open_instance
 from tests.user_clone import make_clone, settings_of
 
@@ -39,7 +39,7 @@ def test_a_killed_run_is_ended_and_a_living_one_is_not(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"
@@ -61,4 +61,4 @@ def test_a_killed_run_is_ended_and_a_living_one_is_not(tmp_path: Path) -> None:
 def _tick(instance: dg.DagsterInstance) -> str:
     """What the daemon's sensor says."""
     with dg.build_sensor_context(instance=instance) as context:
-        return str(build().evaluate_tick(context).skip_message)
+        return str(end_orphaned_runs.evaluate_tick(context).skip_message)

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlops_assets.automation.dashboard_facts import build, record
+from mlops_assets.automation.sensors.dashboard_facts import record, record_facts
 from mlops_assets.checks.deploy import FACTS
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import FactKeeper
@@ -23,7 +23,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def tick(keeper: FactKeeper, cursor: str | None) -> dg.SensorResult:
     with dg.build_sensor_context(resources={"fact_keeper": keeper}, cursor=cursor) as context:
-        result = build()(context)
+        result = record_facts(context)
     assert isinstance(result, dg.SensorResult)
     return result
 

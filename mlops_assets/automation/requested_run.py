@@ -1,4 +1,4 @@
-"""What became of the run that a sensor asked for, and what the sensor does next."""
+"""The run that a sensor asked for: how it ended, and whether the sensor asks again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,15 +11,15 @@ from mlops_assets.automation.failed_runs import failure_of
 from mlops_assets.automation.schedules import UNFINISHED
 
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (10, 20, 40, 80, 160))
-"""Before each retry of a run that failed for a cause which may heal; after the last the sensor gives up."""
+"""The wait before each retry of a run whose failure may be temporary. After the last retry the sensor gives up."""
 
 CAUSE, ATTEMPT, FIRST_RUN = "mlops/cause", "mlops/attempt", "mlops/first_run"
-"""Tags of a sensor's run: why it was asked for, the number of the retry (0 for none), and for a retry the first run."""
+"""Tags of a sensor's run: why it was requested, the number of the retry (0: first attempt), and a retry's first run."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A run that a sensor asked for. The sensor's cursor holds it until the cause is handled.
+class RequestedRun:
+    """A run that a sensor requested. The sensor's cursor holds it until the cause is handled.
 
     cause: sensor and reason, such as `run_on_git_change:3:<commit>`
     attempt: 0 for the first run, then the number of the retry
@@ -35,7 +35,7 @@ class Asked:
 
     @property
     def run_key(self) -> str:
-        """Another one for each attempt, so that Dagster starts each once."""
+        """Unique to the attempt, so that Dagster starts each attempt once."""
         key = self.cause.partition(":")[2]
         return f"{key}:retry-{self.attempt}" if self.attempt else key
 
@@ -66,73 +66,73 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How the newest run for a cause ended. `missing`: there is none; `failed for now`: a rerun may help."""
+class RunOutcome:
+    """The state of the newest run for a cause. `missing`: there is no run; `failed for now`: a rerun may help."""
 
     state: Literal["missing", "at work", "succeeded", "cancelled", "failed for good", "failed for now"]
     run_id: str = ""
     reason: str = ""
     root: str = ""
-    """The run that Dagster repeated by itself, whose alert is the first."""
+    """If Dagster itself repeated the run: the run that it repeated, about which people were alerted first."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What the sensor does: wait, take the cause as handled, or ask for the run of `asked`; and why."""
+class NextStep:
+    """What the sensor does: wait, treat the cause as handled, or request the run `asked` again; and why."""
 
     do: Literal["wait", "handled", "retry"]
-    asked: Asked
+    asked: RequestedRun
     reason: str
 
 
-def next_step(asked: Asked, ending: Ending, now: datetime) -> Step:
-    """The rule. A run that a person cancelled is not started again: the person meant it."""
+def next_step(asked: RequestedRun, ending: RunOutcome, now: datetime) -> NextStep:
+    """The rule. A run that a person cancelled is not started again: it was cancelled on purpose."""
     run = f"run {ending.run_id[:8]} for it"
     if ending.state == "at work":
-        return Step("wait", replace(asked, failed_at=None), f"{run} is {ending.reason}")
+        return NextStep("wait", replace(asked, failed_at=None), f"{run} is {ending.reason}")
     ended = {
         "succeeded": "ended well",
         "cancelled": "was cancelled and is not started again",
         "failed for good": f"failed, and a retry cannot help: {ending.reason}",
     }
     if ending.state in ended:
-        return Step("handled", asked, f"{run} {ended[ending.state]}")
+        return NextStep("handled", asked, f"{run} {ended[ending.state]}")
     if ending.state == "missing":
         failed, since = "its run is not there", asked.at
     else:
         failed, since = f"{run} failed: {ending.reason}", asked.failed_at or now
     if asked.attempt >= len(WAITS):
-        return Step("handled", asked, f"{failed}; given up after {len(WAITS)} retries")
+        return NextStep("handled", asked, f"{failed}; given up after {len(WAITS)} retries")
     number, due = asked.attempt + 1, since + WAITS[asked.attempt]
-    # A time further ahead than the longest wait was written under a clock that ran ahead.
+    # If `since` is further ahead than the longest wait, the clock was wrong when it was written.
     if since <= now < due or now < since <= now + WAITS[-1]:
         waiting = replace(asked, failed_at=None if ending.state == "missing" else since)
-        return Step("wait", waiting, f"{failed}; retry {number} of {len(WAITS)} at {due:%Y-%m-%d %H:%M} UTC")
+        return NextStep("wait", waiting, f"{failed}; retry {number} of {len(WAITS)} at {due:%Y-%m-%d %H:%M} UTC")
     first = asked.first_run or ending.root or ending.run_id
-    again = Asked(asked.cause, number, now, first_run=first)
-    return Step("retry", again, f"retry {number} of {len(WAITS)}, since {failed}")
+    again = RequestedRun(asked.cause, number, now, first_run=first)
+    return NextStep("retry", again, f"retry {number} of {len(WAITS)}, since {failed}")
 
 
-def ending_of(instance: dg.DagsterInstance, asked: Asked) -> Ending:
-    """How the runs for this cause stand: any that works comes first, then the newest, whoever started it."""
+def outcome_of(instance: dg.DagsterInstance, asked: RequestedRun) -> RunOutcome:
+    """The outcome of the runs for this cause: an unfinished run counts first, then the newest, whoever started it."""
     runs = instance.get_runs(dg.RunsFilter(tags={CAUSE: asked.cause}), limit=50)
     for run in runs:
         if run.status in UNFINISHED:
-            return Ending("at work", run.run_id, run.status.value.lower().replace("_", " "))
+            return RunOutcome("at work", run.run_id, run.status.value.lower().replace("_", " "))
     if not runs or int(runs[0].tags.get(ATTEMPT, "0")) < asked.attempt:
-        return Ending("missing")
+        return RunOutcome("missing")
     newest = runs[0]
     if newest.status is dg.DagsterRunStatus.SUCCESS:
-        return Ending("succeeded", newest.run_id)
+        return RunOutcome("succeeded", newest.run_id)
     if newest.status is dg.DagsterRunStatus.CANCELED:
-        return Ending("cancelled", newest.run_id)
+        return RunOutcome("cancelled", newest.run_id)
     failure = failure_of(instance, newest.run_id)
     state = "failed for good" if failure.permanent else "failed for now"
-    return Ending(state, newest.run_id, failure.reason, newest.root_run_id or "")
+    return RunOutcome(state, newest.run_id, failure.reason, newest.root_run_id or "")
 
 
 def what_follows(tags: Mapping[str, str], *, permanent: bool) -> str:
-    """What a sensor does after its run failed; empty for a run of no sensor."""
+    """What the sensor does after its run failed. Empty if no sensor requested the run."""
     if CAUSE not in tags:
         return ""
     attempt = int(tags.get(ATTEMPT, "0"))

@@ -1,4 +1,4 @@
-"""Runs whose process is gone (killed, or the machine restarted) are ended, so that their pools are free again."""
+"""Runs whose process is gone (killed, or the machine restarted) are ended, which frees their pools."""
 
 from datetime import UTC, datetime
 
@@ -11,24 +11,19 @@ _UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _WORKING = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-"""With a daemon at work a starting run may have no process yet; run monitoring ends it when it never gets one."""
+"""Under a daemon a starting run may not have a process yet. Run monitoring ends it if it never gets one."""
 
 
-def build() -> dg.SensorDefinition:
-    """The sensor `end_orphaned_runs`."""
-
-    @dg.sensor(
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ends runs whose process is gone and frees their pools, within a minute of a restart.",
-    )
-    def end_orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        if not isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):
-            return dg.SkipReason("runs work on other machines, whose processes cannot be seen from here")
-        ended = end_orphans(context.instance, _WORKING)
-        return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run that works has its process")
-
-    return end_orphaned_runs
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs whose process is gone and frees their pools, within a minute of a restart.",
+)
+def end_orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    if not isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):
+        return dg.SkipReason("runs execute on other machines, whose processes cannot be seen from here")
+    ended = end_orphans(context.instance, _WORKING)
+    return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every unfinished run has its process")
 
 
 def end_orphans(instance: dg.DagsterInstance, statuses: list[dg.DagsterRunStatus] = _UNFINISHED) -> list[str]:
@@ -39,7 +34,7 @@ def end_orphans(instance: dg.DagsterInstance, statuses: list[dg.DagsterRunStatus
             continue
         now = instance.get_run_by_id(run.run_id)
         if now is None or now.status not in statuses:
-            continue  # it ended while it was looked at
+            continue  # it ended in the meantime
         message = "The process of this run is gone (killed, or the machine restarted): start the run again."
         instance.report_run_failed(now, message)
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
@@ -48,7 +43,7 @@ def end_orphans(instance: dg.DagsterInstance, statuses: list[dg.DagsterRunStatus
 
 
 def _process_lives(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether the process that wrote the run's last event still runs; its id may have gone to a younger one."""
+    """Whether the process that wrote the run's last event is still running. A newer process may have the same id."""
     entries = [entry for entry in instance.all_logs(run_id) if entry.dagster_event and entry.dagster_event.pid]
     if not entries:
         return False

@@ -1,4 +1,4 @@
-"""Telling people: the sensor that delivers what waits, and the check that shows a channel in trouble."""
+"""Notifications: the sensor that delivers what waits, and the check that shows a channel in trouble."""
 
 import sqlite3
 
@@ -8,35 +8,28 @@ from mlops_assets.checks.deploy import CHANNELS
 from mlops_assets.reporting.notifier import DeliveryReport, Notifier, trouble
 
 
-def build() -> dg.SensorDefinition:
-    """The sensor `deliver_notifications`."""
-
-    @dg.sensor(
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sends what waits in the outbox: failures, recoveries, deployments and new data at once, quiet "
-        "runs in a daily digest. A channel that is down is asked again later. NOTIFY_URLS and HEARTBEAT_URL name the "
-        "channels.",
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends what waits in the outbox: failures, recoveries, deployments and new data at once, quiet "
+    "runs in a daily digest. A channel that is down is asked again later. NOTIFY_URLS and HEARTBEAT_URL name the "
+    "channels.",
+)
+def deliver_notifications(context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]) -> dg.SensorResult:
+    report = notifier.deliver()
+    shown = trouble(report.channels)
+    changed = not report.busy and shown != (context.cursor or "")
+    return dg.SensorResult(
+        skip_reason=_skip_reason(report),
+        cursor=shown if changed else context.cursor,
+        asset_events=[_verdict(report)] if changed else [],
     )
-    def deliver_notifications(
-        context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]
-    ) -> dg.SensorResult:
-        report = notifier.deliver()
-        shown = trouble(report.channels)
-        changed = not report.busy and shown != (context.cursor or "")
-        return dg.SensorResult(
-            skip_reason=_skip_reason(report),
-            cursor=shown if changed else context.cursor,
-            asset_events=[_verdict(report)] if changed else [],
-        )
-
-    return deliver_notifications
 
 
 def tell(instance: dg.DagsterInstance, notifier: Notifier, *, wait_s: float = 0) -> str:
-    """Deliver from outside the daemon; a line for the terminal, empty where there is nothing to say.
+    """Deliver from outside the daemon. Returns a line for the terminal, empty if all is well.
 
-    No channel and no full disk may turn a run that went well into a failure: what waits is sent by the next run.
+    Neither a channel nor a full disk may turn a successful run into a failure: the next run sends what waits.
     """
     try:
         report = notifier.deliver(wait_s=wait_s)
