@@ -157,7 +157,7 @@ def test_a_fast_forward_loads_the_code_anew_and_the_next_tick_runs_once(clone: P
         git(colleague, "push", "-q")
         location = FakeCodeLocation()
         taken = tick(clone, instance, cursor, location, GIT_FAST_FORWARD="1")
-        assert "took 1 commits of origin/main over and had the code loaded anew" in said(taken)
+        assert "took over 1 commits of origin/main and reloaded the code" in said(taken)
         assert (git(clone, "rev-parse", "HEAD"), location.reloads) == (theirs, 1)
         launched = tick(clone, instance, taken.cursor or cursor, location, GIT_FAST_FORWARD="1")
         assert len(launched.run_requests or []) == 1
