@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets import document
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 
@@ -190,9 +191,4 @@ def write_sbom(settings: Settings) -> int:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows in aligned columns, the keys of the first as header."""
-    if not rows:
-        return ""
-    names = list(rows[0])
-    widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
-    lines = [names, *([str(row[name]) for name in names] for row in rows)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return document.text(document.Table.of(rows))

@@ -27,32 +27,19 @@ def digest(summary: RunSummary) -> str:
 
 def run_row(summary: RunSummary) -> Row:
     """The run itself."""
+    copied = ("run_id", "job", "trigger", "started", "ended", "duration_s", "dataset_version")
     return {
-        "run_id": summary.run_id,
+        **{name: getattr(summary, name) for name in copied},
         "digest": digest(summary),
-        "job": summary.job,
-        "trigger": summary.trigger,
         "outcome": summary.status.lower(),
-        "started": summary.started,
-        "ended": summary.ended,
-        "duration_s": summary.duration_s,
-        "dataset_version": summary.dataset_version,
         "cause": summary.cause if summary.failed else None,
     }
 
 
 def stage_rows(summary: RunSummary) -> list[Row]:
     """Each stage: how it ended, and how long it worked."""
-    return [
-        {
-            "run_id": summary.run_id,
-            "stage": stage.stage,
-            "status": stage.status,
-            "seconds": stage.seconds,
-            "reason": stage.reason,
-        }
-        for stage in summary.stages
-    ]
+    copied = ("stage", "status", "seconds", "reason")
+    return [{"run_id": summary.run_id, **{name: getattr(stage, name) for name in copied}} for stage in summary.stages]
 
 
 def score_rows(summary: RunSummary) -> list[Row]:

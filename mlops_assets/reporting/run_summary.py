@@ -103,25 +103,17 @@ class TrainedOn(_Stored):
 
 
 class Champion(_Stored):
-    """The last decision between models, as `models/champion.json` holds it."""
+    """The last decision between models: what a summary shows of `models/champion.json`. The rest is kept unread."""
 
-    against: str | None = None
-    candidate: str | None = None
-    candidate_version: str | None = None
-    candidates: Mapping[str, str] = {}
-    commit: str | None = None
-    dataset_version: str | None = None
-    figures: Mapping[str, Any] = {}
-    forward: ForwardScore | None = None
-    judged_on: str | None = None
     model: str
     model_version: str
-    models_trained: bool = False
-    origin: str | None = None
-    promoted: bool = False
+    dataset_version: str | None = None
     reason: str
     run_id: str | None = None
-    since: str | None = None
+    against: str | None = None
+    candidates: Mapping[str, str] = {}
+    figures: Mapping[str, Any] = {}
+    forward: ForwardScore | None = None
     trained_on: TrainedOn = TrainedOn()
 
     @model_serializer(mode="wrap")
