@@ -17,11 +17,10 @@ from mlops_assets.automation.run_summary import leave_summary, summary_of
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.reporting.messages import messages_of
 from mlops_assets.reporting.summarise import STAGES, joined
-from mlops_assets.reporting.summary_pages import as_markdown, as_page, change, duration, write_summary
+from mlops_assets.reporting.summary_pages import as_markdown, as_page, duration, write_summary
 from tests.fakes.service import fake_service
 from tests.unit.automation.runs import failing_with
 from tests.unit.automation.runs import run_of as run_of_sensor
-from tests.unit.reporting.summaries import summary
 from tests.user_clone import make_clone, settings_of
 
 
@@ -182,20 +181,6 @@ def test_the_markdown_names_every_stage_and_says_that_nothing_serves(
     assert "Live: no service answers." in text
 
 
-def test_a_branch_that_origin_did_not_take_is_a_warning(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    summary = summary_of(instance, run_of(instance), settings_of(make_clone(tmp_path / "clone")), None)
-    assert "origin" not in as_markdown(summary)
-    told = as_markdown(summary.model_copy(update={"origin": "not pushed: the remote is read-only"}))
-    assert "Warning: the branch pipeline is here alone, origin did not take it: not pushed: the remote" in told
-    told = as_markdown(summary.model_copy(update={"origin": "kept here: versions of generated reviews are not shared"}))
-    assert "The branch pipeline is kept here: versions of generated reviews are not shared." in told
-    assert "Warning" not in told
-    told = as_markdown(
-        summary.model_copy(update={"starts_anew": "this clone starts anew: neither cache nor remote holds it"})
-    )
-    assert "New start: this clone starts anew: neither cache nor remote holds it." in told
-
-
 def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -220,34 +205,6 @@ def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
     )
     assert "macro-F1 0.880, n = 7 |\n" in text
     assert "Forward: model m0 on the reviews that arrived after its data: accuracy 0.900 [0.800, 0.950]" in text
-
-
-def test_each_models_change_against_the_serving_one_stands_beside_its_score() -> None:
-    points = {"points": 1.25, "low": -0.5, "high": 3.0, "n": 65}
-    champion = {
-        "model": "classic",
-        "model_version": "m1",
-        "reason": "better",
-        "run_id": "run-1",
-        "against": "m0",
-        "candidates": {"bert": "m0", "classic": "m1"},
-        "figures": {"changes": {"classic": points}},
-    }
-    assert change(summary("run-1", champion=champion), "classic") == (
-        "+1.2 points macro-F1 [-0.5, +3.0], n = 65, against m0"
-    )
-    assert change(summary("run-1", champion=champion), "bert") == "serves already"
-    assert change(summary("run-1", champion={**champion, "against": None}), "classic") == "no model served before"
-    assert change(summary("run-2", champion=champion), "classic") == "not judged"
-    assert change(summary("run-0", promoted_by="run-1", champion=champion), "classic").startswith("+1.2")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(8.24, "8.2 s"), (59.9, "59.9 s"), (60, "1 min 0 s"), (185, "3 min 5 s"), (3720, "1 h 2 min")],
-)
-def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_the_page_tells_all_that_the_markdown_tells_and_loads_nothing(
