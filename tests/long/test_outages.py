@@ -147,7 +147,7 @@ def test_it_says_what_is_away_the_old_model_serves_and_a_rerun_heals(place: Plac
         code, output = place.run(**environ)
         assert code != 0, output
         assert any(one in output for one in said), output
-        assert "Traceback" not in output.split("# Run ")[-1], output
+        assert "Traceback" not in output.split("\nRun ")[-1], output
         assert place.serving() == before
     assert place.stored() >= stored
     code, output = place.run()
