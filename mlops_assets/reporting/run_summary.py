@@ -94,7 +94,7 @@ class ModelScores(_Stored):
         return getattr(self, side)
 
 
-class TrainedOn(_Stored):
+class TrainedOnRecord(_Stored):
     """The apps and sources of the reviews that a model was trained on."""
 
     apps: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Champion(_Stored):
     candidates: Mapping[str, str] = {}
     figures: Mapping[str, Any] = {}
     forward: ForwardScore | None = None
-    trained_on: TrainedOn = TrainedOn()
+    trained_on: TrainedOnRecord = TrainedOnRecord()
 
     @model_serializer(mode="wrap")
     def _sorted(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Champion(_Stored):
         return json.loads(json.dumps(serialize(self), sort_keys=True))
 
 
-class Release(_Stored):
+class BuiltRelease(_Stored):
     """What the run built; `image` and `size_mb` are None when the target is a process."""
 
     release: str
@@ -150,7 +150,7 @@ class LiveModel(_Stored):
     url: str
     target: str = "process"
     moved_from: str = ""
-    trained_on: TrainedOn = TrainedOn()
+    trained_on: TrainedOnRecord = TrainedOnRecord()
     warning: str | None = None
 
 
@@ -183,7 +183,7 @@ class RunSummary(_Stored):
     starts_anew: str | None = None
     code: str | None = None
     code_dirty: str | None = None
-    image: Release | None = None
+    image: BuiltRelease | None = None
     deployed: Deployed | None = None
     origin: str | None = None
     outputs: Mapping[str, Any] = {}

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from mlops_assets.reporting.run_summary import (
     SIDES,
+    BuiltRelease,
     Champion,
     CheckResult,
     Deployed,
     FailedStep,
     LiveModel,
     ModelScores,
-    Release,
     ReviewCounts,
     RunSummary,
     Score,
@@ -206,11 +206,11 @@ def _failed_steps(run: RunRecord) -> list[FailedStep]:
     ]
 
 
-def _release(built: Mapping[str, Any]) -> Release | None:
+def _release(built: Mapping[str, Any]) -> BuiltRelease | None:
     """What this run built: its release, and the image by digest if the target is docker."""
     if "release" not in built:
         return None
-    return Release.model_validate({name: built.get(name) for name in Release.model_fields})
+    return BuiltRelease.model_validate({name: built.get(name) for name in BuiltRelease.model_fields})
 
 
 def _deployed(run: RunRecord, live: Mapping[str, Any] | None) -> Deployed | None:
