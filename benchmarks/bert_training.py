@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.settings import wait_passively
-from mlops_assets.training.bert import bert, compact, packing
+from mlops_assets.training.bert import compact, packing
 from mlops_assets.training.bert import data as bert_data
-from mlops_assets.training.bert import forward as bert_forward
+from mlops_assets.training.bert import train as bert
 from mlops_assets.training.bert.device import Device, find_device
 from mlops_assets.training.bert.recipe import BertRecipe
-from mlops_assets.training.judging import evaluate, paired
+from mlops_assets.training.judging import evaluate
 
 PINTU = Path(__file__).parents[2] / "shared" / "data" / "pintu_reviews.csv"
 NAMES = ("negative", "positive")
@@ -97,7 +97,7 @@ def packed(device: Device, known: list[list[int]], layers: int = 12) -> Step:
     def step(ids: list[list[int]], labels: np.ndarray) -> None:
         batch = packing.pack(cut.narrow(ids), MAX_LENGTH, one_row=device.varlen).to(device.kind)
         with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-            logits = bert_forward.logits(model, batch, varlen=device.varlen)
+            logits = packing.logits(model, batch, varlen=device.varlen)
             loss = cross_entropy(logits.float(), torch.from_numpy(labels).to(device.kind))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -305,7 +305,7 @@ def against_classic(path: Path, changes: Mapping[str, Any] | None = None, folds:
             for name, given in answers.items()
         },
         "compact_minus_classic_points": asdict(
-            paired.difference(truth, answers["compact"], answers["classic"], texts.tolist(), rules, accuracy=True)
+            evaluate.difference(truth, answers["compact"], answers["classic"], texts.tolist(), rules, accuracy=True)
         ),
         "seconds_a_fit": {
             "clock": round(statistics.median(clock for clock, _ in seconds), 1),

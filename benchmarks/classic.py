@@ -20,7 +20,7 @@ from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides
 from mlops_assets.text import normalise, text_digest
-from mlops_assets.training.classic import classic
+from mlops_assets.training.classic import train as classic
 from mlops_assets.training.judging import bootstrap, evaluate
 from mlops_assets.training.recipe import ClassicRecipe
 

@@ -56,8 +56,8 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
     from mlops_assets.reviews.files.files import read_reviews
     from mlops_assets.reviews.stored.label import add_labels
     from mlops_assets.reviews.stored.split import PERCENTS, add_sides
-    from mlops_assets.training.bert.bert import train_bert
     from mlops_assets.training.bert.recipe import BertRecipe
+    from mlops_assets.training.bert.train import train_bert
 
     rows = read_reviews(reviews).frame
     rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]

@@ -9,8 +9,8 @@ import pandas as pd
 
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.serving.models.model import load
-from mlops_assets.training.bert.bert import train_bert
 from mlops_assets.training.bert.recipe import BertRecipe
+from mlops_assets.training.bert.train import train_bert
 from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.trained import Trained
 

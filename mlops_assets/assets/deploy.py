@@ -8,6 +8,7 @@ from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
+from mlops_assets.code_version import code_version
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.package import package
@@ -23,7 +24,7 @@ GROUP = "deploy"
     group_name=GROUP,
     owners=OWNERS,
     kinds={"python"},
-    code_version="1",
+    code_version=code_version("mlops_assets.steps.package", "mlops_assets.serving.__main__"),
     pool="service",
 )
 def serving_image(
@@ -68,7 +69,7 @@ def serving_image(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"python"},
-    code_version="1",
+    code_version=code_version("mlops_assets.steps.put_live"),
     pool="service",
     output_required=False,
 )

@@ -60,7 +60,7 @@ class ModelKind:
 
     def code(self) -> str:
         """The version of the code that decides what a model of this kind becomes; another kind's does not count."""
-        return code_version(f"mlops_assets.training.{self.name}.{self.name}")
+        return code_version(f"mlops_assets.training.{self.name}.train")
 
     def trained_with(
         self, dataset_version: str, label_rule: str, sections: Mapping[str, Mapping[str, Any]]
@@ -71,7 +71,7 @@ class ModelKind:
 
 def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":
     from mlops_assets.serving.models.model import load
-    from mlops_assets.training.bert.bert import train_bert
+    from mlops_assets.training.bert.train import train_bert
 
     return train_bert(
         training.frame,
@@ -88,7 +88,7 @@ def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":
 
 def _train_classic(training: Training, recipe: ClassicRecipe) -> "Trained":
     from mlops_assets.serving.models.model import load
-    from mlops_assets.training.classic.classic import train_classic
+    from mlops_assets.training.classic.train import train_classic
 
     return train_classic(
         training.frame,

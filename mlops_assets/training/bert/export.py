@@ -24,9 +24,9 @@ from mlops_assets.training.bert.compact import Base
 from mlops_assets.training.bert.graph import split_layer_norms
 from mlops_assets.training.bert.recipe import BertRecipe
 from mlops_assets.training.bert.state import Progress
-from mlops_assets.training.golden import GOLDEN_SENTENCES
 from mlops_assets.training.judging import calibration, evaluate
 from mlops_assets.training.judging.evaluate import Evaluation
+from mlops_assets.training.trained import GOLDEN_SENTENCES
 
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"

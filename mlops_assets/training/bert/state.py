@@ -58,7 +58,7 @@ class Meter:
 
     def __init__(self, progress: Progress, steps: int, epochs: int, report: Callable[[str], None]) -> None:
         self._progress, self._steps, self._epochs = progress, steps, epochs
-        self.say = report
+        self.report = report
         self._every = max(1, steps // POINTS)
         self._losses: list[torch.Tensor] = []
         self._last = self._told = time.monotonic()
@@ -99,7 +99,7 @@ class Meter:
         seconds = progress.seconds - self._first_s
         left_s = seconds / (progress.step - self._first_step) * (self._steps - progress.step)
         loss = progress.loss_sum / progress.loss_count if progress.loss_count else progress.curve[-1][1]
-        self.say(
+        self.report(
             f"epoch {epoch + 1} of {self._epochs}, step {progress.step} of {self._steps}, loss {loss:.3f}, "
             f"{(progress.reviews - self._first_reviews) / seconds:.0f} reviews/s, {left_s:.0f} s left"
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.training.judging import bootstrap, evaluate, paired
+from mlops_assets.training.judging import bootstrap, evaluate
 from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.recipe import ClassicRecipe
 
@@ -76,7 +76,7 @@ def members(
     test = side == "test"
     if not test.any() or "vote" not in answers:
         return figures
-    gain = paired.difference(
+    gain = evaluate.difference(
         evaluate.indices(held_out["label"][test], names),
         answers["vote"][test],
         answers["logistic"][test],

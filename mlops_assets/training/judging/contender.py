@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets import artifact
-from mlops_assets.training.judging import bootstrap, evaluate, paired, slices
-from mlops_assets.training.judging.evaluate import Evaluation
-from mlops_assets.training.judging.paired import Difference
+from mlops_assets.training.judging import bootstrap, evaluate, slices
+from mlops_assets.training.judging.evaluate import Difference, Evaluation
 
 _TIMED_TEXTS = 30
 
@@ -36,7 +35,7 @@ class Contender:
 def contender(name: str, folder: Path, gate: pd.DataFrame) -> Contender:
     """The model's answers to the gate side as the server would give them, and what serving it costs."""
     from mlops_assets.serving.models.model import load
-    from mlops_assets.training.golden import GOLDEN_SENTENCES
+    from mlops_assets.training.trained import GOLDEN_SENTENCES
 
     model = load(folder)
     texts = gate["review_text"].tolist()
@@ -89,7 +88,7 @@ def difference(
     Rows of one label alone are compared by accuracy: a single wrong answer there halves macro-F1.
     """
     rows = np.arange(len(gate)) if mask is None else np.flatnonzero(mask)
-    return paired.difference(
+    return evaluate.difference(
         truth_of(candidate, gate)[rows],
         candidate.probabilities[rows],
         champion.probabilities[rows],

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from mlops_assets.training.classic import classic
+from mlops_assets.training.classic import train as classic
 from mlops_assets.training.judging import calibration, evaluate
 from mlops_assets.training.judging.first_model import HeldOut, held_out
 from mlops_assets.training.recipe import ClassicRecipe

@@ -1,4 +1,4 @@
-"""Figures of a model on reviews it was not trained on, each with its sample size and its interval.
+"""Figures of a model, or of two compared, on reviews not trained on, each with its sample size and its interval.
 
 What a figure may decide stands in `gate.py`; this module only measures.
 """
@@ -21,6 +21,9 @@ HELD_OUT = ("validation", "gate", "test")
 LEAST_TEXTS = 10
 """Figures over fewer distinct texts have no interval; nor have those that no resample moves, such as eleven of eleven
 right: a bootstrap knows nothing of answers that it has not seen."""
+UNSEEN_TEXTS = 3
+"""Where no resample moves the difference, as between models that agree everywhere, the bootstrap knows nothing of the
+texts on which they would not. By the rule of three up to 3/n of all texts may be such."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,46 @@ def arrived_since(frame: pd.DataFrame, metrics: Mapping[str, Any]) -> pd.DataFra
     """The rows of a training frame that are newer than the newest review that these metrics' model was trained with."""
     newest = metrics.get("data", {}).get("newest_review")
     return frame[frame["review_date"] > pd.Timestamp(newest)] if newest else frame.iloc[:0]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First less second, in points of a score from 0 to 100, over n reviews."""
+
+    n: int
+    points: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.points:+.1f} points ({self.low:+.1f} to {self.high:+.1f}, n={self.n})"
+
+
+def difference(
+    truth: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    texts: Sequence[int] | Sequence[str],
+    rules: Evaluation,
+    *,
+    accuracy: bool = False,
+) -> Difference:
+    """Macro-F1 (or accuracy) of probabilities `first` less `second`, both (n, labels), by a bootstrap over texts."""
+    many = first.shape[1]
+    cells = (truth * many + first.argmax(axis=1)) * many + second.argmax(axis=1)
+    score = bootstrap.accuracy_of if accuracy else bootstrap.macro_f1_of
+
+    def change(counts: np.ndarray) -> np.ndarray:
+        cube = counts.reshape(-1, many, many, many)
+        return 100 * (score(cube.sum(axis=3)) - score(cube.sum(axis=2)))
+
+    drawn = bootstrap.resampled_counts(cells, many**3, texts=texts, rounds=rules.rounds, seed=rules.seed)
+    low, high = bootstrap.interval(change(drawn), rules.confidence)
+    points = float(change(np.bincount(cells, minlength=many**3))[0])
+    if low == high:
+        reach = 100 * min(1.0, UNSEEN_TEXTS / len(set(texts)))
+        low, high = points - reach, points + reach
+    return Difference(len(truth), round(points, 4), round(low, 4), round(high, 4))
 
 
 def mistakes(held_out: pd.DataFrame, probabilities: np.ndarray, names: Sequence[str], most: int = 20) -> pd.DataFrame:

@@ -23,10 +23,9 @@ from mlops_assets.training.judging.contender import (
     slice_changes,
     verdict_on,
 )
-from mlops_assets.training.judging.evaluate import LEAST_TEXTS, Evaluation
+from mlops_assets.training.judging.evaluate import LEAST_TEXTS, Difference, Evaluation
 from mlops_assets.training.judging.first_choice import first_to_go
 from mlops_assets.training.judging.first_model import FirstModel
-from mlops_assets.training.judging.paired import Difference
 
 __all__ = ["Contender", "Verdict", "decide", "judge"]
 

@@ -60,10 +60,10 @@ def package(tmp_path: Path, monkeypatch) -> Path:
     folder = tmp_path / "training"
     (folder / "classic").mkdir(parents=True)
     (folder / "bert").mkdir()
-    (folder / "classic" / "classic.py").write_text(
+    (folder / "classic" / "train.py").write_text(
         "def fit():\n    from mlops_assets.training import shared\n    return shared\n"
     )
-    (folder / "bert" / "bert.py").write_text("from mlops_assets.text import normalise\n")
+    (folder / "bert" / "train.py").write_text("from mlops_assets.text import normalise\n")
     (folder / "shared.py").write_text("A = 1\n")
     (tmp_path / "text.py").write_text("B = 1\n")
     monkeypatch.setattr(module, "_ROOT", tmp_path)
@@ -79,7 +79,7 @@ def test_a_change_in_a_module_imported_inside_a_function_changes_that_model_s_co
 
 def test_comments_and_layout_are_not_code(package):
     before = BERT.code()
-    (package / "training" / "bert" / "bert.py").write_text(
+    (package / "training" / "bert" / "train.py").write_text(
         "# why\n\nfrom mlops_assets.text import (\n    normalise,\n)\n"
     )
     assert BERT.code() == before
@@ -88,5 +88,5 @@ def test_comments_and_layout_are_not_code(package):
 def test_the_text_functions_belong_to_both_models():
     assert CLASSIC.code() != BERT.code()
     assert {"mlops_assets.text", "mlops_assets.artifact"} <= module.imported_code(
-        "mlops_assets.training.classic.classic"
+        "mlops_assets.training.classic.train"
     ).keys()

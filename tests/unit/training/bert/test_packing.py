@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.training.bert import forward as bert_forward
 from mlops_assets.training.bert import packing
 
 
@@ -94,7 +93,7 @@ def test_packed_answers_equal_one_by_one(width: int) -> None:
 
     model, texts = small_bert(), some_texts()
     with torch.inference_mode():
-        packed = bert_forward.logits(model, packing.pack(texts, width))
+        packed = packing.logits(model, packing.pack(texts, width))
         torch.testing.assert_close(packed, one_by_one(model, texts), atol=1e-5, rtol=0)
 
 
@@ -105,7 +104,7 @@ def test_packed_gradients_equal_one_by_one() -> None:
     model, texts = small_bert(), some_texts()
     truth = torch.arange(len(texts)) % 3
     gradients = []
-    for logits in (bert_forward.logits(model, packing.pack(texts, 64)), one_by_one(model, texts)):
+    for logits in (packing.logits(model, packing.pack(texts, 64)), one_by_one(model, texts)):
         model.zero_grad()
         cross_entropy(logits, truth).backward()
         gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
@@ -120,7 +119,7 @@ def test_without_the_mask_texts_see_each_other() -> None:
 
     model, texts = small_bert(), some_texts()
     with torch.inference_mode():
-        unmasked = bert_forward.logits(model, packing.pack(texts, 64), masked=False)
+        unmasked = packing.logits(model, packing.pack(texts, 64), masked=False)
         difference = (unmasked - one_by_one(model, texts)).abs().max()
 
     assert float(difference) > 1e-2
@@ -140,7 +139,7 @@ def test_in_bf16_on_a_cpu_answers_and_gradients_are_those_of_fp32_but_for_roundi
             logits = (
                 one_by_one(model, texts)
                 if way == "one by one bf16"
-                else bert_forward.logits(model, packing.pack(texts, width), masked=way != "unmasked bf16")
+                else packing.logits(model, packing.pack(texts, width), masked=way != "unmasked bf16")
             ).float()
         cross_entropy(logits, truth).backward()
         answers[way] = logits.detach()
@@ -175,7 +174,7 @@ def test_one_row_with_boundaries_answers_as_one_by_one(monkeypatch: pytest.Monke
     model, texts = small_bert(), some_texts()
     batch = packing.pack(texts, 64, one_row=True)
     with torch.inference_mode():
-        packed = bert_forward.logits(model, batch, varlen=True)
+        packed = packing.logits(model, batch, varlen=True)
         torch.testing.assert_close(packed, one_by_one(model, texts), atol=1e-5, rtol=0)
 
     assert batch.fill == 1.0

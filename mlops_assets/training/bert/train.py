@@ -13,7 +13,6 @@ from mlops_assets.artifact import TrainedWith, model_version
 from mlops_assets.training.bert import checkpoint, compact, hub, packing
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import export as bert_export
-from mlops_assets.training.bert import forward as bert_forward
 from mlops_assets.training.bert import state as bert_state
 from mlops_assets.training.bert.device import Device, find_device
 from mlops_assets.training.bert.recipe import BertRecipe
@@ -143,7 +142,7 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.learning_rate * rate_at(progress.step, steps, recipe.warmup)
                 with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-                    logits = bert_forward.logits(model, batch, varlen=varlen)  # (texts, labels)
+                    logits = packing.logits(model, batch, varlen=varlen)  # (texts, labels)
                     loss = cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -156,7 +155,7 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
 
             scored = validate(model, validation_ids, validation.labels, recipe, device)
             progress.epochs.append({"epoch": epoch + 1, **scored})
-            meter.say(f"epoch {epoch + 1} of {recipe.epochs}: validation {_named(scored)}")
+            meter.report(f"epoch {epoch + 1} of {recipe.epochs}: validation {_named(scored)}")
             if progress.best_epoch == epoch + 1:
                 best = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if checkpoints:
@@ -193,7 +192,7 @@ def score(model: Any, ids: bert_data.Ids, max_length: int, device: Device) -> np
     with torch.inference_mode(), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
         for start in range(0, len(ids), SCORED_TOGETHER):
             batch = packing.pack(ids[start : start + SCORED_TOGETHER], max_length, one_row=device.varlen)
-            logits = bert_forward.logits(model, batch.to(device.kind), varlen=device.varlen)
+            logits = packing.logits(model, batch.to(device.kind), varlen=device.varlen)
             parts.append(logits.float().softmax(-1).cpu())
     return torch.cat(parts).numpy().astype(np.float64)
 

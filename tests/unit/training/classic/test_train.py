@@ -9,9 +9,10 @@ from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.serving.models.classic import ClassicModel
-from mlops_assets.training.classic import classic, forest
 from mlops_assets.training.classic import features as classic_features
-from mlops_assets.training.classic.classic import ExportDiffers, train_classic
+from mlops_assets.training.classic import forest
+from mlops_assets.training.classic import train as classic
+from mlops_assets.training.classic.train import ExportDiffers, train_classic
 from mlops_assets.training.recipe import ClassicRecipe
 from mlops_assets.training.trained import Trained
 from tests.unit.training.invented import invented

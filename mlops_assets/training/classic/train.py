@@ -21,11 +21,10 @@ from mlops_assets.training.classic import forest
 from mlops_assets.training.classic import report as classic_report
 from mlops_assets.training.classic.features import Features, Matrix
 from mlops_assets.training.classic.report import ForestBrings
-from mlops_assets.training.golden import GOLDEN_SENTENCES
 from mlops_assets.training.judging import calibration, evaluate
 from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.recipe import ClassicRecipe
-from mlops_assets.training.trained import Trained
+from mlops_assets.training.trained import GOLDEN_SENTENCES, Trained
 
 MOST_DIFFERENCE = 1e-6
 """How far the exported model may differ from scikit-learn's in any probability (1e-4 in single precision)."""
@@ -286,5 +285,5 @@ def _verify(folder: Path, load: Callable[[Path], Answers], vote: Vote, texts: Se
         (folder / artifact.MANIFEST).unlink()
         raise ExportDiffers(
             f"the exported classic model differs from scikit-learn's by {worst:.2g}, {allowed:g} is allowed: "
-            "training/classic.py and serving/classic_model.py do not agree"
+            "training/classic/train.py and serving/models/classic.py do not agree"
         )
