@@ -30,14 +30,16 @@ def summary_of(instance: dg.DagsterInstance, run_id: str, settings: Settings, li
 
     The stages of a promoting run join those of the failed run whose model it promotes.
     """
-    run = record_of(instance, run_id)
-    promoted = instance.get_run_by_id(run_id).tags.get(PROMOTES)
-    records = [run] if promoted is None else [record_of(instance, promoted), run]
+    run = instance.get_run_by_id(run_id)
+    promoted = run.tags.get(PROMOTES) if run else None
+    records = [record_of(instance, run_id)]
+    if promoted is not None:
+        records.insert(0, record_of(instance, promoted))
     metrics = {kind.name: _json(settings.models / kind.metrics_file) for kind in KINDS.values()}
     decision, service = read_decision(settings.models), live_model.told(settings, live)
     champion = decision.record() if decision else None
     found = [summarise(record, settings, metrics=metrics, champion=champion, live=service) for record in records]
-    return joined(*found) if promoted else found[0]
+    return joined(*found) if promoted is not None else found[0]
 
 
 def leave_summary(

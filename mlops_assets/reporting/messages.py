@@ -49,7 +49,7 @@ def messages_of(summary: RunSummary, *, failed_before: bool) -> list[Message]:
         "deployment": deployed,
         "new data": _new_data(summary),
     }
-    kinds = [kind for kind, words in news.items() if words]
+    kinds: list[Kind] = [kind for kind, words in news.items() if words]
     if not kinds:
         return [message("quiet", f"{job}: nothing new")]
     return [message(kinds[0], f"{job}: {', '.join(filter(None, news.values()))}")]
