@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.files import replacing, sha256
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -54,32 +54,25 @@ def write_archive(
     target: Path, folder: Path, made_at: str, versions: Mapping[str, str], counts: Mapping[str, int]
 ) -> Manifest:
     """Every file below `folder` as the archive `target`, which appears whole or not at all, readable by its owner."""
-    partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotWritten(f"{target.parent} is no folder to write to ({error}): choose another with TO=") from error
     try:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        files = tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size, _sha256(path)) for path in paths)
+        files = tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path)) for path in paths)
         manifest = Manifest(made_at, dict(versions), dict(counts), files)
         content = json.dumps(asdict(manifest), indent=1).encode()
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            with tarfile.open(fileobj=out, mode="w:gz", compresslevel=6) as tar:
-                entry = tarfile.TarInfo(MANIFEST)
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
-                for path, file in zip(paths, files, strict=True):
-                    tar.add(path, arcname=file.name, recursive=False)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(target)
+        with replacing(target, mode=0o600) as scratch, tarfile.open(scratch, mode="w:gz", compresslevel=6) as tar:
+            entry = tarfile.TarInfo(MANIFEST)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+            for path, file in zip(paths, files, strict=True):
+                tar.add(path, arcname=file.name, recursive=False)
     except OSError as error:
         raise NotWritten(
             f"{target} could not be written ({error}): make room, or choose another folder with TO="
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return manifest
 
 
@@ -143,11 +136,6 @@ def _copy(content: Any, target: Path) -> tuple[int, str]:
             digest.update(block)
             size += len(block)
     return size, digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _broken(archive: Path, why: str) -> ArchiveBroken:

@@ -1,6 +1,5 @@
 """Asks pip-audit about a release's locked packages. What it could not look up is *not audited*, never *no findings*."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from mlops_assets.child_process import run_child
 from mlops_assets.deploy.sbom import locked_packages
+from mlops_assets.files import replace_file, sha256
 from mlops_assets.proxies import through_proxy
 
 _TIMEOUT_S = 120
@@ -75,7 +75,7 @@ def recent_audit(
     Vulnerabilities become known by the day, while a run with nothing new takes seconds: an audit holds a day, one that
     could not look an hour.
     """
-    lock = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    lock = sha256(requirements)
     if kept.is_file():
         stored = json.loads(kept.read_text(encoding="utf-8"))
         row = stored["audit"]
@@ -85,10 +85,7 @@ def recent_audit(
         if stored["lock"] == lock and timedelta() <= now - at < fresh:
             return found, at
     found = judge(requirements)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    scratch = kept.with_suffix(".partial")
-    scratch.write_text(json.dumps({"lock": lock, "at": now.isoformat(), "audit": asdict(found)}), encoding="utf-8")
-    scratch.replace(kept)
+    replace_file(kept, json.dumps({"lock": lock, "at": now.isoformat(), "audit": asdict(found)}))
     return found, now
 
 

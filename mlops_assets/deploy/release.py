@@ -8,7 +8,6 @@ requirements.txt   the server's locked dependencies, where the lock is given
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import uuid
@@ -19,6 +18,7 @@ from pathlib import Path
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file, sha256, sync
 
 RECORD = "release.json"
 REQUIREMENTS = "requirements.txt"
@@ -79,7 +79,7 @@ def build_release(champion: Path, releases: Path, *, lock: Path | None = None, p
         )
         if lock is not None:
             shutil.copyfile(lock, scratch / REQUIREMENTS)
-        files = {path.relative_to(scratch).as_posix(): _sha256(path) for path in _files(scratch)}
+        files = {path.relative_to(scratch).as_posix(): sha256(path) for path in _files(scratch)}
         server = {name: digest for name, digest in files.items() if not name.startswith("model/")}
         model_version = artifact.model_version(scratch / "model")
         server_version = _digest(server)
@@ -89,7 +89,7 @@ def build_release(champion: Path, releases: Path, *, lock: Path | None = None, p
         if not finished.exists():
             record = {**asdict(release), "files": files}
             del record["folder"]
-            _write_synced(scratch / RECORD, json.dumps(record, indent=1, sort_keys=True))
+            replace_file(scratch / RECORD, json.dumps(record, indent=1, sort_keys=True))
             _publish(scratch, finished)
         read_release(finished)
     finally:
@@ -104,7 +104,7 @@ def release_version(champion: Path, *, lock: Path | None = None, package: Path =
         paths[f"app/mlops_assets/{path.relative_to(package).as_posix()}"] = path
     if lock is not None:
         paths[REQUIREMENTS] = lock
-    server = _digest({name: _sha256(path) for name, path in paths.items()})
+    server = _digest({name: sha256(path) for name, path in paths.items()})
     return _digest({"server": server, "model": artifact.model_version(champion)})
 
 
@@ -122,7 +122,7 @@ def read_release(folder: Path) -> Release:
         release = Release(folder=folder, **record)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BrokenRelease(f"{folder} is no release ({error}): delete the folder and run again") from error
-    found = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder) if path.name != RECORD}
+    found = {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder) if path.name != RECORD}
     wrong = sorted(name for name in found.keys() | files.keys() if found.get(name) != files.get(name))
     if wrong:
         raise BrokenRelease(
@@ -156,13 +156,13 @@ def _copy_server(package: Path, target: Path) -> None:
 def _publish(scratch: Path, finished: Path) -> None:
     for path in _files(scratch):
         path.chmod(0o444)
-        _sync(path)
+        sync(path)
     try:
         scratch.rename(finished)
     except OSError:
         if not finished.is_dir():  # Another process built the same content first: its folder is this one.
             raise
-    _sync(finished.parent)
+    sync(finished.parent)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -171,21 +171,3 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_synced(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

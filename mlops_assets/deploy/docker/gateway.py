@@ -12,6 +12,7 @@ from mlops_assets.deploy.docker import gateway_config
 from mlops_assets.deploy.docker.engine import DockerEngine
 from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
 from mlops_assets.failures import OutsideFailure, PermanentFailure
+from mlops_assets.files import replace_file
 from mlops_assets.serving.socket_file import unix_address
 
 IMAGE = "haproxy:lts"
@@ -145,7 +146,7 @@ class HaproxyGateway:
         if target.is_file() and target.read_text(encoding="ascii") == pem:
             return False
         renewed = target.is_file()
-        _replace(target, pem, mode=0o600)
+        replace_file(target, pem, mode=0o600)
         return renewed
 
     def _renew(self) -> None:
@@ -206,9 +207,11 @@ class HaproxyGateway:
     def _write(self, live: Slot | None) -> None:
         addresses: dict[Slot, str] = {slot: self.address(slot) for slot in SLOTS}
         certificate = gateway_config.CERTIFICATE if self._certificate else ""
-        _replace(self._folder / "haproxy.cfg", gateway_config.configuration(addresses, live, certificate=certificate))
+        replace_file(
+            self._folder / "haproxy.cfg", gateway_config.configuration(addresses, live, certificate=certificate)
+        )
         if live is not None:
-            _replace(self._folder / "live.json", json.dumps({"slot": live}))
+            replace_file(self._folder / "live.json", json.dumps({"slot": live}))
 
     def _run(self) -> None:
         client = self._engine.client
@@ -255,13 +258,3 @@ class HaproxyGateway:
 
 def _said(certificate: Path | None) -> str:
     return "on" if certificate else "off"
-
-
-def _replace(path: Path, text: str, *, mode: int = 0o644) -> None:
-    scratch = path.with_name(path.name + ".partial")
-    scratch.unlink(missing_ok=True)
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

@@ -13,6 +13,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import try_out
 from mlops_assets.deploy.service_client import Reply, ServiceClient
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file
 
 _BUILDER = "mlops.builder"
 """The label of an image that names the project. Not `mlops.project`: every container inherits its image's labels."""
@@ -50,9 +51,7 @@ class ImageRecord:
         self._write({version: image for version, image in self.all().items() if version != release_version})
 
     def _write(self, images: dict[str, Packaged]) -> None:
-        scratch = self._path.with_suffix(".partial")
-        scratch.write_text(json.dumps({name: asdict(image) for name, image in images.items()}, indent=1), "utf-8")
-        scratch.replace(self._path)
+        replace_file(self._path, json.dumps({version: asdict(image) for version, image in images.items()}, indent=1))
 
 
 @dataclass(frozen=True, eq=False)

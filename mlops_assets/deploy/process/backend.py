@@ -26,6 +26,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file
 from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW, SHOWN
 
 _STOP_S, _KILL_S = 20.0, 5.0
@@ -233,12 +234,7 @@ class ProcessBackend:
         return self.folder / name / "control.sock"
 
     def _record(self, live: ServerProcess) -> None:
-        scratch = self._state.with_suffix(".partial")
-        with scratch.open("w", encoding="utf-8") as file:
-            json.dump(asdict(live), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(self._state)
+        replace_file(self._state, json.dumps(asdict(live), indent=1))
 
     def processes(self) -> Iterator[psutil.Process]:
         """Every server process that belongs to this folder, recorded or not."""
