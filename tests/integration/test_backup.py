@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -36,12 +35,6 @@ def speak(context: dg.OpExecutionContext) -> None:
 @dg.job(executor_def=dg.in_process_executor)
 def speaking() -> None:
     speak()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as postgres:
-        yield postgres
 
 
 def test_the_embedded_history_moves_to_a_machine_that_has_none(tmp_path: Path, capsys) -> None:

@@ -18,18 +18,14 @@ from mlops_assets.training import champion
 from mlops_assets.training.champion import champion_due
 from mlops_assets.versioning.repository import VersionRepository
 from tests.fakes.tiny_model import learnt_from, seal_tiny_model
-from tests.integration.user_clone import QUICK_DVC, UserClone
 from tests.unit.reviews.rows import APP, frame, review
+from tests.user_clone import QUICK_DVC, UserClone
 
 ALMOST_ALL_GATE = {"train": 5, "validation": 5, "gate": 85, "test": 5}
 ANY_CALIBRATION = {"max_calibration_error": 1.0}
 
 
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 class Place:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import FactKeeper
-from tests.integration.postgres_server import Postgres, psycopg, running_postgres
+from tests.integration.postgres_server import Postgres, psycopg
 from tests.unit.reporting.summaries import FAILED, summary, write
 from tests.unit.reviews.rows import frame, review
 from tests.user_clone import make_clone, settings_of
@@ -38,21 +37,15 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
 @pytest.fixture
-def postgres(server: Postgres) -> Postgres:
+def postgres(postgres: Postgres) -> Postgres:
     """The server with nothing in it."""
-    if not (server._folder / "data" / "postmaster.pid").exists():
-        server.start()
-    with psycopg.connect(f"postgresql://mlops@127.0.0.1:{server.port}/postgres", autocommit=True) as connection:
+    if not (postgres._folder / "data" / "postmaster.pid").exists():
+        postgres.start()
+    with psycopg.connect(f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres", autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS facts CASCADE")
         connection.execute("DROP TABLE IF EXISTS feedback, predictions")
-    return server
+    return postgres
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import trustme
 
 from mlops_assets.deploy.release import build_release
 from mlops_assets.failures import PermanentFailure
-from tests.docker_engine import engine_or_skip, port_of, project_of, service_on_docker
+from tests.docker_engine import port_of, project_of, service_on_docker
 from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.repository import ROOT
@@ -20,12 +20,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.long]
 
 def silent(_line: str) -> None:
     return
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with engine_or_skip() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.engine import Login, PushFailed
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.service import Service
-from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import free_port, wait_until
 from tests.repository import ROOT
@@ -34,12 +33,6 @@ PACKED = "application/vnd.docker.distribution.manifest.v2+json"
 
 def silent(_line: str) -> None:
     return
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with engine_or_skip() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from mlops_assets.cli.run import run_pipeline
 from mlops_assets.definitions import build_definitions
 from mlops_assets.deploy.docker.engine import DockerEngine
 from mlops_assets.settings import Settings
-from tests.docker_engine import engine_or_skip
 from tests.repository import ROOT
 from tests.user_clone import free_port, make_clone, settings_of, write_params
 
@@ -25,12 +24,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(600)]
 CANARY = "canary-7d0e6f8a-that-must-not-fly"
 CLOCK = "2026-02-15T00:00:00Z"
 OTHER = {"trees": 12, "max_leaf_nodes": 30, "strengths": [1.0], "votes": [0.3]}
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    with engine_or_skip() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from mlops_assets.deploy.rollback import KEPT
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps import prune as pruning
-from tests.docker_engine import engine_or_skip
 from tests.fakes.tiny_model import TEXTS, seal_tiny_model
 from tests.integration.clients import Clients
 from tests.repository import ROOT
@@ -87,12 +86,6 @@ class Place:
         things, said = outside.build(self.settings()), []
         pruning.prune(self.settings(), things["repository"], things["service"], said.append, dry_run=dry_run)
         return [line for line in said if line.startswith(("remove release", "remove image", "remove container"))]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    with engine_or_skip() as engine:
-        yield engine
 
 
 def place_in(folder: Path, engine: DockerEngine, **params: Any) -> Iterator[Place]:

@@ -26,7 +26,7 @@ from mlops_assets.deploy.docker.servers import NeverStarted
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, Watching
 from mlops_assets.deploy.service import Service
-from tests.docker_engine import engine_or_skip, port_of, project_of, service_on_docker
+from tests.docker_engine import port_of, project_of, service_on_docker
 from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
@@ -56,12 +56,6 @@ BROKEN = "raise RuntimeError('no such thing')\n"
 
 def silent(_line: str) -> None:
     return
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with engine_or_skip() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

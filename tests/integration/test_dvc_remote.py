@@ -14,14 +14,9 @@ import pytest
 from mlops_assets.failures import TransientFailure
 from mlops_assets.versioning.retention import prune_versions
 from mlops_assets.versioning.retention_plan import RetentionRules
-from tests.integration.user_clone import REAL_DVC, UserClone, sh
+from tests.user_clone import REAL_DVC, UserClone, sh
 
-
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

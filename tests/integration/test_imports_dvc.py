@@ -7,8 +7,7 @@ import pytest
 from mlops_assets.failures import TransientFailure
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.steps.take_imports import read_folder, take_imports
-from tests.integration.user_clone import sh
-from tests.user_clone import git, make_clone, settings_of
+from tests.user_clone import git, make_clone, settings_of, sh
 
 APP = "com.valar.pintu"
 REVIEWS = """review_id,review_text,rating,review_date

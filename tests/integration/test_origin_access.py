@@ -14,15 +14,9 @@ from mlops_assets.versioning.git import history as git_history
 from mlops_assets.versioning.git import origin
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.git.user_repository import NoRepository
-from tests.integration.user_clone import QUICK_DVC, UserClone, sh
+from tests.user_clone import QUICK_DVC, UserClone, sh
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    return home
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

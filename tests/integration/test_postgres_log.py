@@ -1,23 +1,15 @@
 """The prediction log in a real PostgreSQL: written, fed back, and again after the database was away."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from starlette.testclient import TestClient
 
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.options import ServerOptions
 from tests.integration.clients import wait_until
-from tests.integration.postgres_server import Postgres, running_postgres
+from tests.integration.postgres_server import Postgres
 from tests.unit.serving.test_app import loaded, ready
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 def test_predictions_and_feedback_go_to_postgresql_and_on_after_it_was_away(postgres: Postgres) -> None:

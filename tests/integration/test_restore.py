@@ -11,14 +11,9 @@ from mlops_assets.steps.restore import KEPT, finish_restore, restore
 from mlops_assets.versioning.retention import prune_versions
 from mlops_assets.versioning.retention_plan import RetentionRules
 from mlops_assets.versioning.versions import UnknownVersion, find_version, list_versions
-from tests.integration.user_clone import APP, QUICK_DVC, UserClone
+from tests.user_clone import APP, QUICK_DVC, UserClone
 
-
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

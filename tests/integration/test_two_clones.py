@@ -32,19 +32,14 @@ from mlops_assets.versioning.retention import prune_versions
 from mlops_assets.versioning.retention_plan import RetentionRules
 from mlops_assets.versioning.version_outcome import DataVersion
 from tests.fakes.service import fake_service
-from tests.integration.user_clone import QUICK_DVC, REAL_DVC, sh
-from tests.user_clone import git, make_clone, settings_of
+from tests.user_clone import QUICK_DVC, REAL_DVC, git, make_clone, settings_of, sh
 
 APP, NOW = "com.valar.pintu", "2026-04-15T00:00:00Z"
 _LATER = datetime(2026, 4, 16, tzinfo=UTC)
 DATA = ["raw_reviews", "validated_reviews", "versioned_dataset"]
 
 
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @dataclass

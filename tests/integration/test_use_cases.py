@@ -19,8 +19,7 @@ from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from tests.fakes.play_store import FakePlayStore, FakeReview, reviews
 from tests.fakes.play_wire import serve
-from tests.integration.user_clone import sh
-from tests.user_clone import free_port, git, make_clone, settings_of
+from tests.user_clone import free_port, git, make_clone, settings_of, sh
 
 APP = "com.valar.pintu"
 APART = timedelta(minutes=2)

@@ -11,14 +11,9 @@ import pytest
 
 from mlops_assets.versioning.git.pipeline_commit import FILES
 from mlops_assets.versioning.git.user_repository import BranchCheckedOut, NoRepository
-from tests.integration.user_clone import QUICK_DVC, UserClone, sh
+from tests.user_clone import QUICK_DVC, UserClone, sh
 
-
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def _dirty_and_staged(user: UserClone) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.versioning.git.pipeline_commit import FILES
-from tests.integration.user_clone import QUICK_DVC, REAL_DVC, UserClone, sh
+from tests.user_clone import QUICK_DVC, REAL_DVC, UserClone, sh
 
 LFS = """[filter "lfs"]
  clean = git-lfs clean -- %f

@@ -10,14 +10,9 @@ from benchmarks import versioning
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import folder_object, pointed_object
 from mlops_assets.versioning.git.pipeline_commit import FILES, parse_trailers
-from tests.integration.user_clone import APP, QUICK_DVC, REAL_DVC, UserClone, sh
+from tests.user_clone import APP, QUICK_DVC, REAL_DVC, UserClone, sh
 
-
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_version_travels_to_a_colleague_and_is_read_with_plain_commands(tmp_path: Path) -> None:

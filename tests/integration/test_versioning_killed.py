@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.versioning.git.commands import LockHeld
-from tests.integration.user_clone import QUICK_DVC, REAL_DVC, UserClone, sh
+from tests.user_clone import QUICK_DVC, REAL_DVC, UserClone, sh
 
 PHASES = ["staged", "added", "pushed", "proven", "composed", "sent to origin", "sent to user"]
 _DIE_AT = """
 import os, signal, sys
 from pathlib import Path
-from tests.integration.user_clone import UserClone
+from tests.user_clone import UserClone
 user = UserClone.__new__(UserClone)
 user.root, user.dvc = Path(sys.argv[1]), Path(sys.argv[2])
 user.months = {p.relative_to(user.root / "data/raw").as_posix(): p for p in (user.root / "data/raw").rglob("*.parquet")}
@@ -31,11 +31,7 @@ else:
 """
 
 
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def _killed(user: UserClone, phase: str, what: str = "data") -> None:

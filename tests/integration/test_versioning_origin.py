@@ -5,14 +5,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.versioning.git.pipeline_commit import parse_trailers
-from tests.integration.user_clone import QUICK_DVC, UserClone, sh
+from tests.user_clone import QUICK_DVC, UserClone, sh
 
-
-@pytest.fixture(autouse=True)
-def _a_home_without_git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def _two_machines(tmp_path: Path) -> tuple[UserClone, UserClone]:

@@ -13,16 +13,6 @@ from tests.unit.reviews.rows import APP
 HEADER = "review_id,app_id,review_text,rating,review_date"
 
 
-@pytest.fixture
-def written(tmp_path):
-    def write(content: str | bytes, name: str = "reviews.csv"):
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
 def only(path, **options) -> dict:
     (row,) = read_reviews(path, **options).frame.to_dict("records")
     return row

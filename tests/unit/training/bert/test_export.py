@@ -21,16 +21,7 @@ from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import Trained
 from tests.tiny_bert import tiny_frame, train_tiny
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Matrices this small are slower on two threads, and by far on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.training.bert import packing
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Matrices this small are slower on two threads, and by far on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=60)

@@ -18,15 +18,7 @@ GOOD, BAD = ["bagus sekali", "mantap cepat", "suka mudah"], ["jelek sekali", "la
 RECIPE = {"layers": 1, "hidden": 16, "heads": 2, "vocabulary_size": 200, "max_length": 32, "batch_size": 8, "epochs": 3}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Matrices this small are slower on two threads, and by far on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Stopped(Exception):
