@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlops_assets.params.bert import BertRecipe
 from mlops_assets.settings import wait_passively
 from mlops_assets.training.bert import compact, packing
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import train as bert
 from mlops_assets.training.bert.device import Device, find_device
-from mlops_assets.training.bert.recipe import BertRecipe
 from mlops_assets.training.judging import evaluate
 
 PINTU = Path(__file__).parents[2] / "shared" / "data" / "pintu_reviews.csv"

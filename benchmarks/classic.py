@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlops_assets.params.classic import ClassicRecipe
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides
 from mlops_assets.text import normalise, text_digest
 from mlops_assets.training.classic import train as classic
 from mlops_assets.training.judging import bootstrap, evaluate
-from mlops_assets.training.recipe import ClassicRecipe
 
 PINTU = Path(__file__).parents[2] / "shared" / "data" / "pintu_reviews.csv"
 NAMES = ("negative", "positive")

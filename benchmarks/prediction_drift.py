@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.reviews.drift.drift import DriftOptions, recent
+from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.drift import DriftOptions
+from mlops_assets.reviews.drift.drift import recent
 from mlops_assets.reviews.drift.prediction_drift import measure_predictions
 from mlops_assets.reviews.drift.tests import mix_distance, mix_p
 from mlops_assets.reviews.files.files import read_reviews
@@ -23,7 +25,6 @@ from mlops_assets.reviews.sources import sample
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides
 from mlops_assets.training.classic import train as classic
-from mlops_assets.training.recipe import ClassicRecipe
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data"
 NAMES = ("negative", "positive")

@@ -23,9 +23,9 @@ VOCABULARY = 50_000
 
 def make_models(texts: Sequence[str], folder: Path) -> dict[str, Path]:
     """A base-size BERT with random weights as our artifact in fp32 and int8; the same weights in the hub's format."""
+    from mlops_assets.params.bert import BertRecipe
     from mlops_assets.training.bert.compact import build
     from mlops_assets.training.bert.export import Exporter
-    from mlops_assets.training.bert.recipe import BertRecipe
 
     recipe = BertRecipe(vocabulary_size=30_000, layers=12, hidden=768, heads=12, max_length=PADDED_TO)
     base = build(texts, recipe, LABELS)
@@ -53,10 +53,10 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
     The compact recipe in three epochs on the train side of `reviews`; judged on `most` texts that it
     was not trained on.
     """
+    from mlops_assets.params.bert import BertRecipe
     from mlops_assets.reviews.files.files import read_reviews
     from mlops_assets.reviews.stored.label import add_labels
     from mlops_assets.reviews.stored.split import PERCENTS, add_sides
-    from mlops_assets.training.bert.recipe import BertRecipe
     from mlops_assets.training.bert.train import train_bert
 
     rows = read_reviews(reviews).frame

@@ -19,6 +19,10 @@ class PermanentFailure(Failure):
     """A rerun cannot help: bad input, a wrong parameter, a missing file."""
 
 
+class BadSetting(PermanentFailure):
+    """A variable of the environment or a parameter of params.yaml breaks its rule."""
+
+
 class OutsideFailure(TransientFailure):
     """Another program or service (git, DVC, the Docker engine, a registry, a hub) said no.
 

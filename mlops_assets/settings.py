@@ -9,48 +9,20 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr
 
-from mlops_assets.unique_yaml import read_yaml
-from mlops_assets.variables import BadSetting, Variables
+from mlops_assets.failures import BadSetting
+from mlops_assets.params.choices import APP_PATTERN, MONTH_PATTERN, LabelRule, Source
+from mlops_assets.params.file import read_params
+from mlops_assets.params.triggers import Triggers
+from mlops_assets.variables import Variables
 
-Source = Literal["sample", "file", "play_store"]
-LabelRule = Literal["binary", "ternary"]
 DateOrder = Literal["day-first", "month-first"]
 DeployTarget = Literal["auto", "process", "docker"]
 ImageVariant = Literal["cpu", "gpu"]
 
-
-class Triggers(BaseModel):
-    """The section `triggers`: when runs start by themselves, beside new commits.
-
-    retrain_after_days: a model older than this is trained again although nothing changed; 0 for never
-    cooldown_days: so long after a retrain for drift or age neither reason starts another one
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    time_zone: str = "UTC"
-    retrain_after_days: int = 90
-    cooldown_days: int = 7
-
-
-SECTIONS = (
-    "sides",
-    "play_store",
-    "validation",
-    "drift",
-    "classic",
-    "bert",
-    "evaluate",
-    "deploy",
-    "versions",
-    "operations",
-)
-"""Sections of params.yaml whose content the code that uses them checks."""
 
 FOR_THE_SERVER = (
     "API_KEYS", "ALLOW_ANONYMOUS", "BATCH_TOKENS", "DEADLINE_S", "INFERENCE_WORKERS", "LOG_TEXTS", "MAX_BODY_BYTES",
@@ -60,8 +32,6 @@ FOR_THE_SERVER = (
 """Variables that are handed to the deployed server, which checks them."""
 
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[a-z0-9][a-z0-9._-]*)*")
-_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-_APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 
 
 _FOR_CHILDREN = re.compile(
@@ -171,14 +141,12 @@ class Settings(BaseModel):
         if of_the_process:
             _hand_on(from_file)
         env = Variables({**from_file, **environ})
-        params = _read_params(root / "params.yaml")
+        choices, sections = read_params(root / "params.yaml")
         reviews = tuple(
             Path(part.strip()).expanduser().absolute() for part in env.text("REVIEWS", "").split(",") if part.strip()
         )
-        extra_app = env.text("APP", "")
-        named: list[str] = [*params["apps"], *([_app("APP", extra_app)] if extra_app else [])]
-        apps = tuple(dict.fromkeys(named))
-        source = env.choice("SOURCE", get_args(Source)) or ("file" if reviews else params["source"])
+        extra_app = env.matching("APP", APP_PATTERN, "a package name such as com.valar.pintu")
+        source = env.choice("SOURCE", get_args(Source)) or ("file" if reviews else choices.source)
         if source != "file" and reviews:
             raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
         ui_port = env.whole("UI_PORT", 3000, 1, 65535)
@@ -186,15 +154,15 @@ class Settings(BaseModel):
         settings = cls(
             root=root,
             source=source,
-            apps=apps,
-            extra_app=extra_app or None,
-            first_month=params["first_month"],
-            label_rule=params["labels"],
+            apps=tuple(dict.fromkeys([*choices.apps, *([extra_app] if extra_app else [])])),
+            extra_app=extra_app,
+            first_month=choices.first_month,
+            label_rule=choices.labels,
             reviews=reviews,
             date_order=env.choice("DATES", get_args(DateOrder)),
             time_zone=_time_zone(env.text("TIME_ZONE", "")),
-            app_names=params["app_names"],
-            from_month=_month("FROM", env.text("FROM", "")) if env.text("FROM", "") else None,
+            app_names=choices.app_names,
+            from_month=env.matching("FROM", MONTH_PATTERN, "a month as YYYY-MM"),
             fixed_now=env.instant("NOW"),
             port=env.whole("PORT", 8080, 1, 65535),
             port_given=bool(env.text("PORT", "")),
@@ -203,7 +171,7 @@ class Settings(BaseModel):
             step_pods=env.file("STEP_PODS"),
             host=env.address("HOST_ADDRESS", "127.0.0.1"),
             tls_certificate=env.file("TLS_CERTIFICATE"),
-            **_deployment(env, params["bert"]),
+            **_deployment(env, sections["bert"]),
             haproxy_image=env.text("HAPROXY_IMAGE", "haproxy:lts"),
             **_registry(env),
             server=MappingProxyType(
@@ -219,12 +187,12 @@ class Settings(BaseModel):
             shared_instance=env.flag("SHARED_INSTANCE"),
             service_network=env.text("SERVICE_NETWORK", ""),
             dvc_program=Path(env.text("DVC_PROGRAM", str(root / ".venv-dvc" / "bin" / "dvc"))),
-            triggers=params["triggers"],
+            triggers=choices.triggers,
             author_key=SecretStr(env.text("AUTHOR_KEY", "")) if env.text("AUTHOR_KEY", "") else None,
             play_store_url=env.url("PLAY_STORE_URL", "https://play.google.com"),
             notify_urls=_notify_urls(env.text("NOTIFY_URLS", "")),
             heartbeat_url=_heartbeat_url(env.text("HEARTBEAT_URL", "")),
-            sections=MappingProxyType({name: MappingProxyType(params[name]) for name in SECTIONS}),
+            sections=MappingProxyType({name: MappingProxyType(section) for name, section in sections.items()}),
         )
         env.refuse_misspelt(written, FOR_THE_SERVER)
         env.refuse_unread(_unread(root / ".env"), FOR_THE_SERVER)
@@ -351,29 +319,6 @@ def _branches(value: str) -> tuple[str, ...]:
     return names
 
 
-def _triggers(section: Any) -> Triggers:
-    if not isinstance(section, dict):
-        raise BadSetting(f"params.yaml: triggers must be a mapping, got {section!r}")
-    try:
-        triggers = Triggers(**section)
-        ZoneInfo(triggers.time_zone)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(Triggers.model_fields)
-        raise BadSetting(
-            f"params.yaml: triggers.{name}: {first['msg']}, got {first['input']!r}; known: {known}"
-        ) from error
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise BadSetting(
-            f"params.yaml: triggers.time_zone must be a zone such as Asia/Jakarta, got {section['time_zone']!r}"
-        ) from error
-    for name in ("retrain_after_days", "cooldown_days"):
-        if getattr(triggers, name) < 0:
-            raise BadSetting(f"params.yaml: triggers.{name} must be 0 or more, got {getattr(triggers, name)}")
-    return triggers
-
-
 def _notify_urls(value: str) -> tuple[SecretStr, ...]:
     """Apprise addresses, parted by spaces, lines or commas; one may itself hold commas. No value is ever repeated."""
     urls = [url for url in re.split(r"[\s,]+(?=[\w+.-]+://)|\s+", value) if url]
@@ -404,60 +349,3 @@ def _time_zone(value: str) -> str | None:
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise BadSetting(f"TIME_ZONE must be a zone such as Asia/Jakarta, or WIB, WITA or WIT, got {value!r}") from None
-
-
-def _month(name: str, value: str) -> str:
-    if not _MONTH.fullmatch(value):
-        raise BadSetting(f"{name} must be a month as YYYY-MM, got {value!r}")
-    return value
-
-
-def _app(name: str, value: str) -> str:
-    if not _APP.fullmatch(value):
-        raise BadSetting(f"{name} must be a package name such as com.valar.pintu, got {value!r}")
-    return value
-
-
-def _app_names(section: Any) -> Mapping[str, str]:
-    """Names that files give their apps, and the package that each stands for."""
-    if not isinstance(section, dict):
-        raise BadSetting(f"params.yaml: app_names must map names to package names, got {section!r}")
-    return MappingProxyType(
-        {str(name): _app(f"params.yaml: app_names: {name}", str(app)) for name, app in section.items()}
-    )
-
-
-def _read_params(path: Path) -> dict[str, Any]:
-    try:
-        params: Any = read_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadSetting(f"{path} is missing: restore it with git checkout -- params.yaml") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadSetting(f"{path} cannot be read: {error}".replace("\n", " ")) from error
-    known = {"apps", "app_names", "first_month", "source", "labels", "triggers", *SECTIONS}
-    if not isinstance(params, dict):
-        raise BadSetting(f"{path} must hold {', '.join(sorted(known))}")
-    unknown = sorted(str(name) for name in params.keys() - known)
-    if unknown:
-        raise BadSetting(f"params.yaml: {unknown[0]} is no parameter, known are {', '.join(sorted(known))}")
-    apps = params.get("apps")
-    if not isinstance(apps, list) or not apps:
-        raise BadSetting(f"params.yaml: apps must be a list of at least one package name, got {apps!r}")
-    source, labels = params.get("source", "sample"), params.get("labels", "binary")
-    if source not in get_args(Source):
-        raise BadSetting(f"params.yaml: source must be one of {', '.join(get_args(Source))}, got {source!r}")
-    if labels not in get_args(LabelRule):
-        raise BadSetting(f"params.yaml: labels must be one of {', '.join(get_args(LabelRule))}, got {labels!r}")
-    sections = {name: params.get(name) or {} for name in SECTIONS}
-    for name, section in sections.items():
-        if not isinstance(section, dict):
-            raise BadSetting(f"params.yaml: {name} must be a mapping, got {section!r}")
-    return {
-        "triggers": _triggers(params.get("triggers") or {}),
-        "apps": [_app("params.yaml: apps", str(app)) for app in apps],
-        "app_names": _app_names(params.get("app_names") or {}),
-        "first_month": _month("params.yaml: first_month", str(params.get("first_month", "2016-01"))),
-        "source": source,
-        "labels": labels,
-        **sections,
-    }

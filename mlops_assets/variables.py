@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.failures import PermanentFailure
+from mlops_assets.failures import BadSetting
 
 ELSEWHERE = frozenset({
     "CODE_MEMORY", "COMPOSE_PROJECT_NAME", "DAEMON_MEMORY", "DOCKER_GID", "DOCKER_SOCKET", "DOOR_ADDRESS",
@@ -20,10 +20,6 @@ ELSEWHERE = frozenset({
 """Variables that `.env` may hold for the stack, and that `Settings` does not always look up."""
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
-
-
-class BadSetting(PermanentFailure):
-    """A variable or parameter breaks its rule."""
 
 
 class Variables:
@@ -47,6 +43,12 @@ class Variables:
         value = self.text(name, "")
         if value and value not in allowed:
             raise BadSetting(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        return value or None
+
+    def matching(self, name: str, pattern: str, rule: str) -> str | None:
+        value = self.text(name, "")
+        if value and not re.fullmatch(pattern, value):
+            raise BadSetting(f"{name} must be {rule}, got {value!r}")
         return value or None
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:

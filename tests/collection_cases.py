@@ -2,13 +2,13 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from mlops_assets.params.play_store import CollectOptions
 from mlops_assets.reviews.play_store.collect import (
     collect_app,
     collect_apps,
@@ -19,7 +19,6 @@ from mlops_assets.reviews.play_store.collect import (
 from mlops_assets.reviews.play_store.crawl import CrawlResult
 from mlops_assets.reviews.play_store.crawl_state import CrawlState, Journal
 from mlops_assets.reviews.play_store.feed import OpensFeeds
-from mlops_assets.reviews.play_store.options import CollectOptions
 from mlops_assets.reviews.stored.store import ReviewStore
 from tests.fakes.play_store import FakePlayStore, FakeReview, Fault
 
@@ -271,7 +270,7 @@ class CollectionCases:
         fake.requests.clear()
         third = tick()
         assert (third.status, len(fake.requests) <= 2) == ("partial", True)
-        accepted = tick(options=replace(OPTIONS, accept_deletions=True))
+        accepted = tick(options=OPTIONS.model_copy(update={"accept_deletions": True}))
         assert (accepted.status, accepted.changes.deleted) == ("whole", 10)
         assert stored(store) == shown(fake)
 
@@ -362,8 +361,8 @@ class CollectionCases:
 
     def test_two_countries_of_one_language_are_one_row_per_review(self, fake, tick):
         fake.add(APP, feed_of(40))
-        tick("2020-01", options=replace(OPTIONS, country="ID"))
-        again = tick("2020-01", options=replace(OPTIONS, country="US"), reread=True)
+        tick("2020-01", options=OPTIONS.model_copy(update={"country": "ID"}))
+        again = tick("2020-01", options=OPTIONS.model_copy(update={"country": "US"}), reread=True)
         assert (again.changes.new, again.changes.unchanged) == (0, 40)
 
     def test_the_feed_of_another_language_deletes_nothing_of_the_first(self, fake, store, tick):
@@ -371,13 +370,13 @@ class CollectionCases:
         tick("2020-01")
         fake.apps[APP] = {}
         fake.add(APP, feed_of(10, first=7000))
-        english = tick("2020-01", options=replace(OPTIONS, language="en"))
+        english = tick("2020-01", options=OPTIONS.model_copy(update={"language": "en"}))
         assert (english.whole, english.changes.deleted, english.changes.new) == (True, 0, 10)
         assert len(stored(store)) == 50
 
     def test_a_kill_at_any_page_or_write_loses_and_doubles_nothing(self, fake, store, connect, monkeypatch):
         fake.add(APP, feed_of(195))
-        options = replace(OPTIONS, flush_reviews=50)
+        options = OPTIONS.model_copy(update={"flush_reviews": 50})
         dice = random.Random(5)  # noqa: S311 - where to kill is no secret
         kills = 0
         for _ in range(60):

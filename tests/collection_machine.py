@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -119,7 +118,7 @@ class CollectionMachine(RuleBasedStateMachine):
             self.nothing_is_missing()
 
     def collect(self, *, reread: bool = False, accept: bool = False) -> CrawlResult:
-        options = replace(OPTIONS, flush_reviews=8, deletions_percent=30, accept_deletions=accept)
+        options = OPTIONS.model_copy(update={"flush_reviews": 8, "deletions_percent": 30, "accept_deletions": accept})
         months = [EVER] if reread else months_due(self.store, APP, now=self.now, options=options)
         return collect_app(
             self.store, MemoryPlayStore(self.fake), APP, months, now=self.now, options=options, reread=reread

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.artifact import TrainedWith
+from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.serving.models.model import load
-from mlops_assets.training.bert.recipe import BertRecipe
 from mlops_assets.training.bert.train import train_bert
-from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.trained import Trained
 
 RECIPE = {"layers": 2, "hidden": 32, "heads": 2, "vocabulary_size": 300, "max_length": 32, "epochs": 3}

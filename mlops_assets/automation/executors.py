@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from mlops_assets.settings import BadSetting
+from mlops_assets.failures import BadSetting
 
 
 def step_executor(step_pods: Path | None, steps: Collection[str]) -> dg.ExecutorDefinition:

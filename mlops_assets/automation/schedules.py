@@ -7,7 +7,7 @@ import dagster as dg
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import PIPELINE
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reporting.rules import OperationRules
+from mlops_assets.params.operations import OperationRules
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 

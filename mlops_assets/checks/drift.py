@@ -24,7 +24,8 @@ WHY = (
 
 def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: VersionRepository) -> dg.AssetCheckResult:
     """The newest reviews against the profile of the serving model's data; the verdict joins the history."""
-    from mlops_assets.reviews.drift.drift import DriftOptions, measure, recent
+    from mlops_assets.params.drift import DriftOptions
+    from mlops_assets.reviews.drift.drift import measure, recent
     from mlops_assets.reviews.drift.history import remember
     from mlops_assets.reviews.drift.profile import Profile
     from mlops_assets.training.champion import read_decision
@@ -47,7 +48,7 @@ def judge_drift(settings: Settings, frame: "pd.DataFrame", repository: VersionRe
         champion.model_version,
         report,
         "reviews",
-        int(options.sustained_ticks),
+        options.sustained_ticks,
     )
     return _result(passed=not report.drifted, reason=report.reason, more={"sustained": lasting, **_shown(report)})
 

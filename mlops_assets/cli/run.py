@@ -18,9 +18,9 @@ from mlops_assets.automation.sensors.notifications import tell
 from mlops_assets.cli.console import ask_to_cancel, cancelled, console_of
 from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.definitions import build_definitions
-from mlops_assets.failures import TransientFailure
+from mlops_assets.failures import BadSetting, TransientFailure
 from mlops_assets.reporting.summary_pages import as_text
-from mlops_assets.settings import BadSetting, Settings
+from mlops_assets.settings import Settings
 from mlops_assets.steps.parameters import refuse_bad_parameters
 
 STOPPED = 130

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from mlops_assets.deploy.live_model import trained_on
 from mlops_assets.deploy.service import Live
+from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting.notifier import Notifier
-from mlops_assets.reporting.rules import OperationRules, overdue
+from mlops_assets.reporting.rules import overdue
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, read_summary, summary_paths
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import FactKeeper
@@ -43,8 +44,8 @@ def print_status(settings: Settings) -> bool:
 
 def _held_collections(settings: Settings) -> list[str]:
     """Collections that stopped before the end of the feed, or whose deletions nobody has accepted: training waits."""
+    from mlops_assets.params.play_store import CollectOptions
     from mlops_assets.reviews.play_store.collect import last_collection
-    from mlops_assets.reviews.play_store.options import CollectOptions
     from mlops_assets.reviews.stored.store import ReviewStore
 
     options = CollectOptions.from_params(settings.sections["play_store"])

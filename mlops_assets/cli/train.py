@@ -18,6 +18,7 @@ import pandas as pd
 
 from mlops_assets import artifact
 from mlops_assets.failures import Failure, PermanentFailure
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.hints import FileHints
 from mlops_assets.reviews.stored.dataset import training_frame
@@ -27,7 +28,6 @@ from mlops_assets.serving.models.model import load
 from mlops_assets.settings import Settings, wait_passively
 from mlops_assets.training import card
 from mlops_assets.training.judging import evaluate, plots
-from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.kinds import KINDS, Training
 from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import Trained

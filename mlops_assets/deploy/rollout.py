@@ -3,11 +3,8 @@
 It decides; a backend's `Servers` do. Whatever goes wrong, the old one serves on and the error holds the new one's log.
 """
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Sequence
 
 from mlops_assets.artifact import Golden
 from mlops_assets.deploy.backend import Instance, Running, Servers
@@ -15,6 +12,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.deploy.traffic import Traffic, Watch, usual
 from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.params.deploy import Watching
 
 GOLDEN_TOLERANCE = 1e-2
 """As in the server: int8 kernels differ between processors by up to 6e-3."""
@@ -36,37 +34,6 @@ class WrongAnswer(PermanentFailure):
 
 class Unanswered(WrongAnswer):
     """The golden sentences got a refusal or a server error in the place of an answer."""
-
-
-@dataclass(frozen=True)
-class Watching:
-    """How a new instance is judged: by what clients ask it where they ask enough, else by the golden probes.
-
-    ready_timeout_s: so long may it take until it is ready
-    watch_s: so long is it watched after the switch; what fails meanwhile is rolled back
-    slower_at_most: so many times the old one's latency may it take
-    always_fast_s: under this it is never too slow
-    """
-
-    ready_timeout_s: float = 60.0
-    watch_s: float = 3.0
-    slower_at_most: float = 5.0
-    always_fast_s: float = 0.25
-
-    @classmethod
-    def from_params(cls, section: Mapping[str, Any]) -> Self:
-        """From the section `deploy` of params.yaml; raises `PermanentFailure` with name, value and rule."""
-        for name, value in section.items():
-            if name not in cls.__dataclass_fields__:
-                known = ", ".join(cls.__dataclass_fields__)
-                raise PermanentFailure(f"params.yaml: deploy.{name} is no parameter, known are {known}")
-            if type(value) not in (int, float) or not 0 <= value < math.inf:
-                raise PermanentFailure(f"params.yaml: deploy.{name} must be a number from 0, got {value!r}")
-        return cls(**{name: float(value) for name, value in section.items()})
-
-    def limit_s(self, usual_s: float) -> float:
-        """Over this it is too slow, where the old one takes `usual_s`."""
-        return max(self.always_fast_s, self.slower_at_most * usual_s)
 
 
 def roll_out(

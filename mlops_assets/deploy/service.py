@@ -11,9 +11,10 @@ from mlops_assets.deploy.backend import Backend, Packaged, Report, Servers, Targ
 from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
 from mlops_assets.deploy.release import Release, read_release
 from mlops_assets.deploy.rollback import KEPT, choose
-from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, Watching, roll_out
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out
 from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.failures import Failure
+from mlops_assets.params.deploy import Watching
 from mlops_assets.settings import DeployTarget
 
 ROLLBACK = "rollback"

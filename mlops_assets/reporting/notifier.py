@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
 
+from mlops_assets.params.operations import OperationRules
 from mlops_assets.proxies import through_proxy
 from mlops_assets.reporting.messages import Kind, Message, fitted
 from mlops_assets.reporting.outbox import Channel, ChannelStatus, Outbox, Unreachable
-from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.serving.overview_file import LAST_SUCCESS, SHOWN, publish
 from mlops_assets.settings import Settings
 

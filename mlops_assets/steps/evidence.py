@@ -19,8 +19,8 @@ from mlops_assets.workspace import known_apps
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.params.validation import ValidationOptions
     from mlops_assets.reviews.quality.claims import Claim
-    from mlops_assets.reviews.quality.options import ValidationOptions
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from filelock import FileLock
 
 from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.failures import Failure
+from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting import dashboard_rows as rows
 from mlops_assets.reporting.dashboard_database import DashboardDatabase, DashboardRows
-from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary_paths
 from mlops_assets.serving.options import prediction_log_place
 from mlops_assets.serving.overview_file import FORMAT, OVERVIEW, SHOWN, publish
@@ -108,7 +108,8 @@ class FactKeeper:
             publish(self._settings.service_folder, OVERVIEW, json.dumps(new, ensure_ascii=False))
 
     def _drift_sustained(self, found: "_OnDisk") -> bool:
-        from mlops_assets.reviews.drift.drift import DriftOptions, sustained
+        from mlops_assets.params.drift import DriftOptions
+        from mlops_assets.reviews.drift.drift import sustained
 
         ticks = DriftOptions.from_params(self._settings.sections["drift"]).sustained_ticks
         return sustained(found.history, int(ticks)).sustained

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.artifact import METRICS_FILES, Kind, TrainedWith
 from mlops_assets.code_version import code_version
-from mlops_assets.training.bert.recipe import BertRecipe
-from mlops_assets.training.recipe import ClassicRecipe, Recipe
+from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.section import Section
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.training.judging.evaluate import Evaluation
+    from mlops_assets.params.evaluate import Evaluation
     from mlops_assets.training.trained import Trained
 
 
@@ -43,7 +44,7 @@ class ModelKind:
     """As Dagster shows them on the asset."""
     accuracy_key: str
     """The accuracy on test in the metadata and in a run's outputs."""
-    recipe_class: type[Recipe]
+    recipe_class: type[Section]
     train: Callable[[Training, Any], "Trained"]
 
     @property
@@ -54,7 +55,7 @@ class ModelKind:
     def metrics_file(self) -> str:
         return METRICS_FILES[self.name]
 
-    def recipe(self, sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    def recipe(self, sections: Mapping[str, Mapping[str, Any]]) -> Section:
         """The recipe of this kind's section of params.yaml."""
         return self.recipe_class.from_params(sections[self.name])
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.versions import RetentionRules
 from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
 from mlops_assets.versioning.dvc.remote_url import DEFAULT_FOLDER
 from mlops_assets.versioning.git.commands import Git
 from mlops_assets.versioning.git.pipeline_commit import POINTERS
 from mlops_assets.versioning.git.user_repository import BRANCH
 from mlops_assets.versioning.repository import VersionRepository
-from mlops_assets.versioning.retention_plan import RetentionPlan, RetentionRules, plan_retention, removable
+from mlops_assets.versioning.retention_plan import RetentionPlan, plan_retention, removable
 from mlops_assets.versioning.version_data import NO_LONGER_STORED
 
 

@@ -4,39 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
-from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.versions import RetentionRules
 from mlops_assets.versioning.versions import Version
-
-
-@dataclass(frozen=True)
-class RetentionRules:
-    """Days count from the moment when a later version took a version's place; what is current never ages."""
-
-    data_days: int = 30
-    models_days: int = 90
-    runs_days: int = 30
-    """Runs in Dagster's history: events, logs, summaries."""
-    predecessors: int = 2
-    """Models deployed before the live one that stay ready for a rollback."""
-    unknown_days: int = 1
-    """Objects that no version names may belong to a commit under way; they stay this long."""
-
-    @classmethod
-    def from_params(cls, section: Mapping[str, Any]) -> Self:
-        """Rules from `versions.retention` of params.yaml; refuses unknown names and anything but whole numbers."""
-        known = cls.__dataclass_fields__
-        for name, value in section.items():
-            if name not in known:
-                raise PermanentFailure(
-                    f"params.yaml: versions.retention.{name} is no parameter, known are {', '.join(known)}"
-                )
-            if type(value) is not int or value < 0:
-                raise PermanentFailure(
-                    f"params.yaml: versions.retention.{name} must be a whole number from 0, got {value!r}"
-                )
-        return cls(**section)
 
 
 @dataclass(frozen=True)

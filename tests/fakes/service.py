@@ -9,10 +9,10 @@ from typing import Any
 
 from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target
 from mlops_assets.deploy.release import Release
-from mlops_assets.deploy.rollout import Watching
 from mlops_assets.deploy.service import Service
 from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import PathTraffic, Traffic
+from mlops_assets.params.deploy import Watching
 
 UNWATCHED = Watching(watch_s=0)
 

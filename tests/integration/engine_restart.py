@@ -24,9 +24,9 @@ from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.engine import DockerEngine, EngineDown
 from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.release import read_release
-from mlops_assets.deploy.rollout import Watching
 from mlops_assets.deploy.service import Service
 from mlops_assets.deploy.service_client import NoAnswer, ServiceClient
+from mlops_assets.params.deploy import Watching
 
 SOCKET = "e.sock"
 NAMESPACES = ("unshare", "--net", "--mount")

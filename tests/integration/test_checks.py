@@ -19,8 +19,9 @@ import pytest
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.checks.drift import judge_drift
 from mlops_assets.definitions import build_definitions
+from mlops_assets.params.drift import DriftOptions
 from mlops_assets.reporting.notifier import Notifier
-from mlops_assets.reviews.drift.drift import DriftOptions, recent
+from mlops_assets.reviews.drift.drift import recent
 from mlops_assets.reviews.drift.history import read_history
 from mlops_assets.reviews.drift.profile import Profile
 from mlops_assets.reviews.files.balance import NO_FILES, Balances

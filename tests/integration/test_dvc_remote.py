@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import TransientFailure
+from mlops_assets.params.versions import RetentionRules
 from mlops_assets.versioning.retention import prune_versions
-from mlops_assets.versioning.retention_plan import RetentionRules
 from tests.user_clone import REAL_DVC, UserClone, sh
 
 pytestmark = pytest.mark.usefixtures("home")

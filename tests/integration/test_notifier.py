@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from mlops_assets.definitions import build_definitions
+from mlops_assets.failures import BadSetting
 from mlops_assets.reporting.notifier import AppriseChannel, Notifier
-from mlops_assets.settings import BadSetting, Settings
+from mlops_assets.settings import Settings
 from tests.integration.receivers import Hooks, Mailbox
 from tests.unit.reporting.summaries import FAILED, NEW, summary, write
 from tests.user_clone import free_port, make_clone, settings_of

@@ -12,8 +12,7 @@ import pytest
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
-from mlops_assets.failures import PermanentFailure
-from mlops_assets.settings import BadSetting
+from mlops_assets.failures import BadSetting, PermanentFailure
 from tests.user_clone import free_port, git, make_clone, settings_of, write_params
 
 CLOCK = "2026-04-15T00:00:00Z"

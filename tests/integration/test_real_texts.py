@@ -26,10 +26,10 @@ def test_the_served_bert_equals_torch_and_its_answers_do_not_depend_on_company(t
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from mlops_assets.params.bert import BertRecipe
     from mlops_assets.text import normalise
     from mlops_assets.training.bert.compact import build
     from mlops_assets.training.bert.export import Exporter
-    from mlops_assets.training.bert.recipe import BertRecipe
 
     assert len(texts) == 2_000
     recipe = BertRecipe(vocabulary_size=2_000, layers=2, hidden=64, heads=2, max_length=128)

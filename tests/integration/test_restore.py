@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import Failure, rerun_may_help
+from mlops_assets.params.versions import RetentionRules
 from mlops_assets.steps.restore import KEPT, finish_restore, restore
 from mlops_assets.versioning.retention import prune_versions
-from mlops_assets.versioning.retention_plan import RetentionRules
 from mlops_assets.versioning.versions import UnknownVersion, find_version, list_versions
 from tests.user_clone import APP, QUICK_DVC, UserClone
 

@@ -21,9 +21,9 @@ TEXTS = [f"aplikasi {'sangat ' * (number % 40)}bagus nomor {number}" for number 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A BERT of random weights, large enough that two cores cannot keep up with its clients."""
+    from mlops_assets.params.bert import BertRecipe
     from mlops_assets.training.bert.compact import build
     from mlops_assets.training.bert.export import Exporter
-    from mlops_assets.training.bert.recipe import BertRecipe
 
     recipe = BertRecipe(vocabulary_size=500, layers=4, hidden=256, heads=4, max_length=128)
     base, folder = build(TEXTS, recipe, LABELS), tmp_path_factory.mktemp("model") / "model"

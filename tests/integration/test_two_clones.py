@@ -20,6 +20,7 @@ from mlops_assets.cli import data as commands
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.outside import build
+from mlops_assets.params.versions import RetentionRules
 from mlops_assets.reporting.run_summary import CheckResult, RunSummary
 from mlops_assets.reporting.summary_pages import as_markdown
 from mlops_assets.reviews.quality.validate import validate_months
@@ -29,7 +30,6 @@ from mlops_assets.steps.restore import restore, settle
 from mlops_assets.steps.version import commit_version
 from mlops_assets.versioning.git.pipeline_commit import parse_trailers
 from mlops_assets.versioning.retention import prune_versions
-from mlops_assets.versioning.retention_plan import RetentionRules
 from mlops_assets.versioning.version_outcome import DataVersion
 from tests.fakes.service import fake_service
 from tests.user_clone import QUICK_DVC, REAL_DVC, git, make_clone, settings_of, sh

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mlops_assets.settings import BadSetting, Settings
+from mlops_assets.failures import BadSetting
+from mlops_assets.settings import Settings
 from tests.repository import ROOT
 
 

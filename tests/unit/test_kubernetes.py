@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mlops_assets.definitions import build_definitions
-from mlops_assets.settings import BadSetting
+from mlops_assets.failures import BadSetting
 from tests.fakes.kubernetes_api import VERSION, Cluster, kubernetes_api
 from tests.kubernetes_instance import IMAGE, STACK, instance_config, launch, write_instance
 from tests.user_clone import make_clone, settings_of

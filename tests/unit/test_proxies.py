@@ -6,16 +6,16 @@ import pytest
 from huggingface_hub.utils import close_session
 
 from mlops_assets.automation.code_location import CodeLocation
+from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.play_store import CollectOptions
 from mlops_assets.proxies import through_proxy
 from mlops_assets.reporting.messages import Message
 from mlops_assets.reporting.notifier import AppriseChannel, Heartbeat
 from mlops_assets.reporting.outbox import Unreachable
 from mlops_assets.reviews.play_store.client import PlayStore
 from mlops_assets.reviews.play_store.feed import PageMissing
-from mlops_assets.reviews.play_store.options import CollectOptions
 from mlops_assets.settings import child_environment
 from mlops_assets.training.bert.hub import HubUnreachable, load_base
-from mlops_assets.training.bert.recipe import BertRecipe
 from mlops_assets.versioning.git.commands import Git, GitFailure
 from mlops_assets.versioning.git.history import GitHistory
 from tests.user_clone import free_port, git, make_clone

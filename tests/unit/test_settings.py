@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_assets.settings import FOR_THE_SERVER, BadSetting, Settings, child_environment
+from mlops_assets.failures import BadSetting
+from mlops_assets.settings import FOR_THE_SERVER, Settings, child_environment
 
 PROJECT = Path(__file__).parents[2]
 PARAMS = {"apps": ["com.valar.pintu"], "source": "sample", "labels": "binary", "first_month": "2016-01"}
@@ -51,7 +52,10 @@ def test_a_person_says_the_order_of_dates_and_which_app_a_name_is(root: Path) ->
     assert dict(settings.app_names) == {"BRImo": "id.co.bri.brimo"}
     with pytest.raises(BadSetting, match="DATES must be one of day-first, month-first, got 'us'"):
         Settings.load({"DATES": "us"}, root)
-    for names, said in (({"BRImo": "BRImo"}, "app_names: BRImo must be a package name"), (["BRImo"], "must map names")):
+    for names, said in (
+        ({"BRImo": "BRImo"}, "app_names: BRImo must be a package name"),
+        (["BRImo"], "must map names"),
+    ):
         write(root, **PARAMS, app_names=names)
         with pytest.raises(BadSetting, match=said):
             Settings.load({}, root)

@@ -1,62 +1,20 @@
 """Do new reviews differ from those that the serving model learned from, and has it lasted? Warns, never blocks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.choices import LabelRule
+from mlops_assets.params.drift import DriftOptions
 from mlops_assets.reviews.drift import tests
 from mlops_assets.reviews.drift.features import LANGUAGES, Features, bucket, ngrams, shares
 from mlops_assets.reviews.drift.profile import Profile, count_lengths, unknown_share
-from mlops_assets.settings import LabelRule
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class DriftOptions:
-    """The section `drift` of params.yaml.
-
-    `alpha` is how often the whole alarm may fire where nothing drifted. The floors are effect sizes below which nothing
-    is reported however sure it is: mixes as the share of reviews that changed category, vocabulary as the rise of the
-    share of unknown words, content as the AUC of telling new from old.
-    """
-
-    alpha: float = 0.05
-    recent_reviews: int = 500
-    least_reviews: int = 50
-    sustained_ticks: int = 3
-    floor_mix: float = 0.05
-    floor_vocabulary: float = 0.02
-    floor_auc: float = 0.55
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise PermanentFailure(f"params.yaml: drift.{field.name} must be a number, got {value!r}")
-        if not 0 < self.alpha <= 0.2:
-            raise PermanentFailure(f"params.yaml: drift.alpha must be above 0 and at most 0.2, got {self.alpha}")
-        for name in ("recent_reviews", "least_reviews", "sustained_ticks"):
-            value = getattr(self, name)
-            if value != int(value) or value < 1:
-                raise PermanentFailure(f"params.yaml: drift.{name} must be a whole number from 1, got {value}")
-        for name in ("floor_mix", "floor_vocabulary", "floor_auc"):
-            if not 0 <= getattr(self, name) < 1:
-                raise PermanentFailure(f"params.yaml: drift.{name} must be 0 to below 1, got {getattr(self, name)}")
-
-    @classmethod
-    def from_params(cls, section: Mapping[str, Any]) -> Self:
-        """Options from the section; a name that is none of them is refused."""
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(section) - set(known))
-        if unknown:
-            raise PermanentFailure(f"params.yaml: drift.{unknown[0]} is no parameter, known are {', '.join(known)}")
-        return cls(**section)
 
 
 @dataclass(frozen=True)
@@ -118,7 +76,7 @@ class Sustained:
 
 def recent(frame: pd.DataFrame, options: DriftOptions) -> pd.DataFrame:
     """The newest reviews, as many as are compared."""
-    return frame.sort_values(["review_date", "review_id"], kind="stable").tail(int(options.recent_reviews))
+    return frame.sort_values(["review_date", "review_id"], kind="stable").tail(options.recent_reviews)
 
 
 def measure(profile: Profile, frame: pd.DataFrame, rule: LabelRule, options: DriftOptions) -> DriftReport:

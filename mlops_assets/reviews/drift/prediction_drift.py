@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from mlops_assets.params.drift import DriftOptions
 from mlops_assets.reviews.drift import tests
-from mlops_assets.reviews.drift.drift import DriftOptions, DriftReport, FeatureDrift, recent
+from mlops_assets.reviews.drift.drift import DriftReport, FeatureDrift, recent
 from mlops_assets.reviews.drift.features import shares
 
 _BINS = 6
@@ -84,7 +85,7 @@ def _by_stretch(kinds: np.ndarray, count: int) -> np.ndarray:
 
 
 def _too_few(before: int, now: int, options: DriftOptions) -> str:
-    needed = f"{int(options.least_reviews)} unseen in training are needed"
+    needed = f"{options.least_reviews} unseen in training are needed"
     if before < options.least_reviews:
         return f"not judged: {before} reviews when the model first answered, {needed}"
     return f"not judged: {now} new reviews since the model first answered, of the same apps, {needed}"

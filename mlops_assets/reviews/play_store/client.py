@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
+from mlops_assets.params.play_store import CollectOptions
 from mlops_assets.proxies import through_proxy
 from mlops_assets.reviews.play_store.feed import (
     Cookies,
@@ -25,7 +26,6 @@ from mlops_assets.reviews.play_store.feed import (
     TokenRefused,
     UnknownApp,
 )
-from mlops_assets.reviews.play_store.options import CollectOptions
 from mlops_assets.reviews.play_store.rate_limit import RateLimit
 from mlops_assets.reviews.play_store.reply import UnreadableReply, library, read_page
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops_assets.params.play_store import CollectOptions
 from mlops_assets.reviews.play_store import deletions
 from mlops_assets.reviews.play_store.crawl_state import (
     SOURCE,
@@ -19,7 +20,6 @@ from mlops_assets.reviews.play_store.crawl_state import (
     rows_of,
 )
 from mlops_assets.reviews.play_store.feed import Cookies, Feed, OpensFeeds, Page, PageMissing, TokenRefused
-from mlops_assets.reviews.play_store.options import CollectOptions
 from mlops_assets.reviews.play_store.progress import CrawlProgress, id_digest, judge_end
 from mlops_assets.reviews.sources.review_source import AppCollection
 from mlops_assets.reviews.stored.privacy import Erased

@@ -10,9 +10,9 @@ from math import ceil, floor, sqrt
 
 import pandas as pd
 
-from mlops_assets.reviews.quality.options import ValidationOptions
+from mlops_assets.params.choices import LabelRule
+from mlops_assets.params.validation import ValidationOptions
 from mlops_assets.reviews.stored.label import add_labels
-from mlops_assets.settings import LabelRule
 
 REQUIRED_COLUMNS = ("review_text", "rating")
 FEW_LABELLED = 100

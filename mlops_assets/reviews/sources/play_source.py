@@ -1,7 +1,6 @@
 """Google Play as a source of reviews, with the apps and parameters of the settings."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.reviews.sources.review_source import ORDINARY, AppCollection, AppStatus, CollectRequest
@@ -19,7 +18,7 @@ class PlaySource:
     name: Source = "play_store"
 
     def __init__(self, settings: Settings) -> None:
-        from mlops_assets.reviews.play_store.options import CollectOptions
+        from mlops_assets.params.play_store import CollectOptions
 
         self._settings = settings
         self.options = CollectOptions.from_params(settings.sections["play_store"])
@@ -49,7 +48,8 @@ class PlaySource:
         from mlops_assets.reviews.play_store.rate_limit import RateLimit
 
         settings = self._settings
-        options = replace(self.options, accept_deletions=self.options.accept_deletions or request.accept_deletions)
+        accept = self.options.accept_deletions or request.accept_deletions
+        options = self.options.model_copy(update={"accept_deletions": accept})
         play = PlayStore(
             options,
             url=settings.play_store_url,

@@ -13,7 +13,7 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.privacy import ERASED
 
 if TYPE_CHECKING:
-    from mlops_assets.settings import LabelRule
+    from mlops_assets.params.choices import LabelRule
 
 PROVENANCE: Mapping[str, frozenset[str]] = {
     "sample": frozenset({"sample"}),

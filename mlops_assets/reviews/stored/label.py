@@ -4,7 +4,7 @@ from typing import cast, get_args
 
 import pandas as pd
 
-from mlops_assets.settings import LabelRule
+from mlops_assets.params.choices import LabelRule
 
 LABELS: dict[str, tuple[str, ...]] = {
     "binary": ("negative", "positive"),

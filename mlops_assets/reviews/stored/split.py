@@ -5,7 +5,7 @@ from typing import cast
 
 import pandas as pd
 
-from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.sides import Sides
 from mlops_assets.text import text_digest
 
 SIDES = ("train", "validation", "gate", "test")
@@ -25,22 +25,7 @@ def side_of(text: str, percents: Mapping[str, float] = PERCENTS) -> str:
 
 def add_sides(frame: pd.DataFrame, percents: Mapping[str, float] = PERCENTS) -> pd.DataFrame:
     """The rows with the side of their `review_text` in `side`. `percents` are of distinct texts."""
-    require_percents(percents)
+    Sides.from_params(percents)
     texts = frame["review_text"]
     sides = {text: side_of(text, percents) for text in texts.unique()}
     return frame.assign(side=cast("pd.Series", texts.map(sides).astype("str")))
-
-
-def require_percents(percents: Mapping[str, float]) -> None:
-    """Raise `PermanentFailure` unless every side has its percentage and together they make the whole."""
-    if set(percents) != set(SIDES):
-        raise PermanentFailure(
-            f"params.yaml: sides must name exactly {', '.join(SIDES)}, got {', '.join(percents) or 'none'}"
-        )
-    for side, percent in percents.items():
-        if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 < percent < 100:
-            raise PermanentFailure(
-                f"params.yaml: sides: {side} must be a percentage above 0 and below 100, got {percent!r}"
-            )
-    if abs(sum(percents.values()) - 100) > 1e-9:
-        raise PermanentFailure(f"params.yaml: sides must add up to 100 percent, got {sum(percents.values()):g}")

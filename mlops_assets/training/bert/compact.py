@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.params.bert import BertRecipe
 from mlops_assets.text import normalise
-from mlops_assets.training.bert.recipe import BertRecipe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

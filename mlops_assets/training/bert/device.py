@@ -1,14 +1,10 @@
 """Where a model trains and in which precision: found, or as the recipe says."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
-
-DeviceName = Literal["auto", "cpu", "cuda"]
-PrecisionName = Literal["auto", "fp32", "bf16"]
-DEVICES = get_args(DeviceName)
-PRECISIONS = get_args(PrecisionName)
+from mlops_assets.params.bert import DeviceName, PrecisionName
 
 
 class DeviceMissing(PermanentFailure):

@@ -18,14 +18,14 @@ import pandas as pd
 from mlops_assets import artifact, text
 from mlops_assets.artifact import Golden, TrainedWith
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import int8 as bert_int8
 from mlops_assets.training.bert.compact import Base
 from mlops_assets.training.bert.graph import split_layer_norms
-from mlops_assets.training.bert.recipe import BertRecipe
 from mlops_assets.training.bert.state import Progress
 from mlops_assets.training.judging import calibration, evaluate
-from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.trained import GOLDEN_SENTENCES
 
 ONNX = "model.onnx"

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.artifact import TrainedWith, model_version
+from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.training.bert import checkpoint, compact, hub, packing
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import export as bert_export
 from mlops_assets.training.bert import state as bert_state
 from mlops_assets.training.bert.device import Device, find_device
-from mlops_assets.training.bert.recipe import BertRecipe
 from mlops_assets.training.bert.state import Meter, Progress
 from mlops_assets.training.judging import evaluate
 from mlops_assets.training.judging.calibration import log_loss
-from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.trained import Trained
 
 Report = Callable[[str], None]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.classic import ClassicRecipe
 from mlops_assets.text import char_ngrams, word_ngrams
-from mlops_assets.training.recipe import ClassicRecipe
 
 FEW = 200
 """Below this many reviews an n-gram that occurs once counts too."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.training.judging import bootstrap, evaluate
-from mlops_assets.training.judging.evaluate import Evaluation
-from mlops_assets.training.recipe import ClassicRecipe
 
 
 @dataclass(frozen=True)

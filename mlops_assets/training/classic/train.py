@@ -15,6 +15,8 @@ import pandas as pd
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden, TrainedWith
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.text import TEXT_VERSION
 from mlops_assets.training.classic import features as classic_features
 from mlops_assets.training.classic import forest
@@ -22,8 +24,6 @@ from mlops_assets.training.classic import report as classic_report
 from mlops_assets.training.classic.features import Features, Matrix
 from mlops_assets.training.classic.report import ForestBrings
 from mlops_assets.training.judging import calibration, evaluate
-from mlops_assets.training.judging.evaluate import Evaluation
-from mlops_assets.training.recipe import ClassicRecipe
 from mlops_assets.training.trained import GOLDEN_SENTENCES, Trained
 
 MOST_DIFFERENCE = 1e-6

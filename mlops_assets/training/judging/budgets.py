@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.training.judging import bootstrap, calibration, evaluate
 from mlops_assets.training.judging.contender import Contender, truth_of
-from mlops_assets.training.judging.evaluate import Evaluation
 
 CALIBRATED_TEXTS = 100
 """The calibration budget holds from so many distinct gate texts on. A model whose true error is 0.05 measures over 0.15

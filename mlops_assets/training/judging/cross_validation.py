@@ -1,15 +1,14 @@
 """The classic recipe cross-validated on the train side: what it would answer to reviews that it was not trained on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from mlops_assets.params.classic import ClassicRecipe
 from mlops_assets.training.classic import train as classic
 from mlops_assets.training.judging import calibration, evaluate
 from mlops_assets.training.judging.first_model import HeldOut, held_out
-from mlops_assets.training.recipe import ClassicRecipe
 
 FOLDS = 5
 DRAWN_TEXTS, MOST_TEXTS = 1000, 5000
@@ -31,7 +30,8 @@ def cross_validated(frame: pd.DataFrame, labels: Sequence[str], recipe: ClassicR
     fold = _folds(train, recipe.seed)
     train, fold = train[fold >= 0], fold[fold >= 0]
     if 0 in recipe.votes and len(validation) < calibration.LEAST_ROWS:
-        recipe = replace(recipe, trees=1)  # the forest has no vote then, and growing it takes most of the time
+        # The forest has no vote then, and growing it takes most of the time.
+        recipe = recipe.model_copy(update={"trees": 1})
     answers = np.zeros((len(train), len(labels)))
     for number in range(FOLDS):
         known, asked = train[fold != number], train[fold == number]

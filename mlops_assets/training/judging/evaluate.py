@@ -5,15 +5,15 @@ What a figure may decide stands in `gate.py`; this module only measures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.text import text_digest
 from mlops_assets.training.judging import bootstrap, calibration, slices
-from mlops_assets.training.recipe import Recipe
 
 LABELS = ("negative", "neutral", "positive")
 SIDES = ("train", "validation", "gate", "test")
@@ -24,43 +24,6 @@ right: a bootstrap knows nothing of answers that it has not seen."""
 UNSEEN_TEXTS = 3
 """Where no resample moves the difference, as between models that agree everywhere, the bootstrap knows nothing of the
 texts on which they would not. By the rule of three up to 3/n of all texts may be such."""
-
-
-@dataclass(frozen=True)
-class Evaluation(Recipe):
-    """How models are measured and when one may replace another: the section `evaluate` of params.yaml."""
-
-    section: ClassVar[str] = "evaluate"
-
-    newest_months: int = 3
-    """The newest window: reviews of gate and test from this many latest months."""
-    rounds: int = 2000
-    """Resamples of every bootstrap."""
-    confidence: float = 0.95
-    margin_points: float = 3.0
-    """A required challenger is non-inferior when its interval stays above minus this many points of macro-F1."""
-    slice_points: float = 2.0
-    """A slice stops promotion when its accuracy falls by more than this, its whole interval beyond it."""
-    slice_reviews: int = 30
-    """Slices with fewer reviews on the gate side are shown and decide nothing."""
-    max_calibration_error: float = 0.15
-    """Broken where the error is also more than chance gives a perfectly calibrated model on the same reviews."""
-    max_milliseconds: float = 250.0
-    """Median time of one review, alone."""
-    max_megabytes: float = 1500.0
-    seed: int = 7
-
-    def __post_init__(self) -> None:
-        self.require_between("newest_months", 1, 120)
-        self.require_between("rounds", 200, 100_000)
-        self.require_between("confidence", 0.5, 0.999)
-        self.require_between("margin_points", 0, 20)
-        self.require_between("slice_points", 0, 100)
-        self.require_between("slice_reviews", 1, 100_000)
-        self.require_between("max_calibration_error", 0.01, 1)
-        self.require("max_milliseconds", "above 0", holds=self.max_milliseconds > 0)
-        self.require("max_megabytes", "above 0", holds=self.max_megabytes > 0)
-        self.require_between("seed", 0, 2**31 - 1)
 
 
 def label_names(frame: pd.DataFrame) -> tuple[str, ...]:

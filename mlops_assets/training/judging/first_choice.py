@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.training.judging.budgets import over_budget
 from mlops_assets.training.judging.contender import (
     Contender,
@@ -16,7 +17,6 @@ from mlops_assets.training.judging.contender import (
     rank,
     verdict_on,
 )
-from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.judging.first_model import (
     CROSS_VALIDATED,
     LEAST_TEXTS,

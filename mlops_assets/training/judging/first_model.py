@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training.judging import bootstrap, evaluate
 from mlops_assets.training.judging.contender import Contender
-from mlops_assets.training.judging.evaluate import Evaluation
 
 CROSS_VALIDATED = "classic"
 """The kind of model whose recipe is cheap enough to be cross-validated."""

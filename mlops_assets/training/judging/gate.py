@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.training.judging import evaluate, slices
 from mlops_assets.training.judging.budgets import broken_budget
 from mlops_assets.training.judging.contender import (
@@ -23,7 +24,7 @@ from mlops_assets.training.judging.contender import (
     slice_changes,
     verdict_on,
 )
-from mlops_assets.training.judging.evaluate import LEAST_TEXTS, Difference, Evaluation
+from mlops_assets.training.judging.evaluate import LEAST_TEXTS, Difference
 from mlops_assets.training.judging.first_choice import first_to_go
 from mlops_assets.training.judging.first_model import FirstModel
 

@@ -9,9 +9,9 @@ from mlops_assets.cli.status import print_status, print_warning
 from mlops_assets.deploy import live_model
 from mlops_assets.deploy.service import Live
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting.messages import text_of
 from mlops_assets.reporting.notifier import Notifier
-from mlops_assets.reporting.rules import OperationRules
 from mlops_assets.reporting.summary_pages import serving_lines
 from mlops_assets.reviews.play_store.crawl_state import CrawlState
 from tests.fakes.tiny_model import seal_tiny_model

@@ -1,12 +1,11 @@
 """The table of what can go wrong, on a backend in memory: what matters is what was not touched."""
 
-from dataclasses import replace
-
 import pytest
 
 from mlops_assets.deploy.release import build_release
-from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, Watching, roll_out
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.deploy import Watching
 from tests.fakes.service import FakeBackend, Server
 from tests.fakes.tiny_model import seal_tiny_model
 
@@ -14,7 +13,9 @@ from tests.fakes.tiny_model import seal_tiny_model
 def test_how_a_release_is_watched_stands_in_the_parameters():
     given = Watching.from_params({"watch_s": 30, "slower_at_most": 1.5})
     assert given == Watching(watch_s=30.0, slower_at_most=1.5)
-    assert replace(given, ready_timeout_s=4) == Watching(4, 30.0, 1.5)
+    assert given.model_copy(update={"ready_timeout_s": 4.0}) == Watching(
+        ready_timeout_s=4.0, watch_s=30.0, slower_at_most=1.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,9 +50,12 @@ def releases(tmp_path_factory):
     return [build_release(folder / name, folder / "built") for name in ("a", "b")]
 
 
+WATCHING = Watching(ready_timeout_s=5.0, watch_s=1.0)
+
+
 def deploy(release, backend):
     clock = Clock()
-    return roll_out(release, backend, lambda _line: None, Watching(5.0, 1.0), clock=clock, sleep=clock.sleep)
+    return roll_out(release, backend, lambda _line: None, WATCHING, clock=clock, sleep=clock.sleep)
 
 
 def test_the_new_one_is_proven_before_the_switch_and_the_old_one_ends_after_it(releases):
@@ -155,7 +159,7 @@ def test_an_error_right_before_the_end_of_the_watch_is_seen(releases):
             backend.serving.behaviour = "errors when live"
 
     with pytest.raises(RolledBack, match="3 of 3 requests"):
-        roll_out(releases[1], backend, lambda _line: None, Watching(5.0, 1.0), clock=clock, sleep=sleep)
+        roll_out(releases[1], backend, lambda _line: None, WATCHING, clock=clock, sleep=sleep)
     assert backend.serving is old
 
 
@@ -188,6 +192,6 @@ def test_an_interrupted_deployment_stops_what_it_started(releases):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        roll_out(releases[1], backend, interrupted, Watching(5.0, 1.0))
+        roll_out(releases[1], backend, interrupted, WATCHING)
     assert backend.serving is old
     assert len(backend.stopped) == 1

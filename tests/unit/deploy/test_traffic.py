@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from mlops_assets.deploy.rollout import Watching
 from mlops_assets.deploy.traffic import LEAST, PathTraffic, Traffic, Usual, Watch, more_errors, read_traffic, usual
+from mlops_assets.params.deploy import Watching
 from mlops_assets.serving.metrics import Metrics
 
 

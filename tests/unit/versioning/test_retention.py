@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.versioning.retention_plan import RetentionRules, plan_retention, removable
+from mlops_assets.params.versions import RetentionRules
+from mlops_assets.versioning.retention_plan import plan_retention, removable
 from mlops_assets.versioning.versions import Version
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -124,7 +125,13 @@ def histories(draw: st.DrawFn) -> list[Version]:
     history=histories(),
     deployed=st.lists(st.sampled_from([f"{kind}-{n}" for kind in ("bert", "classic") for n in "abcdef"]), max_size=5),
     tagged=st.lists(st.integers(0, 11), max_size=3),
-    rules=st.builds(RetentionRules, st.integers(0, 60), st.integers(0, 200), st.integers(0, 3), st.integers(0, 3)),
+    rules=st.builds(
+        RetentionRules,
+        data_days=st.integers(0, 60),
+        models_days=st.integers(0, 200),
+        runs_days=st.integers(0, 3),
+        predecessors=st.integers(0, 3),
+    ),
     files=st.dictionaries(
         st.sampled_from([f"{k}-{n}.dir" for k in ("raw", "validated", "bert", "classic") for n in "abcdef"]),
         st.sets(st.integers(0, 9).map(lambda n: f"file-{n}")),

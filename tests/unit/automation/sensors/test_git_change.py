@@ -10,8 +10,7 @@ import pytest
 from mlops_assets.assets import failing
 from mlops_assets.automation.sensors.git_change import decide
 from mlops_assets.definitions import build_definitions
-from mlops_assets.failures import PermanentFailure, TransientFailure
-from mlops_assets.settings import BadSetting
+from mlops_assets.failures import BadSetting, PermanentFailure, TransientFailure
 from mlops_assets.versioning.git.history import GitHistory, Position, Upstream
 from tests.unit.automation.runs import failing_with, nothing, run_of
 from tests.user_clone import git, make_clone, settings_of

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.drift import DriftOptions
 from mlops_assets.reviews.drift import drift
 from mlops_assets.reviews.drift import plots as drift_plots
 from mlops_assets.reviews.drift import tests as statistics
-from mlops_assets.reviews.drift.drift import DriftOptions, DriftPoint, DriftReport, compare, measure, sustained
+from mlops_assets.reviews.drift.drift import DriftPoint, DriftReport, compare, measure, sustained
 from mlops_assets.reviews.drift.features import Features
 from mlops_assets.reviews.drift.history import read_history, remember
 from mlops_assets.reviews.drift.profile import Profile

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from mlops_assets.params.validation import ValidationOptions
 from mlops_assets.reviews.quality import claims
-from mlops_assets.reviews.quality.options import ValidationOptions
 from tests.unit.reviews.rows import APP, frame, review
 
 

@@ -3,9 +3,9 @@
 import json
 import random
 
+from mlops_assets.params.bert import BertRecipe
 from mlops_assets.training.bert import compact
 from mlops_assets.training.bert import data as bert_data
-from mlops_assets.training.bert.recipe import BertRecipe
 
 TEXTS = [f"{a} {b} {c}" for a in ("bagus", "jelek", "mantap 👍") for b in ("sekali", "banget") for c in ("app", "nih")]
 

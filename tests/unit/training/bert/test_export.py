@@ -13,10 +13,10 @@ import pytest
 from mlops_assets import artifact
 from mlops_assets.assets.model_page import about_model
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.serving.models.model import load, load_with_golden, prove
 from mlops_assets.training.bert import export as bert_export
 from mlops_assets.training.bert import int8 as bert_int8
-from mlops_assets.training.judging.evaluate import Evaluation
 from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import Trained
 from tests.tiny_bert import tiny_frame, train_tiny

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlops_assets.params.bert import BertRecipe
 from mlops_assets.training.bert import compact, hub
 from mlops_assets.training.bert import data as bert_data
-from mlops_assets.training.bert.recipe import BertRecipe
 from tests.fakes.hub import COMMIT, FakeHub
 
 LABELS = ("negative", "neutral", "positive")

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlops_assets.params.bert import BertRecipe
 from mlops_assets.training.bert import checkpoint, compact
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import train as bert
 from mlops_assets.training.bert.device import find_device
-from mlops_assets.training.bert.recipe import BertRecipe
 from mlops_assets.training.bert.state import TrainingDiverged
 
 GOOD, BAD = ["bagus sekali", "mantap cepat", "suka mudah"], ["jelek sekali", "lambat eror", "kecewa susah"]

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from pathlib import Path
 
@@ -8,12 +7,12 @@ import pytest
 from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.classic import ClassicRecipe
 from mlops_assets.serving.models.classic import ClassicModel
 from mlops_assets.training.classic import features as classic_features
 from mlops_assets.training.classic import forest
 from mlops_assets.training.classic import train as classic
 from mlops_assets.training.classic.train import ExportDiffers, train_classic
-from mlops_assets.training.recipe import ClassicRecipe
 from mlops_assets.training.trained import Trained
 from tests.unit.training.invented import invented
 
@@ -115,7 +114,7 @@ def test_a_forest_that_sees_what_a_sum_of_words_cannot_has_a_vote(tmp_path):
     drawn = np.random.default_rng(0).choice(list(pairs), len(frame))
     words = [f"{text} ya" for text in drawn]
     frame = frame.assign(review_text=words, label=[pairs[text] for text in drawn])
-    recipe = dataclasses.replace(SMALL, word_longest=1, char_shortest=1, char_longest=1)
+    recipe = SMALL.model_copy(update={"word_longest": 1, "char_shortest": 1, "char_longest": 1})
     trained = train(frame, tmp_path / "m", recipe)
     members = trained.metrics["members"]
     assert members["taken"] == "vote"
@@ -132,7 +131,7 @@ def test_few_validation_reviews_give_the_forest_no_vote(tmp_path):
 
 
 def test_a_recipe_without_the_share_0_takes_the_vote(tmp_path):
-    trained = train(invented(600), tmp_path / "m", dataclasses.replace(SMALL, votes=(0.3,)))
+    trained = train(invented(600), tmp_path / "m", SMALL.model_copy(update={"votes": (0.3,)}))
     assert trained.metrics["chosen"]["forest_share"] == 0.3
     assert "It has a vote." in trained.metrics["members"]["said"]
 
@@ -227,7 +226,7 @@ def test_an_export_that_cannot_be_loaded_is_no_model(tmp_path):
 
 def test_the_vocabulary_of_many_reviews_is_learnt_on_a_bounded_draw():
     texts = invented(2000)["review_text"].tolist()
-    bounded = dataclasses.replace(SMALL, vocabulary_reviews=200)
+    bounded = SMALL.model_copy(update={"vocabulary_reviews": 200})
     features, matrix = classic_features.fit(texts, bounded)
     every, _ = classic_features.fit(texts, SMALL)
     assert matrix.words.shape[0] == 2000
@@ -242,7 +241,7 @@ def test_strengths_are_compared_on_a_bounded_draw_and_the_winner_fitted_on_all(t
     monkeypatch.setattr(classic, "_logistic", lambda w, t, s: fitted.append(w.shape[0]) or real(w, t, s))
     frame = invented(900)
     training = int((frame["side"] == "train").sum())
-    train(frame, tmp_path / "m", dataclasses.replace(SMALL, search_reviews=100))
+    train(frame, tmp_path / "m", SMALL.model_copy(update={"search_reviews": 100}))
     assert fitted[: len(SMALL.strengths)] == [100] * len(SMALL.strengths)
     assert fitted[len(SMALL.strengths)] == training
 
@@ -251,7 +250,7 @@ def test_the_forest_is_bounded():
     frame = invented(600)
     _, matrix = classic_features.fit(frame["review_text"].tolist(), SMALL)
     truth = (frame["label"] == "positive").to_numpy(dtype=int)
-    grown = forest.grow(matrix.presence, truth, dataclasses.replace(SMALL, max_leaf_nodes=7))
+    grown = forest.grow(matrix.presence, truth, SMALL.model_copy(update={"max_leaf_nodes": 7}))
     assert max(tree.tree_.n_leaves for tree in grown.estimators_) <= 7
     arrays = forest.arrays(grown.estimators_, matrix.words.shape[1], 2)
     assert len(arrays["first"]) == SMALL.trees

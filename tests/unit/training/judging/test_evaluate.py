@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.training.judging import evaluate
-from mlops_assets.training.judging.evaluate import Evaluation
 from tests.unit.training.invented import invented
 
 NAMES = ("negative", "positive")

@@ -1,6 +1,7 @@
 import pytest
 
-from mlops_assets.reviews.play_store.options import BadOption, CollectOptions
+from mlops_assets.failures import BadSetting
+from mlops_assets.params.play_store import CollectOptions
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from mlops_assets.reviews.play_store.options import BadOption, CollectOptions
     ],
 )
 def test_nonsense_is_refused_by_name(section, said):
-    with pytest.raises(BadOption, match=said):
+    with pytest.raises(BadSetting, match=said):
         CollectOptions.from_params(section)
 
 

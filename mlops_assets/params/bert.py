@@ -1,0 +1,104 @@
+"""The section `bert`: how the BERT model is trained."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mlops_assets.params.section import Rule, Section, Seed
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+
+COMPACT = "compact"
+
+_COMPACT_ONLY = ("vocabulary_size", "layers", "hidden", "heads")
+
+_PRETRAINED = {"epochs": 3, "learning_rate": 3e-5, "dropout": 0.1, "token_dropout": 0.0, "label_smoothing": 0.0}
+"""What suits a pre-trained model if params.yaml does not say; the fields' own defaults suit `compact`."""
+
+
+class BertRecipe(Section):
+    """How the BERT model is trained, from a pre-trained model or, as `compact`, from scratch. A change retrains it.
+
+    A pre-trained model has other defaults: epochs 3, learning_rate 3e-5, dropout 0.1, token_dropout 0 and
+    label_smoothing 0. The last four keys shape the compact model, and a pre-trained model refuses them.
+    """
+
+    section: ClassVar[str] = "bert"
+
+    base_model: Annotated[str, Rule("compact, a hub name or a folder")] = Field(default=COMPACT, pattern=r"\S")
+    """`compact`, a name on the Hugging Face hub such as indobenchmark/indobert-base-p1, or a local folder in the hub's
+    format (its path contains a / and exists, or it begins with /, ./ or ~)."""
+    revision: str | None = None
+    """A commit, tag or branch of the hub model. Pin a commit, so that every training starts from the same model."""
+    epochs: int = Field(default=5, ge=1, le=100)
+    """How often the training goes through all texts."""
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    """Texts in a training step. Lower it if memory runs out."""
+    learning_rate: float = Field(default=5e-4, ge=1e-7, le=1e-1)
+    """The highest learning rate."""
+    warmup: float = Field(default=0.1, ge=0, le=0.9)
+    """The share of all steps in which the learning rate rises. After that it falls to zero."""
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    """Weight decay of AdamW."""
+    clip_norm: float = Field(default=1.0, ge=1e-3, le=1e3)
+    """Gradients are clipped to this norm."""
+    max_length: int = Field(default=128, ge=8, le=512)
+    """Tokens of a text that the model reads; the rest is cut off."""
+    dropout: float = Field(default=0.2, ge=0, le=0.9)
+    """Dropout, except in the attention."""
+    attention_dropout: float = Field(default=0.0, ge=0, le=0.9)
+    """Dropout in the attention. Leave it at 0: only then can the fast attention kernels run."""
+    token_dropout: float = Field(default=0.3, ge=0, le=0.9)
+    """The share of a text's tokens that each training step hides, so that few texts are not learnt by heart."""
+    label_smoothing: float = Field(default=0.1, ge=0, le=0.5)
+    """Label smoothing, against overconfident answers."""
+    seed: Seed = 42
+    """Seed of everything random: the same seed and data give the same model."""
+    device: DeviceName = "auto"
+    """What the training runs on. auto takes a GPU if there is one."""
+    precision: PrecisionName = "auto"
+    """Number format of the training. auto takes bf16 if the processor multiplies it."""
+    checkpoint_steps: int = Field(default=100, ge=1, le=1_000_000)
+    """Steps between two checkpoints. A training that was killed goes on from the last one."""
+    serve: Literal["int8", "fp32"] = "int8"
+    """Number format of the served model. int8 is several times faster and is used only if its answers agree with
+    fp32's on the validation side. A GPU needs fp32."""
+    vocabulary_size: int = Field(default=3000, ge=200, le=100_000)
+    """Tokens in the vocabulary of the compact model."""
+    layers: int = Field(default=4, ge=1, le=48)
+    """Layers of the compact model."""
+    hidden: int = Field(default=256, ge=16, le=4096)
+    """Width of the compact model, a multiple of `heads`."""
+    heads: int = Field(default=4, ge=1, le=64)
+    """Attention heads of the compact model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_a_pretrained_model(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        base_model = values.get("base_model", COMPACT)
+        if base_model == COMPACT:
+            return values
+        if refused := [name for name in _COMPACT_ONLY if name in values]:
+            raise ValueError(
+                f"bert.{refused[0]} shapes the compact model only, but base_model is {base_model!r}: "
+                "leave one of the two out"
+            )
+        return {**_PRETRAINED, **values}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.compact and self.revision:
+            raise ValueError(f"bert.revision must be empty where the base model is compact, got {self.revision!r}")
+        if self.hidden % self.heads:
+            raise ValueError(f"bert.hidden must be a multiple of heads ({self.heads}), got {self.hidden}")
+        return self
+
+    @property
+    def compact(self) -> bool:
+        return self.base_model == COMPACT
+
+    def digest(self) -> str:
+        """The digest of everything but where the training runs and how often it is saved: these make no other model."""
+        return super(BertRecipe, self.model_copy(update={"device": "auto", "checkpoint_steps": 100})).digest()

@@ -1,0 +1,37 @@
+"""How params.yaml is read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops_assets.failures import BadSetting
+from mlops_assets.params.choices import Choices
+from mlops_assets.unique_yaml import read_yaml
+
+SECTIONS = (
+    "sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "deploy", "versions", "operations"
+)  # fmt: skip
+"""Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
+
+
+def read_params(path: Path) -> tuple[Choices, Mapping[str, Mapping[str, Any]]]:
+    """The choices of params.yaml, and its sections as they are written."""
+    try:
+        params: Any = read_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadSetting(f"{path} is missing: restore it with git checkout -- params.yaml") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadSetting(f"{path} cannot be read: {error}".replace("\n", " ")) from error
+    names = {*Choices.model_fields, *SECTIONS}
+    known = ", ".join(sorted(names))
+    if not isinstance(params, dict):
+        raise BadSetting(f"{path} must hold {known}")
+    if unknown := sorted(str(name) for name in params.keys() - names):
+        raise BadSetting(f"params.yaml: {unknown[0]} is no parameter, known are {known}")
+    sections = {name: params.get(name) or {} for name in SECTIONS}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise BadSetting(f"params.yaml: {name} must be a mapping, got {section!r}")
+    return Choices.from_params({name: params[name] for name in Choices.model_fields if name in params}), sections
