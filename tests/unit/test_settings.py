@@ -54,7 +54,7 @@ def test_a_person_says_the_order_of_dates_and_which_app_a_name_is(root: Path) ->
         Settings.load({"DATES": "us"}, root)
     for names, said in (
         ({"BRImo": "BRImo"}, "app_names: BRImo must be a package name"),
-        (["BRImo"], "must map names"),
+        (["BRImo"], "must be a mapping of names"),
     ):
         write(root, **PARAMS, app_names=names)
         with pytest.raises(BadSetting, match=said):

@@ -11,8 +11,8 @@ from mlops_assets.params.bert import BertRecipe
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"epochs": 0}, r"bert.epochs must be a whole number, got 0"),
-        ({"epochs": "3"}, r"bert.epochs must be a whole number, got '3'"),
+        ({"epochs": 0}, r"bert.epochs must be a whole number from 1 to 100, got 0"),
+        ({"epochs": "3"}, r"bert.epochs must be a whole number from 1 to 100, got '3'"),
         ({"epoch": 3}, r"bert.epoch is no parameter, known are base_model, revision, epochs"),
         ({"hidden": 100, "heads": 3}, r"bert.hidden must be a multiple of heads \(3\)"),
         ({"device": "tpu"}, r"bert.device must be one of auto, cpu, cuda, got 'tpu'"),

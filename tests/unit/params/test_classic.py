@@ -11,18 +11,18 @@ from mlops_assets.params.evaluate import Evaluation
     ("params", "told"),
     [
         ({"tree": 5}, "params.yaml: classic.tree is no parameter, known are word_longest"),
-        ({"trees": 0}, "params.yaml: classic.trees must be a whole number, got 0"),
-        ({"trees": True}, "params.yaml: classic.trees must be a whole number, got True"),
-        ({"trees": 2.5}, "params.yaml: classic.trees must be a whole number, got 2.5"),
-        ({"strengths": []}, "classic.strengths must be at least one number above 0, got ()"),
+        ({"trees": 0}, "params.yaml: classic.trees must be a whole number from 1 to 2000, got 0"),
+        ({"trees": True}, "params.yaml: classic.trees must be a whole number from 1 to 2000, got True"),
+        ({"trees": 2.5}, "params.yaml: classic.trees must be a whole number from 1 to 2000, got 2.5"),
+        ({"strengths": []}, "params.yaml: classic.strengths must be a list of at least one number above 0, got []"),
         (
             {"strengths": [1, 0]},
-            "classic.strengths must be at least one number above 0, got (1.0, 0.0)",
+            "params.yaml: classic.strengths must be a list of at least one number above 0, got [1, 0]",
         ),
-        ({"strengths": 1}, "params.yaml: classic.strengths must be a list, each a number, got 1"),
-        ({"votes": [1.01]}, "classic.votes must be at least one share from 0 to 1, got (1.01,)"),
-        ({"char_shortest": 5, "char_longest": 4}, "classic.char_longest must be from 5 to 8, got 4"),
-        ({"seed": None}, "params.yaml: classic.seed must be a whole number, got None"),
+        ({"strengths": 1}, "params.yaml: classic.strengths must be a list of at least one number above 0, got 1"),
+        ({"votes": [1.01]}, "params.yaml: classic.votes must be a list of at least one share from 0 to 1, got [1.01]"),
+        ({"char_shortest": 5, "char_longest": 4}, "params.yaml: classic.char_longest must be from 5 to 8, got 4"),
+        ({"seed": None}, "params.yaml: classic.seed must be a whole number from 0 to 2147483647, got None"),
     ],
 )
 def test_nonsense_is_refused_in_one_line_that_names_it(params, told):

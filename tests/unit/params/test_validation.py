@@ -45,7 +45,7 @@ def test_bad_bounds_are_refused_with_app_rule_and_value(bounds: str):
 @pytest.mark.parametrize("name", ["positive_share", "positive_share_since"])
 @pytest.mark.parametrize("value", ["[0.05, 0.99]", "0.5", "yes please"])
 def test_what_names_no_app_is_refused(name: str, value: str):
-    with pytest.raises(PermanentFailure, match=f"validation.{name} must map apps, such as {{{APP}: "):
+    with pytest.raises(PermanentFailure, match=f"validation.{name} must be a mapping of apps, such as {{{APP}: "):
         read(f"{name}: {value}")
 
 

@@ -19,17 +19,17 @@ PROJECT = Path(__file__).parents[3]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "sides": ({"train": 60, "validation": 7.5, "gate": 5, "test": 7.5}, "sides must add up to 100 percent, got 80"),
     "play_store": ({"requests_per_second": 0}, "play_store.requests_per_second must be a number"),
-    "validation": ({"sample": 1}, "validation.sample must be a whole hour from 100, got 1"),
+    "validation": ({"sample": 1}, "validation.sample must be a whole number from 100, got 1"),
     "drift": ({"alfa": 0.1}, "drift.alfa is no parameter"),
-    "classic": ({"trees": 0}, "classic.trees must be a whole hour from 1 to 2000, got 0"),
-    "bert": ({"epochs": 0}, "bert.epochs must be a whole hour from 1 to 100, got 0"),
+    "classic": ({"trees": 0}, "classic.trees must be a whole number from 1 to 2000, got 0"),
+    "bert": ({"epochs": 0}, "bert.epochs must be a whole number from 1 to 100, got 0"),
     "evaluate": ({"round": 1}, "evaluate.round is no parameter"),
     "deploy": ({"target": "docker"}, "deploy.target is no parameter"),
     "versions": (
         {"retention": {"data_days": -1}},
-        "versions.retention.data_days must be a whole hour from 0, got -1",
+        "versions.retention.data_days must be a whole number from 0, got -1",
     ),
-    "operations": ({"digest_hour": 25}, "operations.digest_hour must be a whole hour from 0 to 23, got 25"),
+    "operations": ({"digest_hour": 25}, "operations.digest_hour must be a whole number from 0 to 23, got 25"),
 }
 
 

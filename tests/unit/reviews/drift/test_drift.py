@@ -298,7 +298,7 @@ def test_the_history_keeps_verdicts_about_both_and_reads_lines_that_name_neither
     ("section", "message"),
     [
         ({"floor": 0.1}, "drift.floor is no parameter"),
-        ({"alpha": 0.5}, "drift.alpha must be above 0 and at most 0.2"),
+        ({"alpha": 0.5}, "drift.alpha must be a number above 0 and at most 0.2"),
         ({"recent_reviews": 0}, "whole number from 1"),
         ({"floor_auc": 1}, "0 to below 1"),
         ({"alpha": "x"}, "must be a number"),

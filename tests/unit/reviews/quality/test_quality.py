@@ -185,7 +185,7 @@ def test_no_reviews_and_no_column_warn_of_nothing(judge):
     ("section", "message"),
     [
         ({"most": 5}, "validation.most is no parameter"),
-        ({"most_foreign_percent": 101}, "must be 0 to 100"),
+        ({"most_foreign_percent": 101}, "must be a number from 0 to 100"),
         ({"most_foreign_percent": "5"}, "must be a number"),
         ({"sample": 10}, "whole number from 100"),
     ],
