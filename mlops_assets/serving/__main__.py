@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             timeout_graceful_shutdown=5,
         )
         if not options.api_keys:
-            print(f"API keys are off: everybody who reaches {given.host} may ask", flush=True)  # noqa: T201  # said where it starts
+            print(f"API keys are off: everybody who reaches {given.host} may use the API", flush=True)  # noqa: T201  # for whoever starts it
         TakeoverServer(
             config, options=options, draining=draining, control=given.control, release_version=given.release
         ).run()

@@ -1,4 +1,4 @@
-"""The HTTP interface: routes, their documents and what they refuse."""
+"""The FastAPI app: all routes, with their documentation."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -40,7 +40,7 @@ PATHS = (
     "/predict/batch",
     "/ready",
 )
-"""Paths with counters of their own; what a stranger asks for is counted as `other`."""
+"""Paths with counters of their own; every other path is counted as `other`."""
 
 _OPEN = problems.documented(405, 413)
 
@@ -87,11 +87,11 @@ def create_app(
 def _add_status_routes(app: FastAPI, served: ServedModel, metrics: Metrics) -> None:
     @app.get("/live", responses=_OPEN)
     async def live() -> Live:
-        """The process runs and its event loop turns."""
+        """The process runs and its event loop responds."""
         return Live(status="live")
 
     async def health() -> JSONResponse:
-        """200 when the golden sentences were answered rightly, else 503 with the reason."""
+        """200 if the golden sentences were answered correctly, else 503 with the reason."""
         loaded = served.loaded if served.state == "ready" else None
         answer = Health(
             status=served.state,

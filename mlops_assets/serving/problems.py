@@ -1,4 +1,4 @@
-"""Every refusal as a problem document (RFC 9457) that names the field and the rule and never echoes the input."""
+"""Refusals as problem documents (RFC 9457), which name the field and the rule and never echo the input."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -25,7 +25,7 @@ class ProblemDocument(BaseModel):
 
 
 class Refused(Exception):
-    """Becomes a problem document with this status."""
+    """A request is refused with this status and a problem document."""
 
     def __init__(
         self, status: int, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
@@ -50,7 +50,7 @@ def response(
     request_id: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The document as an answer."""
+    """The document as a response."""
     return JSONResponse(
         document(status, detail, field=field, request_id=request_id),
         status,

@@ -1,4 +1,4 @@
-"""How one server process takes the public port from another: the listening socket itself changes hands.
+"""How one server process takes the public port from another: the listening socket itself is handed over.
 
 A control socket in the file system takes one JSON line per connection, with a file descriptor beside it where
 the command needs one:
@@ -32,7 +32,7 @@ _MOST_BYTES = 4096
 
 
 class TakeoverServer(uvicorn.Server):
-    """uvicorn, with a control socket and a public listening socket that comes and goes."""
+    """uvicorn with a control socket, and with a public listening socket that it takes and gives away."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class TakeoverServer(uvicorn.Server):
         elif command == "stop":
             self.should_exit = True
         else:
-            raise BadOption(f"command {command!r} is none of hello, socket, listen, pause, stop")
+            raise BadOption(f"command {command!r} is unknown: send hello, socket, listen, pause or stop")
         return {"ok": command}
 
     async def _listen(self, public: socket.socket) -> None:
@@ -146,7 +146,7 @@ class TakeoverServer(uvicorn.Server):
         self._draining.active = True
 
     async def _drain(self) -> None:
-        """Wait until clients have closed: an idle connection that the server closes meets the client's next request."""
+        """Wait until the clients have closed: closing an idle connection here could meet a client's next request."""
         self._pause()
         for server in self.servers:
             server.close()

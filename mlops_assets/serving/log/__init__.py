@@ -1,1 +1,1 @@
-"""Predictions on record."""
+"""The log of predictions and feedback."""

@@ -1,4 +1,4 @@
-"""Predictions on record, written by a thread of its own: never in a request's way, bounded, what is lost is counted."""
+"""The log of predictions, written by its own thread: no request waits for it, and dropped entries are counted."""
 
 import asyncio
 import json
@@ -52,15 +52,15 @@ class PredictionLog(Protocol):
     """Where predictions go."""
 
     def add(self, prediction: Prediction) -> None:
-        """Take it or drop it; never waits."""
+        """Queue the prediction, or drop it if the queue is full; never waits."""
         ...
 
     async def feedback(self, request_id: str, label: str, caller: str) -> None:
-        """Attach `label`; raises `Refused` 404 where the prediction is not on record, 503 without a store."""
+        """Attach `label`; raises `Refused` 404 if the prediction is not logged, 503 without a store."""
         ...
 
     def close(self) -> None:
-        """Write what waits and stop."""
+        """Write what is queued, then stop."""
         ...
 
 
@@ -97,7 +97,7 @@ class ThreadedLog:
         loop = asyncio.get_running_loop()
         ask = _Ask(request_id, label, caller, datetime.now(UTC).isoformat(), loop, loop.create_future())
         try:
-            self._waiting.put_nowait(ask)  # behind the prediction it speaks of, so that one is written first
+            self._waiting.put_nowait(ask)  # queued after its prediction, which is then written first
         except queue.Full:
             raise Refused(429, "the prediction log is full: retry later", headers={"Retry-After": "5"}) from None
         try:

@@ -24,11 +24,11 @@ CREATE = (
 
 
 class StoreDown(TransientFailure):
-    """The database does not take what it is given."""
+    """The database cannot be written."""
 
 
 class PredictionStore(Protocol):
-    """Raises `StoreDown`; a later call tries again."""
+    """Every method may raise `StoreDown`; a later call tries again."""
 
     def write(self, rows: Sequence[Row]) -> None: ...
 
@@ -40,13 +40,13 @@ class PredictionStore(Protocol):
 
 
 class SqlStore:
-    """Both databases speak this SQL; they differ in how one connects, the mark of a parameter and their errors."""
+    """Both databases understand this SQL; connecting, the mark of a parameter and the errors differ."""
 
     def __init__(self, connect: Callable[[], Any], mark: str, errors: tuple[type[Exception], ...]) -> None:
         self._connect, self._errors = connect, errors
         self._connection: Any = None
         marks = ", ".join([mark] * 10)
-        # The marks are the only part that is put in, and they come from the two lines at the end of this file.
+        # Only the marks are inserted here, and they come from the two lines at the end of this file.
         self._insert = f"INSERT INTO predictions ({_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
         self._known = f"SELECT 1 FROM predictions WHERE request_id = {mark}"  # noqa: S608  # as above
         self._attach = (
@@ -96,7 +96,7 @@ class SqlStore:
         try:
             connection.close()
         except self._errors:
-            return  # It is broken already, which the caller reports.
+            return  # It is broken already, and the caller reports that.
 
 
 def open_store(place: str) -> PredictionStore:
@@ -112,6 +112,6 @@ def open_store(place: str) -> PredictionStore:
             return connection
 
         return SqlStore(connect_sqlite, "?", (sqlite3.Error, OSError))
-    # By name: the embedded default does without the package, and so do the type checker and its machine.
+    # By name: installations without PostgreSQL do not have the package, and neither does the type checker.
     psycopg: Any = import_module("psycopg")
     return SqlStore(lambda: psycopg.connect(place, connect_timeout=5), "%s", (psycopg.Error, OSError))

@@ -1,4 +1,4 @@
-"""Texts of many requests become batches of like length, within a bounded queue and a deadline.
+"""Batches of texts of similar length from many requests, within a bounded queue and a deadline.
 
 All state lives on the event loop; only the model runs in threads, so nothing here needs a lock.
 """
@@ -16,16 +16,16 @@ import numpy as np
 from mlops_assets.failures import TransientFailure
 
 WASTE = 0.1
-"""Share of a batch that may be padding; batches blind to length are slower than none."""
+"""Share of a batch that may be padding. Batches that ignore length are slower than no batches."""
 FREE_PADDING = 16
-"""Tokens of padding that a batch may have in any case: they take less time than a batch more. Base size on two cores:
-a batch takes 2.5 ms and 0.1 ms a token.
+"""Tokens of padding that a batch may always have, because they take less time than another batch. On two cores, a batch
+of the base-size model takes 2.5 ms, plus 0.1 ms a token.
 """
 _SMOOTHING = 0.2
 
 
 class QueueFull(TransientFailure):
-    """The queue holds all it may; `retry_after_s` says when there is room again."""
+    """The queue is full; `retry_after_s` estimates when there is room again."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class QueueFull(TransientFailure):
 
 
 class DeadlinePassed(TransientFailure):
-    """The text waited longer than a client would."""
+    """The text waited longer than `deadline_s`."""
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class BatchReport:
 
 @dataclass
 class Batcher:
-    """Hands texts to `infer` in batches; at most `workers` run at once and an idle one never waits for company."""
+    """Hands texts to `infer` in batches; at most `workers` run at once, and an idle worker never waits for more."""
 
     infer: Callable[[Sequence[str]], np.ndarray]
     lengths: Callable[[Sequence[str]], list[int]]
@@ -65,7 +65,7 @@ class Batcher:
     max_queue_texts: int = 4_000
     deadline_s: float = 10.0
     tokens_per_s: float = 0.0
-    """What is known of the model's speed before its first batch; without it the first requests are all let in."""
+    """The model's speed, if known before its first batch; with 0 no request is refused until then."""
     on_batch: Callable[[BatchReport], None] = lambda _report: None
     clock: Callable[[], float] = time.monotonic
 
@@ -79,7 +79,7 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """Texts that wait."""
+        """Waiting texts."""
         return len(self._queue)
 
     async def probabilities(self, texts: Sequence[str]) -> np.ndarray:
@@ -102,11 +102,11 @@ class Batcher:
         try:
             return np.stack(await asyncio.gather(*(item.future for item in items)))
         finally:
-            for item in items:  # A client that left, or one failed text, frees the queue of the request's rest.
+            for item in items:  # If the client left or one text failed, the request's other texts leave the queue.
                 item.future.cancel()
 
     def close(self) -> None:
-        """Let running batches end and refuse the rest."""
+        """Let running batches end and cancel the others."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _refuse_when_full(self, texts: int) -> None:
@@ -132,7 +132,7 @@ class Batcher:
         return self.infer(texts), time.perf_counter() - started
 
     def _next_batch(self) -> list[_Item]:
-        """The oldest text and those of the queue that are nearest to it in length, unless that is `wasteful`."""
+        """The oldest waiting text and those nearest to it in length, unless that is `wasteful`."""
         now = self.clock()
         waiting: list[_Item] = []
         for item in self._queue:

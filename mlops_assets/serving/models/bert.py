@@ -1,4 +1,4 @@
-"""A BERT model folder answered by ONNX Runtime and tokenizers, in batches of texts of like length."""
+"""A BERT model folder run by ONNX Runtime and tokenizers, in batches of texts of similar length."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlops_assets.text import normalise
 FILES: Mapping[str, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 
 BATCH_TOKENS = 2048
-"""Texts together in one run: enough to keep two cores busy, few enough to stay in the cache."""
+"""Tokens in one run: enough to keep two cores busy, few enough to stay in the cache."""
 _ENCODED_TOGETHER = 64
 _SPIN_US = "20"
 
@@ -81,7 +81,7 @@ class BertModel:
 
 
 def batches(lengths: Sequence[int], most_tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
-    """Indices in batches of like length, longest first, each within `most_tokens` and not `wasteful`."""
+    """Indices in batches of similar length, longest first, each within `most_tokens` and not `wasteful`."""
     batch: list[int] = []
     tokens = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):

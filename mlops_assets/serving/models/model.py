@@ -1,4 +1,4 @@
-"""What every model answers, and the door to the two that exist."""
+"""What every model offers, and how a sealed folder becomes a model."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from mlops_assets.serving.models.onnx_session import Device
 from mlops_assets.trained_on import TrainedOn
 
 GOLDEN_TOLERANCE = 1e-2
-"""How far a golden probability may lie from the sealed one: int8 kernels differ between processors by up to 6e-3."""
+"""How far a golden probability may be from the sealed value: int8 kernels of two processors differ by up to 6e-3."""
 
 
 class WrongAnswers(PermanentFailure):
@@ -35,21 +35,21 @@ class Model(Protocol):
 
 @runtime_checkable
 class CountsTokens(Protocol):
-    """A model that knows what a text costs, so that batches can be cut by tokens."""
+    """A model that counts the tokens of a text, so that batches can be cut by tokens."""
 
     def tokens(self, texts: Sequence[str]) -> list[int]: ...
 
 
 @runtime_checkable
 class HasDevice(Protocol):
-    """A model that may compute elsewhere than on the CPU."""
+    """A model that may run on another device than the CPU."""
 
     device: Device
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model with what proves it."""
+    """A model with its version and the golden sentences that prove it."""
 
     model: Model
     version: str
@@ -73,7 +73,7 @@ class LoadedModel:
 def load(folder: Path, *, threads: int = 0) -> Model:
     """The model of a sealed folder, verified file by file; raises `BrokenArtifact`. `threads` 0 takes all cores.
 
-    It is opened while its files are hashed, each as long as the other; what the hashes say comes first.
+    It is opened while its files are hashed, which takes about as long; a wrong hash is reported first.
     """
     manifest = artifact.read(folder, verify=False)
     with ThreadPoolExecutor(1) as hashing:

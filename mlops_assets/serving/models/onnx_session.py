@@ -1,4 +1,4 @@
-"""An ONNX Runtime session where the installed build computes: on the CPU, or on a GPU and then nowhere else."""
+"""An ONNX Runtime session on the device of the installed build: the CPU, or a GPU without falling back to the CPU."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,7 @@ class NotOnGpu(PermanentFailure):
 
 
 def open_session(path: Path, variant: str, options: Any) -> tuple["InferenceSession", Device]:
-    """The graph at `path`, and where it computes; raises `NotOnGpu` where the build for GPUs would use the CPU."""
+    """The graph at `path` and its device; raises `NotOnGpu` if the build for GPUs would use the CPU."""
     import onnxruntime
 
     if CUDA not in onnxruntime.get_available_providers():

@@ -11,7 +11,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 24
 
 @dataclass(frozen=True)
 class Point:
-    """A value with its interval, at the place `at` of the horizontal axis."""
+    """A value with its interval, at position `at` of the horizontal axis."""
 
     at: int
     value: float
@@ -27,8 +27,8 @@ def lines(
     about: str,
     colours: Mapping[str, str] | None = None,
 ) -> str:
-    """A line of shares for each series with its interval as a band; `ends` are said at both ends of the axis, `colours`
-    are classes of overview.css by series.
+    """A line of shares for each series, with its interval as a band. `ends` label both ends of the axis; `colours` are
+    classes of overview.css by series.
     """
     points = [point for row in series.values() for point in row]
     if not points:
@@ -53,13 +53,13 @@ def lines(
             down = [place(point.at, point.low or 0) for point in reversed(sure)]
             drawn.append(f'<polygon class="band {classes[name]}" points="{" ".join([*up, *down])}"/>')
         elif sure:
-            ends_of = [place(sure[0].at, sure[0].low or 0), place(sure[0].at, sure[0].high or 0)]
-            drawn.append(f'<polyline class="whisker {classes[name]}" points="{" ".join(ends_of)}"/>')
+            whisker = [place(sure[0].at, sure[0].low or 0), place(sure[0].at, sure[0].high or 0)]
+            drawn.append(f'<polyline class="whisker {classes[name]}" points="{" ".join(whisker)}"/>')
         drawn.append(f'<polyline class="line {classes[name]}" points="{" ".join(place(p.at, p.value) for p in row)}"/>')
         for point in row:
             x, y = place(point.at, point.value).split(",")
-            said = f"<title>{escape(f'{name}: {point.title}')}</title>"
-            drawn.append(f'<circle class="dot {classes[name]}" cx="{x}" cy="{y}" r="3">{said}</circle>')
+            title = f"<title>{escape(f'{name}: {point.title}')}</title>"
+            drawn.append(f'<circle class="dot {classes[name]}" cx="{x}" cy="{y}" r="3">{title}</circle>')
     return _figure(drawn, classes, about)
 
 
@@ -70,7 +70,7 @@ def bars(
     about: str,
     colours: Mapping[str, str] | None = None,
 ) -> str:
-    """Stacked bars, one per label; `colours` are classes of overview.css by series, where the order does not say it."""
+    """Stacked bars, one per label; `colours` are classes of overview.css by series, instead of one by its position."""
     totals = [sum(row[place] for row in series.values()) for place in range(len(labels))]
     if not any(totals):
         return '<p class="none">Nothing to show yet.</p>'
@@ -84,9 +84,9 @@ def bars(
         for name, row in series.items():
             tall = (_HEIGHT - _TOP - _BOTTOM) * row[place] / top
             base -= tall
-            said = escape(f"{label}, {name}: {row[place]:g} of {totals[place]:g}")
+            title = escape(f"{label}, {name}: {row[place]:g} of {totals[place]:g}")
             shape = f'x="{x:.1f}" y="{base:.1f}" width="{wide:.1f}" height="{tall:.1f}"'
-            drawn.append(f'<rect class="bar {classes[name]}" {shape}><title>{said}</title></rect>')
+            drawn.append(f'<rect class="bar {classes[name]}" {shape}><title>{title}</title></rect>')
     return _figure(drawn, classes, about)
 
 
@@ -108,9 +108,9 @@ def _grid(low: float, high: float, *, percent: bool) -> str:
     for step in range(5):
         value = low + (high - low) * step / 4
         y = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - step / 4)
-        said = f"{value * 100:.0f} %" if percent else f"{value:.4g}"
+        label = f"{value * 100:.0f} %" if percent else f"{value:.4g}"
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{said}</text>')
+        parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     return "".join(parts)
 
 

@@ -11,7 +11,7 @@ from mlops_assets.serving.metrics import Metrics
 
 @dataclass(frozen=True)
 class Figures:
-    """Counts are since the start; times in seconds, None where there was nothing to time."""
+    """Counts since the start; times in seconds, None if there was nothing to time."""
 
     requests: int
     failed: int
@@ -26,17 +26,17 @@ class Figures:
     @classmethod
     def of(cls, metrics: Metrics) -> "Figures":
         """Read from the registry that /metrics shows."""
-        samples = [one for family in metrics.registry.collect() for one in family.samples]
+        samples = [sample for family in metrics.registry.collect() for sample in family.samples]
 
         def total(name: str, chosen: Callable[[Mapping[str, str]], bool] = lambda _: True) -> float:
-            return sum(one.value for one in samples if one.name == name and chosen(one.labels))
+            return sum(sample.value for sample in samples if sample.name == name and chosen(sample.labels))
 
         def buckets(name: str, chosen: Callable[[Mapping[str, str]], bool] = lambda _: True) -> dict[float, float]:
             found: dict[float, float] = {}
-            for one in samples:
-                if one.name == f"{name}_bucket" and chosen(one.labels):
-                    limit = float(one.labels["le"])
-                    found[limit] = found.get(limit, 0) + one.value
+            for sample in samples:
+                if sample.name == f"{name}_bucket" and chosen(sample.labels):
+                    limit = float(sample.labels["le"])
+                    found[limit] = found.get(limit, 0) + sample.value
             return found
 
         predictions = buckets("http_request_seconds", lambda labels: labels["path"].startswith("/predict"))
@@ -48,7 +48,9 @@ class Figures:
             latencies={f"p{share * 100:g}": quantile(predictions, share) for share in (0.5, 0.95, 0.99)},
             queue=int(total("queue_texts")),
             texts_per_batch=total("batch_texts_sum") / batches if batches else None,
-            labels={one.labels["label"]: int(one.value) for one in samples if one.name == "predictions_total"},
+            labels={
+                sample.labels["label"]: int(sample.value) for sample in samples if sample.name == "predictions_total"
+            },
             confidence=quantile(buckets("prediction_confidence"), 0.5),
             dropped=int(total("prediction_log_dropped_total")),
         )
@@ -85,7 +87,7 @@ def machine_rows() -> list[tuple[str, str]]:
 
 
 def _meminfo(path: Path) -> dict[str, int]:
-    """Kilobytes by name; nothing where there is no such file."""
+    """Kilobytes by name; empty without such a file."""
     if not path.is_file():
         return {}
     pairs = (line.split(":") for line in path.read_text(encoding="ascii").splitlines())

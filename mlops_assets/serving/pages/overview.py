@@ -90,7 +90,7 @@ def _models(models: Overview) -> str:
     ]
     body = charts + _table("Scores after the last run", ("Model", "Side", "n", "Accuracy", "Macro-F1", "Data"), rows)
     body += _table("What served when", ("Model", "Data", "From", "Until"), served)
-    body += _table("Newest drift checks", ("At", "Of", "Drifted features", "n"), drift)
+    body += _table("Newest drift checks", ("At", "What", "Drifted features", "n"), drift)
     return _section("Models", body, "Scores after each run, with their 95 % intervals.")
 
 

@@ -1,6 +1,6 @@
-"""The pages for people: reviews at `/`, the interface at `/docs`, how all stands at `/overview`.
+"""The files of the web pages: `/` classifies reviews, `/docs` describes the API, `/overview` shows the state.
 
-Read once; nothing comes from elsewhere.
+They are read once, and the pages load nothing from other hosts.
 """
 
 from collections.abc import Awaitable, Callable
