@@ -24,7 +24,7 @@ from mlops_assets.assets.resources import RunOptions, shown
 from mlops_assets.automation import housekeeping, jobs, schedules
 from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.executors import step_executor
-from mlops_assets.automation.sensors import dashboard_facts, git_change, notifications, orphans, retrain, summaries
+from mlops_assets.automation.sensors import dashboards, git_change, notifications, orphans, retrain, summaries
 from mlops_assets.settings import Settings
 
 
@@ -56,7 +56,7 @@ def build_definitions(
             summaries.summarise_failure,
             summaries.summarise_cancelled,
             notifications.deliver_notifications,
-            dashboard_facts.record_facts,
+            dashboards.record_facts,
         ],
         resources={
             "settings": settings,

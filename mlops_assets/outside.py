@@ -11,7 +11,7 @@ from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.file_source import FileSource
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.repository import VersionRepository
 
@@ -19,7 +19,7 @@ IMAGE_NAME = "app-review-sentiment"
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """`review_source`, `repository`, `git_history`, `service`, `notifier` and `fact_keeper`."""
+    """`review_source`, `repository`, `git_history`, `service`, `notifier` and `dashboards`."""
     return {
         "review_source": review_source(settings),
         "repository": VersionRepository(
@@ -31,7 +31,7 @@ def build(settings: Settings) -> dict[str, Any]:
         "git_history": GitHistory(settings.root),
         "service": service(settings),
         "notifier": Notifier.of(settings),
-        "fact_keeper": FactKeeper.of(settings),
+        "dashboards": Dashboards.of(settings),
     }
 
 

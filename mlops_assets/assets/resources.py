@@ -114,7 +114,7 @@ def shown(settings: Settings, things: Mapping[str, Any]) -> dict[str, Any]:
             variant=settings.image_variant,
         ),
         "notifier": NotifierResource(built=things["notifier"], channels=things["notifier"].channel_names),
-        "fact_keeper": DashboardsResource(
-            built=things["fact_keeper"], database=f"{host}/{server.get('POSTGRES_DB') or 'postgres'}" if host else ""
+        "dashboards": DashboardsResource(
+            built=things["dashboards"], database=f"{host}/{server.get('POSTGRES_DB') or 'postgres'}" if host else ""
         ),
     }

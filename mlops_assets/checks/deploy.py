@@ -5,7 +5,7 @@ import dagster as dg
 from mlops_assets.assets import metadata
 from mlops_assets.reporting.notifier import Notifier, trouble
 from mlops_assets.settings import Settings
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 
 CHANNELS = dg.AssetCheckKey(dg.AssetKey("deployed_image"), "notifications_reach_their_channels")
 
@@ -59,17 +59,17 @@ def notifications_reach_their_channels(notifier: dg.ResourceParam[Notifier]) -> 
 
 
 @dg.asset_check(asset=FACTS.asset_key)
-def dashboards_have_every_run(fact_keeper: dg.ResourceParam[FactKeeper]) -> dg.AssetCheckResult:
+def dashboards_have_every_run(dashboards: dg.ResourceParam[Dashboards]) -> dg.AssetCheckResult:
     """The database of the dashboards holds the facts of all runs so far.
 
     It stops nothing: the facts are on disk, and the sensor `record_facts` writes what is missing and reports to this
     check. But until then a dashboard shows the past as if it were the present.
     """
-    trouble = fact_keeper.trouble()
+    trouble = dashboards.trouble()
     return dg.AssetCheckResult(
         passed=not trouble,
         severity=dg.AssetCheckSeverity.WARN,
-        description=trouble or ("it did" if fact_keeper.database else "there is none: POSTGRES_HOST is empty"),
+        description=trouble or ("it did" if dashboards.has_database else "there is none: POSTGRES_HOST is empty"),
     )
 
 

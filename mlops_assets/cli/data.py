@@ -44,7 +44,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     from mlops_assets.reviews.files.rules import FileRules
     from mlops_assets.reviews.stored.erase import erase
     from mlops_assets.reviews.stored.privacy import Erased
-    from mlops_assets.steps.refresh_dashboards import FactKeeper
+    from mlops_assets.steps.refresh_dashboards import Dashboards
     from mlops_assets.steps.restore import KEPT
     from mlops_assets.versioning.versions import list_versions
 
@@ -64,7 +64,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         print("No other current file holds it." if imports else "No current file holds it.")
     if done.note:
         print(f"Note: {done.note}.")
-    trouble = FactKeeper.of(settings).keep().trouble
+    trouble = Dashboards.of(settings).refresh().trouble
     if trouble:
         print(f"NOT removed from the dashboards, which may still show it: {trouble}. Run this command again.")
     versions = list_versions(outside.build(settings)["repository"].user.git)

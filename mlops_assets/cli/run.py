@@ -13,7 +13,7 @@ from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
 from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
-from mlops_assets.automation.sensors.dashboard_facts import record
+from mlops_assets.automation.sensors.dashboards import refresh
 from mlops_assets.automation.sensors.notifications import tell
 from mlops_assets.cli.console import ask_to_cancel, cancelled, console_of
 from mlops_assets.cli.instance import end_killed_runs, open_instance
@@ -84,11 +84,11 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             last = execute(PROMOTE, dict(promotion_request(result.run_id, trained).tags)).run_id
         stopped = cancelled(instance, last)
         summary, _ = leave_summary(instance, last, settings, things["service"])
-        told = [tell(instance, things["notifier"], wait_s=30), record(instance, things["fact_keeper"])]
+        warnings = [tell(instance, things["notifier"], wait_s=30), refresh(instance, things["dashboards"])]
     print(f"\n{as_text(summary)}\n", flush=True)
     for line in things["review_source"].balances():
         print(line)
-    for warning in filter(None, told):
+    for warning in filter(None, warnings):
         print(warning)
     if stopped:
         print("Stopped by you (Ctrl-C): make run goes on from here.")

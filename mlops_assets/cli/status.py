@@ -9,7 +9,7 @@ from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reporting.rules import overdue
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, read_summary, summary_paths
 from mlops_assets.settings import Settings
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 
 
 def print_warning(settings: Settings, live: Live | None) -> None:
@@ -37,7 +37,7 @@ def print_status(settings: Settings) -> bool:
         if channel.waiting or channel.error:
             error = f", {channel.error}" if channel.error else ""
             print(f"Waits: {channel.waiting} messages for {channel.name}{error}")
-    if trouble := FactKeeper.of(settings).trouble():
+    if trouble := Dashboards.of(settings).trouble():
         print(f"Waits: {trouble}")
     return late is None
 

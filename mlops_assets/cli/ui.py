@@ -24,7 +24,7 @@ def prepare(settings: Settings) -> None:
     """Make the Dagster instance and the tables of the dashboards; end runs whose process is gone."""
     things = outside.build(settings)
     try:
-        things["fact_keeper"].prepare()
+        things["dashboards"].prepare()
     except TransientFailure as failure:
         print(f"Warning: {failure}", file=sys.stderr)  # the sensor record_facts does it when the database is back
     with open_instance(settings) as instance:

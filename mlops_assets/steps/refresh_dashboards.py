@@ -1,7 +1,7 @@
-"""What runs left on disk, brought to the overview page of the service and to the database of the dashboards.
+"""Bring the results of runs from disk to the overview page of the service and to the database of the dashboards.
 
-Everything is read anew from the summaries, the deployment log, the drift history and the reviews, so that whatever a
-pass could not write is written by a later one.
+Each pass reads the summaries, the deployment log, the drift history and the reviews again, so that a later pass writes
+whatever an earlier one could not.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.failures import Failure
+from mlops_assets.files import replace_file
 from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting import dashboard_rows as rows
 from mlops_assets.reporting.dashboard_database import DashboardDatabase, DashboardRows
@@ -31,63 +32,61 @@ _LOCK_WAIT_S = 120
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a pass did: runs that the database had not, and what it did not take; empty where all is well."""
+class Refreshed:
+    """What a pass wrote: the number of runs new to the database, and the trouble if it refused them."""
 
     runs: int = 0
     trouble: str = ""
 
 
-class FactKeeper:
-    """Keeps the overview page and, where POSTGRES_HOST is set, the database as the files are."""
+class Dashboards:
+    """The overview page and, if POSTGRES_HOST is set, the database. Both follow the files."""
 
-    def __init__(self, settings: Settings, store: DashboardDatabase | None) -> None:
-        self._settings, self._store = settings, store
-        self._standing = settings.instance_folder / "facts.json"
+    def __init__(self, settings: Settings, database: DashboardDatabase | None) -> None:
+        self._settings, self._database = settings, database
+        self._trouble_file = settings.instance_folder / "facts.json"
 
     @classmethod
-    def of(cls, settings: Settings) -> "FactKeeper":
-        """The keeper of a clone."""
+    def of(cls, settings: Settings) -> "Dashboards":
+        """The dashboards of a clone."""
         environ = {name: value.get_secret_value() for name, value in settings.server.items()}
         return cls(settings, DashboardDatabase(prediction_log_place(environ)) if environ.get("POSTGRES_HOST") else None)
 
     @property
-    def database(self) -> bool:
-        """Whether there is one to write to."""
-        return self._store is not None
+    def has_database(self) -> bool:
+        """Whether POSTGRES_HOST names a database to write to."""
+        return self._database is not None
 
     def prepare(self) -> int | None:
-        """Bring the database's schema to this code's version; that version, none without a database."""
-        return self._store.prepare() if self._store else None
+        """Bring the database's schema to this code's version and return that version. None without a database."""
+        return self._database.prepare() if self._database else None
 
-    def keep(self) -> Kept:
-        """One pass. What the database refuses is no exception here: it stands in `trouble()` until a pass succeeds."""
+    def refresh(self) -> Refreshed:
+        """One pass. If the database refuses, nothing is raised: `trouble()` tells so until a pass succeeds."""
         self._settings.instance_folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._settings.instance_folder / "facts.lock").acquire(timeout=_LOCK_WAIT_S):
-            found, kept = _OnDisk(self._settings), Kept()
-            if self._store:
-                kept = _written(self._store, found)
-                self._stand(kept)
-            self._show(found, kept)
-        return kept
+            found, refreshed = _OnDisk(self._settings), Refreshed()
+            if self._database:
+                refreshed = _write(self._database, found)
+                self._remember(refreshed)
+            self._publish(found, refreshed)
+        return refreshed
 
     def trouble(self) -> str:
-        """What the last pass could not write and why; empty where it wrote everything or there is no database."""
-        if not self._store or not self._standing.is_file():
+        """Why the last pass could not write everything. Empty if it did, or without a database."""
+        if not self._database or not self._trouble_file.is_file():
             return ""
-        return str(json.loads(self._standing.read_text(encoding="utf-8"))["trouble"])
+        return str(json.loads(self._trouble_file.read_text(encoding="utf-8"))["trouble"])
 
-    def _stand(self, kept: Kept) -> None:
-        scratch = self._standing.with_suffix(".partial")
-        told = {"trouble": kept.trouble, "at": self._settings.now().isoformat()}
-        scratch.write_text(json.dumps(told), encoding="utf-8")
-        scratch.replace(self._standing)
+    def _remember(self, refreshed: Refreshed) -> None:
+        content = {"trouble": refreshed.trouble, "at": self._settings.now().isoformat()}
+        replace_file(self._trouble_file, json.dumps(content))
 
-    def _show(self, found: "_OnDisk", kept: Kept) -> None:
-        """Write what the service's page shows, unless it is there already."""
+    def _publish(self, found: "_OnDisk", refreshed: Refreshed) -> None:
+        """Write what the service's page shows, unless it shows that already."""
         path = self._settings.service_folder / SHOWN / OVERVIEW
         old: dict[str, Any] = {}
-        with suppress(OSError, ValueError):  # none yet, or torn: it is made anew
+        with suppress(OSError, ValueError):  # missing or torn: it is written again
             old = json.loads(path.read_text(encoding="utf-8"))
         if old.get("format") != FORMAT:
             old = {}
@@ -99,7 +98,7 @@ class FactKeeper:
                 found.summaries,
                 interval_s=OperationRules.from_params(self._settings.sections["operations"]).interval_hours * 3600,
                 drift_sustained=self._drift_sustained(found),
-                facts_trouble=bool(kept.trouble),
+                facts_trouble=bool(refreshed.trouble),
             ),
             "models": rows.overview_of_models(found.summaries, rows.served_rows(found.deployments), found.ticks),
             "reviews": old["reviews"] if same else rows.overview_of_reviews(*found.review_rows),
@@ -116,7 +115,7 @@ class FactKeeper:
 
 
 class _OnDisk:
-    """What one pass reads, each thing once; the caller holds the lock, so nothing older comes after it."""
+    """What one pass reads, each file once. The caller holds the lock, so that no older state overwrites a newer one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -150,22 +149,21 @@ class _OnDisk:
 
     @cached_property
     def review_rows(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-        """Volumes, quarantine reasons and reviews: every stored file, so only where the digest is new."""
+        """Volumes, quarantine reasons and reviews: every stored file, so only if the digest is new."""
         from mlops_assets.reviews.stored.volumes import month_volumes, reviews_with_predictions
 
         volumes, reasons = month_volumes(self._settings.data)
         return volumes, reasons, reviews_with_predictions(self._settings.data)
 
 
-def _written(store: DashboardDatabase, found: _OnDisk) -> Kept:
-    """What the database took of it."""
+def _write(database: DashboardDatabase, found: _OnDisk) -> Refreshed:
     try:
-        return Kept(runs=store.write(lambda: _facts(found)))
+        return Refreshed(runs=database.write(lambda: _rows(found)))
     except Failure as failure:
-        return Kept(trouble=str(failure))
+        return Refreshed(trouble=str(failure))
 
 
-def _facts(found: _OnDisk) -> DashboardRows:
+def _rows(found: _OnDisk) -> DashboardRows:
     return DashboardRows(
         runs=[rows.run_row(one) for one in found.summaries],
         stages=[row for one in found.summaries for row in rows.stage_rows(one)],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.settings import Settings, whole_environment
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.team_server import demands, instance, made
 
 LOCKS = Path("/locks")
@@ -31,7 +31,7 @@ def main() -> int:
             with instance.alone(environ):
                 instance.make_databases(environ, reader_password=made.reader_password(clone / "stack" / "made"))
                 instance.move_tables(int(environ["RUNS_AT_ONCE"]))
-                FactKeeper.of(Settings.load(environ, clone)).prepare()
+                Dashboards.of(Settings.load(environ, clone)).prepare()
             return 0
         return 0 if instance.daemon_alive(environ) else 1
     except Failure as failure:

@@ -32,7 +32,7 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.predictions import About, predict, write
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.versioning.git.history import GitHistory
 from tests.fakes.service import fake_service
 from tests.fakes.version_repository import FakeVersionRepository
@@ -386,7 +386,7 @@ def a_database_that_is_away(place: Place) -> str:
     """What runs left is to go to a database for which nothing listens."""
     place.environment |= {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "9", "POSTGRES_USER": "u", "POSTGRES_DB": "d"}
     write_summaries(place.root / ".dagster" / "summaries", summary(**FAILED))
-    assert FactKeeper.of(place.settings).keep().trouble
+    assert Dashboards.of(place.settings).refresh().trouble
     return "deployed_image"
 
 

@@ -17,7 +17,7 @@ from mlops_assets.reviews.drift.history import remember
 from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 from tests.integration.postgres_server import Postgres, psycopg
 from tests.unit.reporting.summaries import FAILED, summary, write
 from tests.unit.reviews.rows import frame, review
@@ -67,9 +67,9 @@ def settings(postgres: Postgres, tmp_path: Path) -> Settings:
 
 
 def test_what_a_run_left_is_written_once(settings: Settings, postgres: Postgres) -> None:
-    keeper = FactKeeper.of(settings)
-    assert keeper.keep().runs == 1
-    assert keeper.keep() == type(keeper.keep())(runs=0, trouble="")
+    dashboards = Dashboards.of(settings)
+    assert dashboards.refresh().runs == 1
+    assert dashboards.refresh() == type(dashboards.refresh())(runs=0, trouble="")
     assert postgres.rows("SELECT run_id, outcome FROM facts.runs") == [("run-1", "success")]
     scores = postgres.rows(
         "SELECT side, kind, n, accuracy_low, macro_f1_high, champion FROM facts.scores ORDER BY side"
@@ -84,10 +84,10 @@ def test_what_a_run_left_is_written_once(settings: Settings, postgres: Postgres)
 
 
 def test_a_summary_that_a_promoting_run_joined_replaces_the_one_before(settings: Settings, postgres: Postgres) -> None:
-    keeper = FactKeeper.of(settings)
-    keeper.keep()
+    dashboards = Dashboards.of(settings)
+    dashboards.refresh()
     write(settings.instance_folder / "summaries", summary("run-1", promoted_by="run-2", **FAILED))
-    assert keeper.keep().runs == 1
+    assert dashboards.refresh().runs == 1
     assert postgres.rows("SELECT outcome, cause FROM facts.runs") == [
         ("failure", "versioned_dataset: the disk is full: free 2 GB")
     ]
@@ -97,26 +97,26 @@ def test_a_summary_that_a_promoting_run_joined_replaces_the_one_before(settings:
 def test_a_database_that_is_away_is_said_and_gets_everything_when_it_is_back(
     settings: Settings, postgres: Postgres, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keeper = FactKeeper.of(settings)
-    keeper.keep()
+    dashboards = Dashboards.of(settings)
+    dashboards.refresh()
     postgres.stop()
     write(settings.instance_folder / "summaries", summary("run-2", ended="2026-03-01T07:00:00+00:00"))
-    assert "took nothing" in keeper.keep().trouble
+    assert "took nothing" in dashboards.refresh().trouble
     print_status(settings)
     assert "Waits: the database of the dashboards took nothing" in capsys.readouterr().out
     shown = json.loads((settings.service_folder / "shown" / "overview.json").read_text(encoding="utf-8"))
     assert [run["run_id"] for run in shown["pipeline"]["runs"]] == ["run-1", "run-2"]
     assert shown["pipeline"]["facts_behind"] is True
     postgres.start()
-    assert keeper.keep().runs == 1
-    assert keeper.trouble() == ""
+    assert dashboards.refresh().runs == 1
+    assert dashboards.trouble() == ""
     assert postgres.rows("SELECT count(*) FROM facts.runs") == [(2,)]
 
 
 def test_an_erased_review_leaves_database_and_overview_and_a_database_that_is_away_is_a_failure(
     settings: Settings, postgres: Postgres, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    FactKeeper.of(settings).keep()
+    Dashboards.of(settings).refresh()
     overview = settings.service_folder / "shown" / "overview.json"
     assert postgres.rows("SELECT review_id FROM facts.reviews WHERE \"text\" = 'jelek sekali'") == [("r1",)]
     assert "jelek sekali" in overview.read_text(encoding="utf-8")
@@ -130,30 +130,30 @@ def test_an_erased_review_leaves_database_and_overview_and_a_database_that_is_aw
 
 
 def test_migrations_run_once_and_a_newer_schema_is_left_alone(settings: Settings, postgres: Postgres) -> None:
-    keeper = FactKeeper.of(settings)
-    version = keeper.prepare()
+    dashboards = Dashboards.of(settings)
+    version = dashboards.prepare()
     applied = postgres.rows("SELECT version, applied_at FROM facts.schema_version")
-    keeper.prepare()
-    keeper.keep()
+    dashboards.prepare()
+    dashboards.refresh()
     assert postgres.rows("SELECT version, applied_at FROM facts.schema_version") == applied
     assert [one for one, _ in applied] == list(range(1, (version or 0) + 1))
     with psycopg.connect(f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres") as connection:
         connection.execute("INSERT INTO facts.schema_version VALUES (99)")
     with pytest.raises(PermanentFailure, match="schema version 99, and this code knows 1"):
-        keeper.prepare()
-    assert "schema version 99" in keeper.keep().trouble
+        dashboards.prepare()
+    assert "schema version 99" in dashboards.refresh().trouble
 
 
 def test_the_role_of_the_dashboards_reads_and_changes_nothing(settings: Settings, postgres: Postgres) -> None:
     owner = f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres"
-    keeper = FactKeeper.of(settings)
-    keeper.keep()
+    dashboards = Dashboards.of(settings)
+    dashboards.refresh()
     with psycopg.connect(owner) as connection:
         connection.execute("CREATE ROLE reader LOGIN")
-    keeper.keep()
+    dashboards.refresh()
     with psycopg.connect(owner) as connection:
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
-    keeper.keep()
+    dashboards.refresh()
     with psycopg.connect(owner.replace("mlops@", "reader@"), autocommit=True) as reader:
         reader.execute("SELECT count(*) FROM facts.reviews")
         reader.execute(
@@ -172,8 +172,8 @@ def test_the_role_of_the_dashboards_reads_and_changes_nothing(settings: Settings
 
 def test_without_a_database_only_the_overview_is_kept(settings: Settings, tmp_path: Path) -> None:
     alone = settings_of(settings.root)
-    keeper = FactKeeper.of(alone)
-    assert keeper.keep().trouble == ""
+    dashboards = Dashboards.of(alone)
+    assert dashboards.refresh().trouble == ""
     assert not (alone.instance_folder / "facts.json").exists()
     shown: dict[str, Any] = json.loads((alone.service_folder / "shown" / "overview.json").read_text(encoding="utf-8"))
     assert shown["reviews"]["volumes"] == [{"app_id": APP, "raw": 4, "validated": 3, "quarantined": 1, "deleted": 0}]

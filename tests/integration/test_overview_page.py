@@ -19,7 +19,7 @@ from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.options import ServerOptions
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 from tests.integration.clients import free_port, wait_until
 from tests.unit.reporting.summaries import FAILED, STAGE, summary, write
 from tests.unit.reviews.rows import frame, review
@@ -76,7 +76,7 @@ def overview(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ReviewStore(root / "data" / "raw").upsert(APP, frame(*rows))
     validate_months(root / "data", APP, ["2026-01", "2026-02", "2026-03"])
     settings = settings_of(root, NOW=NOW.isoformat())
-    FactKeeper.of(settings).keep()
+    Dashboards.of(settings).refresh()
     return settings.service_folder / "shown" / "overview.json"
 
 

@@ -112,8 +112,8 @@ def test_the_resources_say_what_is_configured_and_no_secret() -> None:
     for name, resource in repository.get_top_level_resources().items():
         if isinstance(resource, dg.ConfigurableResource) or hasattr(resource, "configurable_resource_cls"):
             shown[name] = str(resource.config_schema.default_value)
-    assert {"review_source", "repository", "git_history", "service", "notifier", "fact_keeper"} <= shown.keys()
-    assert "db/facts" in shown["fact_keeper"]
+    assert {"review_source", "repository", "git_history", "service", "notifier", "dashboards"} <= shown.keys()
+    assert "db/facts" in shown["dashboards"]
     assert "slack" in shown["notifier"]
     for value in shown.values():
         for secret in ("tokenA1", "tokenB2", "tokenC3", "secret"):

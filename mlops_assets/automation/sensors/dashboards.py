@@ -3,33 +3,33 @@
 import dagster as dg
 
 from mlops_assets.checks.deploy import FACTS
-from mlops_assets.steps.refresh_dashboards import FactKeeper
+from mlops_assets.steps.refresh_dashboards import Dashboards
 
 
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Brings what runs left to the service's overview page and, where POSTGRES_HOST is set, to the "
-    "database of the dashboards. What a database that is down did not take is written by a later tick.",
+    description="Brings the results of runs to the service's overview page and, if POSTGRES_HOST is set, to the "
+    "database of the dashboards. If the database is down, a later tick writes what is missing.",
 )
-def record_facts(context: dg.SensorEvaluationContext, fact_keeper: dg.ResourceParam[FactKeeper]) -> dg.SensorResult:
-    kept = fact_keeper.keep()
-    changed = kept.trouble != (context.cursor or "")
-    said = kept.trouble or (f"{kept.runs} runs written" if fact_keeper.database else "the overview is up to date")
+def record_facts(context: dg.SensorEvaluationContext, dashboards: dg.ResourceParam[Dashboards]) -> dg.SensorResult:
+    refreshed = dashboards.refresh()
+    trouble, written = refreshed.trouble, f"{refreshed.runs} runs written"
+    changed = trouble != (context.cursor or "")
     return dg.SensorResult(
-        skip_reason=said,
-        cursor=kept.trouble if changed else context.cursor,
-        asset_events=[_verdict(kept.trouble)] if changed else [],
+        skip_reason=trouble or (written if dashboards.has_database else "the overview is up to date"),
+        cursor=trouble if changed else context.cursor,
+        asset_events=[_verdict(trouble)] if changed else [],
     )
 
 
-def record(instance: dg.DagsterInstance, fact_keeper: FactKeeper) -> str:
+def refresh(instance: dg.DagsterInstance, dashboards: Dashboards) -> str:
     """The same from outside the daemon. Returns a line for the terminal, empty if all is well.
 
     Neither a database nor a full disk may turn a successful run into a failure: the next run writes what is missing.
     """
     try:
-        before, trouble = fact_keeper.trouble(), fact_keeper.keep().trouble
+        before, trouble = dashboards.trouble(), dashboards.refresh().trouble
         if before != trouble:
             instance.report_runless_asset_event(_verdict(trouble))
     except OSError as error:
