@@ -29,7 +29,7 @@ class BertRecipe(Section):
 
     base_model: Annotated[str, Rule("compact, a hub name or a folder")] = Field(default=COMPACT, pattern=r"\S")
     """`compact`, a name on the Hugging Face hub such as indobenchmark/indobert-base-p1, or a local folder in the hub's
-    format (its path contains a / and exists, or it begins with /, ./ or ~)."""
+    format (begin its path with /, . or ~)."""
     revision: str | None = None
     """A commit, tag or branch of the hub model. Pin a commit, so that every training starts from the same model."""
     epochs: int = Field(default=5, ge=1, le=100)

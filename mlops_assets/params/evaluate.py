@@ -21,8 +21,8 @@ class Evaluation(Section):
     margin_points: float = Field(default=3.0, ge=0, le=20)
     """If a retrain was asked for, the new model may be worse by this many points of macro-F1, its interval included."""
     slice_points: float = Field(default=2.0, ge=0, le=100)
-    """The new model is refused if its accuracy on a slice (an app, a language, the newest reviews) falls by more than
-    this many points, with the whole interval beyond it."""
+    """The new model is refused if its accuracy on a slice (such as one app's reviews, or those with slang) falls by
+    more than this many points, with the whole interval beyond it."""
     slice_reviews: int = Field(default=30, ge=1, le=100_000)
     """A slice with fewer reviews on the gate side is shown, but decides nothing."""
     max_calibration_error: float = Field(default=0.15, ge=0.01, le=1)

@@ -21,7 +21,7 @@ class Sides(Section):
     gate: Share
     """Texts that decide whether a new model replaces the live one."""
     test: Share
-    """Texts that only measure: no decision ever looks at them."""
+    """Texts that only measure the models."""
 
     @model_validator(mode="after")
     def _make_the_whole(self) -> Self:
