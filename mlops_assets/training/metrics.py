@@ -16,7 +16,7 @@ SIDES = ("validation", "gate", "test", "newest")
 
 @dataclass(frozen=True)
 class Scores:
-    """What answers to `n` reviews reached. A figure is None where it was not measured or has no meaning.
+    """What answers to `n` reviews reached. A figure is None if it was not measured or has no meaning.
 
     Intervals are 95 % bootstraps over distinct texts (the share is `evaluate.confidence`).
     """
@@ -99,7 +99,7 @@ class Metrics:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The metrics file at `path`; None where there is none."""
+        """The metrics file at `path`; None if there is none."""
         return cls.of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
     def write(self, path: Path) -> None:

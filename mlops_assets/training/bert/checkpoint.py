@@ -1,11 +1,12 @@
-"""A training's state on disk, so that a killed run continues where it was: one file, replaced whole."""
+"""A training's state on disk, so that a killed run continues: one file, replaced whole."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mlops_assets.files import sync
 
 if TYPE_CHECKING:
     import torch
@@ -20,15 +21,14 @@ class Checkpoint:
 
 
 def save(folder: Path, identity: str, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint; whoever is killed in between leaves the earlier one."""
+    """Replace the checkpoint; a kill in between leaves the earlier one."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / (NAME + ".partial")
     tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
     save_file(tensors, scratch, metadata={"identity": identity, "state": json.dumps(checkpoint.state)})
-    with scratch.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(scratch)
     scratch.replace(folder / NAME)
 
 

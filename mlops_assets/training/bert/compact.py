@@ -25,7 +25,7 @@ class Base:
     source: str
     """What it is, for the record: `compact`, a folder, or a hub's name and commit."""
     licence: str | None = None
-    """As its model card states it; none where nothing is stated, or nothing was taken from others."""
+    """As its model card states it; None if it states none, or if nothing was taken from others."""
 
 
 def build(texts: Sequence[str], recipe: BertRecipe, labels: Sequence[str]) -> Base:

@@ -93,7 +93,7 @@ def hide(ids: Sequence[Sequence[int]], share: float, mask_id: int, seed: Sequenc
 
 
 def mask_id(tokenizer: "Tokenizer") -> int:
-    """The id of the token that hides another; where the vocabulary has none, of the unknown one."""
+    """The id of the mask token; of the unknown token if the vocabulary has no mask."""
     for name in ("[MASK]", "[UNK]"):
         if (found := tokenizer.token_to_id(name)) is not None:
             return found

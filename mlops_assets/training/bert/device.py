@@ -1,4 +1,4 @@
-"""Where a model trains and in which precision: found, or as the recipe says."""
+"""The device that a model trains on and its precision: detected, or as the recipe says."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ class Device:
 
 
 def find_device(wanted: DeviceName = "auto", precision: PrecisionName = "auto") -> Device:
-    """The device to train on. bf16 is taken where the hardware multiplies it: emulated, it is slower than fp32."""
+    """The device to train on. bf16 is taken if the hardware multiplies it: emulated, it is slower than fp32."""
     import torch
 
     has_gpu = torch.cuda.is_available()

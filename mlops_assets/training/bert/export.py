@@ -1,7 +1,7 @@
 """The trained BERT as a sealed model folder, judged and verified through the very code that will serve it.
 
 model.onnx           what the server runs, attention fused
-model.int8.onnx      the same in int8, which the server runs where it agrees with fp32
+model.int8.onnx      the same in int8, which the server runs if it agrees with fp32
 tokenizer.json       what the server tokenises with
 model.safetensors    the same weights, with config.json and tokenizer_config.json in the hub's format, to train on
 """
@@ -41,7 +41,7 @@ WITHIN = 1e-4
 
 
 class ExportDiffers(PermanentFailure):
-    """The exported model answers otherwise than the trained one."""
+    """The exported model does not answer like the trained model."""
 
 
 class Scorer(Protocol):

@@ -53,11 +53,11 @@ class Packed:
         return Packed(**moved, longest=self.longest)
 
     def mask(self) -> "torch.Tensor":
-        """(rows, 1, width, width) bool: true where a token may look. Padding sees padding, so that no row is empty."""
+        """(rows, 1, width, width) bool: true if a token may look there. Padding sees padding: no row is empty."""
         return (self.segments[:, :, None] == self.segments[:, None, :])[:, None]
 
     def slot_mask(self) -> "torch.Tensor":
-        """(rows, 1, most, width) bool: true where the first token of each slot may look."""
+        """(rows, 1, most, width) bool: true if the first token of each slot may look there."""
         import torch
 
         at = torch.gather(self.segments, 1, self.starts)  # (rows, most)

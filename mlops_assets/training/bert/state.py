@@ -1,4 +1,4 @@
-"""The state of a BERT training: where it stands, what it reports, and how it goes into a checkpoint and out again."""
+"""The progress of a BERT training, its reports, and how its state goes into a checkpoint and out again."""
 
 import dataclasses
 import math
@@ -28,7 +28,7 @@ class TrainingDiverged(PermanentFailure):
 
 @dataclass
 class Progress:
-    """Where a training stands."""
+    """How far a training has come."""
 
     step: int = 0
     """Steps taken, over all epochs."""
@@ -38,7 +38,7 @@ class Progress:
     curve: list[tuple[int, float]] = field(default_factory=list)
     """(step, mean training loss since the point before)."""
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """Validation after each epoch: epoch, accuracy, loss; the epoch alone where there are no validation reviews."""
+    """Validation after each epoch: epoch, accuracy, loss; the epoch alone without validation reviews."""
     seconds: float = 0.0
     """Time spent, over all runs that worked on it."""
     reviews: int = 0
@@ -47,7 +47,7 @@ class Progress:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the highest accuracy on validation; of equals the one with the least loss, else the last."""
+        """The epoch with the highest accuracy on validation, then the least loss; without validation the last."""
         scored = [epoch for epoch in self.epochs if "accuracy" in epoch]
         best = max(scored, key=lambda epoch: (epoch["accuracy"], -epoch["loss"])) if scored else self.epochs[-1]
         return int(best["epoch"])
@@ -83,7 +83,7 @@ class Meter:
             self._tell(epoch)
 
     def settle(self) -> None:
-        """Bring the losses in; raise where one is no number."""
+        """Bring the losses in; raise if one is not a number."""
         for loss in self._losses:
             value = float(loss)
             if not math.isfinite(value):
@@ -132,7 +132,7 @@ def capture(progress: Progress, best: Tensors, model: Any, optimizer: "torch.opt
 def restore(
     found: Checkpoint, model: Any, optimizer: "torch.optim.Optimizer"
 ) -> "tuple[Progress, dict[str, torch.Tensor]]":
-    """Put a captured state back; returns where it stands and the best weights so far."""
+    """Put a captured state back; returns the progress and the best weights so far."""
     import torch
 
     model.load_state_dict(_under("model.", found.tensors))

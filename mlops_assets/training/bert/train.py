@@ -175,7 +175,7 @@ def rate_at(step: int, steps: int, warmup: float) -> float:
 
 
 def validate(model: Any, ids: bert_data.Ids, truth: np.ndarray, recipe: BertRecipe, device: Device) -> dict[str, float]:
-    """Accuracy and loss of the model as it stands; nothing where no review asks for them."""
+    """Accuracy and loss of the model as it stands; empty without validation reviews."""
     if not ids:
         return {}
     given = score(model, ids, recipe.max_length, device)

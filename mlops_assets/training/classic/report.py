@@ -27,13 +27,13 @@ class ForestBrings:
         return self.low > 0
 
     def __str__(self) -> str:
-        told = (
+        gain = (
             f"with a share of {self.share:g} the forest lowers the log loss on validation by {self.gain:.4f} "
             f"({self.low:.4f} to {self.high:.4f}, n={self.n})"
         )
         if self.earns_its_place:
-            return f"the forest earns its place: {told}"
-        return f"the forest has not been shown to earn its place: {told}"
+            return f"the forest earns its place: {gain}"
+        return f"the forest has not been shown to earn its place: {gain}"
 
 
 def forest_brings(without: np.ndarray, beside: np.ndarray, texts: Sequence[int], *, share: float) -> ForestBrings:
@@ -84,8 +84,7 @@ def members(
         rules,
         accuracy=True,
     )
-    told = f"On test the vote is {gain} of accuracy against the logistic regression alone."
-    figures["said"] += f" {told}"
+    figures["said"] += f" On test the vote is {gain} of accuracy against the logistic regression alone."
     return {**figures, "forest_brings": {"side": "test", "score": "accuracy", **asdict(gain)}}
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pandas as pd
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden, TrainedWith
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import sync
 from mlops_assets.params.classic import ClassicRecipe
 from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.text import TEXT_VERSION
@@ -67,7 +67,7 @@ class Vote:
     """`logistic`: as good as it gets without the forest; `vote`: with it. Each has its own strength."""
     taken: str
     brings: ForestBrings | None
-    """The evidence, where there are enough validation reviews."""
+    """The evidence; None with too few validation reviews."""
 
     @property
     def mix(self) -> Mix:
@@ -98,7 +98,7 @@ def train_classic(
 ) -> Trained:
     """Train on the train side, choose and calibrate on validation, measure, seal into the empty `folder`, verify.
 
-    `load` reads the sealed folder as the server will; its answers must be scikit-learn's. Where they are not, or
+    `load` reads the sealed folder as the server will; its answers must be scikit-learn's. If they are not, or
     anything else fails, the folder holds no manifest and so no model.
     """
     started = time.monotonic()
@@ -169,7 +169,7 @@ def fit(
 ) -> Vote:
     """Both members fitted on `train`; strength, the forest's share and the temperature chosen on `validation`.
 
-    The forest has a vote only where it lowers the log loss on validation beyond noise, against the logistic regression
+    The forest has a vote only if it lowers the log loss on validation beyond noise, against the logistic regression
     at the strength that is best for it alone. Without enough validation reviews to choose by, the middle strength
     stands and the forest has none.
     """
@@ -267,8 +267,7 @@ def _write(folder: Path, vote: Vote) -> None:
     }
     np.savez_compressed(folder / "weights.npz", **arrays)
     for name in ("vocabulary.json", "weights.npz"):
-        with (folder / name).open("rb") as file:
-            os.fsync(file.fileno())
+        sync(folder / name)
 
 
 def _verify(folder: Path, load: Callable[[Path], Answers], vote: Vote, texts: Sequence[str]) -> None:

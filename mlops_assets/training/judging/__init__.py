@@ -1,1 +1,1 @@
-"""Figures of models, and the verdict on which one serves."""
+"""Measuring models, and deciding which model serves."""

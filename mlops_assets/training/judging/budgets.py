@@ -21,20 +21,20 @@ def broken_budget(contender: Contender, gate: pd.DataFrame, rules: Evaluation) -
     guessed = np.full_like(truth, counts.sum(axis=1).argmax())
     guessing = float(bootstrap.macro_f1_of(evaluate.confusion(truth, guessed, len(contender.labels))))
     reached = float(bootstrap.macro_f1_of(counts))
-    told = f"{contender.name} {contender.model_version}"
+    name = f"{contender.name} {contender.model_version}"
     if len(set(truth.tolist())) < 2:
         (only,) = {contender.labels[index] for index in truth.tolist()}
         return (
-            f"all {len(truth)} gate reviews are {only}: nothing shows whether {told} is better than one answer for all"
+            f"all {len(truth)} gate reviews are {only}: nothing shows whether {name} is better than one answer for all"
         )
     if reached <= guessing:
-        return f"{told} is no better than one answer for all: macro-F1 {reached:.3f} against {guessing:.3f}"
+        return f"{name} is no better than one answer for all: macro-F1 {reached:.3f} against {guessing:.3f}"
     return over_budget(contender, gate, rules)
 
 
 def over_budget(contender: Contender, gate: pd.DataFrame, rules: Evaluation) -> str | None:
     """Which budget of confidence, time or size the model breaks, or None; few texts break none of confidence."""
-    told = f"{contender.name} {contender.model_version}"
+    name = f"{contender.name} {contender.model_version}"
     texts = evaluate.text_keys(gate["review_text"])
     if len(set(texts.tolist())) >= CALIBRATED_TEXTS:
         truth = truth_of(contender, gate)
@@ -42,11 +42,11 @@ def over_budget(contender: Contender, gate: pd.DataFrame, rules: Evaluation) -> 
         by_chance = calibration.error_by_chance(contender.probabilities, texts)
         if error > max(rules.max_calibration_error, by_chance):
             allowed = f"{rules.max_calibration_error:g} is allowed, chance alone gives up to {by_chance:.3f}"
-            return f"{told} breaks its calibration budget: error {error:.3f} on n={len(truth)}, {allowed}"
+            return f"{name} breaks its calibration budget: error {error:.3f} on n={len(truth)}, {allowed}"
     if contender.milliseconds is not None and contender.milliseconds > rules.max_milliseconds:
         spent = f"{contender.milliseconds:.1f} ms a review, {rules.max_milliseconds:g} ms are allowed"
-        return f"{told} breaks its latency budget: {spent}"
+        return f"{name} breaks its latency budget: {spent}"
     if contender.megabytes is not None and contender.megabytes > rules.max_megabytes:
         spent = f"{contender.megabytes:.1f} MB, {rules.max_megabytes:g} MB are allowed"
-        return f"{told} breaks its size budget: {spent}"
+        return f"{name} breaks its size budget: {spent}"
     return None

@@ -29,7 +29,7 @@ class Contender:
     probabilities: np.ndarray
     """Shape (n, labels)."""
     milliseconds: float | None = None
-    """Median time of one review alone; nothing is judged where it was not measured."""
+    """Median time of one review alone; None if it was not measured, and then it is not judged."""
     megabytes: float | None = None
 
 

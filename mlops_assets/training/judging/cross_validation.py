@@ -21,7 +21,7 @@ def cross_validated(frame: pd.DataFrame, labels: Sequence[str], recipe: ClassicR
     """The whole recipe's answers to every review of the train side, each by a model that never saw its text.
 
     `frame` holds review_text, label and side of all sides; validation chooses and calibrates as it does in a training.
-    None where a part to train on would lack a label.
+    None if a part to train on would lack a label.
     """
     train, validation = (
         frame[frame["side"] == side].assign(review_text=lambda rows: rows["review_text"].astype(object))
@@ -57,6 +57,6 @@ def _folds(train: pd.DataFrame, seed: int) -> np.ndarray:
 
 
 def _by_label(drawn: np.ndarray, labels: np.ndarray) -> Iterator[int]:
-    """The drawn places, those of one label after those of another."""
+    """The indices of the drawn reviews, label by label."""
     for label in sorted(set(labels[drawn])):
         yield from drawn[labels[drawn] == label].tolist()

@@ -22,8 +22,8 @@ LEAST_TEXTS = 10
 """Figures over fewer distinct texts have no interval; nor have those that no resample moves, such as eleven of eleven
 right: a bootstrap knows nothing of answers that it has not seen."""
 UNSEEN_TEXTS = 3
-"""Where no resample moves the difference, as between models that agree everywhere, the bootstrap knows nothing of the
-texts on which they would not. By the rule of three up to 3/n of all texts may be such."""
+"""If no resample moves the difference, as between models that agree everywhere, the bootstrap knows nothing about texts
+on which they disagree. By the rule of three, up to 3/n of all texts may be of that kind."""
 
 
 def label_names(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -63,9 +63,9 @@ def scores(
 ) -> dict[str, Any]:
     """Accuracy, macro-F1, per-class figures, log loss and calibration error of probabilities (n, labels).
 
-    Intervals come from a bootstrap over distinct `texts` (rows where there are none); they are None over fewer than
-    `LEAST_TEXTS`. An empty side has `n` 0 alone. One with a single label has no macro-F1: there one answer for all
-    would reach 1.
+    Intervals come from a bootstrap over distinct `texts` (over rows without them); they are None over fewer than
+    `LEAST_TEXTS`. An empty side has `n` 0 alone. A side with a single label has no macro-F1: the same answer to every
+    review would reach 1.
     """
     rules = rules or Evaluation()
     truth, many = indices(labels, names), len(names)
@@ -239,7 +239,7 @@ def brief(full: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_slice(full: Mapping[str, Any]) -> dict[str, Any]:
-    """Size and accuracy, and macro-F1 where the slice holds more than one label."""
+    """Size and accuracy, and macro-F1 if the slice holds more than one label."""
     mixed = full["macro_f1"] is not None
     return {name: value for name, value in brief(full).items() if mixed or not name.startswith("macro_f1")}
 
@@ -258,5 +258,5 @@ def _share(counts: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _plain(value: float) -> float | None:
-    """A number for JSON: six digits, and nothing where the figure has no value."""
+    """A number for JSON with six digits; None if the figure has no value."""
     return round(float(value), 6) if np.isfinite(value) else None

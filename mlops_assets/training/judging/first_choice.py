@@ -1,4 +1,4 @@
-"""Which model goes first where no serving model has a say: pure functions that return their reason."""
+"""Which model goes first if no serving model has a say: pure functions that return their reason."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -38,7 +38,7 @@ def first_to_go(
 ) -> Verdict:
     """The best contender that has shown, on texts it was not trained on, that its answers come from them; or none.
 
-    Where the gate side is small only the classic model can: with its recipe's cross-validation, where there is one.
+    On a small gate side only the classic model can, helped by the cross-validation of its recipe if there is one.
     """
     evidence = {each.name: _evidence(each, gate, first) for each in contenders}
     if champion is None and not any(len(given.truth) for given in evidence.values()):

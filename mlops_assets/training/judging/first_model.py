@@ -1,7 +1,7 @@
-"""What a model must show before it serves where no serving model has a say: that its answers come from the text.
+"""What a model must show before it serves if no serving model has a say: that its answers come from the text.
 
-A serving model has no say where it was trained on other people's reviews, answers other labels, or answers everything
-alike. Pure functions; who is compared with a serving model stands in `gate.py`.
+A serving model has no say if it was trained on other people's reviews, answers other labels, or gives one answer to
+everything. Pure functions; who is compared with a serving model stands in `gate.py`.
 """
 
 import math
@@ -36,12 +36,12 @@ _ASKED_OF_A_LABEL, _LEAST_OF_A_LABEL = 200, 10
 """Reviews of each label that a serving model is asked which answered the gate side alike, and the fewest that count."""
 
 _MOST_TIMES = 20
-"""No number of reviews is named where it would be over so many times those that are there."""
+"""If more than this many times the present reviews would be needed, no number is named."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A model's answers (n,) to reviews that it was not trained on; `texts` are equal where the texts are."""
+    """A model's answers (n,) to reviews that it was not trained on; equal numbers in `texts` are equal texts."""
 
     labels: tuple[str, ...]
     truth: np.ndarray
@@ -92,21 +92,21 @@ class Shown:
     low: float | None = None
     high: float | None = None
     more_wanted: int | None = None
-    """About how many more reviews would show it; None where that cannot be said."""
+    """About how many more reviews would show it; None if that is unknown."""
 
 
 @dataclass(frozen=True)
 class FirstModel:
-    """What is known where a model may be the first that serves these reviews."""
+    """What is known if a model may be the first that serves these reviews."""
 
     no_say: str | None = None
-    """Why the serving model has no say; None where it has, or where none serves."""
+    """Why the serving model has no say; None if it has, or if none serves."""
     stays: str | None = None
-    """Why nothing may replace a serving model that has its say; None where a better model may."""
+    """Why nothing may replace a serving model that has its say; None if a better model may."""
     same_app: bool = False
     """The serving model is of this app, from another source: what is worse beyond noise does not replace it."""
     cross_validated: HeldOut | None = None
-    """The classic recipe's answers to the train side, where the gate side is small."""
+    """The classic recipe's answers to the train side, made if the gate side is small."""
     reviews: int = 0
     """Labelled reviews of the version, all sides."""
 
@@ -125,8 +125,8 @@ def held_out(labels: Sequence[str], rows: pd.DataFrame, probabilities: np.ndarra
 def guessing_of(counts: np.ndarray) -> np.ndarray:
     """Macro-F1 of the best answer that ignores the text, of confusion counts (..., labels, labels).
 
-    That is one label for all, or the model's own answers dealt to the texts at random: where both labels are frequent a
-    coin beats one label for all, so a model of noise would pass beside that alone.
+    That is one label for all, or the model's own answers dealt to the texts at random: if both labels are frequent a
+    coin beats one label for all, so a model of noise would pass a comparison with that alone.
     """
     true = counts.sum(axis=-1)
     n = true.sum(axis=-1, keepdims=True)
@@ -176,7 +176,7 @@ def shown(name: str, given: HeldOut, rules: Evaluation, *, reviews: int = 0) -> 
 def without_say(serving: TrainedOn, data: TrainedOn) -> tuple[str, bool] | None:
     """Why a model trained on `serving` has no say in what serves `data`, and whether it is of the same app; else None.
 
-    Where its folder does not say what it was trained on, it has its say.
+    A model whose folder does not say what it was trained on has its say.
     """
     if not serving.apps or not data.apps or (data.generated and not serving.generated):
         return None
@@ -191,7 +191,7 @@ def without_say(serving: TrainedOn, data: TrainedOn) -> tuple[str, bool] | None:
 
 
 def _origins(trained_on: TrainedOn) -> set[str]:
-    """Its sources, where a file that is read as it lies and one that was imported first are the same."""
+    """Its sources. A file counts as the same source whether it is read in its folder or was imported first."""
     return {"file" if source == "import" else source for source in trained_on.sources}
 
 

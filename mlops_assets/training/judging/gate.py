@@ -1,6 +1,6 @@
 """Which model serves: pure functions that return their reason. The gate side of the data decides.
 
-Where no serving model has a say, `first_choice.py` does.
+If no serving model has a say, `first_choice.py` decides.
 """
 
 from collections.abc import Sequence
@@ -42,11 +42,11 @@ def decide(
 ) -> Verdict:
     """The best contender that keeps its budgets and may take the place of the model that serves.
 
-    Where the best is stopped the next one is judged: a challenger of the champion's own kind has the narrower interval.
+    If the best is stopped the next is judged: a challenger of the champion's own kind has the narrower interval.
 
     `gate` holds the rows of the gate side (review_text, label, rating, app_id, review_date); `required` says why a new
     model is wanted even when it is only as good ("the data changed", "forced"), or is None. `first` says whether the
-    champion has a say; where it has none a contender is judged as a first model.
+    champion has a say; if it has none, a contender is judged as a first model.
     """
     rules, first = rules or Evaluation(), first or FirstModel()
     if not contenders:
@@ -71,11 +71,11 @@ def _compared_with(
     required: str | None,
     stays: str | None,
 ) -> Verdict:
-    """The verdict where the champion has its say; `stays` says why nothing replaces it, whatever the gate side says."""
+    """The verdict if the champion has its say; `stays` says why nothing replaces it, whatever the gate side says."""
     if stays or gate.empty:
         why = stays or "the gate side holds no reviews, so nothing can decide between models"
-        told = f"{champion.name} {champion.model_version} stays: {why}"
-        return verdict_on(contenders[0], champion, gate, rules, promote=False, reason=told)
+        reason = f"{champion.name} {champion.model_version} stays: {why}"
+        return verdict_on(contenders[0], champion, gate, rules, promote=False, reason=reason)
     broken = {each.name: why for each in contenders if (why := broken_budget(each, gate, rules))}
     sound = [each for each in contenders if each.name not in broken]
     ranked = sorted(sound or contenders, key=lambda each: rank(each, gate), reverse=True)
@@ -116,7 +116,7 @@ def judge(
     required: str | None = None,
     rules: Evaluation | None = None,
 ) -> Verdict:
-    """Promote a first model that knows its texts, one that is better beyond noise, or one required and non-inferior.
+    """Promote a first model that knows its texts, a better one beyond noise, or one as good if a new model is needed.
 
     A broken budget, a newest window that is worse beyond noise or a slice that falls stops promotion. Intervals are
     paired bootstraps over the distinct texts of the gate side.
@@ -152,8 +152,8 @@ def _stopped(
         return f"worse on the newest window: {pair(candidate, champion)}, {measure} {newest}"
     for name, change in slice_changes(candidate, champion, gate, rules).items():
         if change.n >= rules.slice_reviews and change.high < -rules.slice_points:
-            told = f"accuracy {change}, a fall of {rules.slice_points:g} points is allowed"
-            return f"slice '{name}' falls: {pair(candidate, champion)}, {told}"
+            fall = f"accuracy {change}, a fall of {rules.slice_points:g} points is allowed"
+            return f"slice '{name}' falls: {pair(candidate, champion)}, {fall}"
     return None
 
 
@@ -165,14 +165,21 @@ def _compared(
     required: str | None,
     rules: Evaluation,
 ) -> tuple[bool, str]:
-    told = f"{pair(candidate, champion)}, macro-F1 {overall}"
+    compared_on = f"{pair(candidate, champion)}, macro-F1 {overall}"
     better = overall.low > 0
     if not better and required is None:
-        return False, f"within noise and not required: {told}"
+        return False, f"within noise, and no new model is needed: {compared_on}"
     if not better and overall.low <= -rules.margin_points:
         limit = f"the interval reaches to -{rules.margin_points:g} points or below"
-        return False, f"required ({required}) but not shown to be non-inferior: {told}, {limit}"
+        return False, f"a new model is needed ({required}), but this one may be worse: {compared_on}, {limit}"
     texts = len(set(evaluate.text_keys(gate["review_text"]).tolist()))
     if texts < LEAST_TEXTS:
-        return False, f"too few gate texts to compare: {told}, {texts} distinct, at least {LEAST_TEXTS} are needed"
-    return True, f"better beyond noise: {told}" if better else f"non-inferior and required ({required}): {told}"
+        return (
+            False,
+            f"too few gate texts to compare: {compared_on}, {texts} distinct, at least {LEAST_TEXTS} are needed",
+        )
+    return True, (
+        f"better beyond noise: {compared_on}"
+        if better
+        else f"as good, and a new model is needed ({required}): {compared_on}"
+    )

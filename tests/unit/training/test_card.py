@@ -54,11 +54,11 @@ def test_tables_are_whole(manifest):
 
 
 def test_the_decision_and_the_base_s_licence_are_told(manifest):
-    decision = Decision("v", promoted=False, reason="within noise and not required")
+    decision = Decision("v", promoted=False, reason="within noise, and no new model is needed")
     taken = {**manifest.metrics, "base_model": "some/base@0123"}
     stated = dataclasses.replace(manifest, kind="bert", metrics={**taken, "base_licence": "mit"})
     card = model_card(stated, "v", decision=decision)
-    assert "Not promoted: within noise and not required" in card
+    assert "Not promoted: within noise, and no new model is needed" in card
     assert "`some/base@0123`: mit." in card
     assert "not stated by its folder" in model_card(dataclasses.replace(stated, metrics=taken), "v")
 

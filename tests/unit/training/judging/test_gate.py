@@ -54,12 +54,19 @@ def serving(gate: pd.DataFrame, wrong: set[int] | range) -> Contender:
     [
         (200, range(40), None, None, True, "first model: classic, macro-F1 0.800 on 200 gate reviews"),
         (200, range(20), range(20, 60), None, True, "better beyond noise: classic new against bert old"),
-        (200, range(38), range(40), None, False, "within noise and not required"),
-        (2000, range(400), range(10, 410), "the data changed", True, "non-inferior and required (the data changed)"),
-        (200, range(40), range(20, 60), "forced", False, "required (forced) but not shown to be non-inferior"),
+        (200, range(38), range(40), None, False, "within noise, and no new model is needed"),
+        (
+            2000,
+            range(400),
+            range(10, 410),
+            "the data changed",
+            True,
+            "as good, and a new model is needed (the data changed)",
+        ),
+        (200, range(40), range(20, 60), "forced", False, "a new model is needed (forced), but this one may be worse"),
         (200, range(60), range(20), "forced", False, "worse beyond noise"),
-        (200, range(40), range(40), "forced", True, "non-inferior and required (forced)"),
-        (200, range(40), range(40), None, False, "within noise and not required"),
+        (200, range(40), range(40), "forced", True, "as good, and a new model is needed (forced)"),
+        (200, range(40), range(40), None, False, "within noise, and no new model is needed"),
     ],
 )
 def test_the_table_of_cases(rows, wrong, wrong_serving, required, promote, reason):
@@ -182,7 +189,7 @@ def test_where_the_best_is_stopped_the_next_one_is_judged():
         assert "; bert may not: slice 'negation' falls: bert b against champion old" in verdict.reason
     stays = decide([falls, answering(gate, range(100, 219), "classic", "c")], champion, gate, rules=RULES)
     assert (stays.promote, stays.candidate) == (False, "bert")
-    assert "; classic may not either: within noise and not required" in stays.reason
+    assert "; classic may not either: within noise, and no new model is needed" in stays.reason
 
 
 def test_the_champion_itself_is_no_second_choice():
