@@ -162,7 +162,7 @@ def _licence(base_model: str | None, licence: str | None) -> Iterator[Block]:
         yield Paragraph(f"`{base_model}`: {licence or unknown}.")
 
 
-def _decision(decision: Mapping[str, Any]) -> Iterator[Block]:
+def _decision(decision: Decision) -> Iterator[Block]:
     yield Heading("Decision")
     yield Paragraph(f"{'Promoted' if decision.promoted else 'Not promoted'}: {decision.reason}")
 
