@@ -36,7 +36,7 @@ def summary_of(instance: dg.DagsterInstance, run_id: str, settings: Settings, li
     if promoted is not None:
         records.insert(0, record_of(instance, promoted))
     metrics = {kind.name: _json(settings.models / kind.metrics_file) for kind in KINDS.values()}
-    decision, service = read_decision(settings.models), live_model.told(settings, live)
+    decision, service = read_decision(settings.models), live_model.live_record(settings, live)
     champion = decision.record() if decision else None
     found = [summarise(record, settings, metrics=metrics, champion=champion, live=service) for record in records]
     return joined(*found) if promoted is not None else found[0]

@@ -19,11 +19,11 @@ MANIFEST = "manifest.json"
 
 
 class ArchiveBroken(PermanentFailure):
-    """The file is no whole backup; nothing was taken from it."""
+    """The file is not a complete backup; nothing was taken from it."""
 
 
 class NotWritten(TransientFailure):
-    """There was no room, or no right, to write; no part of it is left."""
+    """No room, or no permission, to write; no part of the archive is left."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ def write_archive(
 def unpack_archive(archive: Path, into: Path) -> Manifest:
     """The archive's files below the new folder `into`, each compared with the manifest.
 
-    Raises `ArchiveBroken` where one is missing, changed or not named there.
+    Raises `ArchiveBroken` if one is missing, changed or not named there.
     """
     try:
         with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
             manifest = _read_manifest(tar, archive)
-            wanted = {one.name: one for one in manifest.files}
+            wanted = {file.name: file for file in manifest.files}
             into.mkdir(parents=True)
             while (member := tar.next()) is not None:
                 named = wanted.pop(member.name, None)

@@ -11,7 +11,7 @@ from mlops_assets.failures import TransientFailure
 _SCRATCH = {"snapshot", "training", "checkpoints"}
 """Below the instance: made anew by the next run."""
 _OF_THE_SERVICE = ("deployments.sqlite", "images.json")
-"""Below the service's folder: what was live when, and which image holds which release. The rest is of this machine."""
+"""Below the service's folder: what was live when, and which image holds which release. The rest is this machine's."""
 _NOT_KEPT = (".lock", "-wal", "-shm", "-journal", ".rate", ".partial")
 _CONFIGURATION = "dagster.yaml"
 """It belongs to the machine, and may hold a password."""
@@ -37,9 +37,9 @@ def copy_history(instance: Path, service: Path, predictions: Path | None, into: 
 
 
 def put_back(unpacked: Path, instance: Path, service: Path, predictions: Path | None, stamp: str) -> list[Path]:
-    """What was unpacked in the place of what is there, which is kept beside it; the kept files and folders.
+    """Replace the history by the unpacked one and keep it beside; returns the kept files and folders.
 
-    Each move is one rename: a kill leaves the old or the new, and a further call ends the work.
+    Each move is one rename: a kill leaves the old or the new, and another call finishes the work.
     """
     if (own := instance / _CONFIGURATION).is_symlink() or own.exists():
         (unpacked / "dagster").mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def put_back(unpacked: Path, instance: Path, service: Path, predictions: Path | 
 
 
 def rows(database: Path, table: str) -> int:
-    """Rows of a table in an SQLite file; 0 where either is missing."""
+    """Rows of a table in an SQLite file; 0 if either is missing."""
     if not database.is_file():
         return 0
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
@@ -95,20 +95,20 @@ def _is_sqlite(path: Path) -> bool:
         return file.read(len(_SQLITE)) == _SQLITE
 
 
-def _swap(new: Path, place: Path, stamp: str) -> list[Path]:
+def _swap(new: Path, target: Path, stamp: str) -> list[Path]:
     if not new.exists():
         return []
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if new.is_file() and new.stat().st_dev != place.parent.stat().st_dev:
-        beside = place.with_name(f".{place.name}.restoring")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if new.is_file() and new.stat().st_dev != target.parent.stat().st_dev:
+        beside = target.with_name(f".{target.name}.restoring")
         new = Path(shutil.copyfile(new, beside))
     kept: list[Path] = []
-    if place.exists():
-        aside = place.with_name(f"{place.name}.before-{stamp}")
+    if target.exists():
+        aside = target.with_name(f"{target.name}.before-{stamp}")
         for suffix in ("-wal", "-shm"):  # of the old database: the new one would read them as its own
-            if (rest := place.with_name(f"{place.name}{suffix}")).exists():
+            if (rest := target.with_name(f"{target.name}{suffix}")).exists():
                 rest.rename(aside.with_name(f"{aside.name}{suffix}"))
-        place.rename(aside)
+        target.rename(aside)
         kept.append(aside)
-    new.rename(place)
+    new.rename(target)
     return kept

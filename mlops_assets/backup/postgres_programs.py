@@ -13,7 +13,7 @@ _SERVICE = "com.docker.compose.service=postgres"
 _FOLDER = "com.docker.compose.project.working_dir"
 
 Running = Callable[[str], Mapping[str, Mapping[str, str]]]
-"""A label -> the names of the running containers that bear it, each with all its labels."""
+"""Maps a label to the names of the running containers that have it, each with all its labels."""
 
 
 class DatabaseDown(TransientFailure):
@@ -21,7 +21,7 @@ class DatabaseDown(TransientFailure):
 
 
 class DatabaseUnknown(PermanentFailure):
-    """It cannot be told where the database is."""
+    """The settings do not lead to a database."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class PostgresPrograms:
         )
 
     def rows(self, table: str) -> int:
-        """Rows of a table; 0 where there is none."""
+        """Rows of a table; 0 if it does not exist."""
         if not self.has(table):
             return 0
         return int(self.ask(f"SELECT count(*) FROM {table}"))  # noqa: S608  names of this package
@@ -74,14 +74,14 @@ class PostgresPrograms:
         return self.ask(query, self.maintenance).splitlines()
 
     def dump(self, target: Path) -> None:
-        """The whole database as of one moment; roles and passwords are none of it."""
+        """The whole database as of one moment, without roles and passwords."""
         with target.open("wb") as out:
             self._run("pg_dump", "--format", "custom", "--dbname", self.database, stdout=out.fileno())
 
     def replace(self, dump: Path, stamp: str) -> str | None:
-        """The dump in the place of the database, which is kept under another name; that name, None where it was empty.
+        """Replace the database by the dump and keep it under another name: returns that name, None if it was empty.
 
-        The new one is whole before the names are changed, in one transaction. Who is connected loses the connection.
+        The new database is complete before the names change, in one transaction. Clients lose their connection.
         Everything in it belongs to the user who restores; the stack's next start gives the rights anew.
         """
         fresh, before = f"{self.database}_restoring", f"{self.database}_before_{stamp.lower()}"
@@ -99,7 +99,7 @@ class PostgresPrograms:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "  # noqa: S608  our own name
             f"WHERE datname = '{self.database}' AND pid <> pg_backend_pid()"
         )
-        for last in (False, False, False, False, True):  # one that comes back at once may be faster than the renaming
+        for last in (False, False, False, False, True):  # a client may reconnect faster than the renaming
             try:
                 self.change(end, f'ALTER DATABASE "{self.database}" RENAME TO "{before}"', take_name)
                 break
@@ -136,8 +136,8 @@ class PostgresPrograms:
                 f"{error.filename} is not on PATH: install PostgreSQL's client programs of the server's version"
             ) from error
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise DatabaseDown(f"{command[0]} on database {self.database}: {said[0] if said else 'no answer'}")
+            errors = done.stderr.decode(errors="replace").strip().splitlines()
+            raise DatabaseDown(f"{command[0]} on database {self.database}: {errors[0] if errors else 'no answer'}")
         return (done.stdout or b"").decode()
 
 
@@ -146,7 +146,7 @@ HISTORY = "dagster"
 
 
 def databases_of(variables: Mapping[str, str], root: Path, running: Running) -> dict[str, PostgresPrograms]:
-    """What a backup is of: `main`, the server's database, and `dagster` in the stack; empty where there is neither."""
+    """The databases of a backup: `main`, the server's, and `dagster` in the stack; empty if there are none."""
     main = postgres_of(variables, root, running)
     if main is None:
         return {}
@@ -156,7 +156,7 @@ def databases_of(variables: Mapping[str, str], root: Path, running: Running) -> 
 
 
 def postgres_of(variables: Mapping[str, str], root: Path, running: Running) -> PostgresPrograms | None:
-    """The database that POSTGRES_HOST names, else that of the stack which runs from `root`; None where neither is set.
+    """The database that POSTGRES_HOST names, else that of the stack that runs from `root`; None if neither is set.
 
     `variables` are POSTGRES_HOST, _PORT, _USER, _PASSWORD and _DB.
     """

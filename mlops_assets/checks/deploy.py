@@ -32,7 +32,7 @@ def packages_have_no_known_vulnerability(settings: dg.ResourceParam[Settings]) -
     return dg.AssetCheckResult(
         passed=found.clean,
         severity=dg.AssetCheckSeverity.WARN,
-        description=found.told(),
+        description=found.summary(),
         metadata={
             "audited": found.audited,
             "audited_at": at.isoformat(timespec="seconds"),

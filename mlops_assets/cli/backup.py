@@ -29,7 +29,7 @@ class StillAtWork(TransientFailure):
 
 
 class WouldReplace(PermanentFailure):
-    """A restore would take the place of a history, and nobody said so."""
+    """A restore would replace a history, and OVERWRITE=1 was not set."""
 
 
 def back_up(settings: Settings, to: str) -> int:
@@ -52,13 +52,13 @@ def back_up(settings: Settings, to: str) -> int:
         target = folder / f"mlops-{stamp}.tar.gz"
         manifest = write_archive(target, staged, datetime.now(UTC).isoformat(timespec="seconds"), versions, counts)
     size = target.stat().st_size / 1e6
-    print(f"Wrote {target}: {len(manifest.files)} files, {_said(counts)}, {size:.1f} MB")
+    print(f"Wrote {target}: {len(manifest.files)} files, {_listed(counts)}, {size:.1f} MB")
     print(f"Restore: make restore-backup FILE={shlex.quote(str(target))}")
     return 0
 
 
 def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
-    """`make restore-backup FILE= [OVERWRITE=1]`: an archive in the place of what is here, which is kept aside."""
+    """`make restore-backup FILE= [OVERWRITE=1]`: replace the history by an archive and keep the old one beside."""
     if not file:
         raise PermanentFailure("FILE names no backup: make restore-backup FILE=backups/<name>.tar.gz")
     archive = Path(file).expanduser().absolute()
@@ -67,7 +67,8 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
         unpacked = scratch / "backup"
         manifest = unpack_archive(archive, unpacked)
         _refuse_newer(manifest)
-        databases = {name: one for name, one in _databases(settings).items() if manifest.has(f"{_DUMPS}/{name}.dump")}
+        known = _databases(settings).items()
+        databases = {name: database for name, database in known if manifest.has(f"{_DUMPS}/{name}.dump")}
         _refuse_homeless(settings, manifest, databases)
         settings.instance_folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -79,12 +80,13 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
             _refuse_live(settings, databases)
             if not overwrite:
                 _refuse_history(settings, databases, archive)
-            replaced = [one.replace(unpacked / _DUMPS / f"{name}.dump", stamp) for name, one in databases.items()]
+            dumps = [(database, unpacked / _DUMPS / f"{name}.dump") for name, database in databases.items()]
+            replaced = [database.replace(dump, stamp) for database, dump in dumps]
             kept = [f"database {name}" for name in replaced if name]
             places = (settings.instance_folder, settings.service_folder, settings.prediction_log)
             kept += [str(path) for path in put_back(unpacked, *places, stamp)]
         counts = _counts(settings.instance_folder, settings.prediction_log, databases)
-    print(f"Restored {archive.name} of {manifest.made_at}: {_said(counts)}")
+    print(f"Restored {archive.name} of {manifest.made_at}: {_listed(counts)}")
     for name in kept:
         print(f"Kept what was here before: {name}")
     print("The next start brings it to this version: make run, make ui or make up")
@@ -93,9 +95,9 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
 
 @contextmanager
 def _scratch(root: Path) -> Iterator[Path]:
-    """An empty folder on the clone's own disk, so that a file gets from it to its place by renaming.
+    """An empty folder on the clone's own disk, so that a rename moves a file out of it.
 
-    One backup or restore at a time; what a killed one left goes first.
+    One backup or restore at a time; leftovers of a killed one are removed first.
     """
     (root / "backups").mkdir(exist_ok=True)
     try:
@@ -123,14 +125,14 @@ def _databases(settings: Settings) -> "dict[str, PostgresPrograms]":
 def _counts(instance: Path, predictions: Path | None, databases: "dict[str, PostgresPrograms]") -> dict[str, int]:
     embedded = rows(instance / "history" / "runs.db", "runs")
     logged = rows(predictions, "predictions") if predictions else 0
-    there = [one for one in databases.values() if one.exists()]
+    existing = [database for database in databases.values() if database.exists()]
     return {
-        "runs": embedded + sum(one.rows("runs") for one in there),
-        "predictions": logged + sum(one.rows("predictions") for one in there),
+        "runs": embedded + sum(database.rows("runs") for database in existing),
+        "predictions": logged + sum(database.rows("predictions") for database in existing),
     }
 
 
-def _said(counts: Mapping[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
@@ -168,12 +170,12 @@ def _refuse_homeless(settings: Settings, manifest: Manifest, databases: "dict[st
 
 
 def _refuse_live(settings: Settings, databases: "dict[str, PostgresPrograms]") -> None:
-    """Whoever has the history open would go on writing to what was moved aside."""
-    for one in databases.values():
+    """A process that has the history open would go on writing to the files that were moved aside."""
+    for database in databases.values():
         # The model service and Grafana only lose their connection, and come back by themselves.
-        if one.exists() and one.has("runs") and (others := one.connections()):
+        if database.exists() and database.has("runs") and (others := database.connections()):
             raise StillAtWork(
-                f"database {one.database} is in use by {', '.join(others)}: stop Dagster, then restore "
+                f"database {database.database} is in use by {', '.join(others)}: stop Dagster, then restore "
                 "(make down, stack/stack.sh database, make restore-backup, make up)"
             )
     if at_work := _processes_of(settings.instance_folder):
@@ -185,14 +187,14 @@ def _refuse_history(settings: Settings, databases: "dict[str, PostgresPrograms]"
     counts["deployments"] = rows(settings.service_folder / "deployments.sqlite", "deployments")
     if any(counts.values()):
         raise WouldReplace(
-            f"here is a history already ({_said(counts)}): "
+            f"here is a history already ({_listed(counts)}): "
             f"make restore-backup FILE={shlex.quote(str(archive))} OVERWRITE=1 "
             "puts the backup in its place and keeps it aside"
         )
 
 
 def _give_to_owner(unpacked: Path, root: Path) -> None:
-    """To root's hands the files would be closed to the user that the stack's containers run as: the clone's owner."""
+    """The stack's containers run as the clone's owner and could not read files that belong to root."""
     if os.geteuid() == 0:
         owner = root.stat()
         for path in (unpacked, *unpacked.rglob("*")):

@@ -1,4 +1,4 @@
-"""Asks pip-audit about a release's locked packages. What it could not look up is *not audited*, never *no findings*."""
+"""Asks pip-audit about a release's locked packages. A package it could not look up counts as *not audited*."""
 
 import json
 import subprocess
@@ -18,12 +18,12 @@ from mlops_assets.proxies import through_proxy
 _TIMEOUT_S = 120
 _DATABASE = "https://pypi.org"
 _FRESH = timedelta(days=1)
-_FRESH_WHERE_NOT_AUDITED = timedelta(hours=1)
+_FRESH_IF_NOT_AUDITED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """`findings` are `package version: id`; `skipped` are the packages that nobody judged, with `why`."""
+    """`findings` are `package version: id`; `skipped` are the packages that were not audited, for the reason `why`."""
 
     audited: int
     findings: tuple[str, ...] = ()
@@ -35,8 +35,8 @@ class Audit:
         """Every package was judged and none has a known vulnerability."""
         return not self.findings and not self.skipped and self.audited > 0
 
-    def told(self) -> str:
-        """One line."""
+    def summary(self) -> str:
+        """The result in one line."""
         parts = []
         if self.findings:
             parts.append(f"{len(self.findings)} known vulnerabilities: {', '.join(self.findings[:5])}")
@@ -70,10 +70,10 @@ def audit(requirements: Path, program: Sequence[str] = (sys.executable, "-m", "p
 def recent_audit(
     requirements: Path, kept: Path, now: datetime, judge: Callable[[Path], Audit] = audit
 ) -> tuple[Audit, datetime]:
-    """The audit of the very same packages kept in the file `kept`, with its time, or one made `now`.
+    """The last audit, from the file `kept`, if it is of the same packages and recent; else a new audit. With its time.
 
-    Vulnerabilities become known by the day, while a run with nothing new takes seconds: an audit holds a day, one that
-    could not look an hour.
+    New vulnerabilities are published daily, and a run with nothing new takes seconds. So an audit is good for a day,
+    and for an hour if it could not look everything up.
     """
     lock = sha256(requirements)
     if kept.is_file():
@@ -81,7 +81,7 @@ def recent_audit(
         row = stored["audit"]
         found = Audit(row["audited"], tuple(row["findings"]), tuple(row["skipped"]), row["why"])
         at = datetime.fromisoformat(stored["at"])
-        fresh = _FRESH_WHERE_NOT_AUDITED if found.skipped else _FRESH
+        fresh = _FRESH_IF_NOT_AUDITED if found.skipped else _FRESH
         if stored["lock"] == lock and timedelta() <= now - at < fresh:
             return found, at
     found = judge(requirements)

@@ -19,7 +19,7 @@ _COLUMNS = "at, target, release_version, model_version, dataset_version, caused_
 
 @dataclass(frozen=True)
 class Entry:
-    """One attempt; `at` is ISO time in UTC, `caused_by` a run, a person or a command, `image` a digest or empty."""
+    """An attempt; `at` is ISO time in UTC, `caused_by` a run, person or command, `image` a digest or empty."""
 
     at: str
     target: str

@@ -1,4 +1,4 @@
-"""What is to be told of the model that serves beside its versions: whose reviews it was trained on."""
+"""Facts about the live model beyond its versions: where its folder is, and whose reviews it was trained on."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from mlops_assets.trained_on import TrainedOn
 
 
 def trained_on(settings: Settings, live: Live) -> TrainedOn:
-    """Whose reviews the live model was trained on; empty where its folder is not here, or does not say."""
+    """Whose reviews the live model was trained on; empty if its folder is missing or does not say."""
     folder = folder_of(settings, live)
     return artifact.read(folder, verify=False).trained_on if folder else TrainedOn()
 
 
-def told(settings: Settings, live: Live | None) -> dict[str, Any] | None:
-    """The service for a run's summary: what it says of itself, and whose reviews its model was trained on."""
+def live_record(settings: Settings, live: Live | None) -> dict[str, Any] | None:
+    """The service for a run's summary: its own answer, and whose reviews its model was trained on."""
     if live is None:
         return None
     known = trained_on(settings, live)
@@ -25,7 +25,7 @@ def told(settings: Settings, live: Live | None) -> dict[str, Any] | None:
 
 
 def folder_of(settings: Settings, live: Live) -> Path | None:
-    """The live model's folder in its release or, where that was pruned, the champion's if it is the same model."""
+    """The live model's folder in its release or, if that was pruned, the champion's if it is the same model."""
     for folder in (settings.releases / live.release_version / "model", settings.models / "champion"):
         try:
             if artifact.model_version(folder) == live.model_version:

@@ -3,7 +3,7 @@
 release.json   versions and the SHA-256 of every file; written last
 app/           the server's sources, the only code that the service imports from the project
 model/         the sealed model folder, without what only training reads
-requirements.txt   the server's locked dependencies, where the lock is given
+requirements.txt   the server's locked dependencies, if there is a lock
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class Release:
 
     @property
     def wants_gpu(self) -> bool:
-        """Whether its server computes on a GPU: its lock then names the runtime's build for one."""
+        """Whether its server computes on a GPU: its lock then names the GPU build of the runtime."""
         lock = self.folder / REQUIREMENTS
         return lock.is_file() and "onnxruntime-gpu==" in lock.read_text(encoding="utf-8")
 
@@ -62,7 +62,7 @@ class Release:
 
 
 def build_release(champion: Path, releases: Path, *, lock: Path | None = None, package: Path = _PACKAGE) -> Release:
-    """The release of `champion` and the server under `releases`; the one that exists where nothing differs.
+    """Build the release of `champion` and the server under `releases`, or return the existing one if nothing differs.
 
     The folder appears under its name in one rename, so no half-built release is ever seen.
     """
@@ -109,7 +109,7 @@ def release_version(champion: Path, *, lock: Path | None = None, package: Path =
 
 
 def image_tags(model_version: str, branch: str, commit: str) -> tuple[str, ...]:
-    """`v<model version>`, `<branch>-<short commit>` where there is one, and `latest`, which moves last."""
+    """`v<model version>`, `<branch>-<short commit>` if there is a commit, and `latest`, which moves last."""
     of_code = (f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', branch)[:100].lstrip('.-')}-{commit[:12]}",) if commit else ()
     return (f"v{model_version}", *of_code, "latest")
 

@@ -10,7 +10,7 @@ from mlops_assets.artifact import Golden
 from mlops_assets.deploy.backend import Instance, Running, Servers
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import NoAnswer
-from mlops_assets.deploy.traffic import Traffic, Watch, usual
+from mlops_assets.deploy.traffic import Traffic, Watch, baseline
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.params.deploy import Watching
 
@@ -33,7 +33,7 @@ class WrongAnswer(PermanentFailure):
 
 
 class Unanswered(WrongAnswer):
-    """The golden sentences got a refusal or a server error in the place of an answer."""
+    """The golden sentences got a refusal or a server error instead of an answer."""
 
 
 def roll_out(
@@ -61,14 +61,14 @@ def roll_out(
         took_s = _prove(new, release, golden, servers)
         _refuse_slow([took_s], old_took_s, watching)
         report(f"release {release.version} is ready and answers its {len(golden)} golden sentences in {took_s:.3f} s")
-        usual_traffic = usual(old_at_start, _traffic(old, servers), old_took_s)
-        judge = Watch(usual_traffic, servers.traffic(new), watching.limit_s)
+        expected = baseline(old_at_start, _traffic(old, servers), old_took_s)
+        judge = Watch(expected, servers.traffic(new), watching.limit_s)
         servers.switch(new, old)
     except BaseException as error:
         log = servers.log(new)
         servers.stop(new)
         if isinstance(error, PermanentFailure | TransientFailure):
-            raise DeploymentRefused(_told(release, str(error), old, log)) from error
+            raise DeploymentRefused(_refusal(release, str(error), old, log)) from error
         raise
     report(f"release {release.version} is live; it is watched for {watching.watch_s:g} s")
     try:
@@ -79,20 +79,20 @@ def roll_out(
             servers.switch(old, new)
         servers.stop(new)
         if isinstance(error, PermanentFailure | TransientFailure):
-            raise RolledBack(_told(release, f"after the switch: {error}", old, log)) from error
+            raise RolledBack(_refusal(release, f"after the switch: {error}", old, log)) from error
         raise
     if old is not None:
         servers.stop(old)
     return new
 
 
-def try_out(release: Release, instance: Instance, place: Running[Instance], *, timeout_s: float = 60.0) -> float:
+def try_out(release: Release, instance: Instance, servers: Running[Instance], *, timeout_s: float = 60.0) -> float:
     """Prove an instance that nobody else asks; the seconds of its golden answers, or `DeploymentRefused`."""
     try:
-        _wait_until_ready(instance, place, timeout_s, time.monotonic, time.sleep)
-        return _prove(instance, release, release.golden(), place)
+        _wait_until_ready(instance, servers, timeout_s, time.monotonic, time.sleep)
+        return _prove(instance, release, release.golden(), servers)
     except (NoAnswer, WrongAnswer) as error:
-        log = place.log(instance) or "(none)"
+        log = servers.log(instance) or "(none)"
         raise DeploymentRefused(
             f"release {release.version} is refused: its image {error}; nothing was deployed. Its last lines:\n{log}"
         ) from error
@@ -168,7 +168,7 @@ def _question(golden: tuple[Golden, ...]) -> dict[str, list[str]]:
 
 
 def _probe(old: Instance | None, golden: tuple[Golden, ...], servers: Servers[Instance]) -> list[float]:
-    """The seconds that the old one needs for the golden sentences under the load that it has; none where it is down."""
+    """The seconds that the old one needs for the golden sentences under its present load; empty if it is down."""
     if old is None or not golden:
         return []
     try:
@@ -179,7 +179,7 @@ def _probe(old: Instance | None, golden: tuple[Golden, ...], servers: Servers[In
 
 
 def _traffic(old: Instance | None, servers: Servers[Instance]) -> Traffic:
-    """What the old one says that it answered; nothing where it is down."""
+    """What the old one answered, by its own count; nothing if it is down."""
     if old is None:
         return Traffic()
     try:
@@ -189,7 +189,7 @@ def _traffic(old: Instance | None, servers: Servers[Instance]) -> Traffic:
 
 
 def _refuse_slow(took_s: Sequence[float], old_took_s: Sequence[float], watching: Watching) -> None:
-    """Raise where each of the last golden probes is over the limit that the old one's slowest one sets."""
+    """Raise if every one of the last golden probes is over the limit, which the old one's slowest probe sets."""
     quickest_s, usual_s = min(took_s, default=0.0), max(old_took_s, default=0.0)
     if usual_s and quickest_s > watching.limit_s(usual_s):
         raise WrongAnswer(
@@ -215,21 +215,21 @@ def _watch(
     unanswered: Unanswered | None = None
     left_s = watching.watch_s
     while left_s > 0:
-        left_s = until - clock()  # before the look, so that one follows the last sleep
+        left_s = until - clock()  # before the look: the last sleep is followed by a look too
         if not servers.running(new):
             raise WrongAnswer("it ended")
         probes_s: list[float] = []
         try:
             probes_s.append(_prove(new, release, golden, servers))
         except Unanswered as error:
-            # It shares the queue and the batches of the clients, and the old one may have fared no better: the look
-            # counts it as one request.
+            # The probe shares the queue and the batches of the clients, and the old one may have done no better: the
+            # look counts it as one request.
             unanswered = error
         took_s.extend(probes_s)
         reason = judge.look(servers.traffic(new), probes_s if golden else ())
         if reason:
             raise WrongAnswer(reason)
-        # One slow answer among many is the machine's, not the release's.
+        # The machine, not the release, explains a single slow answer.
         if len(took_s) >= _PROBES and not judge.knows_latency:
             _refuse_slow(took_s[-_PROBES:], old_took_s, watching)
         sleep(min(0.25, max(0.0, left_s)))
@@ -237,6 +237,6 @@ def _watch(
         raise unanswered
 
 
-def _told(release: Release, reason: str, old: object | None, log: str) -> str:
+def _refusal(release: Release, reason: str, old: object | None, log: str) -> str:
     kept = "the old one serves on" if old is not None else "nothing serves, as before"
     return f"release {release.version} is refused: {reason}; {kept}. Its last lines:\n{log or '(none)'}"

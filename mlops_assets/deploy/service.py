@@ -150,14 +150,16 @@ class Service:
     @property
     def _chosen(self) -> Backend:
         if self._settled is None:
-            wanted = self._wanted
-            fitting = (one for one in self._backends if (one.usable() if wanted == "auto" else one.target == wanted))
-            self._settled = next(fitting, self._backends[-1])
+            self._settled = next(filter(self._fits, self._backends), self._backends[-1])
         return self._settled
+
+    def _fits(self, backend: Backend) -> bool:
+        return backend.usable() if self._wanted == "auto" else backend.target == self._wanted
 
     def _others(self) -> list[Backend]:
         """The other targets that may serve; their engine is asked only if it was used here."""
-        return [one for one in self._backends if one is not self._chosen and one.was_used() and one.usable()]
+        others = (known for known in self._backends if known is not self._chosen)
+        return [other for other in others if other.was_used() and other.usable()]
 
     def _lock(self) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)

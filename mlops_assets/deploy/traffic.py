@@ -11,13 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 PROBED = "/predict/batch"
 PATHS = ("/predict", PROBED)
 LEAST = 20
-"""With fewer requests the slowest tenth is one request, which is the machine's as likely as the release's."""
+"""With fewer requests the slowest tenth is one request, which the machine may have delayed."""
 _SLOWEST = 0.1
 _CHANCE = 1e-3
 _SHOWN = 3
-"""A rate at which so many errors are expected shows itself: none at all has a chance of 5 %."""
+"""With three expected errors, seeing none has a 5 % chance."""
 _SLOW_LOOKS = 3
-"""A stall of the machine delays whoever waits at that moment, in one look or two; a slow release does it again."""
+"""A stall of the machine shows in one look or two; a slow release is slow again."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class PathTraffic:
     """Requests to one path.
 
     answered: with 2xx
-    failed: with 5xx; 503 is among them, for a server that is ready gives it to a text that waited past its deadline
+    failed: with 5xx, including 503: a ready server gives it to a text that waited past its deadline
     buckets: the upper bound in seconds of each bucket of latencies, and the requests in it
 
-    4xx is in neither number: it is the client's mistake, or with 429 its load.
+    4xx is in neither number: the client made a mistake or, with 429, sends too much.
     """
 
     answered: int = 0
@@ -41,7 +41,7 @@ class PathTraffic:
         return self.answered + self.failed
 
     def __sub__(self, earlier: "PathTraffic") -> "PathTraffic":
-        """What came since; all of it where the server was started anew in between."""
+        """The requests since `earlier`; all of them if the server was restarted in between."""
         if self.answered < earlier.answered or self.failed < earlier.failed:
             return self
         before = dict(earlier.buckets)
@@ -49,23 +49,23 @@ class PathTraffic:
         return PathTraffic(self.answered - earlier.answered, self.failed - earlier.failed, buckets)
 
     def without(self, probes_s: Sequence[float]) -> "PathTraffic":
-        """Without probes that were answered; `probes_s` is what they took as seen from outside, a hair more."""
+        """Without probes that were answered; `probes_s` is what they took as seen from outside, slightly more."""
         bounds = [bound for bound, _ in self.buckets]
         probes = Counter(bisect_left(bounds, took_s) for took_s in probes_s)
-        buckets = tuple((bound, max(0, count - probes[place])) for place, (bound, count) in enumerate(self.buckets))
+        buckets = tuple((bound, max(0, count - probes[index])) for index, (bound, count) in enumerate(self.buckets))
         return PathTraffic(max(0, self.answered - len(probes_s)), self.failed, buckets)
 
     def slowest_tenth_s(self) -> float:
-        """The slowest tenth of the answers took so long or longer, interpolated in its bucket.
+        """The latency that the slowest tenth of the answers reached, interpolated in its bucket.
 
-        Not the mean, which one request that hangs can move. Counted from the slow end, because the histogram holds
-        refusals too: they are quick, and a server that refuses half of its requests must not look quick by that.
+        One hanging request would move the mean. The tenth is counted from the slow end because the histogram holds
+        refusals too: they are quick, and a server that refuses half of its requests must not look fast.
         """
         left = self.answered * _SLOWEST
-        for place in reversed(range(len(self.buckets))):
-            bound, count = self.buckets[place]
+        for index in reversed(range(len(self.buckets))):
+            bound, count = self.buckets[index]
             if count and count >= left:
-                low = self.buckets[place - 1][0] if place else 0.0
+                low = self.buckets[index - 1][0] if index else 0.0
                 return low if math.isinf(bound) else bound - (bound - low) * left / count
             left -= count
         return 0.0
@@ -73,7 +73,7 @@ class PathTraffic:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests to each prediction path; apart, because a batch takes as long as its texts are many."""
+    """Requests to each prediction path, kept apart because a batch of many texts takes longer."""
 
     paths: Mapping[str, PathTraffic] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class Traffic:
 
     @property
     def failed_share(self) -> float:
-        """Of the requests that the server had to answer; 0 where there was none."""
+        """The share of the requests that the server had to answer; 0 if there were none."""
         return self.failed / self.judged if self.judged else 0.0
 
     def __sub__(self, earlier: "Traffic") -> "Traffic":
@@ -101,7 +101,7 @@ class Traffic:
         probed = self.paths.get(PROBED, PathTraffic()).without(probes_s)
         return Traffic({**self.paths, PROBED: probed})
 
-    def told(self) -> str:
+    def error_rate(self) -> str:
         """Its server errors, for a message."""
         return f"{self.failed} of {self.judged} requests ({self.failed_share:.1%})"
 
@@ -134,40 +134,41 @@ def _apart(cumulative: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], 
 
 
 @dataclass(frozen=True)
-class Usual:
-    """The old one's traffic that the new one's is held against; a path with too little of it has no latency."""
+class Baseline:
+    """The old one's errors and latencies, to compare the new one's with; a path with little traffic has none."""
 
     errors: Traffic = field(default_factory=Traffic)
     latencies_s: Mapping[str, float] = field(default_factory=dict)
 
 
-def usual(at_start: Traffic, at_switch: Traffic, probes_s: Sequence[float] = ()) -> Usual:
-    """What the old one did while the new one started, or since its own start where that says too little.
+def baseline(at_start: Traffic, at_switch: Traffic, probes_s: Sequence[float] = ()) -> Baseline:
+    """What the old one did while the new one started or, if that is too little, since its own start.
 
     `probes_s` are the golden probes that it was asked between the two.
     """
     window, since = (at_switch - at_start).without(probes_s), at_switch.without(probes_s)
     latencies_s: dict[str, float] = {}
     for name in at_switch.paths:
-        measured = next((one.paths[name] for one in (window, since) if one.paths[name].answered >= LEAST), None)
+        periods = (period.paths[name] for period in (window, since))
+        measured = next((path for path in periods if path.answered >= LEAST), None)
         if measured is not None:
             latencies_s[name] = measured.slowest_tenth_s()
-    # A short window without an error does not speak against the few errors that a day shows.
+    # A short window without an error does not disprove the few errors of a whole day.
     hidden = not window.failed and 0 < since.failed_share * window.judged < _SHOWN
     errors = window if window.judged >= LEAST and not hidden else since
-    return Usual(errors if errors.judged >= LEAST else Traffic(), latencies_s)
+    return Baseline(errors if errors.judged >= LEAST else Traffic(), latencies_s)
 
 
 def more_errors(new: Traffic, old: Traffic) -> str:
-    """Why the new one fails more often than the old one's rate explains, or nothing; after none, the first is one."""
+    """Why the new one must go: it fails more often than the old one. If the old one never failed, once is too often."""
     if _chance(new.failed, old.failed_share * new.judged) >= _CHANCE:
         return ""
-    theirs = f"the old one {old.told()}" if old.judged else "the old one is not known to fail"
-    return f"it answered {new.told()} with a server error, {theirs}"
+    theirs = f"the old one {old.error_rate()}" if old.judged else "the old one is not known to fail"
+    return f"it answered {new.error_rate()} with a server error, {theirs}"
 
 
 def _chance(failed: int, expected: float) -> float:
-    """The chance of `failed` errors or more where `expected` are usual, after Poisson."""
+    """The Poisson probability of `failed` errors or more if `expected` are expected."""
     if expected == 0:
         return float(failed == 0)
     fewer = (math.exp(count * math.log(expected) - expected - math.lgamma(count + 1)) for count in range(failed))
@@ -175,7 +176,7 @@ def _chance(failed: int, expected: float) -> float:
 
 
 def slower(new: Traffic, latencies_s: Mapping[str, float], limit_s: Callable[[float], float]) -> str:
-    """Why an answer takes too long beside the old one's, or nothing; `limit_s` says what is allowed after the usual."""
+    """Why it is too slow compared with the old one, or nothing; `limit_s` turns the old latency into the limit."""
     for name, usual_s in latencies_s.items():
         took_s = new.paths.get(name, PathTraffic()).slowest_tenth_s()
         if took_s > limit_s(usual_s):
@@ -189,8 +190,8 @@ def slower(new: Traffic, latencies_s: Mapping[str, float], limit_s: Callable[[fl
 class Watch:
     """Judges a new instance look by look, by what clients asked it since the switch."""
 
-    def __init__(self, usual: Usual, at_switch: Traffic, limit_s: Callable[[float], float]) -> None:
-        self._usual, self._at_switch, self._limit_s = usual, at_switch, limit_s
+    def __init__(self, baseline: Baseline, at_switch: Traffic, limit_s: Callable[[float], float]) -> None:
+        self._baseline, self._at_switch, self._limit_s = baseline, at_switch, limit_s
         self._last = at_switch
         self._probes_s: list[float] = []
         self._slow_looks = 0
@@ -203,13 +204,13 @@ class Watch:
         whole = (counted - self._at_switch).without(self._probes_s)
         lately = (counted - self._last).without(probes_s)
         self._last = counted
-        if reason := more_errors(whole, self._usual.errors):
+        if reason := more_errors(whole, self._baseline.errors):
             return reason
         enough = {
             name: usual_s
-            for name, usual_s in self._usual.latencies_s.items()
+            for name, usual_s in self._baseline.latencies_s.items()
             if whole.paths.get(name, PathTraffic()).answered >= LEAST
         }
         self.knows_latency = bool(enough)
-        self._slow_looks += bool(slower(lately, self._usual.latencies_s, self._limit_s))
+        self._slow_looks += bool(slower(lately, self._baseline.latencies_s, self._limit_s))
         return slower(whole, enough, self._limit_s) if self._slow_looks >= _SLOW_LOOKS else ""

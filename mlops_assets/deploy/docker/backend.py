@@ -25,7 +25,7 @@ class DockerBackend:
 
     environment: all that a server gets to see
     key: an API key for the deployer if keys are on
-    repository: where images go, in the registry that its name begins with
+    repository: where images are pushed; its name begins with the registry
     login: for that registry if it wants one
     certificate: PEM with certificates, then the key; with it the public port speaks TLS
     network: a network that this process is on as a container; the gateway and the servers join it and are asked there
@@ -95,7 +95,7 @@ class DockerBackend:
     def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool) -> None:
         with DockerEngine() as engine:
             servers = self._servers(engine)
-            # If nothing serves, a stray may be the live one that is ill: the next deployment decides.
+            # If nothing serves, a stray may be the live container, failing: the next deployment decides.
             strays = servers.strays() if servers.current() is not None else []
             for container in strays:
                 report(f"remove container {container.name}, which a killed deployment left")

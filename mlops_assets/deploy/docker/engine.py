@@ -31,20 +31,20 @@ class BuildFailed(PermanentFailure):
 
 
 class PullFailed(OutsideFailure):
-    """The image is nowhere to be had."""
+    """The image is neither here nor in its registry."""
 
 
 class PushFailed(OutsideFailure):
-    """The registry did not take the image; nothing names it there under the tags that matter."""
+    """The registry did not take the image; no tag there names it."""
 
 
 class _Refused(Exception):
-    """The registry's own word."""
+    """What the registry replied."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """To a registry; empty where none is needed."""
+    """A login to a registry; empty if it needs none."""
 
     user: str = ""
     password: str = ""
@@ -60,7 +60,7 @@ def engine_answers() -> bool:
 
 
 def registry_answers(registry: str) -> bool:
-    """Whether something listens at a registry on this machine; one elsewhere is taken at its word."""
+    """Whether something listens at a registry on this machine; True for a registry elsewhere."""
     host, _, port = registry.partition("/")[0].partition(":")
     if not is_loopback(host):
         return True
@@ -168,14 +168,14 @@ class DockerEngine:
         return True
 
     def fetch(self, reference: str, *, login: Login | None = None) -> None:
-        """Have the image here: nothing where it lies here already, else from its registry; raises `PullFailed`."""
+        """Pull the image unless it is here already; raises `PullFailed`."""
         if self.has_image(reference):
             return
         try:
             self.client.api.pull(reference, auth_config=_auth(login))
         except self.errors.DockerException as error:
             raise PullFailed(f"{reference} is neither here nor does its registry give it: {error}") from error
-        if not self.has_image(reference):  # A pull that breaks off half-way is told in its output alone.
+        if not self.has_image(reference):  # Only its output says that a pull broke off half-way.
             raise PullFailed(f"{reference} is not here although its registry gave it: deploy again")
 
     def name_image(self, reference: str, name: str) -> None:
@@ -198,7 +198,7 @@ class DockerEngine:
     def remove_image(self, reference: str) -> bool:
         """Remove the image with all its names and the layers that are its alone; whether it is gone.
 
-        One that a container needs keeps its names too: taken one by one the engine gives up all but the last.
+        An image that a container needs keeps its names too: the engine would remove all of them but the last.
         """
         if self.users(reference):
             return False
@@ -244,11 +244,12 @@ class DockerEngine:
 def running_containers(label: str) -> dict[str, dict[str, str]]:
     """The names of the running containers with the label, each with all its labels."""
     with DockerEngine() as engine:
-        return {one.name: one.labels for one in engine.containers(label) if one.status == "running"}
+        found = engine.containers(label)
+        return {container.name: container.labels for container in found if container.status == "running"}
 
 
 def _knock(address: str) -> None:
-    """Raise `OSError` where nobody listens at a socket file: docker's own attempt leaves its socket open."""
+    """Raise `OSError` if nobody listens at a socket file: docker's own attempt would leave its socket open."""
     _, found, path = address.partition("unix://")
     if found:
         with socket.socket(socket.AF_UNIX) as probe:
@@ -257,14 +258,14 @@ def _knock(address: str) -> None:
 
 
 def why_not_started(error: Any) -> str:
-    """The engine's own word of an `APIError`; where it has no GPU to give, also what to do."""
-    told = str(error.explanation or error)
-    if "capabilities: [[gpu]]" in told or "nvidia-container" in told:
+    """The engine's explanation of an `APIError`; if the engine has no GPU to give, also what to do."""
+    reason = str(error.explanation or error)
+    if "capabilities: [[gpu]]" in reason or "nvidia-container" in reason:
         return (
-            f"the release wants a GPU and the engine gives none ({told}): install the NVIDIA driver and Container "
+            f"the release wants a GPU and the engine gives none ({reason}): install the NVIDIA driver and Container "
             "Toolkit on its machine, or set IMAGE_VARIANT=cpu"
         )
-    return told
+    return reason
 
 
 def port_of(container: Any) -> int:

@@ -44,7 +44,7 @@ class HaproxyGateway:
         network: str = "",
         image: str = IMAGE,
     ) -> None:
-        """`network` is one that is there already and stays; without it the gateway makes its own."""
+        """`network` names an existing network, which stays; without it the gateway makes its own."""
         self._engine, self._project, self._folder = engine, project, folder.absolute()
         self._host, self._port, self._certificate = host, port, certificate
         self._image = image
@@ -132,11 +132,11 @@ class HaproxyGateway:
     def _publishes_right(self, container: Any) -> bool:
         bindings = container.attrs["HostConfig"].get("PortBindings") or {}
         wanted = [{"HostIp": self._host, "HostPort": str(self._port)}]
-        speaks = container.labels.get("mlops.tls", "off") == _said(self._certificate)
+        speaks = container.labels.get("mlops.tls", "off") == _on_or_off(self._certificate)
         return speaks and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
 
     def _take_certificate(self) -> bool:
-        """Put the certificate where the gateway reads it; whether it is another one than before."""
+        """Copy the certificate to the gateway's folder; whether it differs from the last certificate there."""
         target = self._folder / gateway_config.CERTIFICATE
         if self._certificate is None:
             target.unlink(missing_ok=True)
@@ -151,18 +151,18 @@ class HaproxyGateway:
 
     def _renew(self) -> None:
         """Hand the running gateway its new certificate: connections stay, new ones see it."""
-        place = f"{gateway_config.FOLDER}/{gateway_config.CERTIFICATE}"
+        path = f"{gateway_config.FOLDER}/{gateway_config.CERTIFICATE}"
         pem = "\n".join(line for line in self._certificate_text().splitlines() if line.strip())
-        said = self.command(f"set ssl cert {place} <<\n{pem}\n")
-        said += self.command(f"commit ssl cert {place}")
-        if "Success" not in said:
-            raise PermanentFailure(f"the gateway {self.name} does not take the certificate: {said}")
+        reply = self.command(f"set ssl cert {path} <<\n{pem}\n")
+        reply += self.command(f"commit ssl cert {path}")
+        if "Success" not in reply:
+            raise PermanentFailure(f"the gateway {self.name} does not take the certificate: {reply}")
 
     def _certificate_text(self) -> str:
         return (self._folder / gateway_config.CERTIFICATE).read_text(encoding="ascii")
 
     def _obeys(self, container: Any) -> bool:
-        """False for one that runs but whose folder was deleted under it: it must be made anew."""
+        """False if it runs and its folder was deleted: then it must be made again."""
         if container.status != "running":
             return True
         until = time.monotonic() + _READY_S / 5
@@ -181,7 +181,7 @@ class HaproxyGateway:
             return
         if self._shares_network:
             raise PermanentFailure(f"there is no network {self.network}, which SERVICE_NETWORK names: make up makes it")
-        # Fixed addresses need a subnet of our own choice; a taken one is refused and the next is tried.
+        # Fixed addresses need a subnet of our own choice; if it is taken, the next is tried.
         numbers = random.Random(self._project).sample(range(256), 16)  # noqa: S311  # spreads, protects nothing
         for number in numbers:
             pool = docker_types.IPAMPool(subnet=f"10.213.{number}.0/24")
@@ -226,7 +226,7 @@ class HaproxyGateway:
                 labels={
                     "mlops.project": self._project,
                     "mlops.role": "gateway",
-                    "mlops.tls": _said(self._certificate),
+                    "mlops.tls": _on_or_off(self._certificate),
                 },
                 restart_policy={"Name": "unless-stopped"},
                 read_only=True,
@@ -256,5 +256,5 @@ class HaproxyGateway:
                 return
 
 
-def _said(certificate: Path | None) -> str:
+def _on_or_off(certificate: Path | None) -> str:
     return "on" if certificate else "off"

@@ -1,4 +1,4 @@
-"""What the gateway is told: its configuration and its runtime commands, as data."""
+"""The gateway's configuration and runtime commands, as data."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Slot = Literal["blue", "green"]
 SLOTS: tuple[Slot, Slot] = ("blue", "green")
 
 FOLDER = "/gateway"
-"""Where the gateway's container sees its configuration, its admin socket and its certificate."""
+"""The folder of configuration, admin socket and certificate inside the gateway's container."""
 SOCKET = "admin.sock"
 CERTIFICATE = "cert.pem"
 PORT = 8080

@@ -38,7 +38,7 @@ class ImageRecord:
         return {version: Packaged(**{**row, "tags": tuple(row["tags"])}) for version, row in content.items()}
 
     def set(self, release_version: str, image: Packaged) -> None:
-        """The release's image is this one; the tags that it takes are no other image's any more."""
+        """Record the release's image; other images lose the tags that it takes."""
         others = {
             version: replace(other, tags=tuple(tag for tag in other.tags if tag not in image.tags))
             for version, other in self.all().items()
@@ -56,7 +56,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The images of one project. `environment`, `key` and `network` are what a trial's server gets and is asked by."""
+    """The images of one project. A trial's server runs with `environment` on `network` and is asked with `key`."""
 
     engine: DockerEngine
     record: ImageRecord
@@ -70,8 +70,8 @@ class Images:
     def package(self, release: Release, tags: Sequence[str], report: Report, *, made_by: str) -> Packaged:
         """Build the release's image, push it, prove the pushed one by digest, then give it `tags`.
 
-        Only a proven image gets a tag by which others find it; one that is proven already gets the tags it lacks. One
-        that is lost here and in the registry is made anew.
+        Only a proven image gets a tag by which others find it. If the image was proven before, it gets the tags that it
+        lacks; if it is lost here and in the registry, it is built again.
         """
         known = self._at_hand(release, report)
         if known is not None:

@@ -19,7 +19,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW
 
 _SHOWN = "/shown"
-"""Where a container sees the folder that it may read."""
+"""The path of the folder `shown` inside a container."""
 ALIAS = "model-service"
 """The name by which whatever serves is found on the network: who scrapes it asks there."""
 _STOP_S = 20
@@ -107,7 +107,7 @@ class DockerServers:
             }
         )
         try:
-            # Its own loopback port, past the gateway: who deploys asks the new one before anybody else can.
+            # Its own loopback port, past the gateway: the deployer asks it before anybody else can.
             container = self._engine.create(
                 self._image,
                 name,

@@ -1,4 +1,4 @@
-"""Server processes on this machine: detached, found again by what they are, their public socket handed on."""
+"""The deploy target `process`: server processes on this machine that outlive their deployer and hand on the port."""
 
 # ruff: noqa: ARG002 - it promises what the other target needs, and needs none of it
 
@@ -141,11 +141,11 @@ class ProcessBackend:
         try:
             answer = command(self._control(recorded.name), "hello", timeout_s=5)
         except NoAnswer:
-            return None  # It hangs: the sweep ends it, a new one takes the port.
+            return None  # It hangs: the sweep ends it, a new process takes the port.
         return replace(recorded, port=int(answer["port"]))
 
     def public(self, instance: ServerProcess) -> bool:
-        """Not where it was started in a folder that was moved since: it reads and writes files at the old place."""
+        """False also if its folder was moved since it started: it reads and writes files at the old path."""
         return self._holds_address(instance) and not self.moved_from(instance)
 
     def moved_from(self, instance: ServerProcess) -> str:
@@ -166,7 +166,7 @@ class ProcessBackend:
         name = f"{release.version}-{uuid.uuid4().hex[:6]}"
         folder = self.folder / name
         folder.mkdir(parents=True)
-        # -P: the working directory is not on the path, where another version of the sources may lie.
+        # -P keeps the working directory off the path: another version of the sources may be there.
         arguments = (
             sys.executable, "-P", "-m", "mlops_assets.serving", "--model", str(release.model), "--host", "127.0.0.1",
             "--port", "0", "--release", release.version, "--control", str(self._control(name)),
@@ -251,7 +251,7 @@ class ProcessBackend:
         """Ask, then SIGTERM, then SIGKILL."""
         created = process.create_time()
         if control is not None:
-            with contextlib.suppress(NoAnswer):  # One that does not obey gets a signal.
+            with contextlib.suppress(NoAnswer):  # If it does not obey, it gets a signal.
                 command(control, "stop", timeout_s=2)
                 if ended(process.pid, created, _STOP_S):
                     return

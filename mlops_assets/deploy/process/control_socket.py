@@ -10,7 +10,7 @@ from mlops_assets.serving.socket_file import unix_address
 
 
 def command(control: Path, name: str, *, give: socket.socket | None = None, timeout_s: float = 10.0) -> dict[str, Any]:
-    """Send one command, with a socket where it takes one; raises `NoAnswer` with the server's reason."""
+    """Send one command, with a socket if it takes one; raises `NoAnswer` with the server's reason."""
     answer, received = _exchange(control, name, give, timeout_s)
     for descriptor in received:
         socket.close(descriptor)

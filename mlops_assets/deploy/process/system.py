@@ -1,4 +1,4 @@
-"""What the system says of processes and ports: who lives, who listens, what a child would inherit."""
+"""Processes and ports as the system sees them: which process runs, who listens, what a child would inherit."""
 
 import contextlib
 import errno
@@ -92,7 +92,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _holder(port: int) -> str:
-    """Who listens on the port, as far as the system tells; empty where it names no living process."""
+    """The process that listens on the port; empty if the system names none."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:

@@ -46,7 +46,7 @@ def test_a_live_model_of_generated_reviews_is_said_to_be_one(
     live = Live(version, "r1", "d1", 1, "2026-01-01T00:00:00+00:00", "http://127.0.0.1:1")
     print_warning(settings, live)
     assert ("Warning: This model was trained on generated reviews" in capsys.readouterr().out) is warned
-    told = live_model.told(settings, live)
+    told = live_model.live_record(settings, live)
     assert told is not None
     assert (told["model_version"], told["trained_on"]["apps"], bool(told["warning"])) == (version, apps, warned)
     shown = "\n".join([*serving_lines(summary(live=told)), text_of(summary(live=told))])

@@ -36,14 +36,14 @@ def auditor(answer: object, code: int = 0) -> tuple[str, ...]:
 def test_all_judged_and_none_found_is_clean(lock: Path) -> None:
     found = audit(lock, auditor(CLEAN))
     assert found.clean
-    assert found.told() == "3 packages audited, no finding"
+    assert found.summary() == "3 packages audited, no finding"
 
 
 def test_skipped_packages_are_not_audited_although_the_auditor_exits_0(lock: Path) -> None:
     skipped = [{"name": row["name"], "skip_reason": "database unreachable"} for row in CLEAN]
     found = audit(lock, auditor(skipped))
     assert not found.clean
-    assert found.told() == "not audited: 3 packages (database unreachable)"
+    assert found.summary() == "not audited: 3 packages (database unreachable)"
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def test_skipped_packages_are_not_audited_although_the_auditor_exits_0(lock: Pat
 def test_whatever_was_not_judged_is_said(lock: Path, answer: object, code: int) -> None:
     found = audit(lock, auditor(answer, code))
     assert not found.clean
-    assert "not audited" in found.told()
+    assert "not audited" in found.summary()
 
 
 def test_a_finding_is_named(lock: Path) -> None:
     found = audit(lock, auditor([{**CLEAN[0], "vulns": [{"id": "PYSEC-1"}]}, *CLEAN[1:]], 1))
     assert not found.clean
-    assert found.told() == "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"
+    assert found.summary() == "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"
 
 
 def test_a_missing_auditor_is_not_audited(lock: Path) -> None:
     found = audit(lock, ("no-such-program",))
-    assert found.told().startswith("not audited: 3 packages")
+    assert found.summary().startswith("not audited: 3 packages")
 
 
 class Database(ThreadingHTTPServer):
@@ -123,7 +123,7 @@ def test_the_real_auditor_says_what_its_database_knows(
     lock.write_text("numpy==2.4.6\nPyYAML==6.0.3\nprometheus_client==0.26.0\n", encoding="utf-8")
     service = ("--vulnerability-service", "osv", "--osv-url", url)
     found = audit(lock, (sys.executable, "-m", "pip_audit", *service))
-    assert found.told().startswith(told)
+    assert found.summary().startswith(told)
     assert found.clean is (told == "3 packages audited, no finding")
 
 

@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from mlops_assets.deploy.traffic import LEAST, PathTraffic, Traffic, Usual, Watch, more_errors, read_traffic, usual
+from mlops_assets.deploy.traffic import (
+    LEAST,
+    Baseline,
+    PathTraffic,
+    Traffic,
+    Watch,
+    baseline,
+    more_errors,
+    read_traffic,
+)
 from mlops_assets.params.deploy import Watching
 from mlops_assets.serving.metrics import Metrics
 
@@ -121,7 +130,7 @@ def test_the_reason_names_both_rates():
     ],
 )
 def test_the_usual_errors_are_those_before_the_switch_unless_they_say_too_little(at_start, at_switch, errors):
-    found = usual(at_start, at_switch).errors
+    found = baseline(at_start, at_switch).errors
     assert (found.judged, found.failed) == (errors.judged, errors.failed)
 
 
@@ -134,18 +143,18 @@ def test_the_usual_errors_are_those_before_the_switch_unless_they_say_too_little
     ],
 )
 def test_the_usual_latency_is_that_before_the_switch_unless_too_few_asked(at_start, at_switch, usual_s):
-    found = usual(at_start, at_switch).latencies_s
+    found = baseline(at_start, at_switch).latencies_s
     assert found == ({} if usual_s is None else {"/predict": pytest.approx(usual_s)})
 
 
 def test_the_old_ones_probes_are_not_its_traffic():
     for asked, known in ((LEAST + 3, {"/predict/batch": pytest.approx(0.09)}), (LEAST + 2, {})):
         at_switch = Traffic({"/predict": path(0), "/predict/batch": path(asked)})
-        assert usual(Traffic(), at_switch, [0.05] * 3).latencies_s == known
+        assert baseline(Traffic(), at_switch, [0.05] * 3).latencies_s == known
 
 
 def looks(usual_s: float, *counted: Traffic, watching: Watching | None = None) -> list[str]:
-    watch = Watch(Usual(Traffic(), {"/predict": usual_s}), traffic(0), (watching or Watching()).limit_s)
+    watch = Watch(Baseline(Traffic(), {"/predict": usual_s}), traffic(0), (watching or Watching()).limit_s)
     return [watch.look(one, ()) for one in counted]
 
 
@@ -181,6 +190,6 @@ def test_up_to_what_is_always_fast_nothing_is_too_slow(always_fast_s, refused):
 
 
 def test_a_path_that_the_old_one_was_not_asked_is_not_judged_by_latency():
-    watch = Watch(Usual(), traffic(0), Watching().limit_s)
+    watch = Watch(Baseline(), traffic(0), Watching().limit_s)
     assert not any(watch.look(traffic(30 * look, slow=30 * look), ()) for look in range(1, 6))
     assert not watch.knows_latency
