@@ -99,9 +99,7 @@ class Metrics:
             "prediction_confidence", "Probability of the predicted label", buckets=_SHARES, registry=registry
         )
         self.text_length = Histogram("text_characters", "Characters per text", buckets=_LENGTHS, registry=registry)
-        self.log_dropped = Counter(
-            "prediction_log_dropped", "Predictions that the log had no room or place for", registry=registry
-        )
+        self.log_dropped = Counter("prediction_log_dropped", "Predictions that could not be logged", registry=registry)
         self.model = Gauge(
             "model_info",
             "Always 1; which model and data answer, and where it computes",

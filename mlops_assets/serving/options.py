@@ -18,10 +18,10 @@ class BadOption(PermanentFailure):
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Limits, keys and places; `digest` of a key is the SHA-256 of what the client sends.
+    """Limits, keys and files; the `digest` of a key is the SHA-256 of what the client sends.
 
-    last_success_file: where the pipeline keeps the time of its last success, in seconds since 1970; /metrics shows it
-    overview_file: where it keeps what /overview shows of runs, models and reviews
+    last_success_file: the time of the pipeline's last success, in seconds since 1970; /metrics shows it
+    overview_file: the runs, models and reviews that /overview shows; the pipeline writes it
     """
 
     max_text_chars: int = 10_000
@@ -56,17 +56,17 @@ class ServerOptions:
             api_keys=_keys(environ.get("API_KEYS", "")),
             allow_anonymous=_flag(environ, "ALLOW_ANONYMOUS"),
             log_texts=_flag(environ, "LOG_TEXTS"),
-            prediction_log=prediction_log_place(environ),
+            prediction_log=prediction_log_address(environ),
             last_success_file=_path(environ, "LAST_SUCCESS_FILE"),
             overview_file=_path(environ, "OVERVIEW_FILE"),
         )
 
     def refuse_open_host(self, host: str) -> None:
-        """Without keys the server listens on loopback only, unless `ALLOW_ANONYMOUS=1` says otherwise."""
+        """Without keys the server listens on loopback only, unless `ALLOW_ANONYMOUS=1` is set."""
         if not self.api_keys and not self.allow_anonymous and not is_loopback(host):
             raise BadOption(
                 f"API_KEYS is empty and the service would listen on {host}: set API_KEYS=name:sha256, "
-                "bind 127.0.0.1, or set ALLOW_ANONYMOUS=1 where something before it decides who may ask"
+                "bind 127.0.0.1, or set ALLOW_ANONYMOUS=1 if a proxy in front of it checks who may use it"
             )
 
 
@@ -110,8 +110,8 @@ def _keys(value: str) -> dict[str, str]:
     return keys
 
 
-def prediction_log_place(environ: Mapping[str, str]) -> str:
-    """`postgresql://…` where POSTGRES_HOST is set, else `sqlite:PATH` where PREDICTION_LOG is, else nothing."""
+def prediction_log_address(environ: Mapping[str, str]) -> str:
+    """`postgresql://…` if POSTGRES_HOST is set, `sqlite:PATH` if PREDICTION_LOG is set, else empty."""
     host = environ.get("POSTGRES_HOST", "").strip()
     if host:
         port = _whole(environ, "POSTGRES_PORT", 5432, 1, 65535)

@@ -87,18 +87,18 @@ class PredictionRoutes:
             raise Refused(422, rule, field="texts")
         loaded, request_id = self._served.loaded, request.state.request_id
         faults = [text_problem(text, self._options.max_text_chars) for text in body.texts]
-        usable = [place for place, fault in enumerate(faults) if fault is None]
-        given = await self._served.answers([body.texts[place] for place in usable])
+        usable = [index for index, fault in enumerate(faults) if fault is None]
+        given = await self._served.answers([body.texts[index] for index in usable])
         answers = dict(zip(usable, given, strict=True))
         results: list[Mapping[str, Any]] = []
-        for place, fault in enumerate(faults):
-            item_id = f"{request_id}-{place}"
+        for index, fault in enumerate(faults):
+            item_id = f"{request_id}-{index}"
             if fault is not None:
-                problem = problems.document(422, fault, field=f"texts.{place}", request_id=item_id)
+                problem = problems.document(422, fault, field=f"texts.{index}", request_id=item_id)
                 results.append({"request_id": item_id, "error": problem})
                 continue
-            answer = answers[place]
-            self._record(item_id, body.texts[place], answer, loaded, request.state.caller)
+            answer = answers[index]
+            self._record(item_id, body.texts[index], answer, loaded, request.state.caller)
             results.append(
                 {
                     "request_id": item_id,
@@ -126,7 +126,7 @@ class PredictionRoutes:
         words = body.text.split()
         if not 1 < len(words) <= _MOST_WORDS:
             words = []
-        without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
+        without = [" ".join(words[:index] + words[index + 1 :]) for index in range(len(words))]
         whole, *parts = await self._served.answers([body.text, *without], counted=False)
         weights = [whole.confidence - part.probabilities[whole.sentiment] for part in parts]
         return Explanation(

@@ -21,7 +21,7 @@ from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting import dashboard_rows as rows
 from mlops_assets.reporting.dashboard_database import DashboardDatabase, DashboardRows
 from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary_paths
-from mlops_assets.serving.options import prediction_log_place
+from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.serving.overview_file import FORMAT, OVERVIEW, SHOWN, publish
 from mlops_assets.settings import Settings
 
@@ -50,7 +50,9 @@ class Dashboards:
     def of(cls, settings: Settings) -> "Dashboards":
         """The dashboards of a clone."""
         environ = {name: value.get_secret_value() for name, value in settings.server.items()}
-        return cls(settings, DashboardDatabase(prediction_log_place(environ)) if environ.get("POSTGRES_HOST") else None)
+        return cls(
+            settings, DashboardDatabase(prediction_log_address(environ)) if environ.get("POSTGRES_HOST") else None
+        )
 
     @property
     def has_database(self) -> bool:

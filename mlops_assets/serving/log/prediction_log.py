@@ -122,7 +122,7 @@ class ThreadedLog:
                 elif isinstance(item, _Ask):
                     self._write_rows(batch)
                     batch = []
-                    self._answer(item)
+                    self._attach(item)
                 else:
                     batch.append(item)
                 if not open_ or len(batch) >= _BATCH:
@@ -143,7 +143,7 @@ class ThreadedLog:
             self._on_drop(len(rows))
             _logger.warning("%d predictions are not on record: %s", len(rows), error)
 
-    def _answer(self, ask: "_Ask") -> None:
+    def _attach(self, ask: "_Ask") -> None:
         try:
             known = self._store.attach(ask.request_id, ask.label, ask.caller, ask.at)
         except StoreDown as error:
@@ -171,6 +171,6 @@ def _settle(future: "asyncio.Future[bool]", outcome: bool | Exception) -> None: 
         future.set_result(outcome)
 
 
-def open_log(place: str, *, on_drop: Callable[[float], None]) -> PredictionLog:
-    """The log at `sqlite:PATH` or `postgresql://…`; nothing where `place` is empty."""
-    return ThreadedLog(open_store(place), on_drop=on_drop) if place else NoLog()
+def open_log(address: str, *, on_drop: Callable[[float], None]) -> PredictionLog:
+    """The log at `sqlite:PATH` or `postgresql://…`; no log if `address` is empty."""
+    return ThreadedLog(open_store(address), on_drop=on_drop) if address else NoLog()

@@ -99,10 +99,10 @@ class SqlStore:
             return  # It is broken already, and the caller reports that.
 
 
-def open_store(place: str) -> PredictionStore:
+def open_store(address: str) -> PredictionStore:
     """The store at `sqlite:PATH` or `postgresql://…`; connects with the first use."""
-    if place.startswith("sqlite:"):
-        path = Path(place.removeprefix("sqlite:"))
+    if address.startswith("sqlite:"):
+        path = Path(address.removeprefix("sqlite:"))
 
         def connect_sqlite() -> sqlite3.Connection:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,4 +114,4 @@ def open_store(place: str) -> PredictionStore:
         return SqlStore(connect_sqlite, "?", (sqlite3.Error, OSError))
     # By name: installations without PostgreSQL do not have the package, and neither does the type checker.
     psycopg: Any = import_module("psycopg")
-    return SqlStore(lambda: psycopg.connect(place, connect_timeout=5), "%s", (psycopg.Error, OSError))
+    return SqlStore(lambda: psycopg.connect(address, connect_timeout=5), "%s", (psycopg.Error, OSError))

@@ -42,8 +42,8 @@ def open_session(path: Path, variant: str, options: Any) -> tuple["InferenceSess
     return session, "cuda"
 
 
-def _unusable(told: str) -> str:
+def _unusable(reason: str) -> str:
     return (
-        f"no GPU is visible to ONNX Runtime ({told}): start the container with --gpus all on a machine whose driver "
+        f"no GPU is visible to ONNX Runtime ({reason}): start the container with --gpus all on a machine whose driver "
         "knows its CUDA, or use IMAGE_VARIANT=cpu"
     )

@@ -40,7 +40,7 @@ def lines(
     last = max(point.at for point in points)
     classes = {name: (colours or {}).get(name, f"s{number}") for number, name in enumerate(series, start=1)}
 
-    def place(at: int, value: float) -> str:
+    def xy(at: int, value: float) -> str:
         x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * (at / last if last else 0.5)
         y = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - (value - low) / (high - low))
         return f"{x:.1f},{y:.1f}"
@@ -49,15 +49,15 @@ def lines(
     for name, row in series.items():
         sure = [point for point in row if point.low is not None and point.high is not None]
         if len(sure) > 1:
-            up = [place(point.at, point.high or 0) for point in sure]
-            down = [place(point.at, point.low or 0) for point in reversed(sure)]
+            up = [xy(point.at, point.high or 0) for point in sure]
+            down = [xy(point.at, point.low or 0) for point in reversed(sure)]
             drawn.append(f'<polygon class="band {classes[name]}" points="{" ".join([*up, *down])}"/>')
         elif sure:
-            whisker = [place(sure[0].at, sure[0].low or 0), place(sure[0].at, sure[0].high or 0)]
+            whisker = [xy(sure[0].at, sure[0].low or 0), xy(sure[0].at, sure[0].high or 0)]
             drawn.append(f'<polyline class="whisker {classes[name]}" points="{" ".join(whisker)}"/>')
-        drawn.append(f'<polyline class="line {classes[name]}" points="{" ".join(place(p.at, p.value) for p in row)}"/>')
+        drawn.append(f'<polyline class="line {classes[name]}" points="{" ".join(xy(p.at, p.value) for p in row)}"/>')
         for point in row:
-            x, y = place(point.at, point.value).split(",")
+            x, y = xy(point.at, point.value).split(",")
             title = f"<title>{escape(f'{name}: {point.title}')}</title>"
             drawn.append(f'<circle class="dot {classes[name]}" cx="{x}" cy="{y}" r="3">{title}</circle>')
     return _figure(drawn, classes, about)
@@ -71,7 +71,7 @@ def bars(
     colours: Mapping[str, str] | None = None,
 ) -> str:
     """Stacked bars, one per label; `colours` are classes of overview.css by series, instead of one by its position."""
-    totals = [sum(row[place] for row in series.values()) for place in range(len(labels))]
+    totals = [sum(row[index] for row in series.values()) for index in range(len(labels))]
     if not any(totals):
         return '<p class="none">Nothing to show yet.</p>'
     top = _round_up(max(totals))
@@ -79,12 +79,12 @@ def bars(
     step = (_WIDTH - _LEFT - _RIGHT) / len(labels)
     wide = min(step * 0.8, 40)
     drawn = [_grid(0, top, percent=False), _ends((labels[0], labels[-1] if len(labels) > 1 else ""))]
-    for place, label in enumerate(labels):
-        x, base = _LEFT + step * place + (step - wide) / 2, float(_HEIGHT - _BOTTOM)
+    for index, label in enumerate(labels):
+        x, base = _LEFT + step * index + (step - wide) / 2, float(_HEIGHT - _BOTTOM)
         for name, row in series.items():
-            tall = (_HEIGHT - _TOP - _BOTTOM) * row[place] / top
+            tall = (_HEIGHT - _TOP - _BOTTOM) * row[index] / top
             base -= tall
-            title = escape(f"{label}, {name}: {row[place]:g} of {totals[place]:g}")
+            title = escape(f"{label}, {name}: {row[index]:g} of {totals[index]:g}")
             shape = f'x="{x:.1f}" y="{base:.1f}" width="{wide:.1f}" height="{tall:.1f}"'
             drawn.append(f'<rect class="bar {classes[name]}" {shape}><title>{title}</title></rect>')
     return _figure(drawn, classes, about)

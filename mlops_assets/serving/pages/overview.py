@@ -96,24 +96,24 @@ def _models(models: Overview) -> str:
 
 def _scores(scores: Sequence[Overview], side: str) -> str:
     rows = [row for row in scores if row["side"] == side and row["macro_f1"] is not None]
-    places = {run: place for place, run in enumerate(dict.fromkeys(row["run_id"] for row in rows))}
+    positions = {run: index for index, run in enumerate(dict.fromkeys(row["run_id"] for row in rows))}
     series: dict[str, list[Point]] = {}
     for row in rows:
         scored = (
             f"{_bounded(row, 'macro_f1')}, n = {row['n']}, model {row['model_version']}, data {row['dataset_version']}"
         )
         point = Point(
-            places[row["run_id"]],
+            positions[row["run_id"]],
             row["macro_f1"],
             row["macro_f1_low"],
             row["macro_f1_high"],
             f"{_time(row['at'])}: {scored}",
         )
         series.setdefault(row["kind"], []).append(point)
-    ends = (_time(rows[0]["at"]), _time(rows[-1]["at"]) if len(places) > 1 else "") if rows else ("", "")
+    ends = (_time(rows[0]["at"]), _time(rows[-1]["at"]) if len(positions) > 1 else "") if rows else ("", "")
     last = {row["kind"]: row["n"] for row in rows}
     sizes = ", ".join(f"{kind} n = {n}" for kind, n in sorted(last.items()))
-    return lines(series, ends, about=f"The last {len(places)} runs; newest: {sizes}", colours=_KINDS)
+    return lines(series, ends, about=f"The last {len(positions)} runs; newest: {sizes}", colours=_KINDS)
 
 
 def _pipeline(pipeline: Overview, reviews: Overview) -> str:
@@ -153,10 +153,10 @@ _LIVES = ("pipeline", "refresh_models")
 def _reviews(reviews: Overview) -> str:
     months = reviews["months"]
     names = [row["month"] for row in months]
-    mix = {star: [row["stars"][place] for row in months] for place, star in enumerate(_STARS)}
+    mix = {star: [row["stars"][index] for row in months] for index, star in enumerate(_STARS)}
     negative = [
-        Point(place, row["negative"] / row["answered"], title=f"{row['month']}: {row['negative']} of {row['answered']}")
-        for place, row in enumerate(months)
+        Point(index, row["negative"] / row["answered"], title=f"{row['month']}: {row['negative']} of {row['answered']}")
+        for index, row in enumerate(months)
         if row["answered"]
     ]
     ends = (names[0], names[-1]) if names else ("", "")
