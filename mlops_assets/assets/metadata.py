@@ -53,7 +53,7 @@ def shown(*blocks: Block) -> dg.MetadataValue:
 
 
 def balances(found: "Balances", *, brief: bool = False) -> Metadata:
-    """What became of each row of the files that were read, `brief` in one line; nothing where there was no file."""
+    """What became of each row of the files that were read, `brief` in one line; empty if no file was read."""
     if not found.files:
         return {}
     if brief:
@@ -71,7 +71,7 @@ def link(path: Path) -> dg.MetadataValue:
 
 
 def rows_in(path: Path) -> int:
-    """Rows of a Parquet file from its footer; 0 where there is no file."""
+    """Rows of a Parquet file from its footer; 0 without a file."""
     import pyarrow.parquet as pq
 
     return pq.read_metadata(path).num_rows if path.is_file() else 0

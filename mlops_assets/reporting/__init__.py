@@ -1,1 +1,1 @@
-"""What people are told about runs: summaries, messages, dashboards."""
+"""What people see of runs: summaries, messages, dashboards."""

@@ -78,7 +78,7 @@ def write_summary(folder: Path, summary: RunSummary) -> bool:
 
 
 def _blocks(summary: RunSummary, models: Table) -> Iterator[Block]:
-    """For readers from top to bottom: what serves comes last, where a terminal leaves it in sight."""
+    """The live model comes last: a terminal leaves the last lines in sight."""
     yield Heading(f"Run {summary.run_id[:8]}", 1, summary.outcome)
     yield Paragraph(_sentence(summary))
     if summary.failed:
