@@ -6,7 +6,6 @@ from mlops_assets.deploy.live_model import trained_on
 from mlops_assets.deploy.service import Live
 from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting.notifier import Notifier
-from mlops_assets.reporting.rules import overdue
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, read_summary, summary_paths
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
@@ -40,6 +39,19 @@ def print_status(settings: Settings) -> bool:
     if trouble := Dashboards.of(settings).trouble():
         print(f"Waits: {trouble}")
     return late is None
+
+
+def overdue(last_ended: datetime | None, now: datetime, rules: OperationRules) -> str | None:
+    """Why a run is overdue; None if a run ended within the interval and its slack."""
+    if last_ended is None:
+        return "no run of the pipeline has ended yet"
+    if now - last_ended <= rules.longest_gap:
+        return None
+    hours = (now - last_ended).total_seconds() / 3600
+    return (
+        f"the last run of the pipeline ended {hours:.1f} hours ago, and one is expected every "
+        f"{rules.interval_hours:g} hours with {rules.slack_hours:g} to spare"
+    )
 
 
 def _held_collections(settings: Settings) -> list[str]:

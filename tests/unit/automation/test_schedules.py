@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from mlops_assets.automation.jobs import PIPELINE
+from mlops_assets.cli.status import overdue
 from mlops_assets.definitions import build_definitions
 from mlops_assets.params.operations import OperationRules
-from mlops_assets.reporting.rules import overdue
 from tests.user_clone import make_clone, settings_of
 
 
