@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -160,7 +159,7 @@ class Settings(BaseModel):
             label_rule=choices.labels,
             reviews=reviews,
             date_order=env.choice("DATES", get_args(DateOrder)),
-            time_zone=_time_zone(env.text("TIME_ZONE", "")),
+            time_zone=env.zone("TIME_ZONE"),
             app_names=choices.app_names,
             from_month=env.matching("FROM", MONTH_PATTERN, "a month as YYYY-MM"),
             fixed_now=env.instant("NOW"),
@@ -174,10 +173,8 @@ class Settings(BaseModel):
             **_deployment(env, sections["bert"]),
             haproxy_image=env.text("HAPROXY_IMAGE", "haproxy:lts"),
             **_registry(env),
-            server=MappingProxyType(
-                {name: SecretStr(env.text(name, "")) for name in FOR_THE_SERVER if env.text(name, "")}
-            ),
-            deploy_key=SecretStr(env.text("DEPLOY_KEY", "")) if env.text("DEPLOY_KEY", "") else None,
+            server=MappingProxyType({name: value for name in FOR_THE_SERVER if (value := env.secret(name))}),
+            deploy_key=env.secret("DEPLOY_KEY"),
             dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
             git_fast_forward=env.flag("GIT_FAST_FORWARD"),
@@ -188,10 +185,10 @@ class Settings(BaseModel):
             service_network=env.text("SERVICE_NETWORK", ""),
             dvc_program=Path(env.text("DVC_PROGRAM", str(root / ".venv-dvc" / "bin" / "dvc"))),
             triggers=choices.triggers,
-            author_key=SecretStr(env.text("AUTHOR_KEY", "")) if env.text("AUTHOR_KEY", "") else None,
+            author_key=env.secret("AUTHOR_KEY"),
             play_store_url=env.url("PLAY_STORE_URL", "https://play.google.com"),
-            notify_urls=_notify_urls(env.text("NOTIFY_URLS", "")),
-            heartbeat_url=_heartbeat_url(env.text("HEARTBEAT_URL", "")),
+            notify_urls=env.notify_urls("NOTIFY_URLS"),
+            heartbeat_url=env.secret_url("HEARTBEAT_URL"),
             sections=MappingProxyType({name: MappingProxyType(section) for name, section in sections.items()}),
         )
         env.refuse_misspelt(written, FOR_THE_SERVER)
@@ -317,35 +314,3 @@ def _branches(value: str) -> tuple[str, ...]:
     if "pipeline" in names:
         raise BadSetting("GIT_BRANCH must not name pipeline: that branch holds what the pipeline itself commits")
     return names
-
-
-def _notify_urls(value: str) -> tuple[SecretStr, ...]:
-    """Apprise addresses, parted by spaces, lines or commas; one may itself hold commas. No value is ever repeated."""
-    urls = [url for url in re.split(r"[\s,]+(?=[\w+.-]+://)|\s+", value) if url]
-    for place, url in enumerate(urls, start=1):
-        if not re.match(r"[\w+.-]+://.", url):
-            raise BadSetting(
-                f"NOTIFY_URLS: address {place} of {len(urls)} has no scheme such as mailto:// or slack://: "
-                "see https://github.com/caronc/apprise/wiki"
-            )
-    return tuple(SecretStr(url) for url in dict.fromkeys(urls))
-
-
-def _heartbeat_url(value: str) -> SecretStr | None:
-    if value and not re.match(r"https?://.", value):
-        raise BadSetting("HEARTBEAT_URL must begin with https:// or http://")
-    return SecretStr(value.rstrip("/")) if value else None
-
-
-_INDONESIAN_ZONES = {"WIB": "Asia/Jakarta", "WITA": "Asia/Makassar", "WIT": "Asia/Jayapura"}
-
-
-def _time_zone(value: str) -> str | None:
-    """The zone of times in files that name none."""
-    name = _INDONESIAN_ZONES.get(value.upper(), value)
-    if not name:
-        return None
-    try:
-        return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadSetting(f"TIME_ZONE must be a zone such as Asia/Jakarta, or WIB, WITA or WIT, got {value!r}") from None

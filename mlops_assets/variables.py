@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import SecretStr
 
 from mlops_assets.failures import BadSetting
 
@@ -19,6 +22,7 @@ ELSEWHERE = frozenset({
 })  # fmt: skip
 """Variables that `.env` may hold for the stack, and that `Settings` does not always look up."""
 
+_INDONESIAN_ZONES = {"WIB": "Asia/Jakarta", "WITA": "Asia/Makassar", "WIT": "Asia/Jayapura"}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -62,6 +66,40 @@ class Variables:
         if not re.fullmatch(r"https?://[^\s/]\S*", value):
             raise BadSetting(f"{name} must begin with https:// or http:// and name a host, got {value!r}")
         return value.rstrip("/")
+
+    def secret(self, name: str) -> SecretStr | None:
+        value = self.text(name, "")
+        return SecretStr(value) if value else None
+
+    def secret_url(self, name: str) -> SecretStr | None:
+        """An address that may hold a key: no message repeats it."""
+        value = self.text(name, "")
+        if value and not re.match(r"https?://.", value):
+            raise BadSetting(f"{name} must begin with https:// or http://")
+        return SecretStr(value.rstrip("/")) if value else None
+
+    def notify_urls(self, name: str) -> tuple[SecretStr, ...]:
+        """Apprise addresses between spaces, lines or commas; an address may hold commas. No message repeats one."""
+        urls = [url for url in re.split(r"[\s,]+(?=[\w+.-]+://)|\s+", self.text(name, "")) if url]
+        for number, url in enumerate(urls, start=1):
+            if not re.match(r"[\w+.-]+://.", url):
+                raise BadSetting(
+                    f"{name}: address {number} of {len(urls)} has no scheme such as mailto:// or slack://: "
+                    "see https://github.com/caronc/apprise/wiki"
+                )
+        return tuple(SecretStr(url) for url in dict.fromkeys(urls))
+
+    def zone(self, name: str) -> str | None:
+        """A time zone, also as Indonesians call theirs."""
+        value = self.text(name, "")
+        if not value:
+            return None
+        try:
+            return ZoneInfo(_INDONESIAN_ZONES.get(value.upper(), value)).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise BadSetting(
+                f"{name} must be a zone such as Asia/Jakarta, or WIB, WITA or WIT, got {value!r}"
+            ) from None
 
     def address(self, name: str, default: str) -> str:
         value = self.text(name, default)
