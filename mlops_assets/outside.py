@@ -1,4 +1,4 @@
-"""The outside things by name, as the settings ask for them. Nothing is opened or started here."""
+"""The objects that reach outside, by name, built from the settings. Nothing is opened or started here."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def build(settings: Settings) -> dict[str, Any]:
 
 
 def review_source(settings: Settings) -> ReviewSource:
-    """The source of this process's runs."""
+    """The source of reviews that the settings name."""
     if settings.source == "sample":
         return SampleSource(settings.now)
     if settings.source == "file":

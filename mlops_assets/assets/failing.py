@@ -1,4 +1,4 @@
-"""What an asset does with a failure of the work: say it in Dagster's words, with whether to try again."""
+"""Failures of the work become Dagster's: with the reason, and whether to retry."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ RETRY_AFTER_S = 20
 
 
 class TriedAgain(dg.RetryRequested):
-    """Asks Dagster for another try and says why; its text stands in the event of the try that failed."""
+    """Asks Dagster for another try. Its text, the reason, is shown in the event of the failed try."""
 
     def __init__(self, said: str) -> None:
         super().__init__(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_S)
@@ -24,9 +24,9 @@ class TriedAgain(dg.RetryRequested):
 
 @contextmanager
 def told_to_dagster() -> Iterator[None]:
-    """A permanent failure fails the step at once; a transient one is tried again, `RETRIES` times, and says why.
+    """A permanent failure fails the step at once. A transient one is retried up to `RETRIES` times, with the reason.
 
-    A disk that is full or read-only waits for a person.
+    A full or read-only disk is not retried: a person must act.
     """
     try:
         yield
@@ -41,7 +41,7 @@ def told_to_dagster() -> Iterator[None]:
 
 
 def _tried_again(failure: Failure) -> TriedAgain:
-    """The request for another try, after its reason was logged; the last try asks too, and Dagster refuses it."""
+    """Log the reason and return the request for another try. After the last try Dagster refuses the request."""
     try:
         context = dg.OpExecutionContext.get()
     except dg.DagsterInvariantViolationError:

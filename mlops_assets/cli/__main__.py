@@ -12,7 +12,7 @@ from mlops_assets.failures import HEAL, Failure, disk_trouble
 
 
 def main() -> int:
-    """Run one command; its exit code."""
+    """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m mlops_assets.cli", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, about in COMMANDS.items():
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def _guarded(given: argparse.Namespace) -> int:
-    """Run the command; what goes wrong is one line, and Ctrl-C another."""
+    """Run the command. A failure prints one line, and so does Ctrl-C."""
     try:
         with _own_streams():
             return _on_data(given) if given.command in _ARGUMENTS else _run(given.command)
@@ -46,10 +46,10 @@ def _guarded(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _own_streams() -> Iterator[None]:
-    """Standard output and error lead where they led before, whatever happened in between.
+    """Standard output and error point afterwards where they pointed before.
 
-    While a step runs Dagster points both at a file, and on a full disk it fails to point them back: the error that says
-    so would go into that file.
+    While a step runs, Dagster redirects both to a file, and on a full disk it fails to restore them: the error about
+    it would go into that file.
     """
     kept = {number: os.dup(number) for number in (1, 2)}
     try:
@@ -61,7 +61,7 @@ def _own_streams() -> Iterator[None]:
 
 
 def _of_the_database() -> tuple[type[Exception], ...]:
-    """What Dagster's SQLite raises; asked for when something is raised, so that no command loads sqlalchemy for it."""
+    """What Dagster's SQLite raises. Evaluated only after an exception, so that no command loads sqlalchemy for it."""
     from sqlalchemy.exc import OperationalError
 
     return OperationalError, sqlite3.OperationalError
@@ -117,7 +117,7 @@ def _on_data(given: argparse.Namespace) -> int:
 
 
 def _run(command: str) -> int:
-    # Imports stand here so that each command loads only what it needs.
+    # Imported here, so that each command loads only what it needs.
     from mlops_assets.settings import Settings
 
     settings = Settings.load()

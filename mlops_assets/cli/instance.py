@@ -1,4 +1,4 @@
-"""The embedded Dagster instance: made before any other process needs it."""
+"""The embedded Dagster instance, created before any other process needs it."""
 
 import os
 
@@ -12,7 +12,7 @@ from mlops_assets.settings import Settings
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The instance in `.dagster/`, its database created or migrated by this process alone; or the stack's own."""
+    """The instance in `.dagster/`, its database created or migrated by this process alone. In the stack: its own."""
     if settings.shared_instance:
         return dg.DagsterInstance.get()
     home = settings.instance_folder
@@ -30,9 +30,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
 
 def end_killed_runs(instance: dg.DagsterInstance, settings: Settings, service: Service) -> None:
-    """End runs whose process is gone, free their pools and leave their summaries.
+    """End runs whose process is gone, free their pools and write their summaries.
 
-    The daemon's sensors would write those too, but only where one has run here before.
+    The daemon's sensors write those too, but only if a daemon has run here before.
     """
     for run_id in end_orphans(instance):
         leave_summary(instance, run_id, settings, service)

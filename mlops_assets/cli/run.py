@@ -27,7 +27,7 @@ STOPPED = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 
 LEAST_FREE_MB = 50
-"""Below it no run begins: SQLite maps its files, and a process that writes to one with no disk behind it dies mute."""
+"""With less free space no run starts: SQLite maps its files, and on a full disk a process dies without a message."""
 
 
 class RunInProgress(TransientFailure):
@@ -39,9 +39,9 @@ class NoRoom(TransientFailure):
 
 
 def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -> int:
-    """Run the job `pipeline` over the months that the source and FROM ask for; 0 when every stage went well.
+    """Run the job `pipeline` over the months that the source and FROM name. Returns 0 if every stage succeeded.
 
-    Ctrl-C cancels the run; its summary is written all the same, and the next run goes on.
+    Ctrl-C cancels the run; its summary is written nevertheless, and the next run continues from there.
     """
     refuse_bad_parameters(settings)
     free_mb = shutil.disk_usage(settings.root).free // 1_000_000
@@ -51,7 +51,7 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             "make room and run again; the service goes on meanwhile"
         )
     things = {**outside.build(settings), **(replace or {})}
-    tags = _asked(settings, things["review_source"])
+    tags = _range_of(settings, things["review_source"])
     settings.instance_folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(settings.instance_folder / "run.lock")
     try:
@@ -96,8 +96,8 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
     return STOPPED if stopped else 0 if result.success else 1
 
 
-def _asked(settings: Settings, source: Any) -> dict[str, str]:
-    """The range of the run; refuses what the source or the partitions cannot give, before anything starts."""
+def _range_of(settings: Settings, source: Any) -> dict[str, str]:
+    """The range of the run as tags. Refuses months outside the source or the partitions before anything starts."""
     first, last = source.months()
     if settings.from_month and settings.from_month < settings.first_month:
         raise BadSetting(

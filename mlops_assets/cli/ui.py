@@ -21,12 +21,12 @@ class PortTaken(PermanentFailure):
 
 
 def prepare(settings: Settings) -> None:
-    """Make the Dagster instance and the tables of the dashboards; end runs whose process is gone."""
+    """Create the Dagster instance and the tables of the dashboards; end runs whose process is gone."""
     things = outside.build(settings)
     try:
         things["dashboards"].prepare()
     except TransientFailure as failure:
-        print(f"Warning: {failure}", file=sys.stderr)  # the sensor record_facts does it when the database is back
+        print(f"Warning: {failure}", file=sys.stderr)  # record_facts creates them when the database is back
     with open_instance(settings) as instance:
         end_killed_runs(instance, settings, things["service"])
 
@@ -42,7 +42,7 @@ def open_ui(settings: Settings) -> NoReturn:
         "DAGSTER_HOME": str(settings.instance_folder),
         "UI_PORT": str(settings.ui_port),
     }
-    # Dagster's hint at another of its programs says nothing to a user of `make ui`.
+    # Dagster recommends another of its programs here, which does not concern a user of `make ui`.
     command = [
         "-W",
         "ignore:Function `dev_command` is superseded",
@@ -53,11 +53,11 @@ def open_ui(settings: Settings) -> NoReturn:
         str(settings.root / "workspace.yaml"),
     ]
     command += ["--host", _ADDRESS, "--port", str(settings.ui_port)]
-    os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606  it takes this process's place
+    os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606  it replaces this process
 
 
 def refuse_taken_port(settings: Settings) -> None:
-    """Raise `PortTaken` with what holds the port, where that can be seen."""
+    """Raise `PortTaken`, naming the program on the port if it can be seen."""
     port = settings.ui_port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,17 +75,19 @@ def refuse_taken_port(settings: Settings) -> None:
 
 def _held_by(settings: Settings, port: int) -> str:
     try:
-        listening = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        listening = [
+            connection for connection in psutil.net_connections("tcp") if connection.status == psutil.CONN_LISTEN
+        ]
     except (psutil.AccessDenied, OSError):
         listening = []
-    for one in listening:
-        if one.laddr and one.laddr.port == port and one.pid:
+    for connection in listening:
+        if connection.laddr and connection.laddr.port == port and connection.pid:
             try:
-                process = psutil.Process(one.pid)
-                name = f"{process.name()}, process {one.pid}"
+                process = psutil.Process(connection.pid)
+                name = f"{process.name()}, process {connection.pid}"
                 if process.environ().get("DAGSTER_HOME") == str(settings.instance_folder):
                     return f"is held by the UI of this clone, which works already ({name})"
             except (psutil.Error, OSError):
-                return f"is held by process {one.pid}"
+                return f"is held by process {connection.pid}"
             return f"is held by another program ({name})"
     return "is held by another program"

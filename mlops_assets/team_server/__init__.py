@@ -1,1 +1,1 @@
-"""The team server: what its containers do before they become what they are."""
+"""The team server: how its containers prepare before they start their program."""

@@ -1,4 +1,4 @@
-"""`python -m mlops_assets.team_server COMMAND`: preparations of the team server's containers."""
+"""`python -m mlops_assets.team_server COMMAND`: how the team server's containers prepare."""
 
 import argparse
 import os
@@ -11,11 +11,11 @@ from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.team_server import demands, instance, made
 
 LOCKS = Path("/locks")
-"""What the image was built from."""
+"""The locks that the image was built from."""
 
 
 def main() -> int:
-    """Run one command; its exit code."""
+    """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m mlops_assets.team_server", description=__doc__)
     parser.add_argument("command", choices=("enter", "check", "migrate", "daemon-alive"))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def enter(clone: Path, environ: dict[str, str], command: list[str]) -> int:
-    """Become `command`, with Dagster's instance where it looks for it."""
+    """Write Dagster's configuration to DAGSTER_HOME, then become `command`."""
     command = command[1:] if command[:1] == ["--"] else command
     if not command:
         raise PermanentFailure("the container was given no command")
@@ -48,16 +48,16 @@ def enter(clone: Path, environ: dict[str, str], command: list[str]) -> int:
         image, code = LOCKS / lock, clone / "locks" / lock
         if image.is_file() and image.read_bytes() != code.read_bytes():
             raise PermanentFailure(
-                f"the image was built from another locks/{lock} than the clone's: make up builds it anew"
+                f"the image was built from another locks/{lock} than the clone's: make up builds it again"
             )
     if "check" not in command:
         environ |= instance.database_login(environ, made.reader_password(clone / "stack" / "made"))
         instance.write_dagster_yaml(clone, Path(environ["DAGSTER_HOME"]), environ)
-    os.execvpe(command[0], command, environ)  # noqa: S606  it takes this process's place and gets its signals
+    os.execvpe(command[0], command, environ)  # noqa: S606  it replaces this process and gets its signals
 
 
 def check(clone: Path, environ: dict[str, str]) -> int:
-    """Every problem of the settings at once; the files that the other containers need."""
+    """Report every problem of the settings at once. Without any, write the files that the other containers need."""
     found = demands.problems(environ)
     try:
         Settings.load(environ, clone)

@@ -1,4 +1,4 @@
-"""What the stack demands of its settings before anything starts: every problem at once, no value of a secret in any."""
+"""The settings that the stack needs before it starts: every problem at once, without the value of a secret."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _POSTGRES_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True)
 class Login:
-    """A person at the door; `role` is look, operate or grafana_admin."""
+    """A person who may log in at the door; `role` is look, operate or grafana_admin."""
 
     name: str
     password: str
@@ -26,7 +26,7 @@ class Login:
 
 
 def weakness(password: str, user: str) -> str | None:  # noqa: PLR0911  # one return a rule
-    """Why the password is refused, without repeating it; None where it may stay."""
+    """Why the password is refused, without repeating it. None if it is good enough."""
     if not password:
         return "is empty"
     if len(password) < LEAST_CHARS:
@@ -36,9 +36,9 @@ def weakness(password: str, user: str) -> str | None:  # noqa: PLR0911  # one re
         return "must not hold the user's name"
     if len(set(plain)) < 6:
         return "must have at least 6 different characters"
-    # What is left when well-known words, and digits in place of letters, are taken away must still be a password.
+    # Without well-known words, also those spelt with digits, the rest must still be a password.
     letters = {re.sub(r"[^a-z]", "", plain), re.sub(r"[^a-z]", "", plain.translate(_LEET))}
-    if any(len(_WELL_KNOWN.sub("", one)) < 3 for one in letters) and re.search("[a-z]", plain):
+    if any(len(_WELL_KNOWN.sub("", word)) < 3 for word in letters) and re.search("[a-z]", plain):
         return "is made of well-known words"
     if plain.isdecimal() and (plain in "01234567890123456789" or plain in "98765432109876543210"):
         return "is made of well-known words"
@@ -46,15 +46,17 @@ def weakness(password: str, user: str) -> str | None:  # noqa: PLR0911  # one re
 
 
 def logins(environ: Mapping[str, str]) -> tuple[list[Login], list[str]]:
-    """Who may come in, and what is wrong with how they are named."""
+    """Who may log in, and every problem of the variables that name them."""
     found: list[Login] = []
     wrong: list[str] = []
     for role in ("look", "operate"):
         variable = f"{role.upper()}_LOGINS"
-        for place, part in enumerate(filter(None, (part.strip() for part in environ.get(variable, "").split(","))), 1):
+        for position, part in enumerate(
+            filter(None, (part.strip() for part in environ.get(variable, "").split(","))), 1
+        ):
             match = _LOGIN.fullmatch(part)
             if match is None:
-                wrong.append(f"{variable}: entry {place} must be name:password, without comma or blank in either")
+                wrong.append(f"{variable}: entry {position} must be name:password, without comma or blank in either")
             else:
                 found.append(Login(match["name"], match["password"], role))
     if not any(login.role == "operate" for login in found):
@@ -78,12 +80,12 @@ def logins(environ: Mapping[str, str]) -> tuple[list[Login], list[str]]:
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:
-    """Every setting that keeps the stack from starting; empty where it may."""
-    return [*_database(environ), *_grafana(environ), *logins(environ)[1], *_places(environ)]
+    """Every problem that keeps the stack from starting. Empty if it may start."""
+    return [*_database(environ), *_grafana(environ), *logins(environ)[1], *_locations(environ)]
 
 
 def notes(environ: Mapping[str, str]) -> list[str]:
-    """What is taken as it is, but a person should know."""
+    """Settings that are accepted, but of which a person should know something."""
     if environ.get("MONGO_DB", "").strip():
         return [
             "MONGO_DB is kept for a mirror of the raw reviews that comes later: the raw store is data/raw, as Parquet"
@@ -119,7 +121,7 @@ def _grafana(environ: Mapping[str, str]) -> Iterator[str]:
         yield f"GRAFANA_ADMIN_PASSWORD {why}: make one with openssl rand -hex 16"
 
 
-def _places(environ: Mapping[str, str]) -> Iterator[str]:
+def _locations(environ: Mapping[str, str]) -> Iterator[str]:
     clone = environ.get("CLONE", "")
     url = environ.get("DVC_REMOTE_URL", "").strip()
     if not url:

@@ -11,18 +11,18 @@ from string import Template
 from mlops_assets.failures import PermanentFailure
 
 _MIGRATING = 5_118_272_940
-"""The advisory lock of whoever migrates: any number that nobody else takes."""
+"""The advisory lock of a migration: any number that nobody else uses."""
 
 DAGSTER_DB, READER, OWNER = "dagster", "reader", "owner"
 _OF_THE_IMAGE = re.compile(
     r"PATH|HOME|HOSTNAME|PWD|OLDPWD|SHLVL|_|LANG|TERM|GPG_KEY|PYTHON\w*|DAGSTER_HOME|DATABASE_ROLE|GRAFANA_ADMIN_\w+|\w+_LOGINS"
 )
-"""Variables that a run's container has by itself, or must not have."""
+"""Variables that the container of a run sets itself, or must not get."""
 _STALE_S = 300
 
 
 def rendered(template: str, environ: Mapping[str, str]) -> str:
-    """dagster.yaml with every `${NAME}` filled in; raises `PermanentFailure` for one that is not set."""
+    """dagster.yaml with every `${NAME}` filled in. Raises `PermanentFailure` if a variable is not set."""
     cpus = environ.get("RUN_CPUS", "") or "0"
     if not re.fullmatch(r"\d{1,3}(\.\d+)?", cpus):
         raise PermanentFailure(f"RUN_CPUS must be a number of cores such as 2 or 1.5, 0 for all, got {cpus!r}")
@@ -39,7 +39,7 @@ def rendered(template: str, environ: Mapping[str, str]) -> str:
 
 
 def database_login(environ: Mapping[str, str], reader_password: str) -> dict[str, str]:
-    """As whom this container's Dagster uses the database."""
+    """The database user of this container's Dagster."""
     if environ.get("DATABASE_ROLE") == READER:
         return {"DAGSTER_PG_USER": READER, "DAGSTER_PG_PASSWORD": reader_password}
     return {"DAGSTER_PG_USER": environ["POSTGRES_USER"], "DAGSTER_PG_PASSWORD": environ["POSTGRES_PASSWORD"]}
@@ -47,14 +47,14 @@ def database_login(environ: Mapping[str, str], reader_password: str) -> dict[str
 
 @contextmanager
 def alone(environ: Mapping[str, str]) -> Iterator[None]:
-    """One at a time, wherever it runs; the lock goes with its holder. Alembic takes none of its own."""
+    """One migration at a time, on any machine. The lock ends with its connection. Alembic itself takes no lock."""
     with _connection(environ, environ["POSTGRES_DB"]) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
         yield
 
 
 def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
-    """Dagster's database, and the role that may only read; what is there stays."""
+    """Create Dagster's database and the role that may only read, unless they exist."""
     from psycopg import sql
 
     own = environ["POSTGRES_DB"]
@@ -69,7 +69,7 @@ def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
             )
         )
     lock = ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "GRANT USAGE ON SCHEMA public TO reader")
-    # Of POSTGRES_DB the reader sees what the migrations of the facts say: texts of requests are not for every viewer.
+    # In POSTGRES_DB the migrations of the facts grant what the reader sees: not everybody may read texts of requests.
     everything = (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader",
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
@@ -82,7 +82,7 @@ def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
 
 
 def move_tables(collecting_at_once: int) -> None:
-    """Dagster's tables as this version wants them: made where there are none, migrated where they are older."""
+    """Create Dagster's tables, or migrate those of an older version."""
     import dagster as dg
 
     from mlops_assets.automation.dagster_internals import make_storage_id
@@ -95,14 +95,14 @@ def move_tables(collecting_at_once: int) -> None:
 
 
 def daemon_alive(environ: Mapping[str, str]) -> bool:
-    """Whether every daemon told the database of itself within five minutes."""
+    """Whether Dagster's daemon sent a heartbeat within five minutes."""
     with _connection(environ, DAGSTER_DB) as connection:
         rows = connection.execute("SELECT daemon_type, extract(epoch FROM timestamp) FROM daemon_heartbeats").fetchall()
     return bool(rows) and max(float(at) for _, at in rows) > time.time() - _STALE_S
 
 
 def write_dagster_yaml(clone: Path, home: Path, environ: Mapping[str, str]) -> None:
-    """`dagster.yaml` in DAGSTER_HOME, from the one of the stack."""
+    """Write `dagster.yaml` to DAGSTER_HOME, from the stack's template."""
     (home / "dagster.yaml").write_text(
         rendered((clone / "stack" / "dagster.yaml").read_text(encoding="utf-8"), environ), encoding="utf-8"
     )

@@ -13,11 +13,11 @@ from mlops_assets.team_server.demands import Login
 LOGINS, CERTIFICATE, READER_PASSWORD = "door/logins.cfg", "door/cert.pem", "grafana/reader_password"
 _SELF_SIGNED_DAYS = 825
 _ROUNDS = 1000
-"""Of SHA-512, for each request at the door: the UI asks a lot, and passwords that are no words bear it."""
+"""SHA-512 with few rounds: every UI request checks a password, and passwords made of words are refused."""
 
 
 def write_logins(folder: Path, logins: Sequence[Login]) -> None:
-    """The door's user list, by role; hashes, no passwords."""
+    """Write the door's users by role, with hashes instead of passwords."""
     roles = ("look", "operate", "grafana_admin")
     lines = ["userlist logins", *(f"  group {role}" for role in roles)]
     lines += [f"  user {login.name} password {_hash(login.password)} groups {login.role}" for login in logins]
@@ -25,7 +25,7 @@ def write_logins(folder: Path, logins: Sequence[Login]) -> None:
 
 
 def write_certificate(folder: Path, given: Path | None) -> str | None:
-    """The certificate that a person gave, or one made here and kept; what a person should know of it."""
+    """Write the given certificate, or create one and keep it. Returns a note about a created one."""
     target = folder / CERTIFICATE
     if given is not None:
         pem = given.read_text(encoding="ascii")
@@ -42,11 +42,11 @@ def write_certificate(folder: Path, given: Path | None) -> str | None:
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         _write(target, made.stdout)
-    return "DOOR_CERTIFICATE is empty: the door shows a certificate made here, of which browsers warn"
+    return "DOOR_CERTIFICATE is empty: the door uses a certificate made here, and browsers warn about it"
 
 
 def reader_password(folder: Path) -> str:
-    """Of the role `reader`; made once."""
+    """The password of the role `reader`, created once."""
     path = folder / READER_PASSWORD
     if not path.is_file():
         _write(path, secrets.token_hex(24))
