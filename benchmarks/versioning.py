@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.settings import child_environment
+from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.repository import VersionRepository
 
 _APP = "com.example.app"
@@ -50,7 +51,7 @@ def _of_many(root: Path, dvc_program: Path, months: int, month_bytes: int) -> tu
 
 
 def _timed_version(root: Path, dvc_program: Path, files: dict[str, Path]) -> Cost:
-    repository = VersionRepository(root, dvc_program=dvc_program)
+    repository = VersionRepository(PipelineClone(root, dvc_program=dvc_program))
     started, cpu = time.perf_counter(), _cpu_s()
     repository.prepare()
     repository.stage_data(files, files)

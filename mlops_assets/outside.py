@@ -13,6 +13,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.file_source import FileSource
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.versioning.git.history import GitHistory
+from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.repository import VersionRepository
 
 IMAGE_NAME = "app-review-sentiment"
@@ -23,10 +24,7 @@ def build(settings: Settings) -> dict[str, Any]:
     return {
         "review_source": review_source(settings),
         "repository": VersionRepository(
-            settings.root,
-            settings.pipeline_clone,
-            dvc_program=settings.dvc_program,
-            remote_url=settings.dvc_remote_url,
+            PipelineClone(settings.root, dvc_program=settings.dvc_program, remote_url=settings.dvc_remote_url)
         ),
         "git_history": GitHistory(settings.root),
         "service": service(settings),

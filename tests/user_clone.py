@@ -14,8 +14,9 @@ from mlops_assets.artifact import Golden, TrainedWith, seal
 from mlops_assets.settings import Settings, child_environment
 from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
 from mlops_assets.versioning.git.pipeline_commit import POINTERS
+from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.repository import VersionRepository
-from mlops_assets.versioning.version_outcome import DataVersion, ModelsVersion
+from mlops_assets.versioning.version_writer import Committed, DataVersion
 
 PROJECT = Path(__file__).parents[1]
 DVC_ENVIRONMENT = PROJECT / ".venv-dvc"
@@ -171,9 +172,8 @@ class UserClone:
         self.months[f"{APP}/{month}.parquet"] = path
 
     def repository(self, **options: Any) -> VersionRepository:
-        return VersionRepository(
-            self.root, **{"dvc_program": self.dvc, "lock_wait_s": 20.0, "remote_url": self.remote_url, **options}
-        )
+        defaults = {"dvc_program": self.dvc, "lock_wait_s": 20.0, "remote_url": self.remote_url}
+        return VersionRepository(PipelineClone(self.root, **{**defaults, **options}))
 
     def version_data(self, repository: VersionRepository | None = None, run_id: str = "run-1") -> DataVersion:
         repository = repository or self.repository()
@@ -208,7 +208,7 @@ class UserClone:
 
     def version_models(
         self, weights: str, accuracy: float = 0.8, repository: VersionRepository | None = None, run_id: str = "run-1"
-    ) -> ModelsVersion:
+    ) -> Committed:
         repository = repository or self.repository()
         repository.prepare()
         repository.stage_models(**self.train(weights, accuracy))

@@ -46,7 +46,6 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     from mlops_assets.reviews.stored.privacy import Erased
     from mlops_assets.steps.refresh_dashboards import Dashboards
     from mlops_assets.steps.restore import KEPT
-    from mlops_assets.versioning.versions import list_versions
 
     key = settings.author_key.get_secret_value() if settings.author_key else None
     copies = [settings.root / KEPT, settings.instance_folder / "snapshot"]
@@ -67,7 +66,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     trouble = Dashboards.of(settings).refresh().trouble
     if trouble:
         print(f"NOT removed from the dashboards, which may still show it: {trouble}. Run this command again.")
-    versions = list_versions(outside.build(settings)["repository"].user.git)
+    versions = outside.build(settings)["repository"].versions()
     print("\nThese versions were made before and may still hold it:")
     print(table([{"commit": v.commit[:12], "data version": v.dataset_version or ""} for v in versions]) or "none")
     print(

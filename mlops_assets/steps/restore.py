@@ -16,7 +16,7 @@ from mlops_assets.steps.other_clones import take_over
 from mlops_assets.versioning.dvc.objects import ObjectFolder, file_md5
 from mlops_assets.versioning.git.pipeline_commit import METRICS
 from mlops_assets.versioning.repository import VersionRepository
-from mlops_assets.versioning.versions import Version, find_version, list_versions
+from mlops_assets.versioning.versions import Version, find_version
 
 KEPT = ".before-restore"
 _PLAN = "plan.json"
@@ -51,7 +51,7 @@ def restore(
     with repository.locked():
         finish_restore(root)
         repository.prepare()
-        version = find_version(list_versions(repository.user.git, live_model), name)
+        version = find_version(repository.versions(live_model), name)
         fetch_objects(repository, version)
         stamp = f"{repository.now():%Y%m%dT%H%M%SZ}-{version.commit[:12]}"
         place = root / KEPT / stamp
@@ -62,7 +62,7 @@ def restore(
         changed = _make_new(repository, version, place / "new")
         drop_erased(place / "new" / "data", Erased.load(root / "data" / "raw"))
         at_phase("new content complete")
-        _write_base(root, version.commit, repository.branch.tip())
+        _write_base(root, version.commit, repository.clone.branch.tip())
         if not changed:
             shutil.rmtree(place, ignore_errors=True)
             return Restored(version, (), None)
@@ -183,12 +183,12 @@ def _make_new(repository: VersionRepository, version: Version, new: Path) -> lis
     root, changed = repository.user_root, []
     new.mkdir(parents=True)
     for output, name in version.objects.items():
-        for path, files in _units(output, repository.cache.listing(name)):
+        for path, files in _units(output, repository.clone.cache.listing(name)):
             if _content(root / path) != files:
-                _copy_out(repository.cache, files, new / path)
+                _copy_out(repository.clone.cache, files, new / path)
                 changed.append(path)
     for path in METRICS:
-        text = repository.branch.file(version.commit, path)
+        text = repository.clone.branch.file(version.commit, path)
         if text is not None and _text(root / path) != text:
             (new / path).parent.mkdir(parents=True, exist_ok=True)
             (new / path).write_text(text, encoding="utf-8")

@@ -7,7 +7,8 @@ from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.evidence import gather, refuse_broken
 from mlops_assets.steps.upstream import refuse_missing_upstream
-from mlops_assets.versioning.repository import DataVersion, VersionRepository
+from mlops_assets.versioning.repository import VersionRepository
+from mlops_assets.versioning.version_writer import DataVersion
 from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:

@@ -1,15 +1,14 @@
-"""Removes from the DVC cache and remote what no kept version needs. A remote must serve one branch `pipeline` alone."""
+"""Removes from the DVC cache and remote what no kept version needs. A remote must serve only one branch `pipeline`."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.versions import RetentionRules
-from mlops_assets.versioning.dvc.objects import ObjectFolder, pointed_object
-from mlops_assets.versioning.dvc.remote_url import DEFAULT_FOLDER
+from mlops_assets.versioning.dvc.objects import pointed_object
+from mlops_assets.versioning.dvc.remote import DEFAULT_FOLDER
 from mlops_assets.versioning.git.commands import Git
 from mlops_assets.versioning.git.pipeline_commit import POINTERS
 from mlops_assets.versioning.git.user_repository import BRANCH
@@ -39,39 +38,34 @@ def prune_versions(
 ) -> Pruned:
     """Report what will go, then remove it from cache and remote. `deployed`: the live model version first.
 
-    Raises `PermanentFailure`, having removed nothing, where the files of a kept version cannot be known.
+    Raises `PermanentFailure`, having removed nothing, if the files of a kept version cannot be known.
     """
+    clone = repository.clone
     with repository.locked():
-        git = repository.user.git
         unseen = repository.look_at_origin()
         if unseen:
             report(f"{unseen}; nothing is removed from the remote, since another clone's version may need it")
         versions = repository.newest_versions()
-        plan = plan_retention(versions, now=now, rules=rules, deployed=deployed, pinned=pinned_objects(git))
+        plan = plan_retention(versions, now=now, rules=rules, deployed=deployed, pinned=pinned_objects(clone.user.git))
         away = {
             name: version.elsewhere
             for version in versions
             if version.elsewhere not in ("", NO_LONGER_STORED)
             for name in version.objects.values()
         }
-        for place, count in Counter(place for name, place in away.items() if name in plan.keep).items():
-            report(f"folder versions that stay but are not here, so nothing of them is removed: {count} {place}")
+        for where, count in Counter(where for name, where in away.items() if name in plan.keep).items():
+            report(f"folder versions that stay but are not here, so nothing of them is removed: {count} {where}")
         needed = _objects(repository, plan.keep, may_lack=away)
         dropped = _objects(repository, plan.drop, may_lack=plan.drop)
-        remote = repository.remote
-        in_cache = removable(_ages(repository.cache), needed=needed, dropped=dropped, unknown_too=True, rules=rules)
+        cache, remote = clone.cache, clone.remote
+        own_remote = remote.folder is not None and remote.folder.root == clone.user_root / DEFAULT_FOLDER
+        in_cache = removable(cache.ages(), needed=needed, dropped=dropped, unknown_too=True, rules=rules)
         in_remote = (
             []
             if unseen
-            else removable(
-                repository.remote_ages() if remote.folder is None else _ages(remote.folder),
-                needed=needed,
-                dropped=dropped,
-                unknown_too=remote.folder is not None and remote.folder.root == repository.user_root / DEFAULT_FOLDER,
-                rules=rules,
-            )
+            else removable(remote.ages(), needed=needed, dropped=dropped, unknown_too=own_remote, rules=rules)
         )
-        freed = _size(repository.cache, in_cache) + (_size(remote.folder, in_remote) if remote.folder else 0)
+        freed = cache.size(in_cache) + (remote.folder.size(in_remote) if remote.folder else 0)
         for name, what in plan.drop.items():
             if name in in_cache or name in in_remote:
                 report(f"remove {what} ({name.removesuffix('.dir')[:12]})")
@@ -82,13 +76,12 @@ def prune_versions(
         if not dry_run:
             if in_remote:
                 remote.delete(in_remote)
-            for name in sorted(in_cache, key=lambda name: not name.endswith(".dir")):
-                repository.cache.path(name).unlink(missing_ok=True)
+            cache.delete(in_cache)
         return Pruned(plan, tuple(in_cache), tuple(in_remote), freed)
 
 
 def pinned_objects(git: Git) -> dict[str, str]:
-    """Folder versions that a tag, a branch other than the pipeline's or a work tree of the user names."""
+    """Folder versions that a tag, another branch or a work tree of the user names, with that ref."""
     named = {}
     for line in git.run("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)").splitlines():
         ref, *objects = line.split()
@@ -106,11 +99,11 @@ def pinned_objects(git: Git) -> dict[str, str]:
 
 
 def _objects(repository: VersionRepository, names: Iterable[str], *, may_lack: Collection[str]) -> set[str]:
-    """The folder versions' lists and every file they name; those that `may_lack` names may be nowhere in reach."""
+    """The folder versions' lists and every file they name; only those in `may_lack` may be out of reach."""
     found: set[str] = set()
     for name in names:
         found.add(name)
-        listing = repository.listing(name)
+        listing = repository.data.listing(name)
         if listing is not None:
             found |= set(listing.values())
         elif name not in may_lack:
@@ -119,12 +112,3 @@ def _objects(repository: VersionRepository, names: Iterable[str], *, may_lack: C
                 "restore the remote, or remove the tag that names it, and run again"
             )
     return found
-
-
-def _ages(folder: ObjectFolder) -> Mapping[str, float | None]:
-    now = time.time()
-    return {name: now - folder.path(name).stat().st_mtime for name in folder.names()}
-
-
-def _size(folder: ObjectFolder, names: Iterable[str]) -> int:
-    return sum(folder.path(name).stat().st_size for name in names)

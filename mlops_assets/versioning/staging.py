@@ -1,7 +1,7 @@
 """Folders of the private clone made equal to given files; the cost follows what changed.
 
 A record keeps, for every file, its MD5 and the stamps (size, modification time, inode) of the source and of the copy.
-Where both stamps are as recorded, neither file is opened.
+If both stamps are as recorded, neither file is opened.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file, stamp
 from mlops_assets.versioning.dvc.objects import folder_object
 
 RECORD = ".staged.json"
 
-_Stamp = list[int]
 _CHUNK = 1 << 20
 
 
@@ -36,32 +36,22 @@ class Staging:
         fresh: dict[str, dict] = {}
         for name, source in sorted(files.items()):
             _refuse_outside(name)
-            fresh[name] = self._one(source, target / name, known.get(name))
+            fresh[name] = self._copied(source, target / name, known.get(name))
         self._remove_others(target, fresh)
         if fresh != known:
             self._record[folder] = fresh
-            self._write()
+            replace_file(self._path, json.dumps(self._record))
 
     def object_of(self, folder: str) -> str:
         """The object name that DVC gives to the staged folder."""
         return folder_object({name: entry["md5"] for name, entry in self._record[folder].items()})
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Size in bytes of every object that the staged folder consists of, less its list."""
-        return {entry["md5"]: entry["copy"][0] for entry in self._record[folder].values()}
-
-    def intact(self, folder: str) -> bool:
-        """Whether the copies still carry the recorded stamps."""
-        return all(
-            _stamp_or_none(self._clone / folder / name) == entry["copy"] for name, entry in self._record[folder].items()
-        )
-
-    def _one(self, source: Path, copy: Path, known: dict | None) -> dict:
+    def _copied(self, source: Path, copy: Path, known: dict | None) -> dict:
         try:
-            stamp = _stamp(source)
+            source_stamp = list(stamp(source))
         except FileNotFoundError as error:
             raise PermanentFailure(f"{source} is missing: collect it again before it is versioned") from error
-        if known and known["source"] == stamp and known["copy"] == _stamp_or_none(copy):
+        if known and known["source"] == source_stamp and known["copy"] == _stamp_or_none(copy):
             return known
         copy.parent.mkdir(parents=True, exist_ok=True)
         scratch = copy.with_name(copy.name + ".partial")
@@ -72,7 +62,7 @@ class Staging:
                 writing.write(chunk)
         self.bytes_copied += scratch.stat().st_size
         scratch.replace(copy)
-        return {"md5": digest.hexdigest(), "source": stamp, "copy": _stamp(copy)}
+        return {"md5": digest.hexdigest(), "source": source_stamp, "copy": list(stamp(copy))}
 
     def _remove_others(self, target: Path, wanted: Mapping[str, object]) -> None:
         target.mkdir(parents=True, exist_ok=True)
@@ -95,24 +85,14 @@ class Staging:
         except (FileNotFoundError, ValueError):
             return {}  # everything is copied again, which is right and only slower
 
-    def _write(self) -> None:
-        scratch = self._path.with_name(self._path.name + ".partial")
-        scratch.write_text(json.dumps(self._record), encoding="utf-8")
-        scratch.replace(self._path)
-
 
 def _refuse_outside(name: str) -> None:
     if name.startswith("/") or ".." in Path(name).parts or name.endswith(".partial"):
         raise PermanentFailure(f"{name!r} must be a relative path inside the version, not .partial: rename the file")
 
 
-def _stamp(path: Path) -> _Stamp:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
-
-
-def _stamp_or_none(path: Path) -> _Stamp | None:
+def _stamp_or_none(path: Path) -> list[int] | None:
     try:
-        return _stamp(path)
+        return list(stamp(path))  # as JSON has it
     except (FileNotFoundError, NotADirectoryError):
         return None

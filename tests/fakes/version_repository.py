@@ -13,7 +13,7 @@ from mlops_assets.artifact import model_version
 from mlops_assets.versioning.git.user_repository import Code
 from mlops_assets.versioning.staging import Staging
 from mlops_assets.versioning.version_data import Base
-from mlops_assets.versioning.version_outcome import DataVersion, ModelsVersion
+from mlops_assets.versioning.version_writer import Committed, DataVersion
 
 
 @dataclass
@@ -72,7 +72,7 @@ class FakeVersionRepository:
         version = self._staged["data/validated"][:12]
         files = {name: self._staged[name] for name in ("data/raw", "data/validated")}
         commit, changed = self._commit(run_id, message, files, {"Data-Version": version, "Data-Summary": summary})
-        return DataVersion(version, commit, changed, len(files) if changed else 0, "none", self.code)
+        return DataVersion(commit, changed, len(files) if changed else 0, "none", self.code, version)
 
     def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:
         for name, folder in (("bert", bert), ("classic", classic)):
@@ -92,12 +92,12 @@ class FakeVersionRepository:
         champion: str | None = None,
         decision: Mapping[str, Any] | None = None,
         card: str | None = None,
-    ) -> ModelsVersion:
+    ) -> Committed:
         files = {name: value for name, value in self._staged.items() if name.startswith("models/")} | self._metrics
         commit, changed = self._commit(
             run_id, message, files, {"Models-Data-Version": dataset_version, "Champion": champion, "decision": decision}
         )
-        return ModelsVersion(commit, changed, len(files) if changed else 0, "none", self.code)
+        return Committed(commit, changed, len(files) if changed else 0, "none", self.code)
 
     def _commit(
         self, run_id: str, message: str, files: Mapping[str, str], trailers: Mapping[str, Any]

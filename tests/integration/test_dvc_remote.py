@@ -88,12 +88,12 @@ def test_an_s3_remote_that_lost_objects_gets_them_again_and_is_pruned(tmp_path: 
         report=lambda _: None,
     )
     assert len(pruned.remote) == 1  # the first version's list; its months live on in the second
-    assert len(user.repository(**options).remote_ages()) == 4
+    assert len(user.repository(**options).clone.remote.ages()) == 4
 
 
 def _empty_the_bucket_but_lists(user: UserClone, options: dict) -> None:
     repository = user.repository(**options)
-    repository.remote.delete(name for name in repository.remote_ages() if not name.endswith(".dir"))
+    repository.clone.remote.delete(name for name in repository.clone.remote.ages() if not name.endswith(".dir"))
 
 
 @pytest.fixture
@@ -151,10 +151,10 @@ def test_another_clone_uses_the_bucket_that_the_branch_names_and_starts_anew_whe
     second = UserClone.of_origin(tmp_path / "second", dvc=REAL_DVC)
     repository = second.repository()
     assert set(repository.stored_files("data/raw")) == set(first.months)
-    assert repository.url == "s3://reviews/dvc"
+    assert repository.clone.remote.address.url == "s3://reviews/dvc"
     assert repository.base().foreign == (published.commit,)
 
-    repository.remote.delete(list(repository.remote_ages()))
+    repository.clone.remote.delete(list(repository.clone.remote.ages()))
     third = UserClone.of_origin(tmp_path / "third", dvc=REAL_DVC)
     third.month("2026-02", b"february, as the third has it")
     done = third.version_data()

@@ -127,7 +127,7 @@ def test_the_users_credentials_and_headers_from_every_place_go_with_the_push(tmp
     user.git("config", "credential.https://host.invalid.username", "robot")
     repository = user.repository()
     repository.prepare()
-    git = repository.user.on_the_way_to_origin(repository.branch.git)
+    git = repository.clone.user.on_the_way_to_origin(repository.clone.branch.git)
 
     listed = git.run("config", "--list").splitlines()
 
@@ -142,7 +142,7 @@ def test_the_users_credentials_and_headers_from_every_place_go_with_the_push(tmp
     assert "http.lowspeedlimit=1" in listed
     assert "core.autocrlf=true" not in listed
     user.git("remote", "add", "origin", "https://host.invalid/x.git")
-    assert repository.user.origin(push=True) == "https://token@host.invalid/x.git"
+    assert repository.clone.user.origin(push=True) == "https://token@host.invalid/x.git"
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def _months(user: UserClone) -> dict[str, bytes]:
 
 
 def test_versions_are_listed_with_what_they_hold(user: UserClone) -> None:
-    versions = list_versions(user.repository().user.git)
+    versions = list_versions(user.repository().clone.user.git)
     assert [version.run_id for version in versions] == ["run-2", "run-2", "run-1", "run-1"]
     newest, oldest = versions[0], versions[-1]
     assert newest.rows == {APP: 3}
@@ -43,7 +43,7 @@ def test_versions_are_listed_with_what_they_hold(user: UserClone) -> None:
     assert newest.at == datetime(2026, 3, 2, tzinfo=UTC)
     assert oldest.models == {}
     assert set(newest.objects) == {"data/raw", "data/validated", "models/bert", "models/classic"}
-    live = list_versions(user.repository().user.git, versions[2].models["bert"])
+    live = list_versions(user.repository().clone.user.git, versions[2].models["bert"])
     assert [version.live for version in live] == [False, False, True, False]
     assert live[2].row()["live"] == "live"
     assert f"bert {live[2].models['bert']} (macro-F1 0.700, n = 10)" in live[2].row()["models"]
@@ -55,7 +55,7 @@ def test_versions_are_listed_with_what_they_hold(user: UserClone) -> None:
 
 
 def test_a_version_comes_back_and_what_was_newer_is_kept(user: UserClone) -> None:
-    versions = list_versions(user.repository().user.git)
+    versions = list_versions(user.repository().clone.user.git)
     newer = _months(user)
     other = user.write("data/raw/other.app/2026-01.parquet", "another app")
     done = restore(user.repository(), versions[2].models["bert"])
@@ -73,14 +73,14 @@ def test_a_version_comes_back_and_what_was_newer_is_kept(user: UserClone) -> Non
 
 def test_a_version_comes_back_from_the_remote_alone(user: UserClone) -> None:
     shutil.rmtree(user.clone)
-    versions = list_versions(user.repository().user.git)
+    versions = list_versions(user.repository().clone.user.git)
     restore(user.repository(), versions[2].commit)
     assert (user.root / "models/classic/weights.bin").read_text() == "classic first"
     assert user.repository().prepare() == versions[0].commit
 
 
 def test_a_version_that_nobody_holds_changes_nothing(user: UserClone) -> None:
-    versions = list_versions(user.repository().user.git)
+    versions = list_versions(user.repository().clone.user.git)
     shutil.rmtree(user.clone)
     shutil.rmtree(user.root / ".dvc-remote")
     before = user.all_but_the_branch()
@@ -92,7 +92,7 @@ def test_a_version_that_nobody_holds_changes_nothing(user: UserClone) -> None:
 
 def test_killed_half_way_nothing_is_lost_and_the_next_call_ends_it(user: UserClone) -> None:
     """In-process: raising at a phase leaves the same files as a kill there, since every step is a rename."""
-    versions = list_versions(user.repository().user.git)
+    versions = list_versions(user.repository().clone.user.git)
     phases: list[str] = []
     restore(user.repository(), versions[2].commit, at_phase=phases.append)
     restore(user.repository(), versions[0].commit)
@@ -116,7 +116,7 @@ def test_killed_half_way_nothing_is_lost_and_the_next_call_ends_it(user: UserClo
 
 
 def test_pruning_reports_then_removes_what_nothing_reaches(user: UserClone) -> None:
-    versions = list_versions(user.repository().user.git)
+    versions = list_versions(user.repository().clone.user.git)
     said: list[str] = []
     later = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(days=40)
 

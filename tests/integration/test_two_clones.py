@@ -30,7 +30,7 @@ from mlops_assets.steps.restore import restore, settle
 from mlops_assets.steps.version import commit_version
 from mlops_assets.versioning.git.pipeline_commit import parse_trailers
 from mlops_assets.versioning.retention import prune_versions
-from mlops_assets.versioning.version_outcome import DataVersion
+from mlops_assets.versioning.version_writer import DataVersion
 from tests.fakes.service import fake_service
 from tests.user_clone import QUICK_DVC, REAL_DVC, git, make_clone, settings_of, sh
 

@@ -1,4 +1,4 @@
-"""DVC's files on disk: pointers (`data/raw.dvc`), the lists of folders behind them, the objects of a cache or remote.
+"""DVC's files on disk: pointers (`data/raw.dvc`), the lists of files of folders, the objects of a cache or remote.
 
 The formats are those of DVC 3 (`files/md5/<2>/<30>`, a folder's list as JSON under `<md5>.dir`).
 """
@@ -6,6 +6,7 @@ The formats are those of DVC 3 (`files/md5/<2>/<30>`, a folder's list as JSON un
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,28 @@ class ObjectFolder:
     def holds(self, name: str) -> bool:
         return self.path(name).is_file()
 
+    def is_complete(self, name: str) -> bool:
+        """Whether the folder version `<md5>.dir` is here with every file of it."""
+        return self.holds(name) and all(map(self.holds, self.listing(name).values()))
+
     def names(self) -> list[str]:
         """Every object here."""
         found = (path.parent.name + path.name for path in (self.root / "files" / "md5").glob("[0-9a-f][0-9a-f]/*"))
         return sorted(name for name in found if _OBJECT.fullmatch(name))
+
+    def ages(self) -> dict[str, float | None]:
+        """Every object with its age in seconds."""
+        now = time.time()
+        return {name: now - self.path(name).stat().st_mtime for name in self.names()}
+
+    def size(self, names: Iterable[str]) -> int:
+        """Bytes of these objects."""
+        return sum(self.path(name).stat().st_size for name in names)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove objects; lists of folders first, so that no list names a file that is gone."""
+        for name in sorted(names, key=lambda name: (not name.endswith(".dir"), name)):
+            self.path(name).unlink(missing_ok=True)
 
     def listing(self, name: str) -> dict[str, str]:
         """Relative path to md5 of every file of the folder version `<md5>.dir`; raises FileNotFoundError."""
@@ -72,5 +91,5 @@ def file_md5(path: Path) -> str:
 
 
 def damaged(folder: ObjectFolder, names: Iterable[str]) -> list[str]:
-    """Those of the objects here whose content is not what their name says."""
+    """Those of the objects whose content does not match their name."""
     return [name for name in names if file_md5(folder.path(name)) != name.removesuffix(".dir")]

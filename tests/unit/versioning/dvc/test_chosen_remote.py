@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.versioning.dvc.chosen_remote import RemoteGone, choose_remote, lies_outside
-from mlops_assets.versioning.dvc.remote_url import Remote, committed_config, named_remote
+from mlops_assets.versioning.dvc.remote import Remote, RemoteGone, choose_remote, named_remote
 
 
 @pytest.fixture
@@ -65,12 +64,12 @@ def test_outside_the_clone_is_where_the_folder_really_lies(url: str, outside: bo
     (root.parent / "inward").symlink_to(root / "data")
     if "://" not in url:
         url = str((root.parent if url == "inward" else root) / url)
-    assert lies_outside(url, root) is outside
+    assert Remote(url).lies_outside(root) is outside
 
 
 def test_the_branch_names_its_remote_with_options_and_quotes() -> None:
     options = {"endpointurl": "http://host:9000", "region": "eu"}
-    config = committed_config("['remote \"mine\"']\n    url = /mine\n", "/a,b #c", options)
+    config = Remote("/a,b #c", options).committed_config("['remote \"mine\"']\n    url = /mine\n")
     assert named_remote(config, Path("/clone")) == Remote("/a,b #c", options)
     relative = "[core]\n    remote = r\n['remote \"r\"']\n    url = ../store\n"
     assert named_remote(relative, Path("/clone")) == Remote("/clone/store")

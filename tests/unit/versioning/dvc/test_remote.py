@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.versioning.dvc.remote_url import CredentialsInUrl, committed_config, committed_url, local_config
+from mlops_assets.versioning.dvc.remote import CredentialsInUrl, Remote, committed_url
 
 ROOT = Path("/home/user/project")
 
@@ -51,25 +51,26 @@ def test_a_url_with_credentials_is_refused_without_repeating_them(url: str) -> N
 @pytest.mark.parametrize("option", ["secret_access_key", "access_key_id", "session_token", "password", "sas_token"])
 def test_an_option_that_is_a_credential_is_refused(option: str) -> None:
     with pytest.raises(CredentialsInUrl, match=option):
-        committed_config("", "s3://bucket", {option: "hunter2"})
+        Remote("s3://bucket", {option: "hunter2"}).committed_config("")
 
 
 def test_the_config_keeps_what_the_user_wrote_and_quotes_what_ini_would_split() -> None:
     own = "[core]\n    autostage = true\n['remote \"mine\"']\n    url = /mine\n"
-    text = committed_config(own, "/a,b #c", {"endpointurl": "http://host"})
+    remote = Remote("/a,b #c", {"endpointurl": "http://host"})
+    text = remote.committed_config(own)
     assert "autostage = true" in text
     assert "url = /mine" in text
     assert 'url = "/a,b #c"' in text
     assert "remote = storage" in text
-    assert committed_config(text, "/a,b #c", {"endpointurl": "http://host"}) == text
+    assert remote.committed_config(text) == text
 
 
 def test_a_config_that_cannot_be_read_is_refused_in_one_line() -> None:
     with pytest.raises(PermanentFailure, match=r"\.dvc/config of HEAD cannot be read"):
-        committed_config("no section = here", "/store", {})
+        Remote("/store").committed_config("no section = here")
 
 
 def test_the_clone_sends_nothing_about_itself() -> None:
-    text = local_config("/store", {}, Path("/clone/.dvc/tmp/site"))
+    text = Remote("/store").local_config(Path("/clone/.dvc/tmp/site"))
     assert "analytics = false" in text
     assert "check_update = false" in text
