@@ -18,7 +18,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.collect import collect
 from mlops_assets.steps.parameters import refuse_bad_parameters, validation_options
 from mlops_assets.steps.plan import due_below
-from mlops_assets.steps.restore import settle
+from mlops_assets.steps.settle import settle
 from mlops_assets.steps.take_imports import nothing_taken, take_imports
 from mlops_assets.steps.upstream import refuse_missing_upstream
 from mlops_assets.steps.version import commit_version

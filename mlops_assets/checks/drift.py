@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.settings import Settings
-from mlops_assets.steps.restore_champion import keep_profile_of
+from mlops_assets.steps.restore import keep_profile_of
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.versioning.repository import VersionRepository
 

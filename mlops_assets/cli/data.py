@@ -2,17 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_assets import document
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from mlops_assets.deploy.service import Service
-    from mlops_assets.versioning.git.history import GitHistory
-    from mlops_assets.versioning.repository import VersionRepository
-    from mlops_assets.versioning.versions import Version
 
 
 def import_file(settings: Settings, file: str) -> int:
@@ -45,7 +39,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     from mlops_assets.reviews.stored.erase import erase
     from mlops_assets.reviews.stored.privacy import Erased
     from mlops_assets.steps.refresh_dashboards import Dashboards
-    from mlops_assets.steps.restore import KEPT
+    from mlops_assets.versioning.checkout import KEPT
 
     key = settings.author_key.get_secret_value() if settings.author_key else None
     copies = [settings.root / KEPT, settings.instance_folder / "snapshot"]
@@ -113,47 +107,17 @@ def show_deployments(settings: Settings, newest: int = 50) -> int:
 def restore_version(settings: Settings, version: str) -> int:
     """`make restore VERSION=`: data, models and the service back to a commit, a data or a model version."""
     from mlops_assets import outside
-    from mlops_assets.steps.restore import restore
+    from mlops_assets.steps.restore import restore, restore_service
 
     if not version:
         raise PermanentFailure("VERSION names no version: make versions lists them, make restore VERSION=<commit>")
     things = outside.build(settings)
-    repository: VersionRepository = things["repository"]
-    live = things["service"].live()
-    done = restore(repository, version, live_model=live.model_version if live else None)
+    done = restore(things["repository"], version)
     print(f"Restored {done.version.commit[:12]} ({done.version.subject}): {', '.join(done.changed) or 'nothing to do'}")
     if done.kept:
         print(f"What was there before is kept in {done.kept}")
-    _serve(settings, repository, things["service"], done.version, things["git_history"])
+    restore_service(settings, things["repository"], things["service"], things["git_history"], done.version, print)
     return 0
-
-
-def _serve(
-    settings: Settings,
-    repository: "VersionRepository",
-    service: "Service",
-    version: "Version",
-    git_history: "GitHistory",
-) -> None:
-    """The version's champion in `models/champion` and, unless SKIP_DEPLOY is set, live and under the image's tags."""
-    from mlops_assets.deploy.release import build_release, image_tags
-    from mlops_assets.steps.restore_champion import keep_profile_of, restore_champion
-    from mlops_assets.training.champion import last_decision
-
-    chosen = restore_champion(repository, settings.models, version, repository.versions())
-    if chosen is None:
-        print("This version chose no model to serve yet: the service stays as it is.")
-        return
-    trained_on = last_decision(settings.models).dataset_version
-    keep_profile_of(repository, settings.profile(trained_on), trained_on)
-    release = build_release(settings.models / "champion", settings.releases, lock=settings.serving_lock)
-    if settings.skip_deploy:
-        print(f"Model {chosen} is the champion again; SKIP_DEPLOY is set, so the service stays as it is.")
-        return
-    done = service.deploy(release, print, caused_by=f"make restore {version.commit[:12]}")
-    print(f"Model {done.model_version} serves at {done.url}")
-    # The tags last: a registry that is down does not keep the model from serving.
-    service.package(release, image_tags(release.model_version, *git_history.head()), print)
 
 
 def roll_back(settings: Settings, to: str) -> int:

@@ -13,7 +13,7 @@ from mlops_assets.deploy.service import Live
 from mlops_assets.reviews.stored import columns
 from mlops_assets.settings import Settings
 from mlops_assets.steps import choose as choosing
-from mlops_assets.steps.restore_champion import restore_champion
+from mlops_assets.steps.restore import restore_champion
 from mlops_assets.training import champion
 from mlops_assets.training.champion import champion_due
 from mlops_assets.versioning.repository import VersionRepository

@@ -8,7 +8,8 @@ import pytest
 
 from mlops_assets.failures import Failure, rerun_may_help
 from mlops_assets.params.versions import RetentionRules
-from mlops_assets.steps.restore import KEPT, finish_restore, restore
+from mlops_assets.steps.restore import restore
+from mlops_assets.versioning.checkout import KEPT, finish_exchanges
 from mlops_assets.versioning.retention import prune_versions
 from mlops_assets.versioning.versions import UnknownVersion, find_version, list_versions
 from tests.user_clone import APP, QUICK_DVC, UserClone
@@ -106,7 +107,7 @@ def test_killed_half_way_nothing_is_lost_and_the_next_call_ends_it(user: UserClo
 
         with pytest.raises(KeyboardInterrupt):
             restore(user.repository(), versions[2].commit, at_phase=at_phase)
-        finish_restore(user.root)
+        finish_exchanges(user.root)
         planned = stop_at != "new content complete"
         assert _months(user) == ({"2026-01": b"january", "2026-02": b"february"} if planned else newer), stop_at
         assert not list((user.root / KEPT).glob("*/plan.json"))
