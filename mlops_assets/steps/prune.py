@@ -1,4 +1,4 @@
-"""Remove what nothing needs any more: versions past their retention, releases and images nobody would go back to."""
+"""Remove what nothing needs any more: versions past their retention, and releases with their images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which versions' data and models stay: pure planning, no files. What removes objects is `retention.py`."""
+"""Which versions' data and models stay: pure planning; `retention.py` removes objects."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,11 +12,11 @@ from mlops_assets.versioning.versions import Version
 
 @dataclass(frozen=True)
 class RetentionPlan:
-    """Folder versions (`<md5>.dir`) to keep, with the reason, and those that nothing asks for any more."""
+    """Folder versions (`<md5>.dir`) to keep, with the reason, and those that nothing needs any more."""
 
     keep: Mapping[str, str]
     drop: Mapping[str, str]
-    """What was dropped, by object: the path and the commit that named it."""
+    """The path and the commit that named each dropped folder version."""
 
 
 def plan_retention(
@@ -41,9 +41,10 @@ def plan_retention(
         for index in _newest(versions, lambda version, model=model: model in version.models.values()):
             holds_serving[index] = reason
             # The other model of that version may be a later one, trained on other data.
-            data = {versions[index].data_of(kind) for kind, one in versions[index].models.items() if one == model}
-            for place in _newest(versions, lambda version, data=data: version.dataset_version in data):
-                trained_on[place] = reason
+            holder = versions[index]
+            data = {holder.data_of(kind) for kind, held in holder.models.items() if held == model}
+            for data_index in _newest(versions, lambda version, data=data: version.dataset_version in data):
+                trained_on[data_index] = reason
     replaced_at = None
     for index, version in enumerate(versions):
         for output, name in version.objects.items():
@@ -75,10 +76,11 @@ def removable(
     unknown_too: bool,
     rules: RetentionRules,
 ) -> list[str]:
-    """Objects to remove of those in a store (with their age in seconds, None where it is unknown).
+    """The objects to remove from a store; `stored` maps its objects to their age in seconds, None if unknown.
 
-    `needed` are all objects of the kept folder versions, `dropped` those of the dropped ones. What no version names
-    goes only from a store that belongs to the pipeline alone (`unknown_too`), and only once it is old enough.
+    `needed` are all objects of the kept folder versions, `dropped` those of the dropped versions. Objects that no
+    version names are removed only from a store that belongs to the pipeline alone (`unknown_too`), once they are old
+    enough.
     """
     least_s = rules.unknown_days * 86_400
     return sorted(

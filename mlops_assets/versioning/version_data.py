@@ -36,7 +36,7 @@ class Base:
 
 
 class VersionData:
-    """Brings folder versions (`<md5>.dir`) into the clone's cache; says where those are that it cannot bring."""
+    """Brings folder versions (`<md5>.dir`) into the clone's cache, or says where they are."""
 
     def __init__(self, clone: PipelineClone) -> None:
         self._clone, self.cache, self._branch = clone, clone.cache, clone.branch
@@ -76,10 +76,10 @@ class VersionData:
         pointers = {output: self._branch.file(commit, f"{output}.dvc") for output in outputs}
         names = {output: pointed_object(text) for output, text in pointers.items() if text}
         lost = next((output for output, name in names.items() if not self.cache.is_complete(name)), "data")
-        place = self.elsewhere(names.values(), self._named_by(commit)) or "pruned, or lost there"
+        where = self.elsewhere(names.values(), self._named_by(commit)) or "pruned, or lost there"
         return (
             f"neither cache nor remote ({self._remote.address.url}) holds {lost} of version {commit[:12]} "
-            f"on branch {BRANCH}; it is {place}"
+            f"on branch {BRANCH}; it is {where}"
         )
 
     def listing(self, name: str) -> dict[str, str] | None:

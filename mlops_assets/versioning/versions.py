@@ -1,4 +1,4 @@
-"""The versions on branch `pipeline`: what each holds, and which one a name means. Read from the user's repository."""
+"""The versions on branch `pipeline`, read from git: what each of them holds, and the version that a name means."""
 
 import heapq
 import json
@@ -15,18 +15,19 @@ from mlops_assets.versioning.git.pipeline_commit import CONFIG, JOINS, METRICS, 
 from mlops_assets.versioning.git.user_repository import BRANCH
 
 ANEW = "Starts-Anew"
-"""The trailer of a data version that does not go on from the one before, and why."""
+"""The trailer that says why a data version does not go on from the version before."""
 _RECORD, _FIELD = "\x1e", "\x1f"
 _Record = tuple[str, datetime, str, dict[str, str]]
+"""Commit, time, subject and trailers."""
 
 
 class UnknownVersion(PermanentFailure):
-    """No version, or more than one, has this name."""
+    """No version has this name, or several have it."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Macro-F1 on the test side, and of how many reviews."""
+    """Macro-F1 on the test side, and the number of its reviews."""
 
     macro_f1: float
     n: int
@@ -37,12 +38,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Version:
-    """One commit of the branch. `models`, `scores` and `trained_on` have the keys `bert` and `classic`.
+    """A commit of the branch. `models`, `scores` and `trained_on` have the keys `bert` and `classic`.
 
-    `models_dataset_version` is the data for which models were last trained; where one of the two was not trained then,
-    `trained_on` names other data for it. `champion` is the version of the model that was chosen to serve, which an
-    earlier commit may have brought. `config` is the version's `.dvc/config`, `elsewhere` says where its data lies that
-    is not here, `anew` why it does not go on from the version before.
+    models_dataset_version: the data for which models were last trained; if only one of the two models was trained then,
+        `trained_on` names the older data of the other
+    champion: the version of the model that was chosen to serve; an earlier commit may have brought it
+    objects: the folder versions (`<md5>.dir`) by path
+    config: the version's `.dvc/config`
+    elsewhere: where its data is, if not here
+    anew: why it does not go on from the version before
     """
 
     commit: str
@@ -103,28 +107,28 @@ def list_versions(
     also: str | None = None,
     newest: int | None = None,
 ) -> list[Version]:
-    """Every version (or the `newest` so many), newest first; `live` stands on the one that brought the live model.
+    """The versions (all, or the `newest` so many), newest first; the version that brought the live model is `live`.
 
-    They are those of the user's branch, or of `ref` and of a line `also` that `ref` may not have joined yet.
+    They come from the user's branch, or from `ref` and from a second ref `also` that `ref` may not contain yet.
     """
     ref = ref or branch_ref(git)
     if ref is None:
         return []
-    parsed = _lines(git, [ref] if also is None else [ref, also], newest)
-    files = _files(git, [commit for commit, *_ in parsed])
-    versions = [_version(commit, at, subject, trailers, files) for commit, at, subject, trailers in parsed]
-    lives = max((n for n, version in enumerate(versions) if live_model in version.models.values()), default=None)
-    return [replace(version, live=True) if number == lives else version for number, version in enumerate(versions)]
+    records = _records(git, [ref] if also is None else [ref, also], newest)
+    files = _files(git, [commit for commit, *_ in records])
+    versions = [_version(record, files) for record in records]
+    live = max((n for n, version in enumerate(versions) if live_model in version.models.values()), default=None)
+    return [replace(version, live=number == live) for number, version in enumerate(versions)]
 
 
 def is_generated(trailers: Mapping[str, str]) -> bool:
-    """Whether the data of a version, by its trailers, is the generated sample's; old versions name no source."""
+    """Whether the trailers are of a version of the generated sample; old versions name no source."""
     summary: dict[str, Any] = json.loads(trailers.get("Data-Summary", "{}"))
     return summary.get("source", "sample" if set(summary.get("rows", {})) == {SAMPLE_APP} else "") == "sample"
 
 
-def _lines(git: Git, refs: Sequence[str], newest: int | None) -> list[_Record]:
-    """The pipeline's commits, newest first: the line of the first ref, and those that it joined or that are named."""
+def _records(git: Git, refs: Sequence[str], newest: int | None) -> list[_Record]:
+    """The pipeline's commits of these refs and of the lines of commits that they joined, newest first."""
     lines: list[list[_Record]] = []
     seen, starts = set[str](), [*reversed(refs)]
     limit = [] if newest is None else [f"--max-count={newest}"]
@@ -137,7 +141,7 @@ def _lines(git: Git, refs: Sequence[str], newest: int | None) -> list[_Record]:
             commit, seconds, subject, message = record.split(_FIELD, 3)
             trailers = parse_trailers(message)
             if "Pipeline-Run" not in trailers or commit in seen:
-                break  # the user's own history below the first pipeline commit, or where the lines part
+                break  # the user's own history below the first pipeline commit, or the start of a side line
             seen.add(commit)
             line.append((commit, datetime.fromtimestamp(int(seconds), UTC), subject, trailers))
             if JOINS in trailers:
@@ -149,7 +153,7 @@ def _lines(git: Git, refs: Sequence[str], newest: int | None) -> list[_Record]:
 
 
 def branch_ref(git: Git) -> str | None:
-    """Where the user's repository has the branch: its own, else origin's."""
+    """The ref of the branch in the user's repository: its own, else origin's."""
     for name in (f"refs/heads/{BRANCH}", f"refs/remotes/origin/{BRANCH}"):
         if git.commit(name):
             return name
@@ -159,7 +163,8 @@ def branch_ref(git: Git) -> str | None:
 def find_version(versions: Iterable[Version], name: str) -> Version:
     """The version that a commit (at least 7 digits), a data version or a model version names.
 
-    A model names the commit that brought it, data the newest commit with it, best with models trained on it.
+    A model version means the commit that brought it; a data version the newest commit with models trained on it, else
+    the newest commit with this data.
     """
     versions = list(versions)
     with_model = [version for version in versions if name in version.models.values()]
@@ -178,12 +183,11 @@ def find_version(versions: Iterable[Version], name: str) -> Version:
     )
 
 
-def _version(
-    commit: str, at: datetime, subject: str, trailers: Mapping[str, str], files: Mapping[tuple[str, str], bytes]
-) -> Version:
+def _version(record: _Record, files: Mapping[tuple[str, str], bytes]) -> Version:
+    commit, at, subject, trailers = record
     summary: dict[str, Any] = json.loads(trailers.get("Data-Summary", "{}"))
     months = summary.get("months", [])
-    about = {
+    metrics_of = {
         kind: json.loads(content)
         for kind, path in (("bert", METRICS[0]), ("classic", METRICS[1]))
         if (content := files.get((commit, path))) is not None
@@ -201,9 +205,9 @@ def _version(
         rows=summary.get("rows", {}),
         months=months if isinstance(months, list) else sorted(months),
         labels=summary.get("labels", {}),
-        scores={kind: score for kind, metrics in about.items() if (score := _score(metrics)) is not None},
+        scores={kind: score for kind, metrics in metrics_of.items() if (score := _score(metrics)) is not None},
         trained_on={
-            kind: metrics["dataset_version"] for kind, metrics in about.items() if "dataset_version" in metrics
+            kind: metrics["dataset_version"] for kind, metrics in metrics_of.items() if "dataset_version" in metrics
         },
         objects={
             path.removesuffix(".dvc"): pointed

@@ -22,7 +22,7 @@ _NETWORK = re.compile(r"connect|proxy|endpoint|time[d ]?out|resolve|unreachable"
 
 
 class DvcFailure(OutsideFailure):
-    """DVC said no; the message holds its error line."""
+    """DVC failed; the message holds its error line."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Dvc:
 
     @property
     def command(self) -> list[str]:
-        """How DVC is called. In a virtual environment as a module: its script names the folder it was installed in."""
+        """The start of every DVC command. In a virtual environment a module: DVC's script names a fixed folder."""
         python = self._python
         return [str(python), "-m", "dvc"] if python else [str(self.program)]
 
@@ -54,7 +54,7 @@ class Dvc:
 
     @property
     def site_cache(self) -> Path:
-        """What DVC believes about files and remotes; in the clone, so that two clones cannot mislead each other."""
+        """DVC's indexes of files and remotes; in the clone, so that two clones cannot mislead each other."""
         return self.scratch / "site"
 
     def add(self, outputs: Sequence[str]) -> None:
@@ -70,7 +70,7 @@ class Dvc:
         self._run(["pull", "--quiet", "--", *pointers])
 
     def stages(self) -> str:
-        """What DVC finds when nobody names a pointer, as `dvc pull` does."""
+        """The stages that DVC finds by itself, as `dvc pull` does."""
         return self._run(["stage", "list", "--all"])
 
     def fetch(self, pointers: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ class Dvc:
         self._run(["fetch", "--", *pointers])
 
     def forget_remote(self) -> None:
-        """Drop what DVC remembers of the remote's content, so that the next push looks."""
+        """Drop DVC's index of the remote, so that the next push looks there."""
         for index in self.site_cache.glob("repo/*/index"):
             shutil.rmtree(index, ignore_errors=True)
 
@@ -87,7 +87,7 @@ class Dvc:
         shutil.rmtree(self.site_cache, ignore_errors=True)
 
     def remote_holds(self, objects: Iterable[str]) -> set[str]:
-        """Those of the objects that the remote has, as the remote itself says."""
+        """Those of the objects that are in the remote, by asking the remote itself."""
         return set(self._ask_remote("holds", objects))
 
     def remote_delete(self, objects: Iterable[str]) -> None:
@@ -95,7 +95,7 @@ class Dvc:
         self._ask_remote("delete", objects)
 
     def remote_list(self) -> dict[str, float | None]:
-        """Every object of the remote with its age in seconds, None where the remote keeps no times."""
+        """Every object of the remote with its age in seconds, None if the remote keeps no times."""
         return dict(self._ask_remote("list", ()))
 
     def remote_read(self, name: str) -> str:
@@ -132,14 +132,14 @@ class Dvc:
             done = run_child(command, cwd=self.clone, env=environment, stdin=(stdin or "").encode())
         except FileNotFoundError as error:
             raise ProgramMissing(f"{command[0]} is missing: make install brings DVC") from error
-        said = done.stderr.decode(errors="replace")
-        if "No module named dvc" in said:
-            raise ProgramMissing(f"{command[0]} knows no DVC: make install brings it")
-        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(errors="replace"), said)
+        stdout, stderr = (output.decode(errors="replace") for output in (done.stdout, done.stderr))
+        if "No module named dvc" in stderr:
+            raise ProgramMissing(f"{command[0]} has no DVC: make install brings it")
+        return subprocess.CompletedProcess(command, done.returncode, stdout, stderr)
 
 
 def _through(stderr: str) -> str:
-    """The proxy of the environment, where a remote elsewhere could not be reached."""
+    """The proxy of the environment, if the error is of the network."""
     return through_proxy("https://") if _NETWORK.search(stderr) else ""
 
 

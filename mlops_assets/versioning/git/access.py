@@ -1,4 +1,4 @@
-"""How git reaches the user's origin: with the user's own credentials, proxies and ssh command, and never asking."""
+"""How git reaches the user's origin: with the user's credentials, proxies and ssh command, and without any prompt."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ Settings = tuple[tuple[str, str], ...]
 """Git's settings in git's order: a name may occur several times."""
 
 ACCESS = r"^((credential|http|https|protocol|ssh)\.|core\.(sshcommand|askpass|gitproxy)$|remote\.origin\.proxy$)"
-"""What reaching an origin may need. Not `url.*`: `git remote get-url` has applied it already."""
+"""Settings that git may need to reach an origin. Not `url.*`: `git remote get-url` has applied it already."""
 
 _SILENCE_S = 60
 _SSH_OPTIONS = "-o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
@@ -16,22 +16,22 @@ _OTHER_SSH = {"plink", "putty", "tortoiseplink", "simple"}
 
 
 def parse_settings(listed: str | None) -> Settings:
-    """The answer of `git config --null --get-regexp`; a name without a value is a true boolean."""
+    """Parse the output of `git config --null --get-regexp`; a name without a value is a true boolean."""
     entries = (entry.partition("\n") for entry in (listed or "").split("\0") if entry)
     return tuple((name, value if given else "true") for name, given, value in entries)
 
 
 def reaching(user: Settings) -> Settings:
-    """The user's settings, and that git gives up on a server that says nothing, unless the user set how long."""
+    """The user's settings, and a limit for silent servers unless the user set their own."""
     proxy = [("http.proxy", value) for name, value in user if name == "remote.origin.proxy"]
     defaults = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", str(_SILENCE_S)))
     return (*defaults, *user, *proxy)
 
 
 def ssh_variables(environment: Mapping[str, str], user: Settings) -> dict[str, str]:
-    """The variable that has ssh ask nothing and give up; in git's order of who decides about the command.
+    """The variable that keeps ssh from prompting and from waiting for ever.
 
-    GIT_SSH_COMMAND of the user, core.sshCommand of the user's repository, GIT_SSH of the user, `ssh`.
+    The command is the first of those that git would use: GIT_SSH_COMMAND, core.sshCommand, GIT_SSH, `ssh`.
     """
     configured = {name.lower(): value for name, value in user}
     command = environment.get("GIT_SSH_COMMAND") or configured.get("core.sshcommand")
@@ -42,7 +42,7 @@ def ssh_variables(environment: Mapping[str, str], user: Settings) -> dict[str, s
 
 
 def _unattended(command: str, variant: str) -> str:
-    """OpenSSH takes the first value of an option, so what the user's command says goes before what is added."""
+    """OpenSSH takes the first value of an option, so the user's own options come before the added ones."""
     if variant in _OTHER_SSH:
         return command
     words = _words(command)
@@ -53,7 +53,7 @@ def _unattended(command: str, variant: str) -> str:
 
 
 def _words(command: str) -> Sequence[str]:
-    """The words of a shell command; none where it is more than one command with arguments."""
+    """The words of a shell command; empty if it is more than a single command with arguments."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.commenters = ""
     lexer.whitespace_split = True

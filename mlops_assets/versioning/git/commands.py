@@ -1,4 +1,4 @@
-"""Git as a program: one command at a time in one repository, waiting where another git process holds a lock."""
+"""Git as a program: one command at a time in one repository, waiting while another git process holds a lock."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ _ALWAYS = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_EDITOR": "false",
-    "SSH_ASKPASS": "true",  # an empty answer, where neither GIT_ASKPASS nor core.askPass of the user gives one
+    "SSH_ASKPASS": "true",  # an empty password, unless GIT_ASKPASS or core.askPass of the user gives one
 }
 _PLAIN: Settings = (
     ("core.hooksPath", "/dev/null"),

@@ -24,7 +24,7 @@ class BranchCheckedOut(PermanentFailure):
 
 @dataclass(frozen=True)
 class Code:
-    """The user's code at one moment: the commit (None before the first) and a hash of what differed from it."""
+    """The user's code at a moment: the commit (None before the first) and a hash of the uncommitted differences."""
 
     commit: str | None
     dirty: str | None
@@ -126,9 +126,9 @@ class UserRepository:
         return str((self.root / Path(url).expanduser()).resolve())
 
     def on_the_way_to_origin(self, git: Git) -> Git:
-        """`git` of another repository, reaching this one's origin as the user would from here.
+        """`git` of the private clone, made to reach this repository's origin as the user would from here.
 
-        With credentials, proxies and ssh command of the user, whose relative paths begin at the top of this repository.
+        It uses the user's credentials, proxies and ssh command, with paths relative to the top of this repository.
         """
         settings = parse_settings(self.git.answer("config", "--null", "--get-regexp", ACCESS))
         return replace(
