@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from mlops_assets.files import replace_file
@@ -31,7 +32,7 @@ def code_version(*modules: str) -> str:
 
 def imported_code(*modules: str) -> dict[str, str]:
     """Module name -> digest of its code, of the modules and all that they import, function bodies included."""
-    cache = _Cache(_ROOT / "__pycache__" / f"code_version.{sys.implementation.cache_tag}.json")
+    parsed = _ParsedBefore(_ROOT / "__pycache__" / f"code_version.{sys.implementation.cache_tag}.json")
     found: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
@@ -39,15 +40,15 @@ def imported_code(*modules: str) -> dict[str, str]:
         path = _ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py")
         if name in found or not path.is_file():
             continue  # A name that is no module is something in a module, which is waiting too.
-        found[name], imported = cache.parsed(path.read_bytes())
+        found[name], imported = parsed.of(path.read_bytes())
         waiting += imported
-    cache.save()
+    parsed.save()
     if missing := [name for name in modules if name not in found]:
         raise ModuleNotFoundError(f"{', '.join(missing)}: no such module in {_ROOT}")
     return found
 
 
-class _Cache:
+class _ParsedBefore:
     """What is known of each source, beside the compiled modules: parsing takes two seconds, at each start of Dagster.
 
     A source is known by its own digest and that of this module, whose rules decide what counts.
@@ -61,19 +62,20 @@ class _Cache:
         with suppress(OSError, ValueError):
             self._known = json.loads(path.read_text(encoding="utf-8"))
 
-    def parsed(self, source: bytes) -> _Parsed:
+    def of(self, source: bytes) -> _Parsed:
         key = hashlib.sha256(self._rules + source).hexdigest()
         self._used[key] = self._known.get(key) or _parse(source)
         return self._used[key]
 
     def save(self) -> None:
-        if self._used.keys() <= self._known.keys() or sys.dont_write_bytecode:
+        if self._used.keys() <= self._known.keys():
             return
         kept = self._used if len(self._known) > _MOST_KEPT else {**self._known, **self._used}
         with suppress(OSError):  # The package may lie in a folder that this user cannot write.
             replace_file(self._path, json.dumps(kept))
 
 
+@cache
 def _parse(source: bytes) -> _Parsed:
     tree = ast.parse(source)
     imported: list[str] = []
