@@ -56,6 +56,8 @@ class FakeBackend:
     target: Target = "process"
     serving: Server | None = None
     behaviour: str = ""
+    wrong: str = ""
+    """The version of a release whose servers answer wrongly."""
     asks: int = 0
     """Requests of clients between two looks at the counts of the live server."""
     answers: bool = True
@@ -107,7 +109,8 @@ class FakeBackend:
     def start(self, release: Release) -> Server:
         self.steps.append("start")
         self.said.append(f"{self.target} starts {release.version}")
-        return Server(release, self.behaviour, f"server-{len(self.steps)}")
+        behaviour = "wrong answers" if release.version == self.wrong else self.behaviour
+        return Server(release, behaviour, f"server-{len(self.steps)}")
 
     def running(self, instance: Server) -> bool:
         if instance.behaviour == "dies when live" and self.serving is instance:

@@ -27,6 +27,7 @@ from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
 from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with
 from tests.repository import ROOT
+from tests.service_cases import ServiceCases
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}  # noqa: TID251 - the test starts programs, settings do not
 
@@ -161,11 +162,8 @@ def test_a_port_held_by_a_foreign_process_is_named_with_its_holder(service, rele
     assert processes(service) == []
 
 
-def test_a_second_deployment_of_the_same_release_starts_nothing(service, releases):
-    service.deploy(releases["a"], silent, watching=UNWATCHED)
-    before = service.live()
-    assert not service.deploy(releases["a"], silent, watching=UNWATCHED).changed
-    assert service.live() == before
+class TestProcesses(ServiceCases):
+    """Every case on real processes."""
 
 
 def test_a_service_that_was_killed_is_replaced_and_stop_leaves_nothing(service, releases):
@@ -233,18 +231,6 @@ def test_the_server_holds_nothing_that_its_deployer_had_open(service, releases):
     with os.fdopen(read, "rb") as pipe:
         assert select.select([pipe], [], [], 5)[0], "the server holds the other end"
         assert pipe.read() == b""
-
-
-def test_a_stop_is_on_record(service, releases):
-    service.deploy(releases["a"], silent, watching=UNWATCHED, caused_by="run 1")
-    assert service.stop(caused_by="make stop")
-    assert [(entry.outcome, entry.caused_by) for entry in service.log.entries()] == [
-        ("stopped", "make stop"),
-        ("live", "run 1"),
-    ]
-    assert service.log.newest().outcome == "stopped"
-    assert not service.stop(caused_by="make stop")
-    assert len(service.log.entries()) == 2
 
 
 def test_two_deployments_at_once_follow_one_another(service, releases):

@@ -15,6 +15,7 @@ from mlops_assets.settings import DeployTarget, Settings
 from tests.fakes.service import UNWATCHED, FakeBackend
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.repository import ROOT
+from tests.service_cases import ServiceCases
 from tests.user_clone import free_port
 
 
@@ -110,6 +111,19 @@ def test_images_are_pruned_where_the_target_was_docker_before(place: Place) -> N
     assert place.said == ["process prunes", "docker prunes"]
     place.service("process", engine=False).prune(frozenset(), silent)
     assert place.said == ["process prunes", "docker prunes", "process prunes"]
+
+
+class TestInMemory(ServiceCases):
+    @pytest.fixture
+    def releases(self, tmp_path: Path) -> dict[str, Release]:
+        folder = tmp_path / "releases"
+        for number, name in enumerate(("a", "b", "wrong")):
+            seal_tiny_model(folder / name, intercept=number / 2)
+        return {name: build_release(folder / name, folder / "built") for name in ("a", "b", "wrong")}
+
+    @pytest.fixture
+    def service(self, releases: dict[str, Release], tmp_path: Path) -> Service:
+        return Service(FakeBackend(tmp_path / "state", wrong=releases["wrong"].version))
 
 
 def test_a_tag_names_one_image(tmp_path: Path) -> None:
