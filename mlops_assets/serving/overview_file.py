@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.files import replace_file
+
 FORMAT = 1
 """Counts up when an older server would misread the file: after a rollback it reads a newer pipeline's overview."""
 
@@ -22,10 +24,7 @@ def publish(service_folder: Path, name: str, text: str) -> None:
     path = service_folder / SHOWN / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o755)
-    scratch = path.with_suffix(".partial")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.chmod(0o644)
-    scratch.replace(path)
+    replace_file(path, text, mode=0o644)
 
 
 def read_overview(path: Path | None) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlops_assets.deploy.docker.gateway_config import require_pem
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file
 from mlops_assets.team_server.demands import Login
 
 LOGINS, CERTIFICATE, READER_PASSWORD = "door/logins.cfg", "door/cert.pem", "grafana/reader_password"
@@ -62,12 +63,8 @@ def _hash(password: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(path.name + ".partial")
     try:
-        scratch.unlink(missing_ok=True)
-        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
-            file.write(text)
-        scratch.replace(path)
+        replace_file(path, text, mode=0o600)
     except PermissionError as error:
         raise PermanentFailure(
             f"{path} cannot be written by user {os.getuid()}: the clone must belong to STACK_UID "

@@ -42,5 +42,5 @@ def training_due(model: Path, metrics: Path, wanted: TrainedWith, *, force: bool
         return Due(True, ", ".join(changes))
     measured = Metrics.read(metrics)
     if measured is None or measured.model_version != artifact.model_version(model):
-        return Due(True, f"{metrics.name} does not speak of this model")
-    return Due(False, f"data {wanted.dataset_version}, recipe {wanted.recipe} and code {wanted.code} are those it has")
+        return Due(True, f"{metrics.name} is not of this model")
+    return Due(False, f"data {wanted.dataset_version}, recipe {wanted.recipe} and code {wanted.code} are unchanged")

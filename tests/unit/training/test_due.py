@@ -61,7 +61,7 @@ def test_force_a_missing_model_missing_scores_and_damage_make_it_due(tmp_path: P
     model(tmp_path)
     assert training_due(folder, metrics, WITH, force=True).reason == "force_retrain is set"
     metrics.unlink()
-    assert "does not speak of this model" in training_due(folder, metrics, WITH, force=False).reason
+    assert "is not of this model" in training_due(folder, metrics, WITH, force=False).reason
     (folder / "weights").write_text("other", encoding="utf-8")
     assert "damaged" in training_due(folder, metrics, WITH, force=False).reason
 
