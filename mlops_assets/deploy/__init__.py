@@ -1,1 +1,1 @@
-"""Releases, command lines as data, and the rollout. Knows no Dagster."""
+"""Releases, and how they get live: the rollout, the service and its two backends, audit and bill of materials."""

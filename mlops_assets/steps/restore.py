@@ -81,7 +81,8 @@ def restore_service(
     report: Callable[[str], None],
 ) -> str | None:
     """Make the version's champion the champion again and, unless SKIP_DEPLOY is set, live; its model version."""
-    from mlops_assets.deploy.release import build_release, image_tags
+    from mlops_assets.deploy.release import image_tags
+    from mlops_assets.steps.package import champion_release
     from mlops_assets.training.champion import last_decision
 
     model = restore_champion(repository, settings.models, version, repository.versions())
@@ -90,7 +91,7 @@ def restore_service(
         return None
     trained_on = last_decision(settings.models).dataset_version
     keep_profile_of(repository, settings.profile(trained_on), trained_on)
-    release = build_release(settings.models / "champion", settings.releases, lock=settings.serving_lock)
+    release = champion_release(settings)
     if settings.skip_deploy:
         report(f"Model {model} is the champion again; SKIP_DEPLOY is set, so the service stays as it is.")
         return model
