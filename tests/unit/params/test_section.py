@@ -1,0 +1,42 @@
+"""How a wrong value is refused, whichever section it is in."""
+
+from typing import Any
+
+import pytest
+
+from mlops_assets.failures import BadSetting
+from mlops_assets.params.choices import Choices
+from mlops_assets.params.everything import Params
+from mlops_assets.params.section import Section
+from mlops_assets.params.sides import Sides
+
+APPS = {"apps": ["com.valar.pintu"]}
+
+
+@pytest.mark.parametrize(
+    ("section", "params", "refusal"),
+    [
+        (Sides, {"train": 80, "validation": 7.5, "gate": 5}, "sides.test is missing, it must be a number above 0 and"),
+        (Sides, {1: 2}, "sides.1 is no parameter, known are train, validation, gate, test"),
+        (Choices, {"apps": ["com.valar.pintu", "x"]}, "apps must be a package name such as com.valar.pintu, got 'x'"),
+        (
+            Choices,
+            {"apps": "com.valar.pintu"},
+            "apps must be a list of at least one package name, got 'com.valar.pintu'",
+        ),
+        (
+            Choices,
+            {**APPS, "app_names": {"A": "b"}},
+            "app_names: A must be a package name such as com.valar.pintu, got",
+        ),
+        (Params, {**APPS, "versions": {"retention": {"data_day": 1}}}, "versions.retention.data_day is no parameter"),
+        (Params, {**APPS, "drift": {"alpha": 1}, "drfit": {}}, "drfit is no parameter, known are apps, app_names"),
+    ],
+)
+def test_one_line_names_the_key_the_rule_and_the_value(
+    section: type[Section], params: dict[Any, Any], refusal: str
+) -> None:
+    with pytest.raises(BadSetting) as refused:
+        section.from_params(params)
+    assert str(refused.value).startswith(f"params.yaml: {refusal}")
+    assert "\n" not in str(refused.value)
