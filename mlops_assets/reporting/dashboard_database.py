@@ -6,7 +6,6 @@ The tables are in the schema `facts`, apart from Dagster's own; the service's `p
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from mlops_assets.failures import PermanentFailure, TransientFailure
@@ -129,10 +128,11 @@ class DashboardDatabase:
         return self._in_transaction(work)
 
     def _in_transaction(self, work: Callable[[Any], int]) -> int:
-        # By name: the embedded default runs without the package, and so does the type checker.
-        psycopg: Any = import_module("psycopg")
+        import psycopg
+
+        connect: Any = psycopg.connect  # its types refuse SQL that is put together
         try:
-            with psycopg.connect(self._url, connect_timeout=5, options="-c statement_timeout=120000") as connection:
+            with connect(self._url, connect_timeout=5, options="-c statement_timeout=120000") as connection:
                 connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
                 return work(connection)
         except (psycopg.Error, OSError) as error:

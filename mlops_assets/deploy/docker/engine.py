@@ -5,7 +5,6 @@ import socket
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,10 @@ class DockerEngine:
     """A connection to the engine that the environment names; close it."""
 
     def __init__(self) -> None:
-        docker = import_module("docker")
+        import docker
+        import docker.errors
+        import docker.utils
+
         self.errors: Any = docker.errors
         try:
             _knock(docker.utils.kwargs_from_env().get("base_url") or _SOCKET)

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,6 +111,6 @@ def open_store(address: str) -> PredictionStore:
             return connection
 
         return SqlStore(connect_sqlite, "?", (sqlite3.Error, OSError))
-    # By name: installations without PostgreSQL do not have the package, and neither does the type checker.
-    psycopg: Any = import_module("psycopg")
+    import psycopg
+
     return SqlStore(lambda: psycopg.connect(address, connect_timeout=5), "%s", (psycopg.Error, OSError))
