@@ -8,7 +8,6 @@
 Tests and production use `build_definitions`; Dagster loads `defs`.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from mlops_assets.assets import deploy as deploy_assets
 from mlops_assets.assets import reviews as review_assets
 from mlops_assets.assets import serving as serving_assets
 from mlops_assets.assets import training as training_assets
-from mlops_assets.assets.partitions import review_partitions
+from mlops_assets.assets.partitions import partitioned
 from mlops_assets.assets.resources import RunOptions, shown
 from mlops_assets.automation import housekeeping, jobs, schedules
 from mlops_assets.automation.code_location import CodeLocation
@@ -35,12 +34,9 @@ def build_definitions(
 ) -> dg.Definitions:
     """Assets, checks, jobs, schedule, sensors and resources; `replace` stands in for resources by name."""
     settings = settings or Settings.load()
-    with warnings.catch_warnings():
-        # `backfill_policy` is beta; Dagster's version is pinned, and the tests run a backfill.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        of_reviews = review_assets.build(review_partitions(settings))
-    unpartitioned = [*training_assets.ASSETS, *deploy_assets.ASSETS, *serving_assets.build()]
-    assets = schedules.keep_fresh(settings, [*of_reviews, *unpartitioned])
+    by_month = partitioned(settings, review_assets.BY_MONTH)
+    whole = [*review_assets.WHOLE, *training_assets.ASSETS, *deploy_assets.ASSETS, *serving_assets.ASSETS]
+    assets = schedules.keep_fresh(settings, [*by_month, *whole])
     every_check = checks.build()
     executor = step_executor(settings.step_pods, [one.node_def.name for one in (*assets, *every_check)])
     return dg.Definitions(

@@ -1,5 +1,6 @@
 """Files on disk: replaced whole and durably, their SHA-256, and a stamp that changes when they are written."""
 
+import filecmp
 import hashlib
 import os
 import uuid
@@ -51,6 +52,11 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def equal_bytes(path: Path, other: Path) -> bool:
+    """Whether two files have the same content."""
+    return filecmp.cmp(path, other, shallow=False)
 
 
 def stamp(path: Path) -> Stamp:

@@ -28,6 +28,17 @@ def review_partitions(settings: Settings) -> dg.MultiPartitionsDefinition:
     )
 
 
+def partitioned(settings: Settings, assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """The assets by app and month; a backfill of them is one run."""
+    partitions = review_partitions(settings)
+    return [
+        asset.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=partitions)).with_attributes(
+            backfill_policy=dg.BackfillPolicy.single_run()
+        )
+        for asset in assets
+    ]
+
+
 def last_month(settings: Settings) -> str:
     """The last month that is a partition: the clock's, or that of NOW where it is ahead of the clock."""
     return f"{max(settings.now(), datetime.now(UTC)):%Y-%m}"

@@ -8,7 +8,7 @@ from mlops_assets.assets import metadata
 from mlops_assets.assets.partitions import apps_covered
 from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
 from mlops_assets.settings import Settings
-from mlops_assets.steps.evidence import stored_files_claim
+from mlops_assets.steps.judge_reviews import stored_files_claim
 
 RAW = dg.AssetKey("raw_reviews")
 _SPECS = [
@@ -49,11 +49,11 @@ def build() -> list[dg.AssetChecksDefinition]:
         apps = review_source.statuses(ReviewStore(settings.data / "raw"))
         covered = apps_covered(settings, context.run.tags)
         partial = [one for one in apps if one.status == "partial" or (one.status == "never" and one.app_id in covered)]
-        yield _told("collection_is_complete", not partial, _named(partial) or _collected(apps), apps)
+        yield _result("collection_is_complete", not partial, _named(partial) or _collected(apps), apps)
         schema = stored_files_claim(settings)
-        yield _told("stored_reviews_keep_their_schema", schema.passed, schema.reason)
+        yield _result("stored_reviews_keep_their_schema", schema.passed, schema.reason)
         unknown = [one for one in apps if one.status == "unknown"]
-        yield _told(
+        yield _result(
             "apps_are_known",
             not unknown,
             _named(unknown) or f"all {len(apps)} are known",
@@ -69,7 +69,7 @@ def _collected(apps: Iterable[AppStatus]) -> str:
     return f"{sum(one.status != 'never' for one in apps)} apps are whole{later}"
 
 
-def _told(
+def _result(
     name: str,
     passed: bool,  # noqa: FBT001  read beside the name: collection_is_complete, not partial
     reason: str,

@@ -1,21 +1,18 @@
-"""Claims about the reviews that the run's source would put into a version: one pass over them judges all."""
+"""Claims about the reviews that the run's source would put into a version, as they were judged."""
 
-import hashlib
+import base64
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import told_to_dagster
-from mlops_assets.checks import drift
-from mlops_assets.checks.remembered import key_of, remembered
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
-from mlops_assets.steps.evidence import BLOCKING, Evidence, gather
+from mlops_assets.steps.judge_drift import DriftVerdict, judge_drift
+from mlops_assets.steps.judge_reviews import BLOCKING, WARNING, Evidence, blocking_claims, warning_claims
 from mlops_assets.steps.take_imports import read_folder
-from mlops_assets.training.champion import read_decision
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
@@ -23,18 +20,20 @@ if TYPE_CHECKING:
     from mlops_assets.reviews.quality.claims import Claim
 
 VALIDATED = dg.AssetKey("validated_reviews")
+DRIFT = "data_has_not_drifted"
+_WHY_DRIFT = (
+    "A model answers well on reviews like those that it was trained on. If the newest ones differ, its scores no "
+    "longer say how it does, and a retrain may be due."
+)
 
 
 def build() -> list[dg.AssetChecksDefinition]:
     """The checks of `validated_reviews`, in one step."""
-    blocking = {name: (why, judge) for name, why, judge in BLOCKING}
-    warning = {name: (why, judge) for name, why, judge in _WARNING}
-    about = {name: why for name, why, _ in [*BLOCKING, *_WARNING, *_OF_IMPORTS]}
+    about = {**BLOCKING, **WARNING, **{name: why for name, why, _ in _OF_IMPORTS}, DRIFT: _WHY_DRIFT}
     specs = [
-        dg.AssetCheckSpec(name, asset=VALIDATED, description=why, blocking=name in blocking)
+        dg.AssetCheckSpec(name, asset=VALIDATED, description=why, blocking=name in BLOCKING)
         for name, why in about.items()
     ]
-    specs.append(dg.AssetCheckSpec(drift.NAME, asset=VALIDATED, description=drift.WHY))
 
     @dg.multi_asset_check(specs=specs, name="validated_reviews_checks")
     def validated_reviews_checks(
@@ -42,26 +41,22 @@ def build() -> list[dg.AssetChecksDefinition]:
         review_source: dg.ResourceParam[ReviewSource],
         repository: dg.ResourceParam[VersionRepository],
     ) -> Iterable[dg.AssetCheckResult]:
+        evidence = Evidence(settings, review_source, repository)
         with told_to_dagster():
-            evidence = gather(settings, review_source, repository)
             imports = read_folder(settings)
-        for name, (_, judge) in blocking.items():
-            yield told(name, judge(evidence))
+            blocking = blocking_claims(evidence)
+        for name, claim in blocking.items():
+            yield claim_result(name, claim)
         for name, _, judge_imports in _OF_IMPORTS:
-            yield told(name, judge_imports(imports), stops=False)
-
-        def costly() -> Iterable[dg.AssetCheckResult]:
-            for name, (_, judge) in warning.items():
-                yield told(name, judge(evidence), stops=False)
-            yield drift.judge_drift(settings, evidence.frame, repository)
-
-        key = key_of(evidence.now, settings.sections, settings.label_rule, read_decision(settings.models), _code())
-        yield from remembered(settings.instance_folder / "checks.json", key, costly)[0]
+            yield claim_result(name, judge_imports(imports), stops=False)
+        for name, claim in warning_claims(evidence).items():
+            yield claim_result(name, claim, stops=False)
+        yield _drift_result(judge_drift(evidence))
 
     return [validated_reviews_checks]
 
 
-def told(name: str, claim: "Claim", *, stops: bool = True) -> dg.AssetCheckResult:
+def claim_result(name: str, claim: "Claim", *, stops: bool = True) -> dg.AssetCheckResult:
     """A claim as Dagster shows it; one that holds but wants a look is a warning, which never blocks."""
     warns = claim.passed or not stops
     return dg.AssetCheckResult(
@@ -74,17 +69,19 @@ def told(name: str, claim: "Claim", *, stops: bool = True) -> dg.AssetCheckResul
     )
 
 
-def _code() -> str:
-    """A digest of the modules that the costly checks are made of."""
-    folder = Path(__file__).parents[1]
-    paths = [*sorted((folder / "reviews").rglob("*.py")), *sorted((folder / "checks").glob("*.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
-
-
-def _quality() -> Any:
-    from mlops_assets.reviews.quality import quality
-
-    return quality
+def _drift_result(verdict: DriftVerdict) -> dg.AssetCheckResult:
+    """It warns and never blocks."""
+    shown: dict[str, Any] = {"sustained": verdict.sustained} if verdict.sustained else {}
+    shown |= {name: metadata.table(rows) for name, rows in verdict.tables.items()}
+    shown |= {name: metadata.picture(base64.b64decode(png), alt) for name, (alt, png) in verdict.pictures.items()}
+    return dg.AssetCheckResult(
+        asset_key=VALIDATED,
+        check_name=DRIFT,
+        passed=not verdict.drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=verdict.reason,
+        metadata=shown,
+    )
 
 
 def _imports() -> Any:
@@ -93,23 +90,6 @@ def _imports() -> Any:
     return imports
 
 
-_WARNING: list[tuple[str, str, Callable[[Evidence], "Claim"]]] = [
-    (
-        "texts_are_varied",
-        "Repeated texts and spam from templates teach the model one sentence many times.",
-        lambda given: _quality().texts_are_varied(given.frame, given.options),
-    ),
-    (
-        "languages_are_known",
-        "The models learn Indonesian and English; other languages are noise to them.",
-        lambda given: _quality().languages_are_known(given.frame, given.options),
-    ),
-    (
-        "stars_match_texts",
-        "Stars are the labels. Where they contradict their texts, the scores say little.",
-        lambda given: _quality().stars_match_texts(given.frame, given.options),
-    ),
-]
 _OF_IMPORTS: list[tuple[str, str, Callable[["Imports"], "Claim"]]] = [
     (
         "imports_hold_no_names",

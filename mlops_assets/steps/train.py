@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.settings import Settings
 from mlops_assets.steps.upstream import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, labelled_reviews
+from mlops_assets.steps.version import current_dataset_version, labelled_reviews, usable_reviews
 from mlops_assets.training.due import Due, training_due
 from mlops_assets.training.kinds import ModelKind, Training
 from mlops_assets.training.metrics import Metrics
@@ -90,11 +90,8 @@ def _mistakes(frame: "pd.DataFrame", settings: Settings, kind: ModelKind) -> "pd
 def _keep_profile(settings: Settings, repository: VersionRepository, dataset_version: str) -> None:
     """The profile of the reviews that a model is trained on, which later ones are compared with."""
     from mlops_assets.reviews.drift.profile import Profile
-    from mlops_assets.reviews.stored.dataset import read_source
 
     path = settings.profile(dataset_version)
     if not path.is_file():
-        folder = repository.data_folder / "validated"
-        apps = [app.name for app in folder.iterdir()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        Profile.of(read_source(folder, None, apps)).save(path)
+        Profile.of(usable_reviews(settings, repository)).save(path)

@@ -1,25 +1,109 @@
-"""The stored reviews as a data version, and what the pipeline's clone holds of it."""
+"""Make a data version of the usable reviews, and read what the newest one holds."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from mlops_assets.deploy.service import Service
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
-from mlops_assets.steps.evidence import gather, refuse_broken
+from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
+from mlops_assets.steps.plan import StageDue, due_below
 from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.version_writer import DataVersion
-from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.reviews.stored.usable import Counts, Labelling
+
+_SHOWN = 20
+"""Versions in the table of `versioned_dataset`; `make versions` lists all."""
+
+
+@dataclass(frozen=True)
+class VersionedReviews:
+    """The version, its labelled reviews in numbers, what is due below it, and the newest versions as table rows."""
+
+    version: DataVersion
+    counts: "Counts"
+    due: tuple[StageDue, ...]
+    newest: tuple[dict[str, Any], ...]
+
+    @property
+    def anything_due(self) -> bool:
+        return any(stage.due for stage in self.due)
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(f"{one.stage}: {one.reason}" for one in self.due if one.due) or "nothing below is due"
+
+
+def make_version(
+    settings: Settings,
+    source: ReviewSource,
+    repository: VersionRepository,
+    service: Service,
+    git_history: GitHistory,
+    *,
+    run_id: str,
+    force_retrain: bool,
+    skip_deploy: bool,
+) -> VersionedReviews:
+    """The stored reviews of this source as a version, the one that is there if nothing changed.
+
+    Raises `PermanentFailure` if a claim that stops a version is broken.
+    """
+    version, counts = commit_version(settings, source, repository, run_id)
+    due = due_below(
+        settings,
+        service,
+        git_history,
+        version.dataset_version,
+        force_retrain=force_retrain,
+        skip_deploy=skip_deploy,
+    )
+    live = service.live()
+    newest = repository.versions(live.model_version if live else None, newest=_SHOWN)
+    return VersionedReviews(version, counts, tuple(due), tuple(one.row() for one in newest))
+
+
+def commit_version(
+    settings: Settings, source: ReviewSource, repository: VersionRepository, run_id: str
+) -> tuple[DataVersion, "Counts"]:
+    """The version, and its labelled reviews in numbers."""
+    from mlops_assets.reviews.stored.snapshot import take_snapshot
+    from mlops_assets.reviews.stored.store import ReviewStore
+    from mlops_assets.reviews.stored.usable import are_copies, count, files_below
+
+    refuse_missing_upstream("versioned_dataset", settings, repository, source.name)
+    evidence = Evidence(settings, source, repository)
+    refuse_broken(evidence, source.incomplete(ReviewStore(settings.data / "raw")))
+    scratch = settings.instance_folder / "snapshot" / "raw"
+    raw = take_snapshot(settings.data / "raw", source.name, evidence.apps, scratch)
+    repository.prepare()
+    repository.stage_data(raw, evidence.now)
+    staged = files_below(repository.data_folder / "validated")
+    are_copies(evidence.now, staged)
+    counts = count(staged, _labelling(settings))
+    summary = {"source": source.name, "rows": counts.rows, "months": counts.months, "labels": counts.labels}
+    return repository.commit_data(run_id, f"Data of {', '.join(counts.rows)}", summary), counts
+
+
+def usable_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
+    """The reviews of the version in the pipeline's clone, with their sides, and their labels (null without one)."""
+    from mlops_assets.reviews.stored.usable import files_below, with_labels_and_sides
+
+    return with_labels_and_sides(files_below(repository.data_folder / "validated"), _labelling(settings))
+
 
 def labelled_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
     """The labelled reviews of the version in the pipeline's clone, with their sides."""
-    from mlops_assets.reviews.stored.dataset import training_frame
+    from mlops_assets.reviews.stored.usable import labelled
 
-    return training_frame(repository.data_folder / "validated", settings.label_rule, settings.sections["sides"])
+    return labelled(usable_reviews(settings, repository))
 
 
 def current_dataset_version(repository: VersionRepository) -> str:
@@ -30,23 +114,7 @@ def current_dataset_version(repository: VersionRepository) -> str:
     return version
 
 
-def commit_version(
-    settings: Settings, source: ReviewSource, repository: VersionRepository, run_id: str
-) -> tuple[DataVersion, "pd.DataFrame"]:
-    """The stored reviews of this source as a version (the one that is there where nothing changed), and its labelled
-    reviews.
-    """
-    from mlops_assets.reviews.stored.dataset import data_summary, take_snapshot
-    from mlops_assets.reviews.stored.store import ReviewStore
+def _labelling(settings: Settings) -> "Labelling":
+    from mlops_assets.reviews.stored.usable import Labelling
 
-    refuse_missing_upstream("versioned_dataset", settings, repository, source.name)
-    refuse_broken(gather(settings, source, repository), source.incomplete(ReviewStore(settings.data / "raw")))
-    apps = known_apps(settings)
-    scratch = settings.instance_folder / "snapshot"
-    raw = take_snapshot(settings.data / "raw", source.name, apps, scratch / "raw")
-    validated = take_snapshot(settings.data / "validated", source.name, apps, scratch / "validated")
-    repository.prepare()
-    repository.stage_data(raw.files, validated.files)
-    frame = labelled_reviews(settings, repository)
-    summary = {"source": source.name, **data_summary(frame)}
-    return repository.commit_data(run_id, f"Data of {', '.join(summary['rows'])}", summary), frame
+    return Labelling(settings.label_rule, settings.sections["sides"], settings.instance_folder / "labels.parquet")

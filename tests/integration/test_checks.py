@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 
 from mlops_assets.assets.partitions import range_tags
-from mlops_assets.checks.drift import judge_drift
 from mlops_assets.definitions import build_definitions
 from mlops_assets.params.drift import DriftOptions
 from mlops_assets.reporting.notifier import Notifier
@@ -32,7 +31,9 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.predictions import About, predict, write
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
+from mlops_assets.steps.judge_drift import compare_with_training
 from mlops_assets.steps.refresh_dashboards import Dashboards
+from mlops_assets.trained_on import TrainedOn
 from mlops_assets.versioning.git.history import GitHistory
 from tests.fakes.service import fake_service
 from tests.fakes.version_repository import FakeVersionRepository
@@ -470,9 +471,11 @@ def test_reviews_that_the_serving_model_was_never_made_for_are_no_drift(
     place: Place, trained_on: dict[str, Any], said: str | None
 ) -> None:
     _train_on(place, _frame(place).assign(rating=1, review_text="jelek sekali"), trained_on=trained_on)
-    one = judge_drift(place.settings, _frame(place).assign(source="file"), cast("Any", FakeVersionRepository()))
-    assert one.passed is bool(said)
-    assert said is None or said in str(one.description)
+    reviews = _frame(place)
+    data = TrainedOn.of([APP], ["file"])
+    verdict = compare_with_training(place.settings, cast("Any", FakeVersionRepository()), data, lambda _: reviews)
+    assert verdict.drifted is not bool(said)
+    assert said is None or said in verdict.reason
     assert len(read_history(place.settings.instance_folder)) == (0 if said else 1)
 
 

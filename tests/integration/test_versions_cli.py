@@ -19,7 +19,7 @@ from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from mlops_assets.reviews.quality.quality import no_review_is_lost
 from mlops_assets.settings import Settings
-from mlops_assets.steps.evidence import gather
+from mlops_assets.steps.judge_reviews import Evidence
 from mlops_assets.steps.restore import keep_profile_of
 from mlops_assets.steps.settle import settle
 from mlops_assets.trained_on import SAMPLE_APP
@@ -113,7 +113,7 @@ def test_a_restore_brings_back_data_models_and_the_service_but_nothing_erased(pl
     }
     assert not champion_due(place.settings().models)
 
-    given = gather(place.settings(), outside.build(place.settings())["review_source"], place.repository)
+    given = Evidence(place.settings(), outside.build(place.settings())["review_source"], place.repository)
     assert no_review_is_lost(given.before, given.now, given.raw, is_erased=lambda one: one == place.erased).passed
 
     assert commands.restore_version(place.settings(), newest.commit) == 0
@@ -150,7 +150,7 @@ def test_a_month_that_is_gone_from_the_store_is_a_loss(place: Place, tmp_path: P
     settle(fresh.repository, fresh.root / "data")
     for part in ("raw", "validated"):
         next((fresh.root / "data" / part / SAMPLE_APP).glob("*.parquet")).unlink()
-    given = gather(fresh.settings(), outside.build(fresh.settings())["review_source"], fresh.repository)
+    given = Evidence(fresh.settings(), outside.build(fresh.settings())["review_source"], fresh.repository)
     claim = no_review_is_lost(given.before, given.now, given.raw)
     assert not claim.passed
     assert "lost without a record" in claim.reason
@@ -163,14 +163,15 @@ def test_a_fresh_clone_that_cannot_reach_the_data_says_so_and_starts_anew(place:
     store.rename(store.with_name("aside"))
     try:
         assert settle(fresh.repository, fresh.root / "data", said.append) == []
-        given = gather(fresh.settings(), outside.build(fresh.settings())["review_source"], fresh.repository)
+        given = Evidence(fresh.settings(), outside.build(fresh.settings())["review_source"], fresh.repository)
+        before, anew = given.before, given.anew
     finally:
         store.with_name("aside").rename(store)
     assert said[0].startswith("this clone starts anew: neither cache nor remote (")
     assert (
         f"holds data/raw of version {place.versions()[0].commit[:12]} on branch pipeline; it is in {store}" in said[0]
     )
-    assert (given.before, given.anew) == ({}, said[0])
+    assert (before, anew) == ({}, said[0])
     assert not (fresh.root / "data").exists()
 
 

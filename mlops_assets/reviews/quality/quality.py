@@ -51,6 +51,7 @@ def no_review_is_lost(
     now: Mapping[str, Path],
     raw: Collection[Path],
     *,
+    same: Collection[str] = (),
     quarantine: Collection[Path] = (),
     apps: Collection[str] | None = None,
     sources: Collection[str] | None = None,
@@ -58,13 +59,17 @@ def no_review_is_lost(
 ) -> Claim:
     """Every review of the version before is in this one, or stored and left out for a reason, or erased on request.
 
-    `before` and `now` are validated files by relative name (`<app_id>/<YYYY-MM>.parquet`); `raw` every stored file of
-    those apps, `quarantine` every file of unusable reviews. A review that moved to another month is in this version.
-    One that is stored, was neither deleted by its author nor found unusable, and is of the version's `apps`
-    and `sources` (default: all) was not validated, and would be lost without a word.
+    `before` and `now` are validated files by relative name (`<app_id>/<YYYY-MM>.parquet`), `same` the names of those
+    whose content is equal in both; `raw` every stored file of those apps, `quarantine` every file of unusable reviews.
+    A review that moved to another month is in this version. One that is stored, was neither deleted by its author nor
+    found unusable, and is of the version's `apps` and `sources` (default: all) was not validated, and would be lost
+    without a word.
     """
-    old, new = _ids(before.values()), _ids(now.values())
-    gone = _without(old, new)
+    old = _ids([path for name, path in before.items() if name not in same])
+    gone = _without(old, _ids([path for name, path in now.items() if name not in same and len(old)]))
+    if len(gone):
+        gone = _without(gone, _ids([path for name, path in now.items() if name in same]))
+    reviews_before, reviews_now = (sum(map(columns.row_count, files.values())) for files in (before, now))
     stored = pa.concat_tables([_STANDING.empty_table(), *(_standing(path) for path in raw if len(gone))])
     missing = [str(one) for one in _without(gone, stored["review_id"]).to_pylist()]
     usable = stored.filter(pc.is_null(stored["deleted_at"]))
@@ -82,8 +87,8 @@ def no_review_is_lost(
             if count:
                 where[name] = count
     explained, without_record = len(gone) - len(missing) - len(idle), len(lost) - len(idle)
-    said = f"{len(old)} reviews before, {len(new)} now; {len(gone)} left: {explained} deleted, in quarantine or of "
-    said += f"another source, {len(missing) - without_record} erased"
+    said = f"{reviews_before} reviews before, {reviews_now} now; {len(gone)} left: {explained} deleted, in quarantine "
+    said += f"or of another source, {len(missing) - without_record} erased"
     most = f", the most from {max(where, key=lambda name: where[name])}" if where else ""
     if without_record:
         said += f", {without_record} lost without a record{most}: restore data/raw"
@@ -92,7 +97,7 @@ def no_review_is_lost(
     return Claim(
         passed=not lost,
         reason=said,
-        numbers={"before": len(old), "now": len(new), "left": len(gone), "lost": len(lost)},
+        numbers={"before": reviews_before, "now": reviews_now, "left": len(gone), "lost": len(lost)},
         rows=[{"file": name, "lost": count} for name, count in list(where.items())[:_SHOWN]],
     )
 

@@ -13,8 +13,8 @@ from mlops_assets.params.choices import LabelRule
 from mlops_assets.params.validation import ValidationOptions
 from mlops_assets.reviews.quality.claims import Claim
 from mlops_assets.reviews.stored import columns
-from mlops_assets.reviews.stored.dataset import PROVENANCE
 from mlops_assets.reviews.stored.label import add_labels
+from mlops_assets.reviews.stored.snapshot import PROVENANCE
 
 ALPHA = 0.01
 """How often the claim may be broken where nothing changed, over all apps of a version together."""

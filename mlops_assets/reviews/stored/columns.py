@@ -140,19 +140,29 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> pa.Table:
 
 
 def read_table(path: Path, columns: Collection[str] | None = None) -> pa.Table:
-    """The Arrow table at `path`; raises `UnknownColumns` where the file is not of `SCHEMA`."""
+    """The Arrow table at `path`; raises `UnknownColumns` if the file is not of `SCHEMA`."""
+    require_schema(path)
+    return read_rows(path, columns)
+
+
+def require_schema(path: Path) -> None:
+    """Raise `UnknownColumns` unless the file is of `SCHEMA`, by its footer."""
     changes = schema_changes(path)
     if changes:
         raise UnknownColumns(
             f"{path}: {'; '.join(changes)}: restore the file, or import it with "
             f"make import FILE={shlex.quote(str(path))}"
         )
-    return read_rows(path, columns)
 
 
 def read_frame(path: Path) -> pd.DataFrame:
     """The rows at `path` in the stored form."""
     return to_frame(read_table(path))
+
+
+def row_count(path: Path) -> int:
+    """The rows of a file, from its footer."""
+    return pq.read_metadata(path).num_rows
 
 
 def schema_changes(path: Path) -> list[str]:

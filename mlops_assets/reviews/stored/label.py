@@ -26,6 +26,11 @@ def label_of(rating: int, rule: LabelRule) -> str | None:
 
 def add_labels(frame: pd.DataFrame, rule: LabelRule) -> pd.DataFrame:
     """The rows that have a label under the rule, with it in `label`."""
-    names = {rating: label for rating in range(1, 6) if (label := label_of(rating, rule)) is not None}
-    labels = frame["rating"].map(names).astype("str")
+    labels = labels_of(frame["rating"], rule)
     return cast("pd.DataFrame", frame.assign(label=labels)[labels.notna()])
+
+
+def labels_of(ratings: pd.Series, rule: LabelRule) -> pd.Series:
+    """The label of each rating, null for one without a label."""
+    names = {rating: label for rating in range(1, 6) if (label := label_of(rating, rule)) is not None}
+    return ratings.map(names).astype("str")

@@ -24,8 +24,12 @@ def side_of(text: str, percents: Mapping[str, float] = PERCENTS) -> str:
 
 
 def add_sides(frame: pd.DataFrame, percents: Mapping[str, float] = PERCENTS) -> pd.DataFrame:
-    """The rows with the side of their `review_text` in `side`. `percents` are of distinct texts."""
+    """The rows with the side of their `review_text` in `side`."""
+    return frame.assign(side=sides_of(frame["review_text"], percents))
+
+
+def sides_of(texts: pd.Series, percents: Mapping[str, float] = PERCENTS) -> pd.Series:
+    """The side of each text. `percents` are of distinct texts."""
     Sides.from_params(percents)
-    texts = frame["review_text"]
     sides = {text: side_of(text, percents) for text in texts.unique()}
-    return frame.assign(side=cast("pd.Series", texts.map(sides).astype("str")))
+    return cast("pd.Series", texts.map(sides).astype("str"))

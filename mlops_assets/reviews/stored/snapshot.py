@@ -1,0 +1,95 @@
+"""Which stored files make up a data version."""
+
+import json
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from mlops_assets.files import replace_file, stamp
+from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.privacy import ERASED
+
+PROVENANCE: Mapping[str, frozenset[str]] = {
+    "sample": frozenset({"sample"}),
+    "file": frozenset({"file", "import"}),
+    "play_store": frozenset({"play_store", "import"}),
+}
+"""By the run's source, the rows that its data version holds: its own, and for real apps what a person imported."""
+
+_MIXED = "mixed.json"
+
+
+def take_snapshot(folder: Path, source: str, apps: Collection[str], scratch: Path) -> dict[str, Path]:
+    """The month files below `folder` that hold rows of the source's provenance, for these apps: by relative name
+    (`<app_id>/<YYYY-MM>.parquet`).
+
+    A file that holds other rows too is filtered into `scratch`; the original stays as it is. The list of what was
+    erased comes along, so that nothing of it is collected or restored in another clone.
+    """
+    wanted = PROVENANCE[source]
+    mixed = _MixedFiles(scratch / _MIXED)
+    files: dict[str, Path] = {}
+    for path in sorted(path for app in apps for path in (folder / app).rglob("*.parquet")):
+        name = path.relative_to(folder).as_posix()
+        if any(part.startswith(".") for part in Path(name).parts):
+            continue
+        sources = _only_source(path) or mixed.sources(name, path)
+        if sources and sources <= wanted:
+            files[name] = path
+        elif sources & wanted:
+            files[name] = _filtered(path, scratch / name, wanted)
+    mixed.save()
+    if (folder / ERASED).is_file():
+        files[ERASED] = folder / ERASED
+    return files
+
+
+class _MixedFiles:
+    """The sources of files that hold several, by name and stamp."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept: dict[str, list[Any]] = {}
+        with suppress(OSError, ValueError):
+            self._kept = json.loads(path.read_text(encoding="utf-8"))
+        self._found: dict[str, list[Any]] = {}
+
+    def sources(self, name: str, path: Path) -> set[str]:
+        now = list(stamp(path))
+        known = self._kept.get(name)
+        if known is None or known[0] != now:
+            known = [now, sorted(set(columns.read_table(path, ["source"])["source"].unique().to_pylist()))]
+        self._found[name] = known
+        return set(known[1])
+
+    def save(self) -> None:
+        if self._found != self._kept:
+            replace_file(self._path, json.dumps(self._found))
+
+
+def _only_source(path: Path) -> set[str]:
+    """The one source of all rows by the file's statistics; empty if there are several, or none."""
+    metadata: Any = pq.read_metadata(path)
+    index = metadata.schema.to_arrow_schema().get_field_index("source")
+    seen: set[str] = set()
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(index).statistics
+        if statistics is None or statistics.min != statistics.max:
+            return set()
+        seen.add(statistics.min)
+    return seen
+
+
+def _filtered(path: Path, target: Path, wanted: Collection[str]) -> Path:
+    """The rows of `path` with a wanted source, written to `target` once per content of `path`."""
+    made_of = json.dumps([*stamp(path), sorted(wanted)])
+    record = target.with_suffix(".made-of")
+    if not (target.exists() and record.exists() and record.read_text(encoding="utf-8") == made_of):
+        rows = columns.read_frame(path)
+        columns.write_table(columns.to_table(pd.DataFrame(rows[rows["source"].isin(wanted)])), target)
+        record.write_text(made_of, encoding="utf-8")
+    return target

@@ -1,0 +1,200 @@
+"""The usable reviews of a set of files, read once in a process; labels and sides are computed once and kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlops_assets.files import stamp
+from mlops_assets.params.choices import LabelRule
+from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.label import labels_of
+from mlops_assets.reviews.stored.split import sides_of
+
+COLUMNS = ("review_id", "app_id", "review_text", "rating", "review_date", "app_version", "source")
+"""What models and claims need of a review."""
+
+_COUNTS = b"counts"
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What decides labels and sides, and the file that keeps them for the reviews that were labelled last."""
+
+    rule: LabelRule
+    percents: Mapping[str, float]
+    kept: Path
+
+    def key(self, files: Mapping[str, Path]) -> str:
+        """Changes with the files, the rule and the percents."""
+        return _digest([content_key(files), self.rule, sorted(self.percents.items())])
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many labelled reviews there are, by app, label and side, and their first and last month."""
+
+    rows: Mapping[str, int]
+    months: list[str]
+    labels: Mapping[str, int]
+    sides: Mapping[str, int]
+
+    @property
+    def labelled(self) -> int:
+        return sum(self.rows.values())
+
+
+class _LastFrame:
+    """The frame that was read or made last, under every key of its content: a run's steps share a process as a rule."""
+
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+        self._frame: pd.DataFrame | None = None
+
+    def get(self, key: str) -> pd.DataFrame | None:
+        """A shallow copy: pandas copies a column when somebody writes to it."""
+        return self._frame.copy(deep=False) if self._frame is not None and key in self._keys else None
+
+    def keep(self, key: str, frame: pd.DataFrame) -> None:
+        self._keys, self._frame = {key}, frame
+
+    def keep_also_as(self, key: str, other: str) -> None:
+        if key in self._keys:
+            self._keys.add(other)
+
+
+_last = _LastFrame()
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """The month files of a folder of reviews by relative name (`<app_id>/<YYYY-MM>.parquet`)."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob("*/*.parquet"))}
+
+
+def content_key(files: Mapping[str, Path]) -> str:
+    """Changes when a file is written, added or removed; the files are not read for it."""
+    return _digest([(name, *stamp(path)) for name, path in sorted(files.items())])
+
+
+def read_usable(files: Mapping[str, Path]) -> pd.DataFrame:
+    """The reviews in the files: those of `COLUMNS` that are there. What must be there is for the caller to judge."""
+    key = content_key(files)
+    if (known := _last.get(key)) is not None:
+        return known
+    frame = _read(files)
+    _last.keep(key, frame)
+    return frame.copy(deep=False)
+
+
+def read_newest(files: Mapping[str, Path], count: int) -> pd.DataFrame:
+    """At least the `count` newest reviews in the files; whole months, so that older ones are not read."""
+    if (known := _last.get(content_key(files))) is not None:
+        return known
+    wanted: dict[str, Path] = {}
+    for month in sorted({path.stem for path in files.values()}, reverse=True):
+        wanted |= {name: path for name, path in files.items() if path.stem == month}
+        if sum(map(columns.row_count, wanted.values())) >= count:
+            break
+    return _read(wanted)
+
+
+def are_copies(files: Mapping[str, Path], copies: Mapping[str, Path]) -> None:
+    """Say that `copies` hold what `files` do, so that they need not be read again."""
+    _last.keep_also_as(content_key(files), content_key(copies))
+
+
+def with_labels_and_sides(files: Mapping[str, Path], labelling: Labelling) -> pd.DataFrame:
+    """The reviews by review_date and review_id, with their `side` and their `label` (null without one).
+
+    Raises `UnknownColumns` if a file does not have the columns of a stored review.
+    """
+    key = labelling.key(files)
+    if (known := _last.get(key)) is not None:
+        return known
+    frame = _in_order(files)
+    kept = _kept(labelling.kept, key)
+    if kept is None:
+        frame = _label(frame, labelling.rule, labelling.percents)
+        _keep(frame, labelling.kept, key)
+    else:
+        frame = frame.assign(label=kept["label"], side=kept["side"])
+    _last.keep(key, frame)
+    return frame.copy(deep=False)
+
+
+def training_frame(folder: Path, rule: LabelRule, percents: Mapping[str, float]) -> pd.DataFrame:
+    """The labelled reviews of a folder with their sides, by review_date and review_id; nothing is kept."""
+    return labelled(_label(_in_order(files_below(folder)), rule, percents))
+
+
+def labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `with_labels_and_sides` that have a label."""
+    return cast("pd.DataFrame", frame[frame["label"].notna()].reset_index(drop=True))
+
+
+def count(files: Mapping[str, Path], labelling: Labelling) -> Counts:
+    """Counts of the labelled reviews. The files are read only if nobody labelled their reviews before."""
+    key = labelling.key(files)
+    if (kept := _kept_counts(labelling.kept, key)) is None:
+        with_labels_and_sides(files, labelling)
+        kept = _kept_counts(labelling.kept, key)
+    if kept is None:
+        raise RuntimeError(f"{labelling.kept} does not hold what was just written to it: is another run at work?")
+    return kept
+
+
+def counts_of(frame: pd.DataFrame) -> Counts:
+    """Counts of a frame of labelled reviews."""
+    return Counts(
+        rows={str(app): int(n) for app, n in frame["app_id"].value_counts().sort_index().items()},
+        months=[f"{frame['review_date'].min():%Y-%m}", f"{frame['review_date'].max():%Y-%m}"] if len(frame) else [],
+        labels={str(label): int(n) for label, n in frame["label"].value_counts().sort_index().items()},
+        sides={str(side): int(n) for side, n in frame["side"].value_counts().items()},
+    )
+
+
+def _read(files: Mapping[str, Path]) -> pd.DataFrame:
+    frames = []
+    for _, path in sorted(files.items()):
+        found = pq.read_schema(path).names
+        rows = columns.to_frame(columns.read_rows(path, [name for name in COLUMNS if name in found]))
+        if len(rows):
+            frames.append(rows)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns.empty()[list(COLUMNS)])
+
+
+def _in_order(files: Mapping[str, Path]) -> pd.DataFrame:
+    for path in files.values():
+        columns.require_schema(path)
+    return read_usable(files).sort_values(["review_date", "review_id"], kind="stable", ignore_index=True)
+
+
+def _label(frame: pd.DataFrame, rule: LabelRule, percents: Mapping[str, float]) -> pd.DataFrame:
+    return frame.assign(label=labels_of(frame["rating"], rule), side=sides_of(frame["review_text"], percents))
+
+
+def _keep(frame: pd.DataFrame, path: Path, key: str) -> None:
+    table = pa.table({name: pa.array(frame[name], pa.string(), from_pandas=True) for name in ("label", "side")})
+    about = json.dumps({"key": key, **asdict(counts_of(labelled(frame)))})
+    columns.write_table(table, path, about={_COUNTS: about.encode()})
+
+
+def _kept(path: Path, key: str) -> pd.DataFrame | None:
+    return columns.to_frame(pq.read_table(path)) if _kept_counts(path, key) is not None else None
+
+
+def _kept_counts(path: Path, key: str) -> Counts | None:
+    if not path.is_file():
+        return None
+    about = json.loads((pq.read_metadata(path).metadata or {}).get(_COUNTS, b"{}"))
+    return Counts(**about) if about.pop("key", None) == key else None
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()

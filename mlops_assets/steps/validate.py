@@ -1,0 +1,91 @@
+"""Sort the collected and the imported reviews into usable ones and those in quarantine."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.reviews.sources.review_source import ReviewSource
+from mlops_assets.settings import Settings
+from mlops_assets.steps.judge_reviews import Evidence, usable_claims
+from mlops_assets.steps.parameters import refuse_bad_parameters
+from mlops_assets.steps.settle import settle
+from mlops_assets.steps.take_imports import TakenImports, nothing_taken, take_imports
+from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.versioning.repository import VersionRepository
+from mlops_assets.workspace import known_apps
+
+if TYPE_CHECKING:
+    from mlops_assets.reviews.quality.validate import MonthResult
+
+_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class ValidatedReviews:
+    """The result of each month, what was imported, how many reviews are usable, and whether the blocking claims that
+    need those alone hold.
+    """
+
+    months: "tuple[MonthResult, ...]"
+    imported: TakenImports
+    usable: int
+    valid: bool
+
+    @property
+    def quarantined(self) -> int:
+        return sum(month.quarantined for month in self.months)
+
+    @property
+    def reason(self) -> str:
+        return f"{self.usable} usable, {self.quarantined} in quarantine"
+
+    @property
+    def rows(self) -> dict[tuple[str, str], int]:
+        """Usable reviews by app and month."""
+        return {(month.app_id, month.month): month.good for month in self.months}
+
+    @property
+    def reasons(self) -> list[dict[str, Any]]:
+        """Quarantined reviews by reason, the most frequent first, as table rows."""
+        counts = Counter[str]()
+        for month in self.months:
+            counts.update(month.reasons)
+        return [{"reason": reason, "reviews": count} for reason, count in counts.most_common()]
+
+    @property
+    def examples(self) -> list[Mapping[str, Any]]:
+        return [example for month in self.months for example in month.examples][:_EXAMPLES]
+
+
+def validate(
+    settings: Settings,
+    source: ReviewSource,
+    repository: VersionRepository,
+    months_by_app: Mapping[str, Sequence[str]],
+    report: Callable[[str], None],
+    *,
+    collected: bool,
+) -> ValidatedReviews:
+    """Take in data/imports, then validate these months and all others whose raw reviews changed.
+
+    collected: `collect` ran before in the same run. Otherwise the parameters are checked and the checkout is settled
+    here.
+    """
+    from mlops_assets.reviews.quality.validate import months_outdated, validate_months
+
+    real = source.name != "sample"
+    if not collected:
+        refuse_bad_parameters(settings)
+        settle(repository, settings.data, report, shares=real)
+    imported = take_imports(settings, report) if real else nothing_taken()
+    if not collected:
+        refuse_missing_upstream("validated_reviews", settings, repository, source.name)
+    months: list[MonthResult] = []
+    for app in sorted(known_apps(settings)):
+        outdated = months_outdated(settings.data, app)
+        due = sorted({*months_by_app.get(app, ()), *imported.months_by_app.get(app, ()), *outdated})
+        months += validate_months(settings.data, app, due)
+    evidence = Evidence(settings, source, repository)
+    valid = all(claim.passed for claim in usable_claims(evidence).values())
+    return ValidatedReviews(tuple(months), imported, evidence.usable, valid)
