@@ -231,7 +231,7 @@ def _ids(paths: Collection[Path]) -> pa.ChunkedArray:
 
 def _ids_in(path: Path) -> pa.ChunkedArray:
     """The ids in a file. A row number, which an older version has kept as one, counts as the id that replaced it."""
-    ids = columns.read_rows(path, ["review_id"])["review_id"]
+    ids = columns.read_rows(path, ["review_id"])["review_id"].cast(pa.string())
     if not pc.any(pc.match_substring_regex(ids, file_ids.WHOLE_ROW_NUMBER)).as_py():
         return ids
     return pa.chunked_array([pa.array(file_ids.with_content_ids(columns.read_frame(path))["review_id"], pa.string())])
