@@ -1,7 +1,8 @@
-"""docs/parameters.md and params.schema.json, made from the models: `python -m mlops_assets.params` writes them."""
+"""docs/parameters.md and params.schema.json; `python -m mlops_assets.params.reference` writes them from the models."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,7 +23,7 @@ A wrong value is refused in one line, before a run does anything: `params.yaml: 
 from 1 to 2000, got 0`. Editors with a YAML language server show these descriptions and mark wrong values while you
 type, from `params.schema.json`.
 
-This page and the schema are written by `python -m mlops_assets.params`: change the descriptions in
+This page and the schema are written by `python -m mlops_assets.params.reference`: change the descriptions in
 `mlops_assets/params/`, not here.
 """
 
@@ -80,3 +81,8 @@ def _without_titles(node: Any) -> Any:
         for key, value in node.items()
         if not (key == "title" and isinstance(value, str))
     }
+
+
+if __name__ == "__main__":
+    for name, text in ((REFERENCE_FILE, parameters_page()), (SCHEMA_FILE, parameters_schema())):
+        (Path(__file__).parents[2] / name).write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from mlops_assets.params.file import SECTIONS
 from mlops_assets.params.section import Section
 from tests.repository import ROOT
 
-WRITE = "run python -m mlops_assets.params"
+WRITE = "run python -m mlops_assets.params.reference"
 
 
 def keys_of(section: type[Section], prefix: str = "") -> Iterator[tuple[str, str | None]]:
