@@ -20,7 +20,7 @@ from mlops_assets import artifact
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.params.evaluate import Evaluation
 from mlops_assets.reviews.files.files import read_reviews
-from mlops_assets.reviews.files.hints import FileHints
+from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides
 from mlops_assets.reviews.stored.usable import training_frame

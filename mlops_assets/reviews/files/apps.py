@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.files import columns as file_columns
-from mlops_assets.reviews.files.hints import FileHints
+from mlops_assets.reviews.files.rules import FileHints
 
 _PACKAGE = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 _SHOWN = 8

@@ -1,17 +1,36 @@
 """How the files of one reading are understood: the same rules for `make import`, data/imports and REVIEWS."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mlops_assets.reviews.files.hints import NO_HINTS, FileHints
 from mlops_assets.reviews.stored.privacy import NOTHING_ERASED, Erased
-from mlops_assets.settings import Settings
+from mlops_assets.settings import DateOrder, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class FileHints:
+    """`app_asked`: a person named the app with APP=, so it may stand for the one name that a file gives its app.
+
+    Without that the app is only the single one in params.yaml, which says nothing of a file that names another.
+    """
+
+    date_order: DateOrder | None = None
+    app_names: Mapping[str, str] = field(default_factory=dict[str, str])
+    app_asked: bool = True
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the variables and params.yaml say."""
+        return cls(settings.date_order, settings.app_names, app_asked=settings.extra_app is not None)
+
+
+NO_HINTS = FileHints()
 
 
 @dataclass(frozen=True)

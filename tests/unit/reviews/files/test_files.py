@@ -5,7 +5,7 @@ import pytest
 
 from mlops_assets.reviews.files.apps import UnknownAppName
 from mlops_assets.reviews.files.files import UnknownApp, UnreadableFile, UnusableFile, read_reviews
-from mlops_assets.reviews.files.hints import FileHints
+from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.files.values import AmbiguousDates
 from mlops_assets.reviews.stored.privacy import author_hash
 from tests.unit.reviews.rows import APP

@@ -1,6 +1,5 @@
 import pytest
 
-from mlops_assets.reviews.files.hints import FileHints
 from mlops_assets.reviews.files.imports import (
     SOURCE,
     clean_file,
@@ -11,7 +10,7 @@ from mlops_assets.reviews.files.imports import (
     read_imports,
     unpulled,
 )
-from mlops_assets.reviews.files.rules import FileRules
+from mlops_assets.reviews.files.rules import FileHints, FileRules
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
 
