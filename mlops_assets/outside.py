@@ -10,8 +10,8 @@ from mlops_assets.params.deploy import Watching
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
 from mlops_assets.settings import Settings
-from mlops_assets.steps.file_source import FileSource
 from mlops_assets.steps.refresh_dashboards import Dashboards
+from mlops_assets.steps.take_imports import FileSource
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.repository import VersionRepository

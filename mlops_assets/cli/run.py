@@ -21,7 +21,7 @@ from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import BadSetting, TransientFailure
 from mlops_assets.reporting.summary_pages import as_text
 from mlops_assets.settings import Settings
-from mlops_assets.steps.parameters import refuse_bad_parameters
+from mlops_assets.steps.preconditions import refuse_bad_parameters
 
 STOPPED = 130
 """Exit code after Ctrl-C, as a shell gives it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets import artifact
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
-from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.steps.version import current_dataset_version, labelled_reviews
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training import champion

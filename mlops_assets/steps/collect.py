@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.reviews.sources.review_source import ORDINARY, AppCollection, CollectRequest, ReviewSource
 from mlops_assets.settings import Settings
-from mlops_assets.steps.parameters import refuse_bad_parameters
-from mlops_assets.steps.settle import settle
+from mlops_assets.steps.preconditions import refuse_bad_parameters
+from mlops_assets.steps.restore import settle
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:

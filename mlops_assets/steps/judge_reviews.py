@@ -13,7 +13,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file, sha256
 from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
 from mlops_assets.settings import Settings
-from mlops_assets.steps.parameters import validation_options
+from mlops_assets.steps.preconditions import validation_options
 from mlops_assets.steps.restore import restored_commit
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps

@@ -7,7 +7,7 @@ from mlops_assets.deploy.backend import Packaged
 from mlops_assets.deploy.release import Release, build_release, image_tags
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
-from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.repository import VersionRepository
 

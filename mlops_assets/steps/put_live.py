@@ -8,7 +8,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.package import champion_release
 from mlops_assets.steps.plan import not_to_deploy
-from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.repository import VersionRepository
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.plan import predictions_due
-from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.steps.version import current_dataset_version, usable_reviews
 from mlops_assets.versioning.repository import VersionRepository
 

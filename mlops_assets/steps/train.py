@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.settings import Settings
-from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.steps.version import current_dataset_version, labelled_reviews, usable_reviews
 from mlops_assets.training.due import Due, training_due
 from mlops_assets.training.kinds import ModelKind, Training

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence, usable_claims
-from mlops_assets.steps.parameters import refuse_bad_parameters
-from mlops_assets.steps.settle import settle
+from mlops_assets.steps.preconditions import refuse_bad_parameters, refuse_missing_upstream
+from mlops_assets.steps.restore import settle
 from mlops_assets.steps.take_imports import TakenImports, nothing_taken, take_imports
-from mlops_assets.steps.upstream import refuse_missing_upstream
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps
 

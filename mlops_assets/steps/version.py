@@ -9,7 +9,7 @@ from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
 from mlops_assets.steps.plan import StageDue, due_below
-from mlops_assets.steps.upstream import refuse_missing_upstream
+from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.version_writer import DataVersion

@@ -26,8 +26,7 @@ from mlops_assets.reporting.summary_pages import as_markdown
 from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
-from mlops_assets.steps.restore import restore
-from mlops_assets.steps.settle import settle
+from mlops_assets.steps.restore import restore, settle
 from mlops_assets.steps.version import commit_version
 from mlops_assets.versioning.git.pipeline_commit import parse_trailers
 from mlops_assets.versioning.retention import prune_versions

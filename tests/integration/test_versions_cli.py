@@ -20,8 +20,7 @@ from mlops_assets.deploy.service import Service
 from mlops_assets.reviews.quality.quality import no_review_is_lost
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence
-from mlops_assets.steps.restore import keep_profile_of
-from mlops_assets.steps.settle import settle
+from mlops_assets.steps.restore import keep_profile_of, settle
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import champion_due
 from mlops_assets.versioning.repository import VersionRepository

@@ -1,6 +1,6 @@
 """What every source of reviews offers: the protocol `ReviewSource`, its results, and the generated sample.
 
-Not here: the sources of files (steps/file_source.py) and of Google Play (play_source.py).
+Not here: the sources of files (steps/take_imports.py) and of Google Play (play_source.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,7 @@ from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.file import SECTIONS
 from mlops_assets.settings import Settings
-from mlops_assets.steps.parameters import refuse_bad_parameters
+from mlops_assets.steps.preconditions import refuse_bad_parameters
 from tests.user_clone import make_clone, settings_of
 
 PROJECT = Path(__file__).parents[3]

@@ -10,8 +10,8 @@ from mlops_assets import outside
 from mlops_assets.deploy.service import Live
 from mlops_assets.settings import Settings
 from mlops_assets.steps.package import ReleasePackage, package
+from mlops_assets.steps.preconditions import UpstreamMissing
 from mlops_assets.steps.put_live import AnotherReleaseAnswers, PutLive, put_live
-from mlops_assets.steps.upstream import UpstreamMissing
 from tests.fakes.service import fake_service
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.user_clone import make_clone, settings_of

@@ -13,7 +13,7 @@ from mlops_assets.definitions import build_definitions
 from mlops_assets.reviews.sources import sample
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
-from mlops_assets.steps.upstream import UpstreamMissing, refuse_missing_upstream
+from mlops_assets.steps.preconditions import UpstreamMissing, refuse_missing_upstream
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import Decision, write_decision
 from tests.fakes.service import fake_service

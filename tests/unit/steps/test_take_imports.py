@@ -12,8 +12,7 @@ from mlops_assets.reviews.files.imports import imports_are_understood
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
-from mlops_assets.steps.file_source import FileSource, NoFile
-from mlops_assets.steps.take_imports import read_folder, take_imports
+from mlops_assets.steps.take_imports import FileSource, NoFile, read_folder, take_imports
 
 APP = "com.valar.pintu"
 NOW = "2026-03-10T12:00:00Z"

@@ -1,7 +1,8 @@
-"""Refuses to run an asset whose upstream assets are not here, as happens when a person materializes it alone."""
+"""What must hold before a step works: right parameters, and the assets above it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mlops_assets.artifact import Kind
 from mlops_assets.failures import PermanentFailure
@@ -11,6 +12,9 @@ from mlops_assets.training.champion import candidates, champion_folder
 from mlops_assets.training.kinds import KINDS
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps
+
+if TYPE_CHECKING:
+    from mlops_assets.params.validation import ValidationOptions
 
 
 class UpstreamMissing(PermanentFailure):
@@ -87,3 +91,22 @@ _IS_THERE: Mapping[str, Callable[[_Clone], bool]] = {
     **{asset: _model(kind) for asset, kind in _MODELS.items()},
     "champion_model": _champion,
 }
+
+
+def refuse_bad_parameters(settings: Settings) -> None:
+    """Raise `BadSetting` for the first wrong value."""
+    from mlops_assets.params.everything import SECTION_MODELS
+
+    for name, section in SECTION_MODELS.items():
+        section.from_params(settings.sections[name])
+    validation_options(settings)
+
+
+def validation_options(settings: Settings) -> "ValidationOptions":
+    """The section `validation`, which may name the apps of params.yaml, of APP, and those with stored reviews."""
+    from mlops_assets.params.validation import ValidationOptions
+
+    options = ValidationOptions.from_params(settings.sections["validation"])
+    stored = {folder.name for folder in (settings.data / "raw").glob("*.*") if folder.is_dir()}
+    options.require_apps({*settings.apps, SAMPLE_APP, *stored}, settings.now().date())
+    return options
