@@ -520,7 +520,12 @@ def test_the_checks_hold_for_what_a_trigger_starts(place: Place, trigger: str, j
 
 def _asked_by(place: Place, trigger: str) -> dg.RunRequest:
     definitions, settings = place.definitions(), place.settings
-    shared = {"review_source": place.source, "git_history": GitHistory(place.root), "code_location": object()}
+    shared = {
+        "settings": settings,
+        "review_source": place.source,
+        "git_history": GitHistory(place.root),
+        "code_location": object(),
+    }
     with dg.instance_for_test() as instance:
         if trigger == "every_six_hours":
             schedule = definitions.resolve_schedule_def(trigger)

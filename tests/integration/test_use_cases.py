@@ -73,9 +73,8 @@ class Team:
     def noticed(self, **environ: str) -> dict[str, Any] | str:
         """What the git sensor makes of HEAD: the summary of its run, or why there is none."""
         definitions = build_definitions(self.settings(**environ))
-        resources = {
-            name: (definitions.resources or {})[name] for name in ("git_history", "review_source", "code_location")
-        }
+        names = ("settings", "git_history", "review_source", "code_location")
+        resources = {name: (definitions.resources or {})[name] for name in names}
         with (
             open_instance(self.settings()) as instance,
             dg.build_sensor_context(
@@ -97,7 +96,7 @@ class Team:
                 run_config=request.run_config or {"resources": {"run_options": {"config": options}}},
                 raise_on_error=False,
             )
-            leave_summary(instance, done.run_id, settings, (definitions.resources or {})["service"])
+            leave_summary(instance, done.run_id, settings, (definitions.resources or {})["service"].built)
         return json.loads((self.root / ".dagster" / "summaries" / "latest.json").read_text(encoding="utf-8"))
 
     def last_range(self) -> dg.RunRequest:
