@@ -349,6 +349,7 @@ class CollectionCases:
         assert tick().status == "unknown"
         assert stored(store) == before
 
+    @pytest.mark.slow
     def test_several_apps_side_by_side_stay_apart(self, fake, store, connect):
         apps = [f"com.example.app{letter}" for letter in "abcdef"]
         for number, app_id in enumerate(apps):
@@ -374,6 +375,7 @@ class CollectionCases:
         assert (english.whole, english.changes.deleted, english.changes.new) == (True, 0, 10)
         assert len(stored(store)) == 50
 
+    @pytest.mark.slow
     def test_a_kill_at_any_page_or_write_loses_and_doubles_nothing(self, fake, store, connect, monkeypatch):
         fake.add(APP, feed_of(195))
         options = OPTIONS.model_copy(update={"flush_reviews": 50})

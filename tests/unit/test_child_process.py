@@ -40,6 +40,7 @@ IGNORING = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 
 
 @pytest.mark.parametrize("ignoring", ["", IGNORING], ids=["obedient", "deaf to SIGTERM"])
+@pytest.mark.slow
 def test_a_time_out_ends_the_program_and_what_it_started(mark: str, ignoring: str) -> None:
     with pytest.raises(subprocess.TimeoutExpired) as expired:
         run_child(_parent_and_child(mark, ignoring), timeout_s=2)

@@ -14,6 +14,8 @@ import pytest
 from locks.install import ROLES, CannotInstall, Environment
 from tests.repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 FINDER = "__editable___mlops_assets_0_1_0_finder.py"
 CODE = "MAPPING = {'mlops_assets': '%s/mlops_assets'}\nNAMESPACES = {'mlops_assets.x': ['%s/mlops_assets/x']}\n"
 

@@ -32,6 +32,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.load({}, tmp_path)
 
 
+@pytest.mark.slow
 def test_old_runs_go_with_their_files_and_the_latest_materialization_stays(settings: Settings) -> None:
     home = settings.instance_folder
     summaries = home / "summaries"

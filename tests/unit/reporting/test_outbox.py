@@ -96,6 +96,7 @@ def test_a_channel_that_is_down_gets_all_of_it_later_and_the_other_is_not_kept_w
     assert place.box.channel_status([down])[0].error == ""
 
 
+@pytest.mark.slow
 def test_a_channel_is_asked_less_and_less_but_at_least_every_hour(place: Place) -> None:
     down = Listening(down=True)
     place.told(down, summaries=(summary(**NEW),))
@@ -270,6 +271,7 @@ def killed_at(place: Place, line: int) -> tuple[bool, str]:
     return os.WIFSIGNALED(status), said.read_text(encoding="utf-8") if said.exists() else ""
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_any_line_tells_all_and_repeats_only_between_answer_and_record(tmp_path: Path) -> None:
     repeated: set[str] = set()
     line = 0

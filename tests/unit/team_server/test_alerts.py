@@ -30,6 +30,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, *arguments], capture_output=True, text=True, check=False, cwd=FOLDER)
 
 
+@pytest.mark.slow
 def test_every_alert_fires_and_stays_quiet_as_its_tests_say() -> None:
     done = promtool("test", "rules", "alerts_test.yml")
     assert done.returncode == 0, done.stdout + done.stderr

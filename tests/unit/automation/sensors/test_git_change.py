@@ -247,6 +247,7 @@ def requested(result) -> dg.RunRequest:
 AWAY, WRONG = TransientFailure("the DVC remote did not answer"), PermanentFailure("rating is missing")
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_for_now_is_retried_after_growing_waits_and_given_up_after_five(clone, monkeypatch) -> None:
     monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
     with dg.instance_for_test() as instance:
@@ -296,6 +297,7 @@ def test_a_run_that_ended_well_or_for_good_handles_its_commit_and_says_so_once(c
         assert requested(tick(clone, instance, handled.cursor)).run_key != requested(asked).run_key
 
 
+@pytest.mark.slow
 def test_a_newer_commit_takes_the_place_of_a_cause_that_waits_for_its_retry(clone, monkeypatch) -> None:
     monkeypatch.setattr(failing, "RETRY_AFTER_S", 0)
     with dg.instance_for_test() as instance:

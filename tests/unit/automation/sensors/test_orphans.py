@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from mlops_assets.automation.sensors.orphans import end_orphaned_runs, end_orphans
 from mlops_assets.cli.instance import open_instance
@@ -31,6 +32,7 @@ with open_instance(Settings.load({}, Path(sys.argv[1]))) as instance:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_ended_and_a_living_one_is_not(tmp_path: Path) -> None:
     settings = settings_of(make_clone(tmp_path / "clone"))
     with subprocess.Popen(

@@ -96,6 +96,7 @@ def test_an_old_model_starts_one_forced_run_and_then_waits(clone) -> None:
         assert "cooldown_days is 7" in (later.skip_message or "")
 
 
+@pytest.mark.slow
 def test_a_retrain_that_failed_for_now_is_retried_while_its_reason_holds_and_cools_down_from_its_start(
     clone, monkeypatch
 ) -> None:

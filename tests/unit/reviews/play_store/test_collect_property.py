@@ -1,12 +1,14 @@
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.collection_machine import CollectionMachine
 
 
+@pytest.mark.slow
 class TestAnyHistory(CollectionMachine.TestCase):
     # Derandomised: the long run of the same machine looks for new cases.
     settings = settings(
-        max_examples=15,
+        max_examples=10,
         stateful_step_count=12,
         deadline=None,
         derandomize=True,

@@ -21,7 +21,7 @@ from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import Trained
 from tests.tiny_bert import tiny_frame, train_tiny
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
