@@ -1,4 +1,4 @@
-"""One cell's date and time, as people and programs write them. Pure; a whole column is file_values.py's."""
+"""One cell's date and time, as people and programs write them. Pure; a whole column is values.py's."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the cells of a file mean: text as times and whole numbers. Pure; one cell's date is file_dates.py's."""
+"""What the cells of a file mean: text as times and whole numbers. Pure; one cell's date is dates.py's."""
 
 import re
 from collections.abc import Mapping, Sequence

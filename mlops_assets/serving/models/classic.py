@@ -66,7 +66,7 @@ class ClassicModel:
         return powered / powered.sum()
 
     def _forest(self, words: np.ndarray) -> np.ndarray:
-        """Mean answer of all trees to a text that holds these words, as `training/forest.py` lays them out."""
+        """Mean answer of all trees to a text that holds these words, as `training/classic/forest.py` lays them out."""
         asking = [np.arange(self._of_word[word], self._of_word[word + 1]) for word in words]
         nodes = np.concatenate(asking) if asking else np.zeros(0, dtype=np.int64)
         leaves = len(self._answers)
