@@ -3,8 +3,10 @@
 import ast
 import re
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.repository import ROOT
@@ -62,3 +64,9 @@ def test_a_room_has_few_modules_and_short_ones(folder):
     assert len(modules) <= MOST_MODULES, f"{folder}: {len(modules)} modules"
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = grimp.build_graph("mlops_assets")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imports).prepare()  # its CycleError names the circle
