@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.code_version import code_version
@@ -39,7 +39,7 @@ def serving_image(
     A folder `.releases/<version>/` with the model, the server's sources and its locked requirements. If the deploy
     target is docker, also an image of it, pushed to the registry and proven by its digest.
     """
-    with told_to_dagster():
+    with as_dagster_failure():
         done = package(settings, service, repository, git_history, context.log.info, run_id=context.run.run_id)
     release, image = done.release, done.image
     about: metadata.Metadata = {}
@@ -87,7 +87,7 @@ def deployed_image(
     With skip_deploy, or if HEAD is on no release branch (GIT_BRANCH), the running one stays as it is.
     """
     run_id, skip = context.run.run_id, run_options.skip_deploy
-    with told_to_dagster():
+    with as_dagster_failure():
         done = put_live(settings, service, repository, git_history, context.log.info, skip=skip, run_id=run_id)
     live = done.live
     if not done.deploys:

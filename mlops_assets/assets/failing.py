@@ -23,7 +23,7 @@ class TriedAgain(dg.RetryRequested):
 
 
 @contextmanager
-def told_to_dagster() -> Iterator[None]:
+def as_dagster_failure() -> Iterator[None]:
     """A permanent failure fails the step at once. A transient one is retried up to `RETRIES` times, with the reason.
 
     A full or read-only disk is not retried: a person must act.

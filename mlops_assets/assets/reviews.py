@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.assets.partitions import months_asked, months_by_app, record_rows
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.code_version import code_version
@@ -68,7 +68,7 @@ def raw_reviews(
 
     store = ReviewStore(settings.data / "raw")
     months = months_by_app(context)
-    with told_to_dagster():
+    with as_dagster_failure():
         collected = collect(settings, review_source, repository, months, context.log.info, config.request(context.run))
     record_rows(context, {key: metadata.rows_in(store.path(*key)) for key in months_asked(months)})
     return dg.MaterializeResult(
@@ -109,7 +109,7 @@ def validated_reviews(
     again, those outside the run's range too: an edit moves a review out of its month.
     """
     months = months_by_app(context)
-    with told_to_dagster():
+    with as_dagster_failure():
         found = validate(
             settings,
             review_source,
@@ -161,7 +161,7 @@ def versioned_dataset(
     It holds the validated reviews of this run's source. Its name is the first 12 hex digits of the md5 in
     `data/validated.dvc`. If nothing below is due, it gives nothing, and everything below is skipped.
     """
-    with told_to_dagster():
+    with as_dagster_failure():
         made = make_version(
             settings,
             review_source,

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.code_version import code_version
 from mlops_assets.settings import Settings
@@ -29,7 +29,7 @@ def predictions(
     One row per review with its sentiment and probabilities, without its text. Reviews that the same model scored
     before keep their answer, so a tick scores only what is new.
     """
-    with told_to_dagster():
+    with as_dagster_failure():
         scores = score(settings, repository)
     context.log.info(f"{scores.texts_scored} distinct texts scored, {scores.count} predictions: {scores.due.reason}")
     return dg.MaterializeResult(

@@ -5,7 +5,7 @@ import dagster as dg
 from mlops_assets import artifact
 from mlops_assets.artifact import Kind
 from mlops_assets.assets import metadata
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.assets.model_page import about_decision, about_model
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
@@ -85,7 +85,7 @@ def champion_model(
     changed. If none serves, or one of other reviews, a model that has shown that its answers come from the text goes
     first. Both models, their scores and the decision are committed as one version.
     """
-    with told_to_dagster():
+    with as_dagster_failure():
         chosen = choose(settings, repository, service.live, run_id=context.run.run_id, forced=run_options.force_retrain)
     decision, due = chosen.decision, chosen.due
     manifest = artifact.read(settings.models / "champion", verify=False)
@@ -119,7 +119,7 @@ def _trained(
     repository: VersionRepository,
     options: RunOptions,
 ) -> dg.MaterializeResult:
-    with told_to_dagster():
+    with as_dagster_failure():
         model = train(
             KINDS[kind],
             settings,

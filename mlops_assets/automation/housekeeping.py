@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.automation.dagster_internals import delete_run
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
@@ -34,7 +34,7 @@ def remove_what_nothing_needs(
     service: dg.ResourceParam[Service],
 ) -> None:
     """Log what will be removed, then remove it. The live model, its predecessors and tagged versions stay."""
-    with told_to_dagster():
+    with as_dagster_failure():
         prune(settings, repository, service, context.log.info, dry_run=config.dry_run)
         prune_runs(context.instance, settings, context.log.info, dry_run=config.dry_run)
 

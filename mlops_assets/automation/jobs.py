@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 
@@ -49,7 +49,7 @@ def put_an_earlier_release_live(
 ) -> None:
     """The release stays live until a new one is built: the pipeline does not bring back the release it replaced."""
     asked_by = f"run {context.run.run_id}"
-    with told_to_dagster():
+    with as_dagster_failure():
         done = service.roll_back(settings.releases, config.to, context.log.info, asked_by=asked_by)
     context.log.info(f"release {done.release_version} with model {done.model_version} serves at {done.url}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.assets import metadata
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_drift import DriftVerdict, judge_drift
@@ -42,7 +42,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         repository: dg.ResourceParam[VersionRepository],
     ) -> Iterable[dg.AssetCheckResult]:
         evidence = Evidence(settings, review_source, repository)
-        with told_to_dagster():
+        with as_dagster_failure():
             imports = read_folder(settings)
             blocking = blocking_claims(evidence)
         for name, claim in blocking.items():

@@ -6,13 +6,13 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets import failing
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.cli.console import console_of
 from mlops_assets.failures import PermanentFailure, TransientFailure
 
 
 def test_a_full_disk_is_named_with_the_next_step_and_not_tried_again() -> None:
-    with pytest.raises(dg.Failure) as raised, told_to_dagster():
+    with pytest.raises(dg.Failure) as raised, as_dagster_failure():
         raise OSError(errno.ENOSPC, "No space left on device", "/data/raw/2026-01.parquet")
     assert raised.value.description is not None
     assert raised.value.description.startswith("/data/raw/2026-01.parquet: No space left on device: make room")
@@ -20,15 +20,15 @@ def test_a_full_disk_is_named_with_the_next_step_and_not_tried_again() -> None:
 
 
 def test_another_error_of_the_system_stays_what_it_is() -> None:
-    with pytest.raises(FileNotFoundError), told_to_dagster():
+    with pytest.raises(FileNotFoundError), as_dagster_failure():
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "params.yaml")
 
 
 def test_a_permanent_failure_ends_the_step_and_a_transient_one_is_tried_again() -> None:
-    with pytest.raises(dg.Failure, match="rating is missing") as raised, told_to_dagster():
+    with pytest.raises(dg.Failure, match="rating is missing") as raised, as_dagster_failure():
         raise PermanentFailure("rating is missing")
     assert raised.value.allow_retries is False
-    with pytest.raises(dg.RetryRequested), told_to_dagster():
+    with pytest.raises(dg.RetryRequested), as_dagster_failure():
         raise TransientFailure("the store does not answer")
 
 
@@ -38,7 +38,7 @@ def test_each_try_says_its_cause_in_the_log_the_event_and_the_console(capsys, mo
     causes = iter(["the store does not answer", "the store is still away", "the store is gone"])
 
     def work(key: str) -> None:
-        with told_to_dagster():
+        with as_dagster_failure():
             raise TransientFailure(f"{next(causes)} ({key})")
 
     @dg.asset

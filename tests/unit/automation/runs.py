@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from mlops_assets.assets.failing import told_to_dagster
+from mlops_assets.assets.failing import as_dagster_failure
 
 
 def run_of(instance: dg.DagsterInstance, request: dg.RunRequest, work: Callable[[], object]) -> str:
@@ -12,7 +12,7 @@ def run_of(instance: dg.DagsterInstance, request: dg.RunRequest, work: Callable[
 
     @dg.op
     def versioned_dataset() -> None:
-        with told_to_dagster():
+        with as_dagster_failure():
             work()
 
     @dg.job
