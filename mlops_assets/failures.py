@@ -54,8 +54,8 @@ _NEEDS_A_PERSON = re.compile(
 def rerun_may_help(failure: Failure) -> bool:
     """Whether waiting can heal it; what another program said is judged by its words."""
     if isinstance(failure, OutsideFailure):
-        said = str(failure)
-        return _ASKS_TO_WAIT.search(said) is not None or _NEEDS_A_PERSON.search(said) is None
+        message = str(failure)
+        return _ASKS_TO_WAIT.search(message) is not None or _NEEDS_A_PERSON.search(message) is None
     return isinstance(failure, TransientFailure)
 
 

@@ -134,8 +134,8 @@ class Variables:
         names = self._known | set(known)
         wrong = {name: near for name in written if name not in names and (near := _nearest(name, names))}
         if wrong:
-            told = "; ".join(f"{name} is no variable, the nearest is {near}" for name, near in wrong.items())
-            raise BadSetting(f".env: {told}: correct it, or take it out (.env.example lists every variable)")
+            problems = "; ".join(f"{name} is no variable, the nearest is {near}" for name, near in wrong.items())
+            raise BadSetting(f".env: {problems}: correct it, or take it out (.env.example lists every variable)")
 
     def refuse_unread(self, lines: Mapping[str, int], known: Iterable[str]) -> None:
         """Raise for a line of `.env` that cannot be read and begins with one of our names, or with nearly one."""

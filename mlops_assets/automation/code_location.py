@@ -33,12 +33,12 @@ class CodeLocation(dg.ConfigurableResource):
         how = "set DAGSTER_URL to the webserver's address, or press Reload definitions there"
         try:
             with self._open(request) as answer:
-                told = json.load(answer)["data"]["reloadRepositoryLocation"]
+                reply = json.load(answer)["data"]["reloadRepositoryLocation"]
         except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
             raise TransientFailure(f"{self.url} did not reload the code ({error}{self._through()}): {how}") from error
-        loaded = told.get("locationOrLoadError") or {}
+        loaded = reply.get("locationOrLoadError") or {}
         if loaded.get("__typename") != "RepositoryLocation":
-            message = (loaded.get("message") or told["__typename"]).strip().splitlines()[0]
+            message = (loaded.get("message") or reply["__typename"]).strip().splitlines()[0]
             raise TransientFailure(f"{self.url} could not load the new code: {message}")
 
     def _open(self, request: urllib.request.Request) -> Any:

@@ -34,7 +34,7 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
     if steps:
         first = min(steps, key=_may_heal)
         return RunFailure(not _may_heal(first), f"{first.step_key}: {first_cause(first)}")
-    ends = [place for place, event in enumerate(events) if event.event_type in _ENDS]
+    ends = [index for index, event in enumerate(events) if event.event_type in _ENDS]
     if not ends:
         return RunFailure(False, "it ended without a word")
     last = events[ends[-1]]

@@ -38,9 +38,9 @@ def _guarded(given: argparse.Namespace) -> int:
         reason = str(getattr(error, "orig", error))
         print(f"error: the run history in .dagster cannot be used ({reason}): {HEAL}", file=sys.stderr)
     except OSError as error:
-        if (said := disk_trouble(error)) is None:
+        if (message := disk_trouble(error)) is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
     return 2
 
 

@@ -27,8 +27,8 @@ def plot_features(report: DriftReport) -> bytes:
     axes.barh(
         [feature.name for feature in features], ratios, color=[_DRIFTED if one.drifted else _NOW for one in features]
     )
-    for place, feature in enumerate(features):
-        axes.text(ratios[place], place, f" p {feature.corrected:.2g}", va="center", fontsize=8)
+    for row, feature in enumerate(features):
+        axes.text(ratios[row], row, f" p {feature.corrected:.2g}", va="center", fontsize=8)
     axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
     axes.set_xlabel("effect as a multiple of its floor")
     axes.set_title(f"{report.reviews_now} new reviews against {report.reviews_before}", fontsize=10)
@@ -46,8 +46,8 @@ def plot_mixes(report: DriftReport) -> bytes:
         figure.subplots(1, max(len(mixes), 1), squeeze=False)[0], mixes.items(), strict=False
     ):
         places = range(len(before))
-        axes.bar([place - 0.2 for place in places], before, 0.4, color=_BEFORE, label="before")
-        axes.bar([place + 0.2 for place in places], now, 0.4, color=_NOW, label="now")
+        axes.bar([row - 0.2 for row in places], before, 0.4, color=_BEFORE, label="before")
+        axes.bar([row + 0.2 for row in places], now, 0.4, color=_NOW, label="now")
         axes.set_title(name, fontsize=10)
         axes.set_xticks(list(places), _names(name, len(before)), fontsize=7)
     if mixes:

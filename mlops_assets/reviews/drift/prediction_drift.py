@@ -49,7 +49,7 @@ def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftRepo
         name: (over_time[name].sum(axis=0), np.bincount(kind(now), minlength=sizes[name]))
         for name, kind in kinds.items()
     }
-    said = {
+    shown = {
         "predicted": [_mix(labels, counts) for counts in mixes["predicted"]],
         "confidence": [f"mean {rows['confidence'].mean():.3f}" for rows in (before, now)],
     }
@@ -64,7 +64,7 @@ def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftRepo
     for (name, pair), chance, certain in zip(mixes.items(), chances, tests.holm(chances), strict=True):
         effect = tests.mix_distance(*pair)
         drifted = certain <= options.alpha and effect >= options.floor_mix
-        features.append(FeatureDrift(name, drifted, effect, options.floor_mix, chance, certain, *said[name]))
+        features.append(FeatureDrift(name, drifted, effect, options.floor_mix, chance, certain, *shown[name]))
     named = "; ".join(f"{one.name}: {one.before} before, {one.now} now" for one in features if one.drifted)
     return DriftReport(
         drifted=bool(named),

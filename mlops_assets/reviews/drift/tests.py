@@ -121,15 +121,15 @@ def content_drift(before: tuple[np.ndarray, np.ndarray], now: tuple[np.ndarray, 
         fitted = [counts.sum(axis=0) - counts[fold] for counts in counted]
         seen = [int(size.sum() - size[fold]) for size in sizes]
         weights = _log_odds(fitted[0], fitted[1], seen[0], seen[1])
-        told = [
+        sides = [
             np.bincount(owner, weights=weights[gram], minlength=len(where))[where == fold]
             for gram, owner, where in zip(grams, owners, folds, strict=True)
         ]
-        if not len(told[0]) or not len(told[1]):
+        if not len(sides[0]) or not len(sides[1]):
             continue
-        one_excess, one_variance = _rank_excess(told[0], told[1])
-        excess, variance, pairs = excess + one_excess, variance + one_variance, pairs + len(told[0]) * len(told[1])
-        scores[folds[1] == fold] = told[1]
+        one_excess, one_variance = _rank_excess(sides[0], sides[1])
+        excess, variance, pairs = excess + one_excess, variance + one_variance, pairs + len(sides[0]) * len(sides[1])
+        scores[folds[1] == fold] = sides[1]
     old, new = (counts.sum(axis=0) for counts in counted)
     all_old, all_new = (int(size.sum()) for size in sizes)
     return Content(
@@ -143,11 +143,11 @@ def content_drift(before: tuple[np.ndarray, np.ndarray], now: tuple[np.ndarray, 
 
 def holm(p_values: list[float]) -> list[float]:
     """Holm's corrected p-values: below alpha anywhere in at most alpha of the draws where nothing drifted."""
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     corrected, floor = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        floor = max(floor, min(1.0, p_values[place] * (len(p_values) - rank)))
-        corrected[place] = floor
+    for rank, index in enumerate(order):
+        floor = max(floor, min(1.0, p_values[index] * (len(p_values) - rank)))
+        corrected[index] = floor
     return corrected
 
 

@@ -128,14 +128,16 @@ def _identify(kept: pd.DataFrame, found: RecognisedFile, rules: FileRules) -> No
     content = pd.DataFrame(kept[lacking]).assign(review_date=found.written[kept.index[lacking]])
     kept["review_id"] = own.where(~lacking, content_ids(content).reindex(ids.index))
     if shared:
-        said = f"an id such as {shortened(ids.dropna().iloc[0])} stands for many reviews"
+        explanation = f"an id such as {shortened(ids.dropna().iloc[0])} stands for many reviews"
     elif numbers.any():
-        said = f"{'the' if numbers.all() else f'{int(numbers.sum())} of the'} ids are row numbers, which every file has"
+        explanation = (
+            f"{'the' if numbers.all() else f'{int(numbers.sum())} of the'} ids are row numbers, which every file has"
+        )
     else:
-        said = "no column has ids" if given.isna().all() else f"{int(lacking.sum())} rows have no id"
+        explanation = "no column has ids" if given.isna().all() else f"{int(lacking.sum())} rows have no id"
     if (damaged := given[given.notna() & ids.isna()]).any():
-        said += f" ({len(damaged)} hold {shortened(damaged.iloc[0])} or the like)"
-    found.assumed.append(f"{said}, so an id comes from a row's content")
+        explanation += f" ({len(damaged)} hold {shortened(damaged.iloc[0])} or the like)"
+    found.assumed.append(f"{explanation}, so an id comes from a row's content")
 
 
 def _fates(rows: pd.DataFrame, kept: pd.DataFrame, aside: pd.DataFrame) -> pd.DataFrame:

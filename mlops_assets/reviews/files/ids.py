@@ -45,8 +45,10 @@ def content_ids(rows: pd.DataFrame) -> pd.Series:
     it was in, so that a file whose zone is corrected later keeps its ids.
     """
     content = _content(rows)
-    place = content.groupby(content).cumcount().astype("str")
-    ids = [hashlib.sha256(f"{text}\x1f{n}".encode()).hexdigest()[:32] for text, n in zip(content, place, strict=True)]
+    occurrence = content.groupby(content).cumcount().astype("str")
+    ids = [
+        hashlib.sha256(f"{text}\x1f{n}".encode()).hexdigest()[:32] for text, n in zip(content, occurrence, strict=True)
+    ]
     return pd.Series(ids, index=rows.index, dtype="str")
 
 

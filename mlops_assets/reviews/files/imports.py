@@ -75,17 +75,17 @@ def read_imports(folder: Path, rules: FileRules) -> Imports:
 
 def outside_of_runs(store: ReviewStore, apps: Collection[str], first_month: str, last_month: str) -> tuple[str, ...]:
     """A line for each stored month before the first or after the last one that a run can cover."""
-    said: list[str] = []
+    lines: list[str] = []
     for app_id in apps:
         for month in store.months(app_id):
             if first_month <= month <= last_month or not pq.read_metadata(store.path(app_id, month)).num_rows:
                 continue
             held = f"data/raw/{app_id}/{month}.parquet: its reviews stay in use, but no run covers a month"
             if month < first_month:
-                said.append(f"{held} before first_month {first_month}: write first_month: {month} into params.yaml")
+                lines.append(f"{held} before first_month {first_month}: write first_month: {month} into params.yaml")
             else:
-                said.append(f"{held} in the future: correct the dates in their file and import it again")
-    return tuple(said)
+                lines.append(f"{held} in the future: correct the dates in their file and import it again")
+    return tuple(lines)
 
 
 def clean_file(path: Path, folder: Path, rules: FileRules) -> tuple[Path, Balance]:
@@ -130,12 +130,12 @@ def imports_hold_no_names(imports: Imports) -> Claim:
         return Claim(
             passed=True, reason=f"none of {len(imports.balances.files)} imported files has a name or avatar column"
         )
-    said = "; ".join(
+    lines = "; ".join(
         f"data/imports/{name} has {', '.join(found)}: make import FILE=data/imports/{name}, then delete it"
         for name, found in imports.with_names.items()
     )
     rows = [{"file": name, "columns": ", ".join(found)} for name, found in imports.with_names.items()]
-    return Claim(passed=True, warning=True, reason=said, numbers={"files": len(rows)}, rows=rows)
+    return Claim(passed=True, warning=True, reason=lines, numbers={"files": len(rows)}, rows=rows)
 
 
 def imports_are_understood(imports: Imports) -> Claim:
@@ -147,6 +147,6 @@ def imports_are_understood(imports: Imports) -> Claim:
         return Claim(passed=True, reason=f"all of {len(imports.balances.files)} files in data/imports were read")
     rows = [{"file": name, "reason": reason} for name, reason in imports.refused.items()]
     rows += [{"file": b.file, "reason": f"{n} rows: {reason}"} for b in aside for reason, n, _ in b.reasons()]
-    said = [*imports.refused.values(), *(f"{balance.summary()} (data/{record_of(balance)})" for balance in aside)]
-    said += imports.outside
-    return Claim(passed=True, warning=True, reason="; ".join(said), rows=rows)
+    lines = [*imports.refused.values(), *(f"{balance.summary()} (data/{record_of(balance)})" for balance in aside)]
+    lines += imports.outside
+    return Claim(passed=True, warning=True, reason="; ".join(lines), rows=rows)

@@ -134,10 +134,10 @@ def _kept(lines: list[int]) -> str:
 def _lines_of(text: str, pattern: re.Pattern[str]) -> list[int]:
     """The numbers of the lines in which the pattern is found."""
     end = "\n" if "\n" in text else "\r"
-    lines, line, place = list[int](), 1, 0
+    lines, line, position = list[int](), 1, 0
     for found in pattern.finditer(text):
-        line += text.count(end, place, found.start())
-        place = found.start()
+        line += text.count(end, position, found.start())
+        position = found.start()
         if not lines or lines[-1] != line:
             lines.append(line)
     return lines

@@ -91,8 +91,8 @@ def _zone_with_summer_time(pairs: pd.DataFrame, quarters: set[float]) -> FoundZo
     sample = pairs.sample(min(_SAMPLE, len(pairs)), random_state=0)
     naive = sample["review_date"].dt.tz_localize(None)
     for zone in _zones(sample["true_date"].iloc[0], quarters):
-        told = naive.dt.tz_localize(zone, nonexistent="shift_forward", ambiguous=[True] * len(naive))
-        agree = int(((told.dt.tz_convert("UTC") - sample["true_date"]).abs() < _EXACT).sum())
+        local = naive.dt.tz_localize(zone, nonexistent="shift_forward", ambiguous=[True] * len(naive))
+        agree = int(((local.dt.tz_convert("UTC") - sample["true_date"]).abs() < _EXACT).sum())
         if _enough(agree, len(sample)):
             return FoundZone(len(sample), agree, zone=zone)
     return None

@@ -96,17 +96,17 @@ def positive_share_is_normal(frame: pd.DataFrame, rule: LabelRule, options: Vali
     count, positive = sum(one.count for one in shares), sum(one.positive for one in shares)
     low, high = wilson_interval(positive, count)
     few = count < FEW_LABELLED
-    said = [*(f"{one}: look for a torn feed or changed stars" for one in broken)]
-    said += [f"{one}, but so few reviews may differ by chance" for one in doubtful]
-    if not said:
-        said = [str(one) for one in shares] + ([f"fewer than {FEW_LABELLED} reviews"] if few else [])
+    findings = [*(f"{one}: look for a torn feed or changed stars" for one in broken)]
+    findings += [f"{one}, but so few reviews may differ by chance" for one in doubtful]
+    if not findings:
+        findings = [str(one) for one in shares] + ([f"fewer than {FEW_LABELLED} reviews"] if few else [])
     if broken or doubtful:
         line = options.line_with("positive_share", {one.app: one.roomy_bounds() for one in [*broken, *doubtful]})
         whose = "this app's reviews" if len(broken) + len(doubtful) == 1 else "these apps' reviews"
-        said.append(f"if {whose} are like that, put in the place of the section validation in params.yaml: {line}")
+        findings.append(f"if {whose} are like that, put in the place of the section validation in params.yaml: {line}")
     return Claim(
         passed=not broken,
-        reason="; ".join(said),
+        reason="; ".join(findings),
         numbers={
             "positive_share": positive / count,
             "low": low,

@@ -55,10 +55,10 @@ def stored_apps(files: Mapping[str, Path], source: str) -> dict[str, StoredApp]:
         by_app.setdefault(name.split("/")[0], []).append(files[name])
     found: dict[str, StoredApp] = {}
     for app, paths in by_app.items():
-        for place, path in enumerate(paths):
+        for index, path in enumerate(paths):
             newest = _rows(path, source)["review_date"].max()
             if not pd.isna(newest):
-                found[app] = StoredApp(newest, paths[place:], source)
+                found[app] = StoredApp(newest, paths[index:], source)
                 break
     return found
 
@@ -129,16 +129,16 @@ def positive_share_is_steady(
     ]
     judged = [one for one in changes if one.is_judged]
     sudden = [one for one in judged if one.is_sudden(ALPHA / len(judged))]
-    said = [str(one) for one in sudden or judged or changes]
+    findings = [str(one) for one in sudden or judged or changes]
     if sudden:
         days = {one.app: (one.newest + timedelta(days=1)).date() for one in sudden}
-        said.append(
+        findings.append(
             "look for a torn feed or changed stars; if people did change their minds, put in the place of the section "
             f"validation in params.yaml: {options.line_with('positive_share_since', days)}"
         )
     return Claim(
         passed=not sudden,
-        reason="; ".join(said) or "not judged: nothing arrived for an app that the last version has",
+        reason="; ".join(findings) or "not judged: nothing arrived for an app that the last version has",
         numbers={"apps_judged": len(judged), "apps_changed": len(sudden)},
         rows=[one.row() for one in changes],
     )

@@ -78,18 +78,18 @@ def _places_of_words(name: str, text: str, lower: str) -> list[tuple[int, int]]:
     words = name.lower().split()
     parts = {part.lower() for part in _words_in(name)} | ({words[0]} if len(words) == 1 else set[str]())
     runs = [found.span() for found in _LETTERS.finditer(text)]
-    places, place = list[tuple[int, int]](), 0
-    while place < len(runs):
-        start, end = runs[place]
-        if len(words) > 1 and (whole := _place_of_all(words, runs[place : place + len(words)], lower, parts)):
+    places, position = list[tuple[int, int]](), 0
+    while position < len(runs):
+        start, end = runs[position]
+        if len(words) > 1 and (whole := _place_of_all(words, runs[position : position + len(words)], lower, parts)):
             places.append(whole)
-            place += len(words)
+            position += len(words)
             continue
         starts = (start, *(found.start() for found in _CAPITAL.finditer(text, start, end)))
         begin = next((begin for begin in starts if lower[begin:end] in parts), None)
         if begin is not None:
             places.append((begin, end))
-        place += 1
+        position += 1
     return places
 
 

@@ -14,11 +14,11 @@ PERCENTS: Mapping[str, float] = {"train": 80, "validation": 7.5, "gate": 5, "tes
 
 def side_of(text: str, percents: Mapping[str, float] = PERCENTS) -> str:
     """The side of the text; texts that are equal once normalised share it."""
-    place = int(text_digest(text)[:13], 16) / 16**13 * 100
+    percent = int(text_digest(text)[:13], 16) / 16**13 * 100
     border = 0.0
     for side in SIDES:
         border += percents[side]
-        if place < border:
+        if percent < border:
             return side
     return SIDES[-1]
 

@@ -178,8 +178,8 @@ def like_length(waiting: Sequence[_Item], batch_tokens: int) -> list[_Item]:
     oldest = min(waiting, key=lambda item: item.number)
     ordered = sorted(waiting, key=lambda item: (item.length, item.number))
     lengths = [item.length for item in ordered]
-    place = ordered.index(oldest, max(0, bisect_right(lengths, oldest.length - 1)))
-    low = high = place  # ordered[low..high] is the batch
+    position = ordered.index(oldest, max(0, bisect_right(lengths, oldest.length - 1)))
+    low = high = position  # ordered[low..high] is the batch
     tokens = oldest.length
     while low > 0 or high + 1 < len(ordered):
         down = ordered[low - 1] if low > 0 else None

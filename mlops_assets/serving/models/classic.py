@@ -36,8 +36,8 @@ class ClassicModel:
         self._share = float(runtime["forest_share"])
         self._word_longest = int(runtime["word_longest"])
         self._char_shortest, self._char_longest = int(runtime["char_shortest"]), int(runtime["char_longest"])
-        self._words = {term: place for place, term in enumerate(vocabulary["word"])}
-        self._chars = {term: place for place, term in enumerate(vocabulary["char"])}
+        self._words = {term: index for index, term in enumerate(vocabulary["word"])}
+        self._chars = {term: index for index, term in enumerate(vocabulary["char"])}
         self._word_idf, self._char_idf = weights["word_idf"], weights["char_idf"]
         coefficients = np.ascontiguousarray(weights["coefficients"].T)  # (features, 1 or labels): a row per feature
         self._word_weights, self._char_weights = np.split(coefficients, [len(self._words)])
@@ -79,7 +79,7 @@ class ClassicModel:
 def _weighted(grams: Iterable[str], vocabulary: dict[str, int], idf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Places and TF-IDF values (sublinear, of length 1) of the known n-grams of one text."""
     known = [(vocabulary[gram], count) for gram, count in Counter(grams).items() if gram in vocabulary]
-    places = np.array([place for place, _ in known], dtype=np.int64)
+    places = np.array([index for index, _ in known], dtype=np.int64)
     values = idf[places] * [1 + math.log(count) for _, count in known]
     length = math.sqrt(float(values @ values))
     return places, values / length if length > 0 else values

@@ -78,7 +78,7 @@ def _fit(texts: Sequence[str], analyzer: Any, most: int, recipe: ClassicRecipe) 
         if len(texts) <= recipe.vocabulary_reviews:
             return vectorizer, vectorizer.fit_transform(texts)
         drawn = np.random.default_rng(recipe.seed).choice(len(texts), recipe.vocabulary_reviews, replace=False)
-        vectorizer.fit([texts[place] for place in np.sort(drawn)])
+        vectorizer.fit([texts[index] for index in np.sort(drawn)])
     except ValueError as error:
         raise PermanentFailure(
             f"no n-gram stands in {least} or more of the {len(texts)} reviews of the train side ({error}): "

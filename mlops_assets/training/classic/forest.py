@@ -54,16 +54,16 @@ def arrays(trees: Sequence[Any], words: int, labels: int) -> dict[str, np.ndarra
         for node in range(tree.node_count - 1, -1, -1):  # children come after their parent
             if not leaf[node]:
                 below[node] = below[absent[node]] + below[present[node]]
-        place = np.zeros(tree.node_count, dtype=np.int64)
+        position = np.zeros(tree.node_count, dtype=np.int64)
         for node in range(tree.node_count):
             if not leaf[node]:
-                place[absent[node]] = place[node]
-                place[present[node]] = place[node] + below[absent[node]]
+                position[absent[node]] = position[node]
+                position[present[node]] = position[node] + below[absent[node]]
         first.append(before)
         asked.append(tree.feature[~leaf])
-        start.append(before + place[~leaf])
-        end.append(before + place[~leaf] + below[absent[~leaf]])
-        order = np.flatnonzero(leaf)[np.argsort(place[leaf])]
+        start.append(before + position[~leaf])
+        end.append(before + position[~leaf] + below[absent[~leaf]])
+        order = np.flatnonzero(leaf)[np.argsort(position[leaf])]
         value = tree.value[order, 0, :]
         answers.append(value / value.sum(axis=1, keepdims=True))
         before += len(order)

@@ -64,10 +64,10 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, most_bins: int = 1
     if not len(truth):
         return []
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    place = _bins(confidence, most_bins)
+    bin_of = _bins(confidence, most_bins)
     return [
-        Bin(int((place == b).sum()), _round(confidence[place == b].mean()), _round(right[place == b].mean()))
-        for b in np.unique(place)
+        Bin(int((bin_of == b).sum()), _round(confidence[bin_of == b].mean()), _round(right[bin_of == b].mean()))
+        for b in np.unique(bin_of)
     ]
 
 
@@ -97,10 +97,10 @@ def error_by_chance(
     if not len(probabilities):
         return 0.0
     confidence = probabilities.max(axis=1)
-    place = _bins(confidence, most_bins=10)
+    bin_of = _bins(confidence, most_bins=10)
     _, first, group = np.unique(np.asarray(texts), return_index=True, return_inverse=True)
-    sizes = np.zeros((len(first), place.max() + 1))
-    np.add.at(sizes, (group, place), 1)
+    sizes = np.zeros((len(first), bin_of.max() + 1))
+    np.add.at(sizes, (group, bin_of), 1)
     sure, rng = confidence[first], np.random.default_rng(seed)
     off = [np.abs((sure - (rng.random(len(sure)) < sure)) @ sizes).sum() / len(confidence) for _ in range(rounds)]
     return float(np.quantile(off, 0.95))

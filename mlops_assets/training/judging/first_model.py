@@ -63,7 +63,7 @@ class HeldOut:
     def texts_by_label(self) -> dict[str, int]:
         """How many distinct texts bear each label."""
         pairs = set(zip(self.truth.tolist(), self.texts.tolist(), strict=True))
-        return {name: sum(label == place for label, _ in pairs) for place, name in enumerate(self.labels)}
+        return {name: sum(label == index for label, _ in pairs) for index, name in enumerate(self.labels)}
 
     @property
     def rarest(self) -> tuple[str, int]:

@@ -21,8 +21,8 @@ class NoTable(Exception):
 
 def header_place(rows: Sequence[Sequence[str]]) -> int | None:
     """The place of the header: the first row that names all required columns, else the first that is not blank."""
-    filled = [place for place, row in enumerate(rows[:HEADER_WITHIN]) if any(cell.strip() for cell in row)]
-    complete = (place for place in filled if names_reviews(rows[place]))
+    filled = [index for index, row in enumerate(rows[:HEADER_WITHIN]) if any(cell.strip() for cell in row)]
+    complete = (index for index in filled if names_reviews(rows[index]))
     return next(complete, filled[0] if filled else None)
 
 
@@ -34,8 +34,8 @@ def names_reviews(names: Iterable[str]) -> bool:
 def unique_names(names: Sequence[str]) -> list[str]:
     """The header's names, each once: a column without one is named by its place, a repeated one gets a number."""
     found: list[str] = []
-    for place, written in enumerate(names, start=1):
-        name = written if written.strip() else f"(column {place})"
+    for index, written in enumerate(names, start=1):
+        name = written if written.strip() else f"(column {index})"
         again = 2
         while name in found:
             name, again = f"{written} ({again})", again + 1
@@ -49,8 +49,8 @@ def without_repeated_columns(cells: pd.DataFrame, header: Sequence[str]) -> tupl
     Raises `NoTable` where columns of one name differ: which one is meant, the file does not say.
     """
     places = dict[str, list[int]]()
-    for place, name in enumerate(header):
-        places.setdefault(file_columns.folded(name), []).append(place)
+    for index, name in enumerate(header):
+        places.setdefault(file_columns.folded(name), []).append(index)
     used = {file_columns.folded(name) for name in file_columns.recognise(header).values()}
     repeated = [group for name, group in places.items() if len(group) > 1 and name in used]
     for first, *others in repeated:
@@ -59,9 +59,9 @@ def without_repeated_columns(cells: pd.DataFrame, header: Sequence[str]) -> tupl
                 raise NoTable(
                     f"has two columns named {header[first]!r} whose cells differ: delete one of them, or rename it"
                 )
-    surplus = [place for _, *others in repeated for place in others]
-    notes = tuple(f"the second column {header[place]!r} repeats the first and is left out" for place in surplus)
-    kept = [place for place in range(len(header)) if place not in surplus]
+    surplus = [index for _, *others in repeated for index in others]
+    notes = tuple(f"the second column {header[index]!r} repeats the first and is left out" for index in surplus)
+    kept = [index for index in range(len(header)) if index not in surplus]
     return cast("pd.DataFrame", cells.iloc[:, kept]), notes
 
 

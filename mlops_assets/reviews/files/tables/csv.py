@@ -71,25 +71,25 @@ def _layout(content: bytes) -> tuple[_Layout, list[int]]:
     """The separator and the header's line: those under which the most columns are known; lines before the header."""
     sample = content[: 4 * _SAMPLE_CHARS].decode(errors="ignore")[:_SAMPLE_CHARS]
     first_line = next(iter(sample.splitlines()), "")
-    said = _SEPARATOR_LINE.match(first_line)
+    declared = _SEPARATOR_LINE.match(first_line)
     best: tuple[tuple[int, int, int], str, list[tuple[int, list[str]]], int] | None = None
-    for separator in (said["separator"],) if said else SEPARATORS:
-        records = _first_records(sample, separator)[1 if said else 0 :]
-        place = header_place([row for _, row in records])
-        if place is None:
+    for separator in (declared["separator"],) if declared else SEPARATORS:
+        records = _first_records(sample, separator)[1 if declared else 0 :]
+        row_index = header_place([row for _, row in records])
+        if row_index is None:
             continue
-        header = records[place][1]
+        header = records[row_index][1]
         worth = (int(names_reviews(header)), len(file_columns.recognise(header)), len(header))
         if best is None or worth > best[0]:
-            best = worth, separator, records, place
+            best = worth, separator, records, row_index
     if best is None:
         raise NoTable("holds no table: give it a header with the names of its columns")
-    _, separator, records, place = best
-    line, header = records[place]
+    _, separator, records, row_index = best
+    line, header = records[row_index]
     named = max(number for number, name in enumerate(header, start=1) if name.strip())
     spaced = len(header) > 1 and all(name.startswith(" ") for name in header[1:named])
     header = [name.strip() for name in header] if spaced else header
-    titles = [number for number, row in records[:place] if row]
+    titles = [number for number, row in records[:row_index] if row]
     return _Layout(separator, spaced, line, header, named), titles
 
 
@@ -223,11 +223,11 @@ class _Rows:
         """A quote that was never closed joins lines, until another quote ends them: such a cell holds whole rows."""
         if not names_reviews(self.layout.header):
             return
-        for place, cell in enumerate(row):
+        for column, cell in enumerate(row):
             lines = [part.split(self.layout.separator) for part in re.split(r"\r\n|\r|\n", cell)]
             if len(lines) > 1 and (
                 any(self._is_row(fields, 0, self.layout.named) for fields in lines[1:])
-                or (self._is_row(lines[0], place, self.layout.named) and self._is_row(lines[-1], 0, place + 1))
+                or (self._is_row(lines[0], column, self.layout.named) and self._is_row(lines[-1], 0, column + 1))
             ):
                 raise NoTable(
                     f"has a quote in line {line} that ends in line {end} only, and joins rows of their own: "

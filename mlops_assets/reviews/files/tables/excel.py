@@ -104,15 +104,15 @@ def read_workbook(content: bytes) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     return frame, "a workbook", (*left_out, *notes)
 
 
-def _cells(rows: list[list[_Cell]], place: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    header = _row(rows[place])
-    while header and not header[-1].strip() and not any(row[len(header) - 1] != "" for row in rows[place + 1 :]):
+def _cells(rows: list[list[_Cell]], header_index: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    header = _row(rows[header_index])
+    while header and not header[-1].strip() and not any(row[len(header) - 1] != "" for row in rows[header_index + 1 :]):
         header.pop()  # columns that only formatting reaches
     cells = CellBuilder("row", unique_names(header))
-    last = max((number for number, row in enumerate(rows) if any(cell != "" for cell in row)), default=place)
-    for number, row in enumerate(rows[place + 1 : last + 1], start=place + 2):
+    last = max((number for number, row in enumerate(rows) if any(cell != "" for cell in row)), default=header_index)
+    for number, row in enumerate(rows[header_index + 1 : last + 1], start=header_index + 2):
         cells.add(number, _row(row[: len(header)]))
-    titles = [number for number, row in enumerate(rows[:place], start=1) if any(cell != "" for cell in row)]
+    titles = [number for number, row in enumerate(rows[:header_index], start=1) if any(cell != "" for cell in row)]
     frame, repeated = without_repeated_columns(cells.frame(), header)
     left_out = (f"{numbered('row', titles)} before the header left out",) if titles else ()
     return frame, (*left_out, *repeated)

@@ -57,11 +57,11 @@ def _is_lines(content: str) -> bool:
 
 
 def _json_lines(content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    place, number = 0, 0
-    while place < len(content):
-        end = content.find("\n", place)
+    position, number = 0, 0
+    while position < len(content):
+        end = content.find("\n", position)
         end = len(content) if end < 0 else end
-        line, place, number = content[place:end].strip(), end + 1, number + 1
+        line, position, number = content[position:end].strip(), end + 1, number + 1
         if not line:
             continue
         try:
@@ -129,10 +129,10 @@ def _rows_as_records(rows: list[list[Any]]) -> list[dict[str, Any]]:
     if header is None:
         raise NoTable(_HOW)
     names = unique_names([_cell(name) for name in rows[header]])
-    for place, row in enumerate(rows[header + 1 :], start=header + 2):
+    for position, row in enumerate(rows[header + 1 :], start=header + 2):
         if len(row) != len(names):
             raise NoTable(
-                f"is no table (row {place} has {len(row)} cells, and the header {len(names)}): write it again"
+                f"is no table (row {position} has {len(row)} cells, and the header {len(names)}): write it again"
             )
     return [dict(zip(names, row, strict=True)) for row in rows[header + 1 :]]
 
