@@ -1,4 +1,4 @@
-"""The model folder: the one format that training writes and the server reads.
+"""The model folder, in the format that training writes and the server reads.
 
     manifest.json   written last; names the SHA-256 of every other file
     golden.json     sentences with the probabilities that this model must answer

@@ -59,7 +59,7 @@ class _ParsedBefore:
         self._rules = Path(__file__).read_bytes()
         self._known: dict[str, _Parsed] = {}
         self._used: dict[str, _Parsed] = {}
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):  # Absent or damaged: everything is parsed again.
             self._known = json.loads(path.read_text(encoding="utf-8"))
 
     def of(self, source: bytes) -> _Parsed:

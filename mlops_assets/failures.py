@@ -1,4 +1,4 @@
-"""The two kinds of failure: one that a rerun may heal, one that it cannot; and what is said of a full disk."""
+"""The two kinds of failure, those that a rerun may heal and the others; the message about a full disk."""
 
 import errno
 import re

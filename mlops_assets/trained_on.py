@@ -1,4 +1,4 @@
-"""Whose reviews a model was trained on, and what everybody must be told where those are generated."""
+"""Whose reviews a model was trained on, and the warning if they were generated."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""YAML in which every name stands once: PyYAML takes the last of two equal names, and drops the other silently."""
+"""YAML that refuses a repeated key. PyYAML silently keeps the last of two equal keys."""
 
 from collections.abc import Hashable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Variables as typed values; where they come from is settings.py's."""
+"""Environment variables as typed values. `settings.py` reads them."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""Names that several rooms use: the apps of the reviews, and how a commit that stays here is told."""
+"""Names that several rooms use: the known apps, and the mark of a version that was not pushed."""
 
 from mlops_assets.settings import Settings
 from mlops_assets.trained_on import SAMPLE_APP

@@ -185,8 +185,8 @@ def refuse_broken(evidence: Evidence, incomplete: Sequence[AppStatus]) -> None:
     """Raise if a claim that stops a version is broken, those about `raw_reviews` too: not every run collects."""
     broken = {name: claim.reason for name, claim in blocking_claims(evidence).items() if not claim.passed}
     if incomplete:
-        said = "; ".join(f"{one.app_id}: {one.reason}" for one in incomplete)
-        broken["collection_is_complete"] = f"{said}: run the job pipeline, which goes on there"
+        reasons = "; ".join(f"{app.app_id}: {app.reason}" for app in incomplete)
+        broken["collection_is_complete"] = f"{reasons}: run the job pipeline, which goes on there"
     if not (schema := stored_files_claim(evidence.settings)).passed:
         broken["stored_reviews_keep_their_schema"] = schema.reason
     if broken:
@@ -253,7 +253,7 @@ def _kept(evidence: Evidence, group: str, judged_by: object, judge: Callable[[],
     path = evidence.settings.instance_folder / "claims.json"
     key = repr((content_key(evidence.now), evidence.source, judged_by, _code()))
     stored: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # Absent or damaged: the claims are judged again.
         stored = json.loads(path.read_text(encoding="utf-8"))
     if group in stored and stored[group]["key"] == key:
         return {name: Claim(**fields) for name, fields in stored[group]["claims"].items()}

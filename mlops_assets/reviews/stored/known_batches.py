@@ -41,7 +41,7 @@ class KnownBatches:
         replace_file(self._path, json.dumps({"files": files, "batches": [*before, batch][-_MOST_KEPT:]}))
 
     def _kept(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):  # Absent or damaged: the batch is compared with the files.
             return json.loads(self._path.read_text(encoding="utf-8"))
         return {"files": None, "batches": []}
 
