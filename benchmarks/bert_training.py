@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.models import BertRecipe
 from mlops_assets.settings import wait_passively
 from mlops_assets.training.bert import compact, packing
 from mlops_assets.training.bert import data as bert_data

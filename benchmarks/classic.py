@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.models import ClassicRecipe
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides

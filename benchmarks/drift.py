@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import prediction_drift, sudden_change
-from mlops_assets.params.drift import DriftOptions
+from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift.drift import compare, measure
 from mlops_assets.reviews.drift.features import Features
 from mlops_assets.reviews.drift.profile import Profile

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.classic import ClassicRecipe
-from mlops_assets.params.drift import DriftOptions
+from mlops_assets.params.models import ClassicRecipe
+from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift.drift import recent
 from mlops_assets.reviews.drift.prediction_drift import measure_predictions
 from mlops_assets.reviews.drift.tests import mix_distance, mix_p

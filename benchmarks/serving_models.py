@@ -23,7 +23,7 @@ VOCABULARY = 50_000
 
 def make_models(texts: Sequence[str], folder: Path) -> dict[str, Path]:
     """A base-size BERT with random weights as our artifact in fp32 and int8; the same weights in the hub's format."""
-    from mlops_assets.params.bert import BertRecipe
+    from mlops_assets.params.models import BertRecipe
     from mlops_assets.training.bert.compact import build
     from mlops_assets.training.bert.export import Exporter
 
@@ -53,7 +53,7 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
     The compact recipe in three epochs on the train side of `reviews`; judged on `most` texts that it
     was not trained on.
     """
-    from mlops_assets.params.bert import BertRecipe
+    from mlops_assets.params.models import BertRecipe
     from mlops_assets.reviews.files.files import read_reviews
     from mlops_assets.reviews.stored.label import add_labels
     from mlops_assets.reviews.stored.split import PERCENTS, add_sides

@@ -6,7 +6,7 @@ from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.engine import Login
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
 from mlops_assets.settings import Settings

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import APP_PATTERN, MONTH_PATTERN, LabelRule, Source
 from mlops_assets.params.file import read_params
-from mlops_assets.params.triggers import Triggers
+from mlops_assets.params.operations import Triggers
 from mlops_assets.variables import Variables
 
 DateOrder = Literal["day-first", "month-first"]

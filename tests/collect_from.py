@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from mlops_assets.params.play_store import CollectOptions
+from mlops_assets.params.reviews import CollectOptions
 from mlops_assets.reviews.play_store.client import PlayStore
 from mlops_assets.reviews.play_store.collect import collect_app
 from mlops_assets.reviews.stored.store import ReviewStore

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.artifact import TrainedWith
-from mlops_assets.params.bert import BertRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import BertRecipe, Evaluation
 from mlops_assets.serving.models.model import load
 from mlops_assets.training.bert.train import train_bert
 from mlops_assets.training.trained import Trained

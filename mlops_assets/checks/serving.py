@@ -18,7 +18,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         change in what people feel. Both are worth a look, and neither waits for labels. It stops nothing; what lasts
         `drift.sustained_ticks` ticks starts a retrain.
         """
-        from mlops_assets.params.drift import DriftOptions
+        from mlops_assets.params.reviews import DriftOptions
         from mlops_assets.reviews.drift.history import remember
         from mlops_assets.reviews.drift.plots import plot_mixes
         from mlops_assets.reviews.drift.prediction_drift import measure_predictions

@@ -56,7 +56,7 @@ def overdue(last_ended: datetime | None, now: datetime, rules: OperationRules) -
 
 def _held_collections(settings: Settings) -> list[str]:
     """Collections that stopped before the end of the feed, or whose deletions nobody has accepted: training waits."""
-    from mlops_assets.params.play_store import CollectOptions
+    from mlops_assets.params.reviews import CollectOptions
     from mlops_assets.reviews.play_store.collect import last_collection
     from mlops_assets.reviews.stored.store import ReviewStore
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from mlops_assets import artifact
 from mlops_assets.failures import Failure, PermanentFailure
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.stored.label import add_labels

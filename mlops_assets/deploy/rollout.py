@@ -12,7 +12,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.deploy.traffic import Traffic, Watch, baseline
 from mlops_assets.failures import PermanentFailure, TransientFailure
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 
 GOLDEN_TOLERANCE = 1e-2
 """As in the server: int8 kernels differ between processors by up to 6e-3."""

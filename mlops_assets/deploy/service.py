@@ -14,7 +14,7 @@ from mlops_assets.deploy.rollback import KEPT, choose
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out
 from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.failures import Failure
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 from mlops_assets.settings import DeployTarget
 
 ROLLBACK = "rollback"

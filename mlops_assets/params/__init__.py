@@ -1,1 +1,1 @@
-"""The parameters of params.yaml: one module for each section, which holds its keys, their meaning and their rules."""
+"""The parameters of params.yaml: a model for each section, with its keys, their meaning and their rules."""

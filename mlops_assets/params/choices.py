@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mlops_assets.params.operations import Triggers
 from mlops_assets.params.section import ByName, Rule, Section
-from mlops_assets.params.triggers import Triggers
 
 Source = Literal["sample", "file", "play_store"]
 LabelRule = Literal["binary", "ternary"]

@@ -1,19 +1,43 @@
-"""How params.yaml is read."""
+"""The whole of params.yaml as a model, and how the file is read."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
+from pydantic import Field
 
 from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import Choices
+from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
+from mlops_assets.params.operations import OperationRules, Versions, Watching
+from mlops_assets.params.reviews import CollectOptions, DriftOptions, Sides, ValidationOptions
+from mlops_assets.params.section import Section
 from mlops_assets.unique_yaml import read_yaml
 
 SECTIONS = (
     "sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "deploy", "versions", "operations"
 )  # fmt: skip
 """Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
+
+
+class Params(Choices):
+    """The parameters of the pipeline: what it does, versioned with git."""
+
+    sides: Sides
+    play_store: CollectOptions = Field(default_factory=CollectOptions)
+    validation: ValidationOptions = Field(default_factory=ValidationOptions)
+    drift: DriftOptions = Field(default_factory=DriftOptions)
+    classic: ClassicRecipe = Field(default_factory=ClassicRecipe)
+    bert: BertRecipe = Field(default_factory=BertRecipe)
+    evaluate: Evaluation = Field(default_factory=Evaluation)
+    deploy: Watching = Field(default_factory=Watching)
+    versions: Versions = Field(default_factory=Versions)
+    operations: OperationRules = Field(default_factory=OperationRules)
+
+
+SECTION_MODELS = {name: cast("type[Section]", Params.model_fields[name].annotation) for name in SECTIONS}
+"""The model of each section that is checked when a run starts."""
 
 
 def read_params(path: Path) -> tuple[Choices, Mapping[str, Mapping[str, Any]]]:

@@ -1,11 +1,12 @@
-"""The section `operations`: when the digest goes out, and when a run is overdue."""
+"""The sections about running the pipeline: `triggers`, `deploy`, `versions` and `operations`."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Annotated, ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from mlops_assets.params.section import Section
+from mlops_assets.params.section import ByName, Rule, Section
 
 
 class OperationRules(Section):
@@ -24,3 +25,70 @@ class OperationRules(Section):
     def longest_gap(self) -> timedelta:
         """How long ago the last run may have ended before the next is overdue."""
         return timedelta(hours=self.interval_hours + self.slack_hours)
+
+
+class Watching(Section):
+    """How a new release is judged: by what clients ask it if they ask enough, else by test requests."""
+
+    section: ClassVar[str] = "deploy"
+
+    ready_timeout_s: float = Field(default=60.0, ge=0)
+    """Seconds that a new release may take until it answers. Raise it for a large model or a slow machine."""
+    watch_s: float = Field(default=3.0, ge=0)
+    """Seconds that a new release is watched after the switch. If it fails in that time, the old one comes back."""
+    slower_at_most: float = Field(default=5.0, ge=0)
+    """A new release may take this many times the old one's time to answer."""
+    always_fast_s: float = Field(default=0.25, ge=0)
+    """Answers within this many seconds are never too slow."""
+
+    def limit_s(self, usual_s: float) -> float:
+        """Over this it is too slow, where the old one takes `usual_s`."""
+        return max(self.always_fast_s, self.slower_at_most * usual_s)
+
+
+def _existing(zone: str) -> str:
+    try:
+        return ZoneInfo(zone).key
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(zone) from error
+
+
+class Triggers(Section):
+    """When runs start by themselves, beside new commits and drift."""
+
+    section: ClassVar[str] = "triggers"
+
+    time_zone: Annotated[str, AfterValidator(_existing), Rule("a zone such as Asia/Jakarta")] = "UTC"
+    """The time zone of the schedule `every_six_hours`."""
+    retrain_after_days: int = Field(default=90, ge=0)
+    """A live model older than this many days is trained again, even if nothing changed. 0: never."""
+    cooldown_days: int = Field(default=7, ge=0)
+    """Days after a retrain for drift or age in which neither starts another one."""
+
+
+class RetentionRules(Section):
+    """How long the nightly job `prune` keeps what was replaced. Days count from the moment when a later version
+    replaced a version; what is current is never removed.
+    """
+
+    section: ClassVar[str] = "versions.retention"
+
+    data_days: int = Field(default=30, ge=0)
+    """Days that a replaced version of the data is kept."""
+    models_days: int = Field(default=90, ge=0)
+    """Days that a replaced version of a model is kept."""
+    runs_days: int = Field(default=30, ge=0)
+    """Days that Dagster's history is kept: events, logs and summaries. The newest 20 runs always stay."""
+    predecessors: int = Field(default=2, ge=0)
+    """Models deployed before the live one that stay ready for a rollback, with the data that they were trained on."""
+    unknown_days: int = Field(default=1, ge=0)
+    """Days that objects which no version names are kept: they may belong to a commit that is still under way."""
+
+
+class Versions(Section):
+    """What is kept of earlier versions."""
+
+    section: ClassVar[str] = "versions"
+
+    retention: Annotated[RetentionRules, ByName] = Field(default_factory=RetentionRules)
+    """How long replaced versions stay: the keys of `versions.retention`."""

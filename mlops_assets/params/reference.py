@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from mlops_assets.params.everything import Params
+from mlops_assets.params.file import Params
 from mlops_assets.params.section import Section, rule_of
 
 SCHEMA_FILE, REFERENCE_FILE = "params.schema.json", "docs/parameters.md"

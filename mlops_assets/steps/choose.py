@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.deploy.service import Live
-    from mlops_assets.params.evaluate import Evaluation
+    from mlops_assets.params.models import Evaluation
     from mlops_assets.training.judging.contender import Contender
     from mlops_assets.training.judging.first_model import FirstModel
 
@@ -125,7 +125,7 @@ def _decide(
     forced: bool,
 ) -> Decision:
     """The decision between the candidates and the model that serves."""
-    from mlops_assets.params.evaluate import Evaluation
+    from mlops_assets.params.models import Evaluation
     from mlops_assets.training.judging.contender import contender
     from mlops_assets.training.judging.gate import decide
 
@@ -189,7 +189,7 @@ def _first_model(
     The classic recipe is cross-validated if that decides: on a small gate side, for a model without a rival. It is the
     recipe that is cheap enough.
     """
-    from mlops_assets.params.classic import ClassicRecipe
+    from mlops_assets.params.models import ClassicRecipe
     from mlops_assets.training.judging.cross_validation import cross_validated
     from mlops_assets.training.judging.first_model import CROSS_VALIDATED, held_out
 

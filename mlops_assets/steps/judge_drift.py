@@ -66,7 +66,7 @@ def compare_with_training(
 
     `data` says which apps and sources the reviews are of, `newest` gives at least that many of them.
     """
-    from mlops_assets.params.drift import DriftOptions
+    from mlops_assets.params.reviews import DriftOptions
     from mlops_assets.reviews.drift.drift import measure, recent
     from mlops_assets.reviews.drift.history import remember
     from mlops_assets.reviews.drift.profile import Profile

@@ -21,7 +21,7 @@ from mlops_assets.workspace import known_apps
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.params.validation import ValidationOptions
+    from mlops_assets.params.reviews import ValidationOptions
     from mlops_assets.reviews.quality.claims import Claim
 
 Claims = dict[str, "Claim"]

@@ -14,7 +14,7 @@ from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:
-    from mlops_assets.params.validation import ValidationOptions
+    from mlops_assets.params.reviews import ValidationOptions
 
 
 class UpstreamMissing(PermanentFailure):
@@ -95,7 +95,7 @@ _IS_THERE: Mapping[str, Callable[[_Clone], bool]] = {
 
 def refuse_bad_parameters(settings: Settings) -> None:
     """Raise `BadSetting` for the first wrong value."""
-    from mlops_assets.params.everything import SECTION_MODELS
+    from mlops_assets.params.file import SECTION_MODELS
 
     for name, section in SECTION_MODELS.items():
         section.from_params(settings.sections[name])
@@ -104,7 +104,7 @@ def refuse_bad_parameters(settings: Settings) -> None:
 
 def validation_options(settings: Settings) -> "ValidationOptions":
     """The section `validation`, which may name the apps of params.yaml, of APP, and those with stored reviews."""
-    from mlops_assets.params.validation import ValidationOptions
+    from mlops_assets.params.reviews import ValidationOptions
 
     options = ValidationOptions.from_params(settings.sections["validation"])
     stored = {folder.name for folder in (settings.data / "raw").glob("*.*") if folder.is_dir()}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_assets.deploy.service import Service
-from mlops_assets.params.versions import RetentionRules
+from mlops_assets.params.operations import RetentionRules
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.retention import Pruned, prune_versions

@@ -109,7 +109,7 @@ class Dashboards:
             publish(self._settings.service_folder, OVERVIEW, json.dumps(new, ensure_ascii=False))
 
     def _drift_sustained(self, found: "_OnDisk") -> bool:
-        from mlops_assets.params.drift import DriftOptions
+        from mlops_assets.params.reviews import DriftOptions
         from mlops_assets.reviews.drift.drift import sustained
 
         ticks = DriftOptions.from_params(self._settings.sections["drift"]).sustained_ticks

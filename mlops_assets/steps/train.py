@@ -46,7 +46,7 @@ def train(
 
     Its old metrics go first and the model is put in place whole, so that a failed training leaves no scores behind.
     """
-    from mlops_assets.params.evaluate import Evaluation
+    from mlops_assets.params.models import Evaluation
 
     refuse_missing_upstream(kind.asset, settings, repository)
     model, metrics = settings.models / kind.name, settings.models / kind.metrics_file

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlops_assets.artifact import Manifest
 from mlops_assets.document import Block, Bullets, Heading, Paragraph, Table, markdown
-from mlops_assets.params.bert import COMPACT
+from mlops_assets.params.models import COMPACT
 from mlops_assets.training.champion import Decision
 from mlops_assets.training.kinds import KINDS
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.artifact import METRICS_FILES, Kind, TrainedWith
 from mlops_assets.code_version import code_version
-from mlops_assets.params.bert import BertRecipe
-from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.models import BertRecipe, ClassicRecipe
 from mlops_assets.params.section import Section
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.params.evaluate import Evaluation
+    from mlops_assets.params.models import Evaluation
     from mlops_assets.training.trained import Trained
 
 

@@ -12,7 +12,7 @@ from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service import Service
 from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import PathTraffic, Traffic
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 
 UNWATCHED = Watching(watch_s=0)
 

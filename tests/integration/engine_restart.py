@@ -26,7 +26,7 @@ from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.release import read_release
 from mlops_assets.deploy.service import Service
 from mlops_assets.deploy.service_client import NoAnswer, ServiceClient
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 
 SOCKET = "e.sock"
 NAMESPACES = ("unshare", "--net", "--mount")

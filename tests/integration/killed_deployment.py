@@ -17,7 +17,7 @@ from mlops_assets.deploy.docker.servers import DockerServers
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.release import read_release
 from mlops_assets.deploy.service import Service
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 
 
 def kill_at(point: str, known: dict[str, type]) -> None:

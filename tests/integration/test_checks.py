@@ -18,7 +18,7 @@ import pytest
 
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.definitions import build_definitions
-from mlops_assets.params.drift import DriftOptions
+from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.drift.drift import recent
 from mlops_assets.reviews.drift.history import read_history

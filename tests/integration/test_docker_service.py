@@ -26,7 +26,7 @@ from mlops_assets.deploy.docker.servers import NeverStarted
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
 from mlops_assets.deploy.service import Service
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 from tests.docker_engine import port_of, project_of, service_on_docker
 from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model

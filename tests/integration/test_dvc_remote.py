@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.params.versions import RetentionRules
+from mlops_assets.params.operations import RetentionRules
 from mlops_assets.versioning.retention import prune_versions
 from tests.user_clone import REAL_DVC, UserClone, sh
 

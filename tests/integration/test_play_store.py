@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trustme
 
-from mlops_assets.params.play_store import CollectOptions
+from mlops_assets.params.reviews import CollectOptions
 from mlops_assets.reviews.play_store.client import PlayStore
 from mlops_assets.reviews.play_store.feed import PageMissing, StoreRefused, Throttled, TokenRefused, UnknownApp
 from mlops_assets.reviews.play_store.rate_limit import RateLimit

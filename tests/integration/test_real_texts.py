@@ -26,7 +26,7 @@ def test_the_served_bert_equals_torch_and_its_answers_do_not_depend_on_company(t
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from mlops_assets.params.bert import BertRecipe
+    from mlops_assets.params.models import BertRecipe
     from mlops_assets.text import normalise
     from mlops_assets.training.bert.compact import build
     from mlops_assets.training.bert.export import Exporter

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import Failure, rerun_may_help
-from mlops_assets.params.versions import RetentionRules
+from mlops_assets.params.operations import RetentionRules
 from mlops_assets.steps.restore import restore
 from mlops_assets.versioning.checkout import KEPT, finish_exchanges
 from mlops_assets.versioning.retention import prune_versions

@@ -21,7 +21,7 @@ TEXTS = [f"aplikasi {'sangat ' * (number % 40)}bagus nomor {number}" for number 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A BERT of random weights, large enough that two cores cannot keep up with its clients."""
-    from mlops_assets.params.bert import BertRecipe
+    from mlops_assets.params.models import BertRecipe
     from mlops_assets.training.bert.compact import build
     from mlops_assets.training.bert.export import Exporter
 

@@ -20,7 +20,7 @@ from mlops_assets.cli import data as commands
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.outside import build
-from mlops_assets.params.versions import RetentionRules
+from mlops_assets.params.operations import RetentionRules
 from mlops_assets.reporting.run_summary import CheckResult, RunSummary
 from mlops_assets.reporting.summary_pages import as_markdown
 from mlops_assets.reviews.quality.validate import validate_months

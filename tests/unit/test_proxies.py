@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub.utils import close_session
 
 from mlops_assets.automation.code_location import CodeLocation
-from mlops_assets.params.bert import BertRecipe
-from mlops_assets.params.play_store import CollectOptions
+from mlops_assets.params.models import BertRecipe
+from mlops_assets.params.reviews import CollectOptions
 from mlops_assets.proxies import through_proxy
 from mlops_assets.reporting.messages import Message
 from mlops_assets.reporting.notifier import AppriseChannel, Heartbeat

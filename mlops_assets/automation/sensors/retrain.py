@@ -11,7 +11,7 @@ from mlops_assets.assets.partitions import range_tags, stored_range
 from mlops_assets.automation.jobs import REFRESH_MODELS
 from mlops_assets.automation.requested_run import RequestedRun, next_step, outcome_of
 from mlops_assets.automation.schedules import at_work
-from mlops_assets.params.triggers import Triggers
+from mlops_assets.params.operations import Triggers
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 
@@ -71,7 +71,7 @@ def retrain_on_drift_or_age(
 ) -> dg.RunRequest | dg.SkipReason:
     if busy := at_work(context.instance):
         return dg.SkipReason(busy)
-    from mlops_assets.params.drift import DriftOptions
+    from mlops_assets.params.reviews import DriftOptions
     from mlops_assets.reviews.drift.drift import sustained
     from mlops_assets.reviews.drift.history import read_history
     from mlops_assets.training.champion import read_decision

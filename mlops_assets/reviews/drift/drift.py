@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.params.choices import LabelRule
-from mlops_assets.params.drift import DriftOptions
+from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift import tests
 from mlops_assets.reviews.drift.features import LANGUAGES, Features, bucket, ngrams, shares
 from mlops_assets.reviews.drift.profile import Profile, count_lengths, unknown_share

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.drift import DriftOptions
+from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift import tests
 from mlops_assets.reviews.drift.drift import DriftReport, FeatureDrift, recent
 from mlops_assets.reviews.drift.features import shares

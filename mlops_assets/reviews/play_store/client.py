@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from mlops_assets.params.play_store import CollectOptions
+from mlops_assets.params.reviews import CollectOptions
 from mlops_assets.proxies import through_proxy
 from mlops_assets.reviews.play_store.feed import (
     Cookies,

@@ -16,7 +16,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from mlops_assets.failures import TransientFailure
-from mlops_assets.params.play_store import CollectOptions
+from mlops_assets.params.reviews import CollectOptions
 from mlops_assets.reviews.play_store.crawl import Crawl, CrawlResult
 from mlops_assets.reviews.play_store.crawl_state import CrawlState
 from mlops_assets.reviews.play_store.feed import OpensFeeds, PageMissing, UnknownApp

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops_assets.params.play_store import CollectOptions
+from mlops_assets.params.reviews import CollectOptions
 from mlops_assets.reviews.play_store import deletions
 from mlops_assets.reviews.play_store.crawl_state import (
     SOURCE,

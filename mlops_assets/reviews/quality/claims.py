@@ -11,7 +11,7 @@ from math import ceil, floor, sqrt
 import pandas as pd
 
 from mlops_assets.params.choices import LabelRule
-from mlops_assets.params.validation import ValidationOptions
+from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.stored.label import add_labels
 
 REQUIRED_COLUMNS = ("review_text", "rating")

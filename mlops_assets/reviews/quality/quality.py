@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from mlops_assets.params.validation import ValidationOptions
+from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.files import ids as file_ids
 from mlops_assets.reviews.quality.claims import REQUIRED_COLUMNS, Claim
 from mlops_assets.reviews.quality.language import is_foreign, languages_of

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.params.choices import LabelRule
-from mlops_assets.params.validation import ValidationOptions
+from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.quality.claims import Claim
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.label import add_labels

@@ -18,7 +18,7 @@ class PlaySource:
     name: Source = "play_store"
 
     def __init__(self, settings: Settings) -> None:
-        from mlops_assets.params.play_store import CollectOptions
+        from mlops_assets.params.reviews import CollectOptions
 
         self._settings = settings
         self.options = CollectOptions.from_params(settings.sections["play_store"])

@@ -5,7 +5,7 @@ from typing import cast
 
 import pandas as pd
 
-from mlops_assets.params.sides import Sides
+from mlops_assets.params.reviews import Sides
 from mlops_assets.text import text_digest
 
 SIDES = ("train", "validation", "gate", "test")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.models import BertRecipe
 from mlops_assets.text import normalise
 
 if TYPE_CHECKING:

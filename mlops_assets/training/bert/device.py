@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.bert import DeviceName, PrecisionName
+from mlops_assets.params.models import DeviceName, PrecisionName
 
 
 class DeviceMissing(PermanentFailure):

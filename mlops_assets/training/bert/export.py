@@ -18,8 +18,7 @@ import pandas as pd
 from mlops_assets import artifact, text
 from mlops_assets.artifact import Golden, TrainedWith
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.bert import BertRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import BertRecipe, Evaluation
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import int8 as bert_int8
 from mlops_assets.training.bert.compact import Base

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.failures import OutsideFailure, PermanentFailure
-from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.models import BertRecipe
 from mlops_assets.proxies import through_proxy
 from mlops_assets.training.bert.compact import Base
 

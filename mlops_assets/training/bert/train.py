@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.artifact import TrainedWith, model_version
-from mlops_assets.params.bert import BertRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import BertRecipe, Evaluation
 from mlops_assets.training.bert import checkpoint, compact, hub, packing
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import export as bert_export

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.models import ClassicRecipe
 from mlops_assets.text import char_ngrams, word_ngrams
 
 FEW = 200

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.models import ClassicRecipe
 
 
 def grow(present: Any, truth: np.ndarray, recipe: ClassicRecipe) -> Any:

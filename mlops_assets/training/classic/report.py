@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.classic import ClassicRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import ClassicRecipe, Evaluation
 from mlops_assets.training.judging import bootstrap, evaluate
 
 

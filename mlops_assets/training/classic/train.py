@@ -15,8 +15,7 @@ from mlops_assets import artifact
 from mlops_assets.artifact import Golden, TrainedWith
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import sync
-from mlops_assets.params.classic import ClassicRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import ClassicRecipe, Evaluation
 from mlops_assets.text import TEXT_VERSION
 from mlops_assets.training.classic import features as classic_features
 from mlops_assets.training.classic import forest

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.training.judging import bootstrap, calibration, evaluate
 from mlops_assets.training.judging.contender import Contender, truth_of
 

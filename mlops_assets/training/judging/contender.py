@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets import artifact
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.training.judging import bootstrap, evaluate, slices
 from mlops_assets.training.judging.evaluate import Difference
 

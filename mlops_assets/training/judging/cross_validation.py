@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.models import ClassicRecipe
 from mlops_assets.training.classic import train as classic
 from mlops_assets.training.judging import calibration, evaluate
 from mlops_assets.training.judging.first_model import HeldOut, held_out

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.text import text_digest
 from mlops_assets.training.judging import bootstrap, calibration, slices
 

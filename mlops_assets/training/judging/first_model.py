@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training.judging import bootstrap, evaluate
 from mlops_assets.training.judging.contender import Contender

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.training.judging import evaluate, slices
 from mlops_assets.training.judging.budgets import broken_budget
 from mlops_assets.training.judging.contender import (

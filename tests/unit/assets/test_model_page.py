@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.assets import model_page
-from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.models import ClassicRecipe
 from mlops_assets.serving.models.model import load
 from mlops_assets.training.champion import Decision
 from mlops_assets.training.classic.train import train_classic

@@ -5,7 +5,7 @@ import pytest
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 from tests.fakes.service import FakeBackend, Server
 from tests.fakes.tiny_model import seal_tiny_model
 

@@ -14,7 +14,7 @@ from mlops_assets.deploy.traffic import (
     more_errors,
     read_traffic,
 )
-from mlops_assets.params.deploy import Watching
+from mlops_assets.params.operations import Watching
 from mlops_assets.serving.metrics import Metrics
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.failures import BadSetting
-from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.models import BertRecipe
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
 import pytest
 
 from mlops_assets.failures import BadSetting
-from mlops_assets.params.classic import ClassicRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import ClassicRecipe, Evaluation
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.params.bert import BertRecipe
-from mlops_assets.params.classic import ClassicRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
 from mlops_assets.params.section import Section
 
 SHORT_NGRAMS = {

@@ -1,7 +1,7 @@
 import pytest
 
 from mlops_assets.failures import BadSetting
-from mlops_assets.params.play_store import CollectOptions
+from mlops_assets.params.reviews import CollectOptions
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import yaml
 
 from mlops_assets.params import reference
 from mlops_assets.params.choices import Choices
-from mlops_assets.params.everything import Params
-from mlops_assets.params.file import SECTIONS
+from mlops_assets.params.file import SECTIONS, Params
 from mlops_assets.params.section import Section
 from tests.repository import ROOT
 

@@ -6,9 +6,9 @@ import pytest
 
 from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import Choices
-from mlops_assets.params.everything import Params
+from mlops_assets.params.file import Params
+from mlops_assets.params.reviews import Sides
 from mlops_assets.params.section import Section
-from mlops_assets.params.sides import Sides
 
 APPS = {"apps": ["com.valar.pintu"]}
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.validation import ValidationOptions
+from mlops_assets.params.reviews import ValidationOptions
 
 APP = "com.example.app"
 TODAY = date(2026, 3, 15)

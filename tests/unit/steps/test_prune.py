@@ -49,7 +49,7 @@ def test_without_an_engine_pruning_says_so_and_forgets_no_image(
 
 
 def test_the_defaults_are_those_of_params() -> None:
-    from mlops_assets.params.versions import RetentionRules
+    from mlops_assets.params.operations import RetentionRules
 
     section = Settings.load({}, PROJECT).sections["versions"]["retention"]
     assert RetentionRules.from_params(section) == RetentionRules()

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.versions import RetentionRules
-from mlops_assets.versioning.retention_plan import plan_retention, removable
+from mlops_assets.params.operations import RetentionRules
+from mlops_assets.versioning.retention import plan_retention, removable
 from mlops_assets.versioning.versions import Version
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

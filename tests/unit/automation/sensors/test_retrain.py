@@ -10,7 +10,7 @@ from mlops_assets.assets import failing
 from mlops_assets.automation.sensors.retrain import decide
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import BadSetting, PermanentFailure, TransientFailure
-from mlops_assets.params.triggers import Triggers
+from mlops_assets.params.operations import Triggers
 from mlops_assets.training.champion import Decision, write_decision
 from tests.unit.automation.runs import failing_with, nothing, run_of
 from tests.user_clone import make_clone, settings_of

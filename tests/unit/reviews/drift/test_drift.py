@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.drift import DriftOptions
+from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift import drift
 from mlops_assets.reviews.drift import plots as drift_plots
 from mlops_assets.reviews.drift import tests as statistics

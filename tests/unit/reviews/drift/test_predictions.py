@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.params.drift import DriftOptions
+from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift.prediction_drift import measure_predictions
 from mlops_assets.reviews.stored import predictions
 from mlops_assets.reviews.stored.erase import erase

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from mlops_assets.params.validation import ValidationOptions
+from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.quality import claims
 from tests.unit.reviews.rows import APP, frame, review
 

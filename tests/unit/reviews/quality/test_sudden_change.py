@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from mlops_assets.params.validation import ValidationOptions
+from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.quality.claims import Claim
 from mlops_assets.reviews.quality.sudden_change import positive_share_is_steady, stored_apps
 from mlops_assets.reviews.stored import columns

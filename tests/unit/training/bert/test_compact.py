@@ -3,7 +3,7 @@
 import json
 import random
 
-from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.models import BertRecipe
 from mlops_assets.training.bert import compact
 from mlops_assets.training.bert import data as bert_data
 

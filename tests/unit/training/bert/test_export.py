@@ -13,7 +13,7 @@ import pytest
 from mlops_assets import artifact
 from mlops_assets.assets.model_page import about_model
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.serving.models.model import load, load_with_golden, prove
 from mlops_assets.training.bert import export as bert_export
 from mlops_assets.training.bert import int8 as bert_int8

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.models import BertRecipe
 from mlops_assets.training.bert import compact, hub
 from mlops_assets.training.bert import data as bert_data
 from tests.fakes.hub import COMMIT, FakeHub

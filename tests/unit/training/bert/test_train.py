@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.params.bert import BertRecipe
+from mlops_assets.params.models import BertRecipe
 from mlops_assets.training.bert import checkpoint, compact
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import train as bert

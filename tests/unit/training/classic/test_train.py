@@ -7,7 +7,7 @@ import pytest
 from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.classic import ClassicRecipe
+from mlops_assets.params.models import ClassicRecipe
 from mlops_assets.serving.models.classic import ClassicModel
 from mlops_assets.training.classic import features as classic_features
 from mlops_assets.training.classic import forest

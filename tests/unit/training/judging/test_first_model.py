@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.classic import ClassicRecipe
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import ClassicRecipe, Evaluation
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training.judging.cross_validation import DRAWN_TEXTS, cross_validated
 from mlops_assets.training.judging.first_model import LEAST_TEXTS, SMALL_SIDE, FirstModel, HeldOut, shown, without_say

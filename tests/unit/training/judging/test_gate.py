@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.params.evaluate import Evaluation
+from mlops_assets.params.models import Evaluation
 from mlops_assets.training.judging.gate import Contender, decide, judge
 
 NAMES = ("negative", "positive")
