@@ -50,7 +50,7 @@ def service(settings: Settings) -> Service:
     environment = {name: value.get_secret_value() for name, value in settings.server.items()}
     key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
     password = settings.registry_password
-    watching = Watching.from_params(settings.sections["deploy"])
+    watching = settings.section(Watching)
     docker = DockerBackend(
         folder,
         settings.port,

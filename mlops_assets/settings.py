@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -16,6 +16,7 @@ from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import APP_PATTERN, MONTH_PATTERN, LabelRule, Source
 from mlops_assets.params.file import read_params
 from mlops_assets.params.operations import Triggers
+from mlops_assets.params.section import Section
 from mlops_assets.variables import Variables
 
 DateOrder = Literal["day-first", "month-first"]
@@ -30,6 +31,7 @@ FOR_THE_SERVER = (
 )  # fmt: skip
 """Variables that are handed to the deployed server, which checks them."""
 
+_Section = TypeVar("_Section", bound=Section)
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[a-z0-9][a-z0-9._-]*)*")
 
 
@@ -125,6 +127,10 @@ class Settings(BaseModel):
     notify_urls: tuple[SecretStr, ...] = ()
     heartbeat_url: SecretStr | None = None
     sections: Mapping[str, Mapping[str, Any]]
+
+    def section(self, model: type[_Section]) -> _Section:
+        """A section of params.yaml; raises `BadSetting` that names the key, its rule and the value."""
+        return model.from_params(self.sections[model.section])
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, root: Path | None = None) -> Self:

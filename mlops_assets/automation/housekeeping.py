@@ -10,8 +10,9 @@ from pydantic import Field
 from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.automation.dagster_internals import delete_run
 from mlops_assets.deploy.service import Service
+from mlops_assets.params.operations import Versions
 from mlops_assets.settings import Settings
-from mlops_assets.steps.prune import prune, retention_rules
+from mlops_assets.steps.prune import prune
 from mlops_assets.versioning.repository import VersionRepository
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -71,7 +72,7 @@ def prune_runs(
 
     The newest so many stay, and those that an asset's page shows as its latest materialization.
     """
-    days = retention_rules(settings).runs_days
+    days = settings.section(Versions).retention.runs_days
     before = datetime.now(UTC) - timedelta(days=days)
     kept = {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=_ENDED), limit=newest)}
     latest = instance.get_latest_materialization_events(instance.all_asset_keys())

@@ -68,7 +68,7 @@ def keep_fresh(settings: Settings, assets: list[dg.AssetsDefinition]) -> list[dg
     after repeated failures the policy is red although runs take place.
     """
     try:
-        rules = OperationRules.from_params(settings.sections["operations"])
+        rules = settings.section(OperationRules)
     except PermanentFailure:
         return assets  # every run refuses these parameters, with the reason; loading the code must not
     # Dagster takes no shorter window than a minute.

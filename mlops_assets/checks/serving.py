@@ -27,7 +27,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         about = About.read(settings.predictions)
         if about is None:
             raise PermanentFailure(f"{settings.predictions} holds no predictions: materialize predictions")
-        options = DriftOptions.from_params(settings.sections["drift"])
+        options = settings.section(DriftOptions)
         report = measure_predictions(read(settings.predictions), options)
         lasting = remember(
             settings.instance_folder,

@@ -27,7 +27,7 @@ def print_status(settings: Settings) -> bool:
     if last_ended is not None:
         last = ended[last_ended]
         print(f"Last run: {last.run_id[:8]} of {last.job}, {last.stopped or last.status.lower()}, ended {last.ended}")
-    late = overdue(last_ended, settings.now(), OperationRules.from_params(settings.sections["operations"]))
+    late = overdue(last_ended, settings.now(), settings.section(OperationRules))
     if late:
         print(f"Overdue: {late}. make run")
     for line in _held_collections(settings):
@@ -60,7 +60,7 @@ def _held_collections(settings: Settings) -> list[str]:
     from mlops_assets.reviews.play_store.collect import last_collection
     from mlops_assets.reviews.stored.store import ReviewStore
 
-    options = CollectOptions.from_params(settings.sections["play_store"])
+    options = settings.section(CollectOptions)
     store = ReviewStore(settings.data / "raw")
     crawled = [app for app in settings.apps if (store.folder / app / "crawl.json").is_file()]
     found = {app: last_collection(store, app, options) for app in crawled}

@@ -106,7 +106,7 @@ def _train(
         run_id="shell",
         report=report,
         checkpoints=arguments.out / "checkpoints",
-        rules=Evaluation.from_params(settings.sections["evaluate"]),
+        rules=settings.section(Evaluation),
     )
     return kind.train(training, kind.recipe(settings.sections))
 

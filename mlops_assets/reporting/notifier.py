@@ -142,7 +142,7 @@ class Notifier:
             summaries=settings.instance_folder / "summaries",
             service_folder=settings.service_folder,
             channels=channels,
-            rules=lambda: OperationRules.from_params(settings.sections["operations"]),
+            rules=lambda: settings.section(OperationRules),
             clock=settings.now,
         )
 

@@ -130,7 +130,7 @@ def _decide(
     from mlops_assets.training.judging.gate import decide
 
     models, present = settings.models, champion.candidates(settings.models)
-    rules = Evaluation.from_params(settings.sections["evaluate"])
+    rules = settings.section(Evaluation)
     frame = labelled_reviews(settings, repository)
     gate = frame[frame["side"] == "gate"].reset_index(drop=True)
     dataset_version = current_dataset_version(repository)
@@ -201,7 +201,7 @@ def _first_model(
     gate = frame[frame["side"] == "gate"]
     if not held_out(classic.labels, gate, classic.probabilities, "").small:
         return say
-    recipe = ClassicRecipe.from_params(settings.sections["classic"])
+    recipe = settings.section(ClassicRecipe)
     return replace(say, cross_validated=cross_validated(frame, classic.labels, recipe))
 
 

@@ -82,7 +82,7 @@ def compare_with_training(
     if not keep_profile_of(repository, path, trained_on):
         reason = f"not judged: the branch knows no data {trained_on}, on which the serving model was trained"
         return DriftVerdict(drifted=False, reason=reason)
-    options = DriftOptions.from_params(settings.sections["drift"])
+    options = settings.section(DriftOptions)
     reviews = recent(newest(options.recent_reviews), options)
     report = measure(Profile.load(path), reviews, settings.label_rule, options)
     lasting = remember(

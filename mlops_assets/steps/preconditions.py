@@ -106,7 +106,7 @@ def validation_options(settings: Settings) -> "ValidationOptions":
     """The section `validation`, which may name the apps of params.yaml, of APP, and those with stored reviews."""
     from mlops_assets.params.reviews import ValidationOptions
 
-    options = ValidationOptions.from_params(settings.sections["validation"])
+    options = settings.section(ValidationOptions)
     stored = {folder.name for folder in (settings.data / "raw").glob("*.*") if folder.is_dir()}
     options.require_apps({*settings.apps, SAMPLE_APP, *stored}, settings.now().date())
     return options

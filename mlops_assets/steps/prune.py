@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_assets.deploy.service import Service
-from mlops_assets.params.operations import RetentionRules
+from mlops_assets.params.operations import Versions
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.retention import Pruned, prune_versions
@@ -36,7 +36,7 @@ def prune(
     versions = prune_versions(
         repository,
         now=settings.now(),
-        rules=retention_rules(settings),
+        rules=settings.section(Versions).retention,
         deployed=list(dict.fromkeys(entry.model_version for entry in deployed)),
         report=report,
         dry_run=dry_run,
@@ -53,8 +53,3 @@ def prune(
         prune_releases(settings.releases, frozenset(keep))
     service.prune(frozenset(keep), report, dry_run=dry_run)
     return PruneResult(versions, tuple(releases))
-
-
-def retention_rules(settings: Settings) -> RetentionRules:
-    """`versions.retention` of params.yaml."""
-    return RetentionRules.from_params(settings.sections["versions"].get("retention", {}))

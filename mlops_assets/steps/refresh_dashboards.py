@@ -98,7 +98,7 @@ class Dashboards:
             "data_digest": found.data_digest,
             "pipeline": rows.overview_of_pipeline(
                 found.summaries,
-                interval_s=OperationRules.from_params(self._settings.sections["operations"]).interval_hours * 3600,
+                interval_s=self._settings.section(OperationRules).interval_hours * 3600,
                 drift_sustained=self._drift_sustained(found),
                 facts_trouble=bool(refreshed.trouble),
             ),
@@ -112,7 +112,7 @@ class Dashboards:
         from mlops_assets.params.reviews import DriftOptions
         from mlops_assets.reviews.drift.drift import sustained
 
-        ticks = DriftOptions.from_params(self._settings.sections["drift"]).sustained_ticks
+        ticks = self._settings.section(DriftOptions).sustained_ticks
         return sustained(found.history, int(ticks)).sustained
 
 

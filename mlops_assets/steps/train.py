@@ -66,7 +66,7 @@ def train(
             run_id=run_id,
             report=report,
             checkpoints=settings.instance_folder / "checkpoints" / kind.name,
-            rules=Evaluation.from_params(settings.sections["evaluate"]),
+            rules=settings.section(Evaluation),
         )
         trained = kind.train(training, kind.recipe(settings.sections))
         _keep_profile(settings, repository, wanted.dataset_version)

@@ -76,7 +76,7 @@ def retrain_on_drift_or_age(
     from mlops_assets.reviews.drift.history import read_history
     from mlops_assets.training.champion import read_decision
 
-    ticks = int(DriftOptions.from_params(settings.sections["drift"]).sustained_ticks)
+    ticks = int(settings.section(DriftOptions).sustained_ticks)
     lasting = sustained(read_history(settings.instance_folder), ticks)
     last, asked = _read_cursor(context.cursor)
     now, champion = settings.now(), read_decision(settings.models)

@@ -21,7 +21,7 @@ class PlaySource:
         from mlops_assets.params.reviews import CollectOptions
 
         self._settings = settings
-        self.options = CollectOptions.from_params(settings.sections["play_store"])
+        self.options = settings.section(CollectOptions)
 
     def apps(self) -> Sequence[str]:
         return tuple(app for app in self._settings.apps if app != SAMPLE_APP)
