@@ -1,11 +1,13 @@
-"""The deployment log: what was live when, who or what put it there, with which model and data."""
+"""The deployment log: what was live when, who or what put it there; and which release a rollback returns to."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
+
+from mlops_assets.failures import PermanentFailure
 
 Outcome = Literal["live", "refused", "rolled back", "stopped"]
 
@@ -68,3 +70,28 @@ class DeploymentLog:
         with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
             connection.execute(_CREATE)
             yield connection
+
+
+KEPT = 5
+"""So many releases that were live stay on the machine, ready to be live again."""
+
+
+class NoWayBack(PermanentFailure):
+    """The log knows no such release."""
+
+
+def choose(last_live: Sequence[Entry], live: str | None, to: str | None = None) -> Entry:
+    """The entry to return to: `to` (a release or model version), else the newest that is not live.
+
+    `last_live` holds each release once, the newest first, as `DeploymentLog.last_live(KEPT)` gives it.
+    """
+    known = ", ".join(f"{entry.release_version} (model {entry.model_version})" for entry in last_live) or "none"
+    if to is not None:
+        for entry in last_live:
+            if to in (entry.release_version, entry.model_version):
+                return entry
+        raise NoWayBack(f"TO={to} is none of the last {KEPT} releases that were live: {known}")
+    for entry in last_live:
+        if entry.release_version != live:
+            return entry
+    raise NoWayBack(f"no release was live before {live or 'now'}: known are {known}")

@@ -8,9 +8,8 @@ from typing import Any
 from filelock import FileLock
 
 from mlops_assets.deploy.backend import Backend, Packaged, Report, Servers, Target
-from mlops_assets.deploy.history import DeploymentLog, Entry, Outcome
+from mlops_assets.deploy.history import KEPT, DeploymentLog, Entry, Outcome, choose
 from mlops_assets.deploy.release import Release, read_release
-from mlops_assets.deploy.rollback import KEPT, choose
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out
 from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.failures import Failure

@@ -1,6 +1,6 @@
 """The whole of params.yaml as a model, and how the file is read."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,29 @@ from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
 from mlops_assets.params.operations import OperationRules, Versions, Watching
 from mlops_assets.params.reviews import CollectOptions, DriftOptions, Sides, ValidationOptions
 from mlops_assets.params.section import Section
-from mlops_assets.unique_yaml import read_yaml
+
+
+class _UniqueNames(yaml.SafeLoader):
+    """The safe loader, which refuses a name that a mapping holds twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in seen:
+                    raise yaml.YAMLError(
+                        f"{key.value} stands twice, in line {seen[key.value]} and in line {line}: "
+                        "keep one and write both contents there"
+                    )
+                seen[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str) -> Any:
+    """The content of a YAML text; raises `yaml.YAMLError`, or `ValueError` where a day does not exist."""
+    return yaml.load(text, Loader=_UniqueNames)  # noqa: S506  a safe loader
+
 
 SECTIONS = (
     "sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "deploy", "versions", "operations"

@@ -27,8 +27,8 @@ def prune(
     dry_run: bool = False,
 ) -> PruneResult:
     """Report what will go, then remove it. The live model, its predecessors and what a tag names stay."""
+    from mlops_assets.deploy.history import KEPT
     from mlops_assets.deploy.release import prune_releases, release_version
-    from mlops_assets.deploy.rollback import KEPT
     from mlops_assets.training.champion import champion_folder
 
     live = service.live()

@@ -16,8 +16,8 @@ from mlops_assets.cli.data import restore_version, roll_back
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.backend import Packaged
 from mlops_assets.deploy.docker.engine import DockerEngine
+from mlops_assets.deploy.history import KEPT
 from mlops_assets.deploy.release import Release, build_release
-from mlops_assets.deploy.rollback import KEPT
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps import prune as pruning

@@ -1,7 +1,6 @@
 import pytest
 
-from mlops_assets.deploy.history import Entry
-from mlops_assets.deploy.rollback import NoWayBack, choose
+from mlops_assets.deploy.history import Entry, NoWayBack, choose
 
 LAST = [Entry("t", "process", version, f"model-{version}", "d", "run", "live", "") for version in ("c", "b", "a")]
 
