@@ -6,20 +6,51 @@ Standard library only: the server calls these functions too.
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
-TEXT_VERSION = 1
+TEXT_VERSION = 2
 """Raised with every change of what `normalise` or the n-grams return; a model names the one it was trained with."""
 
 _INVISIBLE = re.compile("[\u200b\u200c\u2060\ufeff\u00ad]")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"\w+|[^\w\s]+")
+_PERHAPS_MARKS = re.compile(r"(?:[^\w\s!-~]|[\uff9e\uff9f]){10,}")
+"""Ten characters that may all be combining marks. NFKC turns the two named letters into marks."""
+_MOST_MARKS = 30
+"""Combining marks on a character, as in Unicode's stream-safe format (UAX #15). NFKC takes a time that is quadratic in
+their number: 0.1 s for 2,500 of them.
+"""
+_MOST_GROWTH, _FREE_GROWTH = 4, 100
+"""A normalised text has at most four times the text's characters plus a hundred: NFKC makes 18 of U+FDFA."""
+_LONGEST_REMEMBERED = 40
+"""Characters of a word whose n-grams are remembered. Those of 50,000 words of any length would fill the memory."""
 
 
 def normalise(text: str) -> str:
-    """The text in NFKC, lower case, without invisible characters, with single spaces; may be empty."""
-    folded = unicodedata.normalize("NFKC", text).lower()
+    """The text in NFKC, lower case, without invisible characters, with single spaces; may be empty.
+
+    The time is linear in the text's length: combining marks beyond `_MOST_MARKS` on a character are dropped, and so is
+    the end of a text that grows too much.
+    """
+    bounded = text if text.isascii() else _PERHAPS_MARKS.sub(_fewer_marks, text)
+    folded = unicodedata.normalize("NFKC", bounded).lower()
+    folded = folded[: _MOST_GROWTH * len(text) + _FREE_GROWTH]
     return _SPACE.sub(" ", _INVISIBLE.sub("", folded)).strip()
+
+
+def _fewer_marks(run: re.Match[str]) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in run[0]:
+        for part in unicodedata.normalize("NFKD", character):
+            if unicodedata.combining(part):
+                marks += 1
+            elif not _INVISIBLE.match(part):  # it is dropped later, and the marks on both sides of it meet
+                marks = 0
+            if marks <= _MOST_MARKS:
+                kept.append(part)
+    return "".join(kept)
 
 
 def text_digest(text: str) -> str:
@@ -27,9 +58,13 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(normalise(text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def word_ngrams(text: str, longest: int = 3) -> list[str]:
-    """Word n-grams of 1 to `longest` tokens of the normalised text, joined by a space."""
-    words = _WORD.findall(normalise(text))
+def words_of(text: str) -> list[str]:
+    """The words of the normalised text, and its runs of signs."""
+    return _WORD.findall(normalise(text))
+
+
+def word_ngrams(words: Sequence[str], longest: int = 3) -> list[str]:
+    """N-grams of 1 to `longest` words, joined by a space."""
     return [
         " ".join(words[start : start + length])
         for length in range(1, longest + 1)
@@ -37,17 +72,15 @@ def word_ngrams(text: str, longest: int = 3) -> list[str]:
     ]
 
 
-def char_ngrams(text: str, shortest: int = 2, longest: int = 5) -> list[str]:
-    """Character n-grams inside each word of the normalised text, the word padded with one space on both sides."""
+def char_ngrams(words: Sequence[str], shortest: int = 2, longest: int = 5) -> list[str]:
+    """Character n-grams inside each word, the word padded with one space on both sides."""
     grams: list[str] = []
-    for word in _WORD.findall(normalise(text)):
-        grams += _in_word(word, shortest, longest)
+    for word in words:
+        grams += (_remembered if len(word) <= _LONGEST_REMEMBERED else _in_word)(word, shortest, longest)
     return grams
 
 
-@lru_cache(maxsize=50_000)
 def _in_word(word: str, shortest: int, longest: int) -> tuple[str, ...]:
-    """The n-grams of one word; most words of a review have been met before."""
     padded = f" {word} "
     grams: list[str] = []
     for length in range(shortest, longest + 1):
@@ -56,3 +89,7 @@ def _in_word(word: str, shortest: int, longest: int) -> tuple[str, ...]:
             break
         grams.extend(padded[start : start + length] for start in range(len(padded) - length + 1))
     return tuple(grams)
+
+
+_remembered = lru_cache(maxsize=50_000)(_in_word)
+"""Most words of a review have been met before."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlops_assets import artifact
 from mlops_assets.artifact import Manifest
-from mlops_assets.text import char_ngrams, word_ngrams
+from mlops_assets.text import char_ngrams, word_ngrams, words_of
 
 VOCABULARY = "vocabulary.json"
 WEIGHTS = "weights.npz"
@@ -55,9 +55,10 @@ class ClassicModel:
         return np.array([self._answer(text) for text in texts]).reshape(-1, len(self.labels))
 
     def _answer(self, text: str) -> np.ndarray:
-        words, values = _weighted(word_ngrams(text, self._word_longest), self._words, self._word_idf)
+        cut = words_of(text)
+        words, values = _weighted(word_ngrams(cut, self._word_longest), self._words, self._word_idf)
         margins = self._intercept + values @ self._word_weights[words]
-        grams = char_ngrams(text, self._char_shortest, self._char_longest)
+        grams = char_ngrams(cut, self._char_shortest, self._char_longest)
         places, values = _weighted(grams, self._chars, self._char_idf)
         answer = _from_margins(margins + values @ self._char_weights[places])
         if self._share > 0:

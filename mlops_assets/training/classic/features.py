@@ -1,6 +1,6 @@
 """Reviews as weighted n-grams: word and character TF-IDF, each of length 1, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.models import ClassicRecipe
-from mlops_assets.text import char_ngrams, word_ngrams
+from mlops_assets.text import char_ngrams, word_ngrams, words_of
 
 FEW = 200
 """Below this many reviews an n-gram that occurs once counts too."""
@@ -57,11 +57,15 @@ class Matrix:
 
 def fit(texts: Sequence[str], recipe: ClassicRecipe) -> tuple[Features, Matrix]:
     """The vocabulary and weights of the training texts, and those texts weighted by them."""
-    words = partial(word_ngrams, longest=recipe.word_longest)
-    chars = partial(char_ngrams, shortest=recipe.char_shortest, longest=recipe.char_longest)
+    words = partial(_ngrams, cut=word_ngrams, longest=recipe.word_longest)
+    chars = partial(_ngrams, cut=char_ngrams, shortest=recipe.char_shortest, longest=recipe.char_longest)
     fitted_words, word_weights = _fit(texts, words, recipe.max_word_features, recipe)
     fitted_chars, char_weights = _fit(texts, chars, recipe.max_char_features, recipe)
     return Features(fitted_words, fitted_chars), Matrix(word_weights, char_weights)
+
+
+def _ngrams(text: str, cut: Callable[..., list[str]], **lengths: int) -> list[str]:
+    return cut(words_of(text), **lengths)
 
 
 def _fit(texts: Sequence[str], analyzer: Any, most: int, recipe: ClassicRecipe) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from mlops_assets.reviews.sources import sample
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides
-from mlops_assets.text import normalise, word_ngrams
+from mlops_assets.text import normalise, word_ngrams, words_of
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -73,7 +73,7 @@ def test_a_linear_model_learns_most_of_it_and_not_all():
 
     rows = add_sides(add_labels(whole(datetime(2026, 11, 1, tzinfo=UTC)), "binary"))
     train, rest = rows[rows["side"] == "train"], rows[rows["side"] != "train"]
-    tfidf = TfidfVectorizer(analyzer=word_ngrams, min_df=2, sublinear_tf=True)
+    tfidf = TfidfVectorizer(analyzer=lambda text: word_ngrams(words_of(text)), min_df=2, sublinear_tf=True)
     model = LogisticRegression(C=3, max_iter=500).fit(tfidf.fit_transform(train["review_text"]), train["label"])
     accuracy = model.score(tfidf.transform(rest["review_text"]), rest["label"])
     assert 0.85 < accuracy < 0.95
