@@ -1,9 +1,13 @@
-"""Documents as data, and their renderers: Markdown, self-contained HTML, and text for a terminal."""
+"""Documents as data, and their renderers: Markdown, self-contained HTML, and text for a terminal.
 
+Every string of a document is plain text, whoever wrote it: no renderer takes markup from it.
+"""
+
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as html_escape
 from typing import Literal, Self
 
 Tone = Literal["", "good", "bad", "faint"]
@@ -22,7 +26,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; in Markdown it may hold code in backticks."""
+    """A paragraph in one line."""
 
     text: str
 
@@ -79,7 +83,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Link:
-    """An address that people may open."""
+    """An address that people may open. If it is not a web address, it is shown as text."""
 
     url: str
 
@@ -115,44 +119,81 @@ def html(title: str, *blocks: Block) -> str:
     )
 
 
+def printable(value: str) -> str:
+    """The text with control characters as escapes: a terminal obeys them. Half a surrogate pair fits into no file."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], value)
+
+
+def one_line(value: str) -> str:
+    """The text as a single printable line: a stranger's line break starts no line of ours."""
+    return printable(" ".join(value.split()))
+
+
+def for_spreadsheet(value: object) -> object:
+    """A CSV cell that a spreadsheet does not evaluate: text that looks like a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def as_markdown_text(value: str) -> str:
+    """Any text as Markdown that shows exactly this text, in one line: no link, image, HTML, list or table comes of it.
+
+    Backslashes suffice for all but addresses: GitHub's Markdown, which Dagster's UI renders, turns bare addresses into
+    links after it has removed the backslashes. Addresses are therefore shown as code.
+    """
+    line, escaped, end = one_line(value), "", 0
+    for address in _AUTOLINKED.finditer(line):
+        escaped += _SPECIAL.sub(_BACKSLASHED, line[end : address.start()]) + _as_code(address[0])
+        end = address.end()
+    return _STARTS_BLOCK.sub(r"\g<1>\\\2", escaped + _SPECIAL.sub(_BACKSLASHED, line[end:]))
+
+
+def _as_code(value: str) -> str:
+    fence = "`" * (max(map(len, re.findall("`+", value)), default=0) + 1)
+    padding = " " if "`" in value else ""
+    return f"{fence}{padding}{value}{padding}{fence}"
+
+
 def _markdown(block: Block, longest_cell: int | None) -> str:
     match block:
         case Heading():
-            rendered = f"{'#' * block.level} {_titled(block)}"
+            rendered = f"{'#' * block.level} {as_markdown_text(_titled(block))}"
         case Paragraph():
-            rendered = block.text
+            rendered = as_markdown_text(block.text)
         case Bullets():
-            rendered = "\n".join(f"- {item}" for item in block.items)
+            rendered = "\n".join(f"- {as_markdown_text(item)}" for item in block.items)
         case Fields():
-            rendered = "\n".join(f"- {name}: {value}" for name, value in block.pairs)
+            rendered = "\n".join(f"- {as_markdown_text(f'{name}: {value}')}" for name, value in block.pairs)
         case Table():
-            lines = [block.header, ["---"] * len(block.header), *block.rows] if block.rows else []
-            rendered = "\n".join(f"| {' | '.join(_cell(value, longest_cell) for value in line)} |" for line in lines)
+            rows = [f"| {' | '.join(_cell(value, longest_cell) for value in row)} |" for row in block.rows]
+            header = f"| {' | '.join(map(as_markdown_text, block.header))} |"
+            rendered = "\n".join([header, f"|{' --- |' * len(block.header)}", *rows]) if rows else ""
         case Picture():
-            rendered = f"![{block.alt}]({block.source})"
+            rendered = f"![{as_markdown_text(block.alt)}]({block.source})"
         case Link():
-            rendered = f"<{block.url}>"
+            rendered = f"<{block.url}>" if _WEB_ADDRESS.fullmatch(block.url) else as_markdown_text(block.url)
         case Code():
-            rendered = f"```text\n{block.text}\n```"
+            lines = printable("\n".join(block.text.splitlines()))
+            fence = "`" * max(3, max(map(len, re.findall("`+", lines)), default=0) + 1)
+            rendered = f"{fence}text\n{lines}\n{fence}"
     return rendered
 
 
 def _text(block: Block) -> str:
     match block:
         case Heading():
-            rendered = _titled(block)
+            rendered = one_line(_titled(block))
         case Paragraph() | Code():
-            rendered = block.text
+            rendered = printable(block.text)
         case Bullets():
-            rendered = "\n".join(f"- {item}" for item in block.items)
+            rendered = "\n".join(f"- {one_line(item)}" for item in block.items)
         case Fields():
             rendered = _aligned(block.pairs)
         case Table():
             rendered = _aligned([block.header, *block.rows]) if block.rows else ""
         case Picture():
-            rendered = f"[{block.alt}]"
+            rendered = f"[{one_line(block.alt)}]"
         case Link():
-            rendered = block.url
+            rendered = one_line(block.url)
     return rendered
 
 
@@ -173,7 +214,8 @@ def _html(block: Block) -> str:
         case Picture():
             rendered = f'<img src="{block.source}" alt="{escape(block.alt)}">'
         case Link():
-            rendered = f'<p><a href="{escape(block.url)}">{escape(block.url)}</a></p>'
+            url = escape(block.url)
+            rendered = f'<p><a href="{url}">{url}</a></p>' if _WEB_ADDRESS.fullmatch(block.url) else f"<p>{url}</p>"
         case Code():
             rendered = f"<pre>{escape(block.text)}</pre>"
     return rendered
@@ -189,26 +231,38 @@ def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]], tones: Seq
     return f'<div class="wide"><table>{top}<tbody>{body}</tbody></table></div>'
 
 
+def escape(value: str) -> str:
+    """For HTML: text and attributes."""
+    return html_escape(printable(value))
+
+
 def _titled(heading: Heading) -> str:
     return f"{heading.text}: {heading.status}" if heading.status else heading.text
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    flat = [[cell.replace("\n", " ") for cell in line] for line in lines]
+    flat = [list(map(one_line, line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*flat, strict=True)]
     padded = (map(str.ljust, line, widths) for line in flat)
     return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
 def _cell(value: str, longest: int | None) -> str:
-    line = value.replace("|", "\\|").replace("\n", " ")
-    return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
+    return as_markdown_text(value if longest is None or len(value) <= longest else f"{value[: longest - 1]}…")
 
 
 def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)
 
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters except tab and newline, characters that reverse the text around them, lone surrogates."""
+_FORMULA = re.compile(r"[=+@\t\r-](?![\d.,]+$)")
+_SPECIAL = re.compile(r"[\\`*\[\]<>~|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=[#\w])|(?<!\S)#")
+_BACKSLASHED = r"\\\g<0>"
+_STARTS_BLOCK = re.compile(r"^(\d{0,9})([-+=](?=[\s=-]|$)|[.)](?=\s|$))")
+_AUTOLINKED = re.compile(r"[^\s|]*(?:://|www\.|@)[^\s|]*", re.IGNORECASE)
+_WEB_ADDRESS = re.compile(r"https?://[^\s<>\\]+")
 _NO_BREAK = ' class="short"'
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8882; --good: #1a7f4b; --bad: #c0392b; }

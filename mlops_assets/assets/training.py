@@ -14,6 +14,7 @@ from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.choose import choose
 from mlops_assets.steps.train import train
+from mlops_assets.training.card import model_card
 from mlops_assets.training.kinds import BERT, CLASSIC, KINDS
 from mlops_assets.training.metrics import Metrics
 from mlops_assets.versioning.repository import VersionRepository
@@ -90,6 +91,7 @@ def champion_model(
     decision, due = chosen.decision, chosen.due
     manifest = artifact.read(settings.models / "champion", verify=False)
     warning = manifest.trained_on.warning
+    forward = None if decision.promoted else decision.forward
     return dg.MaterializeResult(
         metadata={
             "model": decision.model,
@@ -103,7 +105,10 @@ def champion_model(
             "trained_on": ", ".join(manifest.trained_on.apps) or "not known",
             **({"warning": warning} if warning else {}),
             **about_decision(decision, Metrics.of(manifest.metrics)),
-            "model_card": dg.MetadataValue.md((settings.models / "champion.md").read_text(encoding="utf-8")),
+            "model_card": dg.MetadataValue.md(
+                # Made anew: a card that an older version wrote may hold markup from the base model's README.
+                model_card(manifest, decision.model_version, decision=decision, forward=forward)
+            ),
             "folder": metadata.link(settings.models / "champion"),
         }
     )

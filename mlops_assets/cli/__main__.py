@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mlops_assets.cli.output import quiet_when_unread
+from mlops_assets.document import printable
 from mlops_assets.failures import HEAL, Failure, disk_trouble
 
 
@@ -33,7 +34,7 @@ def _guarded(given: argparse.Namespace) -> int:
         print("Stopped by you (Ctrl-C).", file=sys.stderr)
         return 130
     except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
+        print(f"error: {printable(str(failure))}", file=sys.stderr)
     except _of_the_database() as error:
         reason = str(getattr(error, "orig", error))
         print(f"error: the run history in .dagster cannot be used ({reason}): {HEAL}", file=sys.stderr)

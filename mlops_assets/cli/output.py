@@ -1,4 +1,4 @@
-"""Standard output that its reader may close early, as in `make why | head`."""
+"""Standard output: control characters are shown instead of obeyed, and its reader may close it early."""
 
 import os
 import signal
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
+
+from mlops_assets.document import printable
 
 
 class _DiscardedWhenClosed:
@@ -20,10 +22,10 @@ class _DiscardedWhenClosed:
 
     def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            self._stream.write(printable(text))
         except BrokenPipeError:
             self._discard()
-            return len(text)
+        return len(text)
 
     def flush(self) -> None:
         try:

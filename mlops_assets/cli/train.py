@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets import artifact
+from mlops_assets.document import for_spreadsheet
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.params.models import Evaluation
 from mlops_assets.reviews.files.files import read_reviews
@@ -119,7 +120,8 @@ def _write_report(out: Path, frame: pd.DataFrame, trained: Trained) -> None:
     answers = load(out / "model").probabilities(held_out["review_text"].tolist())
     Metrics.of(metrics).write(out / "metrics.json")
     (out / "card.md").write_text(card.model_card(manifest, trained.model_version), encoding="utf-8")
-    evaluate.mistakes(held_out, answers, manifest.labels).to_csv(out / "mistakes.csv", index=False)
+    mistakes = evaluate.mistakes(held_out, answers, manifest.labels)
+    mistakes.map(for_spreadsheet).to_csv(out / "mistakes.csv", index=False)
     (out / "confusion_matrix.png").write_bytes(plots.confusion_matrix(metrics["confusion_matrix"]))
     (out / "reliability.png").write_bytes(plots.reliability(metrics["reliability"]))
     if curve := metrics.get("learning_curve"):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mlops_assets.document import one_line
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, LiveModel, RunSummary
 from mlops_assets.reporting.summary_pages import serving_lines
 
@@ -33,7 +34,7 @@ def messages_of(summary: RunSummary, *, failed_before: bool) -> list[Message]:
     job, lines = summary.job, text_of(summary)
 
     def message(kind: Kind, title: str, run_id: str = summary.run_id) -> Message:
-        return Message(f"{run_id}:{kind}", kind, summary.run_id, title, lines, summary.link)
+        return Message(f"{run_id}:{kind}", kind, summary.run_id, one_line(title), lines, summary.link)
 
     deployed = _deployed(summary)
     if summary.failed:
@@ -115,7 +116,7 @@ def text_of(summary: RunSummary) -> str:
         summary.dataset_version and f"Data version {summary.dataset_version}",
         *serving_lines(summary),
     ]
-    return "\n".join(filter(None, lines))
+    return "\n".join(one_line(line) for line in lines if line)
 
 
 def _deployed(summary: RunSummary) -> str:

@@ -32,7 +32,7 @@ def model_card(
     """
     metrics = manifest.metrics
     blocks = [
-        Heading(f"{_title(manifest)} `{model_version}`", level=1),
+        Heading(f"{_title(manifest)}, {model_version}", level=1),
         *_data(manifest, metrics.get("data", {})),
         *_use(manifest),
         *_figures(metrics, forward),
@@ -53,8 +53,8 @@ def _title(manifest: Manifest) -> str:
 def _data(manifest: Manifest, data: Mapping[str, Any]) -> Iterator[Block]:
     source = manifest.trained_with
     lines = [
-        f"Data version `{source.dataset_version}`, label rule `{source.label_rule}`, recipe `{source.recipe}`, "
-        f"code `{source.code}`",
+        f"Data version {source.dataset_version}, label rule {source.label_rule}, recipe {source.recipe}, "
+        f"code {source.code}",
     ]
     if data:
         sides = ", ".join(f"{side} {rows}" for side, rows in data["sides"].items())
@@ -159,7 +159,7 @@ def _licence(base_model: str | None, licence: str | None) -> Iterator[Block]:
         yield Paragraph("None: trained from the reviews alone.")
     else:
         unknown = "not stated by its folder; ask its makers before you pass this model on"
-        yield Paragraph(f"`{base_model}`: {licence or unknown}.")
+        yield Paragraph(f"{base_model}: {licence or unknown}.")
 
 
 def _decision(decision: Decision) -> Iterator[Block]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from mlops_assets.document import for_spreadsheet
 from mlops_assets.reviews.stored import columns
 
 TAKEN, QUARANTINED, REPEAT = "taken", "quarantined", "repeats"
@@ -150,7 +151,8 @@ def keep_record(balance: Balance, data: Path) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow([balance.unit, "app_id", "month", "reason", "value"])
-    writer.writerows(aside[["app_id", "month", "reason", "value"]].itertuples())
+    rows = aside[["app_id", "month", "reason", "value"]].itertuples()
+    writer.writerows(map(for_spreadsheet, row) for row in rows)
     content = text.getvalue().encode()
     if not path.is_file() or path.read_bytes() != content:
         columns.write_bytes(content, path)

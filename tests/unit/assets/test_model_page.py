@@ -93,8 +93,8 @@ def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
     assert [line.split(" | ")[0] for line in page["scores"].value.splitlines()[2:]] == [
         "| validation", "| gate", "| test", "| newest", "| forward, of old",
     ]  # fmt: skip
-    assert page["comparison"].value.splitlines()[2:] == ["| gate, n = 50 | 0.790 | 0.790 | +1.5 [-1.0, +4.0] |"]
-    assert page["slice_changes"].value.splitlines()[2:] == ["| slang | 50 | +1.5 [-1.0, +4.0] |"]
+    assert page["comparison"].value.splitlines()[2:] == ["| gate, n = 50 | 0.790 | 0.790 | +1.5 \\[-1.0, +4.0\\] |"]
+    assert page["slice_changes"].value.splitlines()[2:] == ["| slang | 50 | +1.5 \\[-1.0, +4.0\\] |"]
 
 
 def test_a_decision_that_came_back_without_figures_has_a_page():

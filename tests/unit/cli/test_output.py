@@ -1,4 +1,4 @@
-"""A command whose output nobody reads to its end."""
+"""A command whose output nobody reads to its end, and output that holds control characters."""
 
 import signal
 import subprocess
@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mlops_assets.cli.output import quiet_when_unread
 from tests.user_clone import make_clone
 
 PRINTS = """
@@ -50,3 +51,9 @@ def test_a_list_that_nobody_reads_leaves_no_traceback(tmp_path) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == -signal.SIGPIPE
+
+
+def test_control_characters_do_not_reach_the_terminal(capsys) -> None:
+    with quiet_when_unread():
+        sys.stdout.write("app \x1b[2J\x07 \udcff\n\tnext\n")
+    assert capsys.readouterr().out == "app \\x1b[2J\\x07 \\udcff\n\tnext\n"

@@ -46,6 +46,13 @@ def test_what_a_run_gives_to_tell(changes: dict, failed_before: bool, kinds: lis
     assert all(one.link.endswith("/runs/run-1") for one in told)
 
 
+def test_a_reason_with_line_breaks_writes_no_line_of_its_own() -> None:
+    forged = FAILED | {"stages": [], "failures": [{"step": "collect", "reason": "bad app\nLive: all is well\x1b[2J"}]}
+    [message] = messages_of(summary(**forged), failed_before=False)
+    assert "collect: FAILED, bad app Live: all is well\\x1b[2J" in message.text.splitlines()
+    assert "\n" not in message.title
+
+
 def test_the_attempts_of_one_run_share_one_alert() -> None:
     retried = summary("run-2", **FAILED, attempt_of="run-1")
     assert messages_of(retried, failed_before=True)[0].id == "run-1:failure"

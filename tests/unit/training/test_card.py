@@ -26,7 +26,7 @@ def test_it_tells_data_use_figures_slices_limits_and_licence(manifest):
     card = model_card(manifest, "0123456789ab")
     headings = re.findall(r"^#+ (.*)$", card, re.M)
     assert headings == [
-        "Sentiment of app reviews: TF-IDF, logistic regression and forest `0123456789ab`",
+        "Sentiment of app reviews: TF-IDF, logistic regression and forest, 0123456789ab",
         "Data",
         "Intended use",
         "Figures",
@@ -35,7 +35,7 @@ def test_it_tells_data_use_figures_slices_limits_and_licence(manifest):
         "Limits",
         "Licence of the base model",
     ]
-    assert "`dddddddddddd`" in card
+    assert "Data version dddddddddddd, " in card
     assert "1500 labelled reviews of app.one, app.two, 2025-01-01 to 2025-12-2" in card
 
 
@@ -59,7 +59,7 @@ def test_the_decision_and_the_base_s_licence_are_told(manifest):
     stated = dataclasses.replace(manifest, kind="bert", metrics={**taken, "base_licence": "mit"})
     card = model_card(stated, "v", decision=decision)
     assert "Not promoted: within noise, and no new model is needed" in card
-    assert "`some/base@0123`: mit." in card
+    assert "`some/base@0123:` mit." in card
     assert "not stated by its folder" in model_card(dataclasses.replace(stated, metrics=taken), "v")
 
 

@@ -77,7 +77,7 @@ def test_every_row_is_accounted_for_with_its_line_and_its_reason(written):
 
 
 def test_the_record_of_what_was_put_aside_goes_when_nothing_is(written, tmp_path):
-    path = written([HEADER, "a,bagus,5,2026-01-10", "b,rahasia,1,kemarin"])
+    path = written([HEADER, "a,bagus,5,2026-01-10", "b,rahasia,1,=HYPERLINK(1)"])
     keep_record(read(path).balance, tmp_path)
     record = (tmp_path / "quarantine" / "files" / "reviews.csv-rows.csv").read_text(encoding="utf-8")
     assert record.startswith("line,app_id,month,reason,value")
