@@ -23,7 +23,7 @@ from mlops_assets.files import replace_file, sha256, sync
 RECORD = "release.json"
 REQUIREMENTS = "requirements.txt"
 _PACKAGE = Path(__file__).parents[1]
-SERVER_MODULES = ("__init__.py", "artifact.py", "failures.py", "files.py", "text.py", "trained_on.py")
+SERVER_MODULES = ("__init__.py", "artifact.py", "failures.py", "files.py", "masking.py", "text.py", "trained_on.py")
 """What the server imports of the project, beside `serving/`."""
 _BUILDING = ".building-"
 

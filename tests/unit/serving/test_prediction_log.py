@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.log.prediction_log import Prediction, ThreadedLog
 from mlops_assets.serving.options import ServerOptions
-from tests.unit.serving.test_app import loaded, ready
+from tests.unit.serving.test_app import ThreeLines, loaded, ready
 
 
 def rows(path, query):
@@ -36,6 +36,27 @@ def test_predictions_are_on_record_without_the_text_unless_asked(tmp_path, log_t
         kept,
     )
     assert rows(path, "select count(*) from predictions") == [(3,)]
+
+
+def test_neither_model_nor_log_nor_explanation_sees_personal_data(tmp_path):
+    path, asked = tmp_path / "log.sqlite", list[str]()
+
+    class Remembers(ThreeLines):
+        def probabilities(self, texts):
+            asked.extend(texts)
+            return super().probabilities(texts)
+
+    options = ServerOptions(prediction_log=f"sqlite:{path}", log_texts=True)
+    with TestClient(create_app(lambda: loaded(Remembers()), options=options)) as client:
+        ready(client)
+        asked.clear()
+        client.post("/predict", json={"text": "aab 0812-0000-1111"})
+        client.post("/predict/batch", json={"texts": ["", "aab contoh@example.com"]})
+        explained = client.post("/explain", json={"text": "aab 0812-0000-1111"}).json()
+    assert rows(path, "select text from predictions order by at") == [("aab [phone]",), ("aab [email]",)]
+    assert [word["word"] for word in explained["words"]] == ["aab", "[phone]"]
+    assert asked
+    assert not [text for text in asked if "0812" in text or "@" in text]
 
 
 def test_feedback_is_attached_to_a_prediction_and_the_last_one_counts(tmp_path):
