@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,10 +23,37 @@ class Access:
     _buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def admit(self, authorization: str | None) -> str:
-        """The caller's name; raises `Refused` 401 without a valid key and 429 above the rate limit."""
+        """The caller's name; raises `Refused` 401 without a valid key and 429 above the rate limit.
+
+        Every request costs one text, even if it is refused later.
+        """
         caller = self._identify(authorization)
-        self._spend(caller)
+        self._take(caller, 1, at_least=1)
         return caller
+
+    def spend(self, caller: str, texts: int) -> None:
+        """Take the further texts of an admitted request; raises `Refused` 429 if the caller is in debt.
+
+        A batch may cost more than the bucket holds: that leaves a debt, and the caller waits until it is paid.
+        """
+        self._take(caller, texts, at_least=0)
+
+    def _take(self, caller: str, texts: int, *, at_least: int) -> None:
+        if not self.rate_per_s:
+            return
+        most = float(max(self.burst, self.rate_per_s, 1))
+        now = self.clock()
+        tokens, before = self._buckets.get(caller, (most, now))
+        tokens = min(most, tokens + (now - before) * self.rate_per_s)
+        if tokens < at_least:
+            self._buckets[caller] = (tokens, now)
+            wait_s = math.ceil((1 - tokens) / self.rate_per_s)
+            raise Refused(
+                429,
+                f"key {caller} may send {self.rate_per_s:g} texts per second: retry in {wait_s} s",
+                headers={"Retry-After": str(wait_s)},
+            )
+        self._buckets[caller] = (tokens - texts, now)
 
     def _identify(self, authorization: str | None) -> str:
         if not self.keys:
@@ -44,20 +72,3 @@ class Access:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         return found
-
-    def _spend(self, caller: str) -> None:
-        if not self.rate_per_s:
-            return
-        most = float(max(self.burst, self.rate_per_s, 1))
-        now = self.clock()
-        tokens, before = self._buckets.get(caller, (most, now))
-        tokens = min(most, tokens + (now - before) * self.rate_per_s)
-        if tokens < 1:
-            self._buckets[caller] = (tokens, now)
-            wait_s = (1 - tokens) / self.rate_per_s
-            raise Refused(
-                429,
-                f"key {caller} may send {self.rate_per_s:g} requests per second: retry later",
-                headers={"Retry-After": str(max(1, round(wait_s)))},
-            )
-        self._buckets[caller] = (tokens - 1, now)

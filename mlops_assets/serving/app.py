@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 
 from mlops_assets.serving import problems
 from mlops_assets.serving.access import Access
@@ -76,10 +77,17 @@ def create_app(
     )
     problems.install(app)
     _add_status_routes(app, served, metrics)
-    app.include_router(PredictionRoutes(served, options, log, access, metrics).router())
+    predicting = PredictionRoutes(served, options, log, access, metrics).router()
+    app.include_router(predicting)
     static_files.add_routes(app)
     app.add_middleware(
-        Edge, metrics=metrics, draining=draining or Draining(), max_body_bytes=options.max_body_bytes, paths=PATHS
+        Edge,
+        metrics=metrics,
+        draining=draining or Draining(),
+        access=access,
+        max_body_bytes=options.max_body_bytes,
+        paths=PATHS,
+        keyed_paths=[route.path for route in predicting.routes if isinstance(route, APIRoute)],
     )
     return app
 

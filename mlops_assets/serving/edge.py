@@ -1,9 +1,14 @@
-"""What happens around every request: its id, HEAD, the form and size of its body, security headers, metrics."""
+"""What happens around every request: its id, key, HEAD, the form, size and time of its body, security headers, metrics.
 
+What a connection may cost before its request is known is in connections.py.
+"""
+
+import asyncio
+import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.serving import problems
+from mlops_assets.serving.access import Access
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.problems import Refused
 
@@ -26,8 +32,13 @@ SECURITY_HEADERS = {
 }
 _POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
 _POLICY += "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-_DISCARD_AT_MOST = 64 * 1024 * 1024
 
+_BODY_S, _BODY_BYTES_PER_S = 30.0, 16 * 1024
+"""A body may take half a minute, and a second more for every so many bytes of it."""
+_HELD_BYTES = 256 * 1024 * 1024
+"""Memory for the bodies of all requests under way: 64 of the largest allowed by default."""
+_DISCARD_BYTES, _DISCARD_S = 64 * 1024 * 1024, 5.0
+"""How much of a refused body is read, and for how long: a client cut off while it writes never sees the answer."""
 
 JSON_PATHS = frozenset({"/predict", "/predict/batch", "/explain", "/feedback"})
 """Paths that take a body."""
@@ -47,11 +58,21 @@ class Edge:
     """ASGI middleware around the whole app."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, draining: Draining, max_body_bytes: int, paths: Iterable[str]
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        draining: Draining,
+        access: Access,
+        max_body_bytes: int,
+        paths: Iterable[str],
+        keyed_paths: Iterable[str],
     ) -> None:
-        self._app, self._metrics, self._draining = app, metrics, draining
+        """`paths` have counters of their own; `keyed_paths` need a key if keys are on."""
+        self._app, self._metrics, self._draining, self._access = app, metrics, draining, access
         self._max_body_bytes = max_body_bytes
-        self._paths = frozenset(paths)
+        self._paths, self._keyed_paths = frozenset(paths), frozenset(keyed_paths)
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,45 +117,95 @@ class Edge:
                 self._metrics.errors.labels(str(status)).inc()
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        too_large = f"the body is larger than {self._max_body_bytes} bytes: send fewer or shorter texts"
-        announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > self._max_body_bytes:
-            await _discard(receive)
-            answer = problems.response(413, too_large, field="body", request_id=request_id)
-            await answer(scope, receive, send)
-            return
         try:
+            if scope["path"] in self._keyed_paths:
+                scope["state"]["caller"] = self._access.admit(Headers(scope=scope).get("authorization"))
+            self._refuse_announced(scope)
             _require_json(scope)
         except Refused as refused:
-            await _discard(receive)
-            answer = problems.response(
-                refused.status, refused.detail, field=refused.field, request_id=request_id, headers=refused.headers
-            )
-            await answer(scope, receive, send)
+            await _refuse(refused, request_id, scope, receive, send)
             return
-        received = 0
+        body = _Body(receive, self._max_body_bytes, self._hold)
+        try:
+            await self._app(scope, body.receive, send)
+        finally:
+            self._held_bytes -= body.bytes
 
-        async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
-                if message.get("more_body"):
-                    await _discard(receive)
-                raise HTTPException(413, too_large)
-            return message
+    def _refuse_announced(self, scope: Scope) -> None:
+        """Raise `Refused` if the announced length is no number or too large."""
+        announced = Headers(scope=scope).get("content-length", "0").strip()
+        if not announced.isdecimal():
+            raise Refused(400, f"Content-Length must be a number, got {_printable(announced)}", field="Content-Length")
+        if int(announced) > self._max_body_bytes:
+            raise Refused(413, _too_large(self._max_body_bytes), field="body")
 
-        await self._app(scope, receive_counted, send)
+    def _hold(self, size: int) -> None:
+        self._held_bytes += size
+        if self._held_bytes > max(_HELD_BYTES, self._max_body_bytes):
+            raise HTTPException(503, "too many bodies arrive at once: retry later", headers={"Retry-After": "1"})
 
 
-async def _discard(receive: Receive) -> None:
-    """Read what the client is still sending: a client that is cut off while it writes never sees the answer."""
+class _Body:
+    """A request's body as it arrives; raises HTTPException 408, 413 or 503, which FastAPI passes through unchanged."""
+
+    def __init__(self, receive: Receive, max_bytes: int, hold: Callable[[int], None]) -> None:
+        self._receive, self._max_bytes, self._hold = receive, max_bytes, hold
+        self._began_s = asyncio.get_running_loop().time()
+        self._complete = False
+        self.bytes = 0
+
+    async def receive(self) -> Message:
+        """The next part of the body, then whatever the server says of the connection."""
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._began_s + _BODY_S + self.bytes / _BODY_BYTES_PER_S):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"the body did not arrive within {_BODY_S:g} s: send it faster, or fewer texts"
+            raise HTTPException(408, detail, headers={"Connection": "close"}) from None
+        self._complete = not message.get("more_body")
+        size = len(message.get("body", b""))
+        self.bytes += size
+        self._hold(size)
+        if self.bytes > self._max_bytes:
+            await _discard(self._receive, complete=self._complete)
+            raise HTTPException(413, _too_large(self._max_bytes))
+        return message
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"the body is larger than {max_bytes} bytes: send fewer or shorter texts"
+
+
+async def _refuse(refused: Refused, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer at once, and end the answer when the client has sent its body."""
+    # A client that waits for `100 Continue` gets this answer instead and does not send its body.
+    waits = "expect" in Headers(scope=scope)
+    answer = problems.response(
+        refused.status,
+        refused.detail,
+        field=refused.field,
+        request_id=request_id,
+        headers={**refused.headers, "Connection": "close"} if waits else refused.headers,
+    )
+
+    async def send_open(message: Message) -> None:
+        await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
+
+    await answer(scope, receive, send_open)
+    await _discard(receive, complete=waits)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _discard(receive: Receive, *, complete: bool) -> None:
     read = 0
-    while read < _DISCARD_AT_MOST:
-        message = await receive()
-        read += len(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_S):
+            while not complete and read < _DISCARD_BYTES:
+                message = await receive()
+                read += len(message.get("body", b""))
+                complete = not message.get("more_body")
 
 
 def _require_json(scope: Scope) -> None:
