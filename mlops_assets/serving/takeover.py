@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from mlops_assets.serving.socket_file import unix_address
 
 _logger = logging.getLogger(__name__)
 _MOST_BYTES = 4096
+_CALLERS = 4
+"""Commands that are read or answered at once; a caller that sends nothing holds one of these threads for 5 s."""
 
 
 class TakeoverServer(uvicorn.Server):
@@ -51,6 +54,8 @@ class TakeoverServer(uvicorn.Server):
         self._public_socket: socket.socket | None = None
         self._control_socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        # Not asyncio's own threads: whatever fills those, a deployment must learn who serves the port.
+        self._threads = ThreadPoolExecutor(_CALLERS, thread_name_prefix="control")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen in private, then answer on the control socket."""
@@ -74,6 +79,7 @@ class TakeoverServer(uvicorn.Server):
             asyncio.get_running_loop().remove_reader(self._control_socket)
             self._control_socket.close()
             self._control.unlink(missing_ok=True)
+        self._threads.shutdown(wait=False)
         await super().shutdown(sockets)
 
     def _accept_command(self) -> None:
@@ -89,14 +95,18 @@ class TakeoverServer(uvicorn.Server):
         with connection:
             connection.settimeout(5)
             try:
-                data, descriptors, _, _ = await loop.run_in_executor(None, socket.recv_fds, connection, _MOST_BYTES, 1)
+                data, descriptors, _, _ = await loop.run_in_executor(
+                    self._threads, socket.recv_fds, connection, _MOST_BYTES, 1
+                )
                 command = json.loads(data)["command"]
                 answer = await self._command(command, descriptors)
             except (OSError, ValueError, KeyError, BadOption) as error:
                 answer = {"error": str(error)}
             given = [self._public_socket.fileno()] if "socket" in answer and self._public_socket else []
             try:
-                await loop.run_in_executor(None, socket.send_fds, connection, [json.dumps(answer).encode()], given)
+                await loop.run_in_executor(
+                    self._threads, socket.send_fds, connection, [json.dumps(answer).encode()], given
+                )
             except OSError as error:
                 _logger.warning("the caller of the control socket left: %s", error)
 

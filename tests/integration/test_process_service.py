@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,12 +16,15 @@ import pytest
 
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden
+from mlops_assets.deploy.process import backend
 from mlops_assets.deploy.process.backend import ProcessBackend
-from mlops_assets.deploy.process.system import PortTaken
+from mlops_assets.deploy.process.system import PortTaken, control_argument
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
 from mlops_assets.deploy.service import Service
+from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.params.operations import Watching
+from mlops_assets.serving.socket_file import unix_address
 from tests.docker_engine import port_of
 from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
@@ -160,6 +164,59 @@ def test_a_port_held_by_a_foreign_process_is_named_with_its_holder(service, rele
         holder.kill()
     assert service.live() is None
     assert processes(service) == []
+
+
+FULL_EXECUTOR = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+_start, _stop, _stopping = ServedModel._start, ServedModel.stop, threading.Event()
+async def _start_and_fill(self):
+    await _start(self)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    loop.run_in_executor(None, _stopping.wait)
+async def _empty_and_stop(self):
+    _stopping.set()
+    await _stop(self)
+ServedModel._start, ServedModel.stop = _start_and_fill, _empty_and_stop
+"""
+
+
+def test_a_server_whose_threads_are_all_at_work_hands_the_port_on(service, releases, tmp_path):
+    package = server_with(tmp_path / "server", FULL_EXECUTOR, "served_model.py")
+    busy = build_release(releases["a"].model, tmp_path / "built", package=package)
+    service.deploy(busy, silent, watching=UNWATCHED)
+    with Clients(port_of(service), answers_of(releases["a"], releases["b"])) as clients:
+        assert service.deploy(releases["b"], silent, watching=UNWATCHED).previous == busy.version
+    assert clients.failures == []
+
+
+def test_a_process_that_answers_its_clients_is_never_ended_as_if_it_hung(service, releases, monkeypatch):
+    monkeypatch.setattr(backend, "_HELLO_S", 0.2)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    before = service.live()
+    (process,) = processes(service)
+    control = control_argument(process.pid)
+    control.unlink()
+    with socket.socket(socket.AF_UNIX) as never_answers, unix_address(control) as address:
+        never_answers.bind(address)
+        never_answers.listen()
+        with pytest.raises(NoAnswer, match=rf"process {process.pid} serves port .* nothing was changed: .* make stop"):
+            service.deploy(releases["b"], silent, watching=UNWATCHED)
+    assert service.live() == before
+    assert service.stop()
+    assert service.live() is None
+
+
+def test_a_process_that_hangs_is_replaced(service, releases, monkeypatch):
+    for name in ("_HELLO_S", "_READY_S", "_STOP_S"):
+        monkeypatch.setattr(backend, name, 0.3)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    hung = service.live().pid
+    os.kill(hung, signal.SIGSTOP)
+    assert service.deploy(releases["b"], silent, watching=UNWATCHED).changed
+    assert not psutil.pid_exists(hung)
+    assert service.live().release_version == releases["b"].version
 
 
 class TestProcesses(ServiceCases):

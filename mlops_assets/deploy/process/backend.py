@@ -29,6 +29,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file
 from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW, SHOWN
 
+_HELLO_S, _READY_S = 5.0, 10.0
 _STOP_S, _KILL_S = 20.0, 5.0
 _LOG_LINES = 30
 _OWN = re.compile(r"\w+-[0-9a-f]{6}")
@@ -89,7 +90,7 @@ class ProcessBackend:
         return True
 
     def live(self) -> PublicServer | None:
-        process = self.current()
+        process = self._recorded()
         if process is None or process.public_port != self._port:
             return None
         client = ServiceClient(host_to_ask(process.public_host), process.public_port, timeout_s=5)
@@ -114,7 +115,7 @@ class ProcessBackend:
         """Nothing: the folders of ended processes go with the next deployment."""
 
     def end(self) -> bool:
-        live = self.current()
+        live = self._recorded()
         if live is not None:
             self.stop(live)
         self.sweep()
@@ -130,19 +131,37 @@ class ProcessBackend:
                 shutil.rmtree(folder)
 
     def current(self) -> ServerProcess | None:
+        """Raises `NoAnswer` if it serves its clients, but does not say hello: such a process is not ended."""
+        recorded = self._recorded()
+        if recorded is None:
+            return None
+        try:
+            answer = command(self._control(recorded.name), "hello", timeout_s=_HELLO_S)
+        except NoAnswer as error:
+            if not self._ready(recorded):
+                return None  # It hangs: the sweep ends it, a new process takes the port.
+            raise NoAnswer(
+                f"process {recorded.pid} serves port {recorded.public_port}, and {error}; nothing was changed: "
+                "deploy again, or end it with make stop first"
+            ) from error
+        return replace(recorded, port=int(answer["port"]))
+
+    def _recorded(self) -> ServerProcess | None:
+        """The process that has the public port by our record, if it runs."""
         try:
             recorded = ServerProcess(**json.loads(self._state.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
             raise PermanentFailure(f"{self._state} cannot be read ({error}): delete it and deploy again") from error
-        if not self.running(recorded):
-            return None
+        return recorded if self.running(recorded) else None
+
+    def _ready(self, instance: ServerProcess) -> bool:
         try:
-            answer = command(self._control(recorded.name), "hello", timeout_s=5)
+            client = ServiceClient(host_to_ask(instance.public_host), instance.public_port, timeout_s=_READY_S)
+            return client.ask("GET", "/ready").status == 200
         except NoAnswer:
-            return None  # It hangs: the sweep ends it, a new process takes the port.
-        return replace(recorded, port=int(answer["port"]))
+            return False
 
     def public(self, instance: ServerProcess) -> bool:
         """False also if its folder was moved since it started: it reads and writes files at the old path."""
@@ -255,9 +274,10 @@ class ProcessBackend:
                 command(control, "stop", timeout_s=2)
                 if ended(process.pid, created, _STOP_S):
                     return
-        for sign in (signal.SIGTERM, signal.SIGKILL):
+        # Asked by the signal it drains just as after `stop`.
+        for sign, wait_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _KILL_S)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(sign)
-            if ended(process.pid, created, _KILL_S):
+            if ended(process.pid, created, wait_s):
                 return
         raise PermanentFailure(f"process {process.pid} does not end even by SIGKILL: end it, then deploy again")
