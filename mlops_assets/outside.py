@@ -9,6 +9,7 @@ from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Watching
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
+from mlops_assets.serving.options import ServerOptions
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.steps.take_imports import FileSource
@@ -48,6 +49,7 @@ def service(settings: Settings) -> Service:
     """The service on `PORT` by `DEPLOY_TARGET`."""
     folder = settings.service_folder
     environment = {name: value.get_secret_value() for name, value in settings.server.items()}
+    ServerOptions.from_environment(environment)  # a value that the server would refuse is refused before any run
     key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
     password = settings.registry_password
     watching = settings.section(Watching)

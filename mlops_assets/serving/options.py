@@ -40,6 +40,13 @@ class ServerOptions:
     last_success_file: Path | None = None
     overview_file: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.max_texts > self.max_queue_texts:
+            raise BadOption(
+                f"MAX_TEXTS is {self.max_texts} and MAX_QUEUE_TEXTS {self.max_queue_texts}: a batch of MAX_TEXTS would "
+                "never find room, so raise MAX_QUEUE_TEXTS or lower MAX_TEXTS"
+            )
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ServerOptions":
         """Raises `BadOption` with name, value and rule."""

@@ -2,7 +2,9 @@
 
 import pytest
 
+from mlops_assets import outside
 from mlops_assets.failures import BadSetting
+from mlops_assets.serving.options import BadOption
 from mlops_assets.settings import Settings
 from tests.repository import ROOT
 
@@ -55,6 +57,12 @@ def test_the_github_token_serves_on_ghcr_alone(environ: dict[str, str], user: st
 def test_nonsense_is_refused(environ: dict[str, str], said: str) -> None:
     with pytest.raises(BadSetting, match=said):
         load(**environ)
+
+
+@pytest.mark.parametrize("environ", [{"MAX_TEXTS": "4001"}, {"DEADLINE_S": "soon"}])
+def test_what_the_server_would_refuse_is_refused_before_anything_runs(environ: dict[str, str]) -> None:
+    with pytest.raises(BadOption, match=next(iter(environ))):
+        outside.service(load(**environ))
 
 
 def test_secrets_show_nowhere_and_the_server_gets_its_own_alone() -> None:

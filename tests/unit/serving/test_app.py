@@ -290,7 +290,7 @@ def test_a_full_queue_is_429_with_retry_after():
                 assert go.wait(10)
             return super().probabilities(texts)
 
-    with client_of(lambda: loaded(Waits()), workers=1, max_queue_texts=1) as client:
+    with client_of(lambda: loaded(Waits()), workers=1, max_queue_texts=1, max_texts=1) as client:
         ready(client)
         statuses = []
         threads = [

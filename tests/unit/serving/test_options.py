@@ -18,6 +18,8 @@ def test_keys_are_names_with_digests():
         ("MAX_TEXT_CHARS", "many", "whole number"),
         ("LOG_TEXTS", "perhaps", "1 or 0"),
         ("POSTGRES_PORT", "x", "whole number"),
+        ("MAX_TEXTS", "4001", "MAX_QUEUE_TEXTS 4000: a batch of MAX_TEXTS would never find room"),
+        ("MAX_QUEUE_TEXTS", "999", "999: .* raise MAX_QUEUE_TEXTS or lower MAX_TEXTS"),
     ],
 )
 def test_a_bad_value_is_refused_by_name_and_rule(name, value, rule):
