@@ -1,6 +1,8 @@
 """A user's clone in a temporary folder: `make_clone` for runs of the pipeline, `UserClone` for versions alone."""
 
+import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import socket
@@ -59,11 +61,18 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+_PORTS = range(10_000, 32_768)
+"""Below those that the system gives to clients: none of their connections takes a port before its server does."""
+_next_port = itertools.count(os.getpid() * 101)
+
+
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing listens on. Test processes that run beside each other count from different ports."""
+    while True:
+        port = _PORTS[next(_next_port) % len(_PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 REAL_DVC = DVC_ENVIRONMENT / "bin" / "dvc"

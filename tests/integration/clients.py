@@ -4,7 +4,6 @@ import http.client
 import itertools
 import json
 import re
-import socket
 import threading
 import time
 from collections import Counter
@@ -96,12 +95,6 @@ class Askers(_Threads):
 def answers_of(*releases: Release) -> dict[str, float]:
     """By model version: the probability of positive for the text that the clients send."""
     return {release.model_version: artifact.read_golden(release.model)[0].probabilities[1] for release in releases}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition, timeout_s: float = 10.0) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.clients import free_port
+from tests.user_clone import free_port
 
 psycopg: Any = pytest.importorskip("psycopg", reason="psycopg is not installed: make install")
 

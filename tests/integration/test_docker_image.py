@@ -19,8 +19,9 @@ from mlops_assets.deploy.docker.engine import Login, PushFailed
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.service import Service
 from tests.fakes.tiny_model import seal_tiny_model
-from tests.integration.clients import free_port, wait_until
+from tests.integration.clients import wait_until
 from tests.repository import ROOT
+from tests.user_clone import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(600)]
 

@@ -30,10 +30,11 @@ from mlops_assets.params.operations import Watching
 from tests.docker_engine import port_of, project_of, service_on_docker
 from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
-from tests.integration.clients import Askers, Clients, answers_of, free_port, last_success, wait_until
+from tests.integration.clients import Askers, Clients, answers_of, last_success, wait_until
 from tests.integration.engine_restart import ENDS, NAMESPACES, SOCKET
 from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with
 from tests.repository import ROOT
+from tests.user_clone import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
 

@@ -20,11 +20,11 @@ from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.options import ServerOptions
 from mlops_assets.steps.refresh_dashboards import Dashboards
-from tests.integration.clients import free_port, wait_until
+from tests.integration.clients import wait_until
 from tests.unit.reporting.summaries import FAILED, STAGE, summary, write
 from tests.unit.reviews.rows import frame, review
 from tests.unit.serving.test_app import loaded, ready
-from tests.user_clone import make_clone, settings_of
+from tests.user_clone import free_port, make_clone, settings_of
 
 APP = "com.valar.pintu"
 NOW = datetime(2026, 3, 4, 6, 1, tzinfo=UTC)

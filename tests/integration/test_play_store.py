@@ -76,13 +76,10 @@ def test_every_fault_that_stays_is_named_within_the_budget(fake, feed, slept, ki
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize(
-    "given", ["7", email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=8), usegmt=True)]
-)
-def test_retry_after_is_honoured_as_seconds_and_as_a_date(fake, feed, slept, given):
-    if given != "7":
-        given = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=8), usegmt=True)
-    fake.faults = [Fault("429", retry_after=given)]
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured_as_seconds_and_as_a_date(fake, feed, slept, form):
+    date = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=8), usegmt=True)
+    fake.faults = [Fault("429", retry_after=date if form == "date" else "7")]
     feed.fetch(APP, None)
     assert 6 <= slept[0] <= 8
 

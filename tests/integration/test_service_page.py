@@ -11,7 +11,7 @@ from mlops_assets.deploy.service import Service
 from tests.browser import open_page
 from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import seal_tiny_model
-from tests.integration.clients import free_port
+from tests.user_clone import free_port
 
 pytestmark = pytest.mark.long
 

@@ -18,7 +18,7 @@ from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.service import Service
 from tests.fakes.service import UNWATCHED
 from tests.fakes.tiny_model import seal_tiny_model
-from tests.integration.clients import free_port
+from tests.user_clone import free_port
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.serving_load import STATUS, asked_meanwhile, running
 from mlops_assets.artifact import Golden, TrainedWith
 from mlops_assets.serving.models.model import load
-from tests.integration.clients import free_port
+from tests.user_clone import free_port
 
 pytestmark = pytest.mark.long
 
