@@ -86,13 +86,13 @@ down:  ## Stop the server; the model goes on serving unless SERVICE=1
 	@stack/stack.sh down
 
 test: install .venv/.installed-dev  ## The test suite (under 15 minutes on two cores)
-	$(VENV)/python -m pytest -m 'not long'
+	$(VENV)/python -m pytest -n 2 -m 'not long'
 
 quick: install .venv/.installed-dev  ## Unit tests alone, for the inner loop (about a minute)
-	$(VENV)/python -m pytest tests/unit -m 'not long and not slow'
+	$(VENV)/python -m pytest -n 2 tests/unit -m 'not long and not slow'
 
 test-long: install .venv/.installed-dev  ## Kills, soak, browser, full stacks (under 25 minutes)
-	$(VENV)/python -m pytest -m long
+	$(VENV)/python -m pytest -n 3 -m long
 
 lint: install .venv/.installed-dev  ## Format, lint, types, import contracts
 	$(VENV)/python -m ruff format --check .
