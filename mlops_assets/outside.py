@@ -48,7 +48,7 @@ def review_source(settings: Settings) -> ReviewSource:
 def service(settings: Settings) -> Service:
     """The service on `PORT` by `DEPLOY_TARGET`."""
     folder = settings.service_folder
-    environment = {name: value.get_secret_value() for name, value in settings.server.items()}
+    environment = settings.server_environment()
     ServerOptions.from_environment(environment)  # a value that the server would refuse is refused before any run
     key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
     password = settings.registry_password

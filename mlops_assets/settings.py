@@ -111,6 +111,8 @@ class Settings(BaseModel):
     registry_user: str = ""
     registry_password: SecretStr | None = None
     server: Mapping[str, SecretStr] = MappingProxyType({})
+    prediction_log_user: str = ""
+    prediction_log_password: SecretStr | None = None
     deploy_key: SecretStr | None = None
     dvc_remote_url: str | None = None
     git_branches: tuple[str, ...] = ("main", "master")
@@ -180,6 +182,8 @@ class Settings(BaseModel):
             haproxy_image=env.text("HAPROXY_IMAGE", "haproxy:lts"),
             **_registry(env),
             server=MappingProxyType({name: value for name in FOR_THE_SERVER if (value := env.secret(name))}),
+            prediction_log_user=env.text("PREDICTION_LOG_USER", ""),
+            prediction_log_password=env.secret("PREDICTION_LOG_PASSWORD"),
             deploy_key=env.secret("DEPLOY_KEY"),
             dvc_remote_url=env.text("DVC_REMOTE_URL", "") or None,
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
@@ -209,6 +213,13 @@ class Settings(BaseModel):
     def now(self) -> datetime:
         """The time in UTC: `NOW` where it is set, else the clock."""
         return self.fixed_now or datetime.now(UTC)
+
+    def server_environment(self) -> dict[str, str]:
+        """The variables of the deployed server: `server`, with the login that is its own if there is one."""
+        own = {"POSTGRES_USER": SecretStr(self.prediction_log_user)} if self.prediction_log_user else {}
+        if own:
+            own["POSTGRES_PASSWORD"] = self.prediction_log_password or SecretStr("")
+        return {name: value.get_secret_value() for name, value in {**self.server, **own}.items()}
 
     @property
     def only_app(self) -> str | None:

@@ -29,9 +29,10 @@ def main() -> int:
             return check(clone, environ)
         if given.command == "migrate":
             with instance.alone(environ):
-                instance.make_databases(environ, reader_password=made.reader_password(clone / "stack" / "made"))
+                instance.make_databases(environ, made.passwords(clone / "stack" / "made"))
                 instance.move_tables(int(environ["RUNS_AT_ONCE"]))
                 Dashboards.of(Settings.load(environ, clone)).prepare()
+                instance.grant_prediction_log(environ)
             return 0
         return 0 if instance.daemon_alive(environ) else 1
     except Failure as failure:
@@ -51,7 +52,7 @@ def enter(clone: Path, environ: dict[str, str], command: list[str]) -> int:
                 f"the image was built from another locks/{lock} than the clone's: make up builds it again"
             )
     if "check" not in command:
-        environ |= instance.database_login(environ, made.reader_password(clone / "stack" / "made"))
+        environ |= instance.database_logins(environ, made.passwords(clone / "stack" / "made"))
         instance.write_dagster_yaml(clone, Path(environ["DAGSTER_HOME"]), environ)
     os.execvpe(command[0], command, environ)  # noqa: S606  it replaces this process and gets its signals
 
@@ -73,7 +74,7 @@ def check(clone: Path, environ: dict[str, str]) -> int:
         print(f"The stack does not start: {len(found)} of its settings in .env are missing or wrong.", file=sys.stderr)
         return 2
     folder = clone / "stack" / "made"
-    made.reader_password(folder)
+    made.passwords(folder)
     made.write_logins(folder, demands.logins(environ)[0])
     certificate = environ.get("DOOR_CERTIFICATE", "").strip()
     note = made.write_certificate(folder, (clone / certificate) if certificate else None)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mlops_assets.team_server.instance import PREDICTION_LOG, READER
+
 LEAST_CHARS = 12
 _WELL_KNOWN = re.compile(
     r"pass(word|wort|wd|w)?|admin(istrator)?|postgres(ql)?|grafana|prometheus|dagster|mlops|changeme|change|secret"
@@ -103,8 +105,8 @@ def _database(environ: Mapping[str, str]) -> Iterator[str]:
             yield f"{variable} is empty: name {what}"
         elif not _POSTGRES_NAME.fullmatch(value):
             yield f"{variable} must be lower-case letters, digits and _, not a digit first, got {value!r}"
-    if user == "reader":
-        yield "POSTGRES_USER must not be 'reader': that role only reads"
+    if user in {READER, PREDICTION_LOG}:
+        yield f"POSTGRES_USER must not be {user!r}: the stack makes that role, which owns nothing"
     if name == "dagster":
         yield "POSTGRES_DB must not be 'dagster': that database is Dagster's own"
     if why := weakness(environ.get("POSTGRES_PASSWORD", ""), user):

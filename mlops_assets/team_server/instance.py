@@ -1,4 +1,4 @@
-"""Dagster's instance in the stack: its dagster.yaml, its databases, and the role that only reads them."""
+"""Dagster's instance in the stack: its dagster.yaml, its databases and their roles."""
 
 import json
 import re
@@ -14,6 +14,13 @@ _MIGRATING = 5_118_272_940
 """The advisory lock of a migration: any number that nobody else uses."""
 
 DAGSTER_DB, READER, OWNER = "dagster", "reader", "owner"
+PREDICTION_LOG = "prediction_log"
+"""The role of the model service, which strangers send requests to: it may add to its log, and read no text from it."""
+_PREDICTION_LOG_MAY = (
+    f"REVOKE ALL ON predictions, feedback FROM {PREDICTION_LOG}",
+    f"GRANT INSERT, SELECT (request_id, caller) ON predictions TO {PREDICTION_LOG}",
+    f"GRANT INSERT, SELECT, UPDATE (label, caller, at) ON feedback TO {PREDICTION_LOG}",
+)
 _OF_THE_IMAGE = re.compile(
     r"PATH|HOME|HOSTNAME|PWD|OLDPWD|SHLVL|_|LANG|TERM|GPG_KEY|PYTHON\w*|DAGSTER_HOME|DATABASE_ROLE|GRAFANA_ADMIN_\w+|\w+_LOGINS"
 )
@@ -38,11 +45,16 @@ def rendered(template: str, environ: Mapping[str, str]) -> str:
         raise PermanentFailure(f"dagster.yaml names {error.args[0]}, which is not set: make up sets it") from error
 
 
-def database_login(environ: Mapping[str, str], reader_password: str) -> dict[str, str]:
-    """The database user of this container's Dagster."""
+def database_logins(environ: Mapping[str, str], passwords: Mapping[str, str]) -> dict[str, str]:
+    """The database users of this container's Dagster and of the model service that it deploys."""
     if environ.get("DATABASE_ROLE") == READER:
-        return {"DAGSTER_PG_USER": READER, "DAGSTER_PG_PASSWORD": reader_password}
-    return {"DAGSTER_PG_USER": environ["POSTGRES_USER"], "DAGSTER_PG_PASSWORD": environ["POSTGRES_PASSWORD"]}
+        return {"DAGSTER_PG_USER": READER, "DAGSTER_PG_PASSWORD": passwords[READER]}
+    return {
+        "DAGSTER_PG_USER": environ["POSTGRES_USER"],
+        "DAGSTER_PG_PASSWORD": environ["POSTGRES_PASSWORD"],
+        "PREDICTION_LOG_USER": PREDICTION_LOG,
+        "PREDICTION_LOG_PASSWORD": passwords[PREDICTION_LOG],
+    }
 
 
 @contextmanager
@@ -53,24 +65,27 @@ def alone(environ: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
-    """Create Dagster's database and the role that may only read, unless they exist."""
+def make_databases(environ: Mapping[str, str], passwords: Mapping[str, str]) -> None:
+    """Create Dagster's database and the roles that are not its owner, unless they exist. `passwords` are by role."""
     from psycopg import sql
 
     own = environ["POSTGRES_DB"]
     with _connection(environ, own) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DAGSTER_DB,)).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DAGSTER_DB)))
-        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (READER,)).fetchone() is None:
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(READER)))
-        connection.execute(
-            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
-                sql.Identifier(READER), sql.Literal(reader_password)
+        for role, password in passwords.items():
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            connection.execute(
+                sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+                    sql.Identifier(role), sql.Literal(password)
+                )
             )
-        )
     lock = ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "GRANT USAGE ON SCHEMA public TO reader")
     # In POSTGRES_DB the migrations of the facts grant what the reader sees: not everybody may read texts of requests.
     everything = (
+        f"REVOKE CONNECT ON DATABASE {DAGSTER_DB} FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE {DAGSTER_DB} TO reader",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader",
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
     )
@@ -79,6 +94,13 @@ def make_databases(environ: Mapping[str, str], *, reader_password: str) -> None:
             for statement in statements:
                 connection.execute(statement)
             connection.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
+
+
+def grant_prediction_log(environ: Mapping[str, str]) -> None:
+    """Let the model service write its log. The tables must exist: it may create none."""
+    with _connection(environ, environ["POSTGRES_DB"]) as connection, connection.transaction():
+        for statement in _PREDICTION_LOG_MAY:
+            connection.execute(statement)
 
 
 def move_tables(collecting_at_once: int) -> None:

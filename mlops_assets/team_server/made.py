@@ -1,4 +1,4 @@
-"""The files in stack/made/: the door's logins and certificate, and the password of the role that only reads."""
+"""The files in stack/made/: the door's logins and certificate, and the passwords of the database roles."""
 
 import os
 import secrets
@@ -10,8 +10,11 @@ from mlops_assets.deploy.docker.gateway_config import require_pem
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file
 from mlops_assets.team_server.demands import Login
+from mlops_assets.team_server.instance import PREDICTION_LOG, READER
 
-LOGINS, CERTIFICATE, READER_PASSWORD = "door/logins.cfg", "door/cert.pem", "grafana/reader_password"
+LOGINS, CERTIFICATE = "door/logins.cfg", "door/cert.pem"
+PASSWORDS = {READER: "grafana/reader_password", PREDICTION_LOG: "prediction_log_password"}
+"""By database role."""
 _SELF_SIGNED_DAYS = 825
 _ROUNDS = 1000
 """SHA-512 with few rounds: every UI request checks a password, and passwords made of words are refused."""
@@ -46,12 +49,12 @@ def write_certificate(folder: Path, given: Path | None) -> str | None:
     return "DOOR_CERTIFICATE is empty: the door uses a certificate made here, and browsers warn about it"
 
 
-def reader_password(folder: Path) -> str:
-    """The password of the role `reader`, created once."""
-    path = folder / READER_PASSWORD
-    if not path.is_file():
-        _write(path, secrets.token_hex(24))
-    return path.read_text(encoding="ascii")
+def passwords(folder: Path) -> dict[str, str]:
+    """The passwords of the database roles, each created once."""
+    for name in PASSWORDS.values():
+        if not (folder / name).is_file():
+            _write(folder / name, secrets.token_hex(24))
+    return {role: (folder / name).read_text(encoding="ascii") for role, name in PASSWORDS.items()}
 
 
 def _hash(password: str) -> str:

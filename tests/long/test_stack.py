@@ -193,6 +193,11 @@ def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing
     answer = httpx.post(f"http://127.0.0.1:{stack.port}/predict", json={"text": "Aplikasinya bagus"}, timeout=20)
     assert answer.status_code == 200
     eventually(lambda: psql(stack, "reviews", "SELECT count(*) FROM predictions") != "0", "the prediction is logged")
+    with engine_or_skip() as engine:
+        serving = engine.containers(f"mlops.project=mlops-{stack.port}")
+        environments = [container.attrs["Config"]["Env"] for container in serving]
+    assert ["POSTGRES_USER=prediction_log" in environment for environment in environments].count(True) == 1
+    assert SECRETS["POSTGRES_PASSWORD"] not in json.dumps(environments)
     query = {"query": 'up{job="model-service"}'}
     with stack.client(*LOOK) as look:
         eventually(

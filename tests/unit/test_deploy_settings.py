@@ -78,3 +78,14 @@ def test_secrets_show_nowhere_and_the_server_gets_its_own_alone() -> None:
     assert secret not in repr(settings)
     assert secret not in settings.model_dump_json(exclude={"sections", "server"})
     assert set(settings.server) == {"POSTGRES_HOST", "POSTGRES_PASSWORD"}
+
+
+def test_the_server_logs_in_to_the_prediction_log_as_a_user_of_its_own() -> None:
+    settings = load(
+        DEPLOY_TARGET="docker", POSTGRES_HOST="db", POSTGRES_USER="owner", POSTGRES_PASSWORD="owner's",
+        PREDICTION_LOG_USER="log", PREDICTION_LOG_PASSWORD="log's",
+    )  # fmt: skip
+    environment = settings.server_environment()
+    assert (environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"]) == ("log", "log's")
+    assert "owner" not in repr(environment)
+    assert settings.server["POSTGRES_USER"].get_secret_value() == "owner", "the dashboards' tables need the owner"

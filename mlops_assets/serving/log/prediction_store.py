@@ -41,8 +41,9 @@ class PredictionStore(Protocol):
 class SqlStore:
     """Both databases understand this SQL; connecting, the mark of a parameter and the errors differ."""
 
-    def __init__(self, connect: Callable[[], Any], mark: str, errors: tuple[type[Exception], ...]) -> None:
-        self._connect, self._errors = connect, errors
+    def __init__(self, connect: Callable[[], Any], mark: str, errors: tuple[type[Exception], ...], exists: str) -> None:
+        """`exists` is a query: whether the tables exist. The server's role may be one that cannot create any."""
+        self._connect, self._errors, self._exists = connect, errors, exists
         self._connection: Any = None
         marks = ", ".join([mark] * 10)
         # Only the marks are inserted here, and they come from the two lines at the end of this file.
@@ -76,8 +77,10 @@ class SqlStore:
             if self._connection is None:
                 self._connection = self._connect()
                 cursor = self._connection.cursor()
-                for statement in CREATE:
-                    cursor.execute(statement)
+                cursor.execute(self._exists)
+                if not cursor.fetchone()[0]:
+                    for statement in CREATE:
+                        cursor.execute(statement)
                 self._connection.commit()
             cursor = self._connection.cursor()
             outcome = work(cursor)
@@ -110,7 +113,9 @@ def open_store(address: str) -> PredictionStore:
             connection.execute("PRAGMA synchronous=NORMAL")
             return connection
 
-        return SqlStore(connect_sqlite, "?", (sqlite3.Error, OSError))
+        exists = "SELECT count(*) = 2 FROM sqlite_master WHERE name IN ('predictions', 'feedback')"
+        return SqlStore(connect_sqlite, "?", (sqlite3.Error, OSError), exists)
     import psycopg
 
-    return SqlStore(lambda: psycopg.connect(address, connect_timeout=5), "%s", (psycopg.Error, OSError))
+    exists = "SELECT to_regclass('predictions') IS NOT NULL AND to_regclass('feedback') IS NOT NULL"
+    return SqlStore(lambda: psycopg.connect(address, connect_timeout=5), "%s", (psycopg.Error, OSError), exists)

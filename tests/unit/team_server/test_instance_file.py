@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.team_server.instance import database_login, rendered
+from mlops_assets.team_server.instance import database_logins, rendered
 
 TEMPLATE = (Path(__file__).parents[3] / "stack" / "dagster.yaml").read_text(encoding="utf-8")
 ENVIRON = {
@@ -55,6 +55,9 @@ def test_what_is_not_set_is_named() -> None:
         rendered(TEMPLATE, {name: value for name, value in ENVIRON.items() if name != "COMPOSE_PROJECT_NAME"})
 
 
-def test_the_readonly_webserver_logs_in_as_the_role_that_only_reads() -> None:
-    assert database_login({**ENVIRON, "DATABASE_ROLE": "reader"}, "r")["DAGSTER_PG_USER"] == "reader"
-    assert database_login(ENVIRON, "r")["DAGSTER_PG_USER"] == "pipeline"
+def test_the_readonly_webserver_knows_only_the_role_that_reads() -> None:
+    passwords = {"reader": "r", "prediction_log": "p"}
+    logins = database_logins({**ENVIRON, "DATABASE_ROLE": "reader"}, passwords)
+    assert logins == {"DAGSTER_PG_USER": "reader", "DAGSTER_PG_PASSWORD": "r"}
+    logins = database_logins(ENVIRON, passwords)
+    assert (logins["DAGSTER_PG_USER"], logins["PREDICTION_LOG_USER"]) == ("pipeline", "prediction_log")
