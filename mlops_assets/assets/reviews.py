@@ -128,6 +128,8 @@ def validated_reviews(
             "quarantined": found.quarantined,
             "quarantined_by_reason": metadata.table(found.reasons),
             "quarantine_examples": metadata.table(found.examples),
+            "personal_data_masked": sum(row["reviews"] + row["replies"] for row in found.masked),
+            "personal_data_masked_by_kind": metadata.table(found.masked),
             "imported_months": sum(map(len, imported.values())),
             **metadata.balances(found.imported.balances, brief=not imported),
             "months_validated": sum(not month.unchanged for month in found.months),

@@ -54,11 +54,15 @@ class CheckResult(_Stored):
 
 
 class ReviewCounts(_Stored):
-    """Reviews that the run collected, put into quarantine, and labelled; None if the stage did not run."""
+    """Reviews that the run collected, put into quarantine, and labelled; None if the stage did not run.
+
+    masked: masks over personal data in their texts and replies
+    """
 
     new: int | None = None
     changed: int | None = None
     quarantined: int | None = None
+    masked: int | None = None
     labelled: int | None = None
 
 

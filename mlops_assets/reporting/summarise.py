@@ -123,6 +123,7 @@ def summarise(
             new=raw.get("new_reviews"),
             changed=raw.get("changed_reviews"),
             quarantined=run.of("validated_reviews").get("quarantined"),
+            masked=run.of("validated_reviews").get("personal_data_masked"),
             labelled=dataset.get("labelled_reviews"),
         ),
         dataset_version=dataset.get("dataset_version"),

@@ -181,6 +181,7 @@ def data_lines(summary: RunSummary) -> list[str]:
         "new reviews": summary.reviews.new,
         "changed": summary.reviews.changed,
         "in quarantine": summary.reviews.quarantined,
+        "masks over personal data": summary.reviews.masked,
         "labelled in the version": summary.reviews.labelled,
     }
     words = [f"{count} {what}" for what, count in counts.items() if count is not None]

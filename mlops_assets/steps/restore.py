@@ -45,7 +45,7 @@ def restore(
 
     Raises `UnknownVersion`, or `PermanentFailure` if neither cache nor remote has the data; nothing has changed then.
     """
-    from mlops_assets.reviews.stored.erase import drop_erased
+    from mlops_assets.reviews.stored.erase import drop_erased, mask_stored
     from mlops_assets.reviews.stored.privacy import Erased
 
     root = repository.user_root
@@ -57,6 +57,7 @@ def restore(
         exchange = new_exchange(root, f"{repository.now():%Y%m%dT%H%M%SZ}-{version.commit[:12]}", at_phase)
         changed = write_differing(repository.clone, version, exchange.new)
         drop_erased(exchange.new / "data", Erased.load(root / "data" / "raw"))
+        mask_stored(exchange.new / "data")
         at_phase("new content complete")
         replace_file(root / KEPT / _BASE, json.dumps({"commit": version.commit, "tip": tip}))
         if changed and exchange.run(changed):
@@ -215,7 +216,8 @@ def settle(
     *,
     shares: bool = True,
 ) -> list[str]:
-    """End what a killed restore began, and bring back apps that the checkout lacks; the paths that came back.
+    """End what a killed restore began, mask personal data in stored texts, and bring back apps that the checkout lacks;
+    the paths that came back.
 
     An app that the newest version holds and that has no folder here, as in a fresh clone, comes back with its raw and
     validated reviews: without them the next version would hold less. Reviews of versions that other clones made are
@@ -223,11 +225,15 @@ def settle(
 
     A run that shares nothing does not ask origin.
     """
-    from mlops_assets.reviews.stored.erase import drop_erased
+    from mlops_assets.reviews.stored.erase import drop_erased, mask_stored
     from mlops_assets.reviews.stored.privacy import ERASED, Erased
 
     with repository.locked():
         finished = finish_exchanges(repository.user_root)
+        # Before anything is compared with the stored reviews: an unmasked one would look edited.
+        if masked := mask_stored(data, copies=[repository.user_root / KEPT]):
+            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(masked.items()))
+            report(f"personal data in stored reviews is masked now ({counts}); earlier versions keep it: docs/files.md")
         if problem := repository.look_at_origin(share=shares):
             report(problem)
         base = repository.base()
@@ -238,7 +244,9 @@ def settle(
         for commit in [*base.foreign, *own]:
             raw = repository.stored_files("data/raw", commit)
             absent = {app for app in map(app_of, raw) if app and not (data / "raw" / app).is_dir()}
-            back += _bring_back(repository, commit, absent) if absent else []
+            if absent:
+                back += _bring_back(repository, commit, absent)
+                mask_stored(data)
             known = Erased.load(data / "raw")
             if ERASED in raw and not (listed := Erased.read(raw[ERASED])) <= known:
                 (known | listed).save(data / "raw")

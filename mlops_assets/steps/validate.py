@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.masking import KINDS
 from mlops_assets.reviews.sources.review_source import ReviewSource
+from mlops_assets.reviews.stored.privacy import TEXTS
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence, usable_claims
 from mlops_assets.steps.preconditions import refuse_bad_parameters, refuse_missing_upstream
@@ -51,6 +53,20 @@ class ValidatedReviews:
         for month in self.months:
             counts.update(month.reasons)
         return [{"reason": reason, "reviews": count} for reason, count in counts.most_common()]
+
+    @property
+    def masked(self) -> list[dict[str, Any]]:
+        """Masks over personal data by kind, as table rows: in reviews and in replies."""
+        counts = {name: Counter[str]() for name in TEXTS}
+        for month in self.months:
+            for name, masks in month.masked.items():
+                counts[name].update(masks)
+        texts, replies = counts.values()
+        return [
+            {"kind": kind, "reviews": texts[kind], "replies": replies[kind]}
+            for kind in KINDS
+            if (texts + replies)[kind]
+        ]
 
     @property
     def examples(self) -> list[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ Not here: what makes a row unusable (files.py, schema.py).
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Balance:
     unit: what the numbers count: line, row or record
     assumed: what was decided about the file, and why
     notes: what was repaired or left out on the way to cells
+    personal: masks over personal data in texts and replies, by kind
     """
 
     file: str
@@ -46,6 +47,7 @@ class Balance:
     ignored: tuple[str, ...] = ()
     left_behind: tuple[str, ...] = ()
     masked: int = 0
+    personal: Mapping[str, int] = field(default_factory=dict[str, int])
     counts: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +120,9 @@ class Balance:
         if self.left_behind:
             masked = f"; the name is masked in {self.masked} replies" if self.masked else ""
             yield f"  left behind, since they say who people are: {', '.join(self.left_behind)}{masked}"
+        if self.personal:
+            counts = ", ".join(f"{count} {kind}" for kind, count in self.personal.items())
+            yield f"  personal data masked in texts and replies: {counts}"
 
     def _apps(self) -> Iterator[str]:
         table = self.by_month()

@@ -4,6 +4,7 @@ Every row is taken, put aside with a reason, or a repeat (balance.py). Names and
 here. What a usable review is, is schema.py's.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from mlops_assets.reviews.files.tables.tables import UnreadableFile
 from mlops_assets.reviews.quality import clean
 from mlops_assets.reviews.quality.schema import CLOCK_SLACK, FIRST_DAY
 from mlops_assets.reviews.stored import columns
-from mlops_assets.reviews.stored.privacy import review_digest
+from mlops_assets.reviews.stored.privacy import count_masks, review_digest
 
 __all__ = ["ReadFile", "UnknownApp", "UnreadableFile", "UnusableFile", "balances_of", "read_reviews"]
 
@@ -72,6 +73,7 @@ def read_reviews(path: Path, rules: FileRules | None = None, **changes: Any) -> 
         ignored=found.ignored,
         left_behind=found.persons,
         masked=found.masked,
+        personal=dict(sum(map(Counter, count_masks(frame).values()), Counter[str]())),
     )
     if not balance.taken:
         raise UnusableFile(_why_nothing(path, balance))
@@ -125,7 +127,8 @@ def _identify(kept: pd.DataFrame, found: RecognisedFile, rules: FileRules) -> No
     lacking = own.isna()
     if not lacking.any():
         return
-    content = pd.DataFrame(kept[lacking]).assign(review_date=found.written[kept.index[lacking]])
+    at = kept.index[lacking]
+    content = pd.DataFrame(kept[lacking]).assign(review_date=found.written[at], review_text=found.unmasked[at])
     kept["review_id"] = own.where(~lacking, content_ids(content).reindex(ids.index))
     if shared:
         explanation = f"an id such as {shortened(ids.dropna().iloc[0])} stands for many reviews"

@@ -9,6 +9,7 @@ from typing import cast
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.masking import mask
 from mlops_assets.reviews.files import apps as file_apps
 from mlops_assets.reviews.files import columns as file_columns
 from mlops_assets.reviews.files import names as file_names
@@ -18,6 +19,7 @@ from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.files.tables.tables import UnreadableFile, read_table
 from mlops_assets.reviews.files.times import FileTimes, read_times
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.privacy import mask_texts
 
 _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 _SHORT_YEAR = re.compile(r"(?<!\d)\d{1,2}([-/.])\d{1,2}\1\d{2}(?!\d)")
@@ -39,12 +41,14 @@ class RecognisedFile:
     rows: the stored columns, as far as they were understood
     dates: the cells of review_date as they stand in the file
     written: review_date as the cells say it, in no zone
+    unmasked: review_text as the cells say it, from which ids are made: they must not change with the masks
     stars: the cells of rating as they stand in the file; None where they were numbers
     """
 
     rows: pd.DataFrame
     dates: pd.Series
     written: pd.Series
+    unmasked: pd.Series
     unit: str
     stars: pd.Series | None = None
     blank: int = 0
@@ -78,10 +82,16 @@ def _stored_form(path: Path, rules: FileRules) -> RecognisedFile:
         raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
     rows.index = pd.RangeIndex(1, len(rows) + 1)
     found = RecognisedFile(
-        rows, rows["review_date"].astype("str"), rows["review_date"], "row", assumed=["stored reviews"]
+        rows,
+        rows["review_date"].astype("str"),
+        rows["review_date"],
+        rows["review_text"],
+        "row",
+        assumed=["stored reviews"],
     )
     people = file_names.of_stored(rows["author"])
     found.rows, found.masked = file_names.without_names(rows, people, rules.author_key)
+    found.rows = mask_texts(found.rows)
     found.rows["app_id"] = _apps(path, rows, rules.app_id, rules.known_apps)
     return found
 
@@ -100,6 +110,8 @@ def _any_form(path: Path, rules: FileRules) -> RecognisedFile:
     times = _times(path, filled, used, rules)
     rows = _values(filled, used, times.values)
     _require_values(path, rows, filled, used)
+    unmasked = rows["review_text"]
+    rows = mask_texts(rows, ["review_text"])
     apps, named = file_apps.as_packages(path, rows["app_id"], used.get("app_id"), rules.app_id, rules.hints)
     rows["app_id"] = _with_apps(path, rows.assign(app_id=apps), rules)
     times.settle(rows, rules.of_play)
@@ -109,6 +121,7 @@ def _any_form(path: Path, rules: FileRules) -> RecognisedFile:
         rows,
         cast("pd.Series", filled[used["review_date"]]).astype("str"),
         times.written,
+        unmasked,
         str(cells.index.name or "row"),
         stars=cast("pd.Series", filled[used["rating"]]).astype("str").fillna(""),
         blank=len(cells) - len(filled),
@@ -122,6 +135,7 @@ def _any_form(path: Path, rules: FileRules) -> RecognisedFile:
     columns_of_names = [name for name in person_columns.name_columns(names) if name in persons]
     people = file_names.of_cells(pd.DataFrame(filled[columns_of_names]))
     found.rows, found.masked = file_names.without_names(rows, people, rules.author_key)
+    found.rows = mask_texts(found.rows, ["reply_text"])
     replies = int(rows["reply_text"].notna().sum())
     if replies and not columns_of_names:
         found.assumed.append(f"no column has names, so those in its {replies} replies are not masked")
@@ -211,5 +225,5 @@ def _apps(path: Path, rows: pd.DataFrame, app_id: str | None, known_apps: Collec
 
 
 def shortened(cell: object) -> str:
-    text = " ".join(str(cell).split())
+    text = mask(" ".join(str(cell).split()))
     return repr(text if len(text) <= 40 else text[:39] + "…")

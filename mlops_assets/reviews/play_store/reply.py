@@ -1,6 +1,7 @@
 """A reply of Google Play's review feed, read with google-play-scraper's element specification.
 
-Names and avatars end here: nothing that leaves this module holds one. Not here: sending the request (client.py).
+Names, avatars and personal data in texts end here: nothing that leaves this module holds any. Not here: sending the
+request (client.py).
 """
 
 import functools
@@ -9,6 +10,7 @@ import ssl
 import threading
 from typing import Any
 
+from mlops_assets.masking import mask
 from mlops_assets.reviews.play_store.feed import FeedReview, Page
 from mlops_assets.reviews.stored.privacy import author_hash, mask_name
 
@@ -116,15 +118,18 @@ def _review(item: Any, author_key: str | None) -> FeedReview:
     if not isinstance(review_id, str) or not review_id or not isinstance(at_s, int):
         raise UnreadableReply("a review without id or time")
     name = _text(specs["userName"].extract_content(item))
+    written = _text(specs["content"].extract_content(item))
     replied = _text(specs["replyContent"].extract_content(item))
+    if replied and name:
+        replied = mask_name(replied, name)
     return FeedReview(
         review_id=review_id,
-        review_text=_text(specs["content"].extract_content(item)),
+        review_text=mask(written) if written else written,
         rating=_whole(specs["score"].extract_content(item)),
         thumbs_up=_whole(specs["thumbsUpCount"].extract_content(item)),
         app_version=_text(specs["appVersion"].extract_content(item)),
         at_s=at_s,
-        reply_text=mask_name(replied, name) if replied and name else replied,
+        reply_text=mask(replied) if replied else replied,
         replied_at_s=_whole(specs["repliedAt"].extract_content(item)),
         author=author_hash(author_key, name) if author_key and name else None,
     )

@@ -15,7 +15,8 @@ import pyarrow as pa
 from mlops_assets.code_version import code_version
 from mlops_assets.files import replace_file, sha256, stamp
 from mlops_assets.reviews.quality import clean, schema
-from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored import columns, privacy
+from mlops_assets.reviews.stored.privacy import TEXTS, count_masks
 from mlops_assets.reviews.stored.store import ReviewStore
 
 _SHOWN = 5
@@ -24,7 +25,10 @@ _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 @dataclass(frozen=True)
 class MonthResult:
-    """What validation found in one app's month. `examples` are quarantined reviews: review_id, month, reasons."""
+    """What validation found in one app's month. `examples` are quarantined reviews: review_id, month, reasons.
+
+    `masked` counts the masks over personal data by column and kind, in usable and quarantined reviews.
+    """
 
     app_id: str
     month: str
@@ -33,6 +37,7 @@ class MonthResult:
     deleted: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[Mapping[str, Any], ...] = ()
+    masked: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unchanged: bool = False
 
 
@@ -180,6 +185,7 @@ class _Files:
                 {"review_id": row.review_id, "month": self.month, "reasons": row.reasons}
                 for row in bad.head(_SHOWN).itertuples()
             ),
+            masked=count_masks(pd.concat([good[list(TEXTS)], bad[list(TEXTS)]])),
         )
         record = json.dumps({"content": self._content(), **asdict(found)}, ensure_ascii=False)
         columns.write_bytes(record.encode(), self.record)
@@ -192,4 +198,4 @@ class _Files:
 @cache
 def _rules_digest() -> str:
     """Of the rules' code: a changed rule validates everything again."""
-    return code_version(*(module.__name__ for module in (clean, columns, schema)))
+    return code_version(*(module.__name__ for module in (clean, columns, schema, privacy)))

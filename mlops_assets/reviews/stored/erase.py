@@ -1,9 +1,13 @@
-"""Remove a person's reviews from every current file, and keep them from being collected again.
+"""Remove a person's reviews from every current file, and keep them from being collected again; mask what is stored.
 
 Not here: versions in git and DVC, which hold what they held.
 """
 
+import json
+import os
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +16,26 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from mlops_assets.code_version import code_version
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file, stamp
+from mlops_assets.masking import masks_in
 from mlops_assets.reviews.play_store.crawl_state import Journal
 from mlops_assets.reviews.stored import columns
-from mlops_assets.reviews.stored.privacy import AuthorKeyMissing, Erased, author_hash, review_digest
+from mlops_assets.reviews.stored.privacy import (
+    TEXTS,
+    AuthorKeyMissing,
+    Erased,
+    author_hash,
+    masked_forms,
+    review_digest,
+)
 from mlops_assets.reviews.stored.store import ReviewStore
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
+
+_CHECKED = ".masked.json"
+"""In `data/raw`: stamps of the files that hold no unmasked personal data, and the patterns that found none."""
 
 EQUAL_NAMES = "authors with equal display names cannot be told apart: all of their reviews were taken"
 
@@ -106,12 +123,73 @@ def drop_erased(data: Path, erased: Erased | None = None) -> dict[str, int]:
     return removed
 
 
+def mask_stored(data: Path, copies: Iterable[Path] = ()) -> Counter[str]:
+    """Mask personal data in the stored files and those under `copies`; how many masks were set, by kind.
+
+    Only files that were written since the last call are read. So what an older version stored, or somebody copied here,
+    is masked once. Files are replaced one by one: after a kill, the next call masks the rest.
+    """
+    store = ReviewStore(data / "raw")
+    for app_id in store.apps():
+        store.months(app_id)  # finishes what a killed writer had begun
+    aside = [path for folder in copies for path in sorted(folder.rglob("*.parquet"))]
+    record, patterns = store.folder / _CHECKED, code_version("mlops_assets.masking")
+    known, checked = dict[str, Any](), dict[str, Any]()
+    with suppress(OSError, ValueError):  # Absent or damaged: every file is read.
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        known = kept["files"] if kept["patterns"] == patterns else {}
+    found = Counter[str]()
+    for path in [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]:
+        name = os.path.relpath(path, data)
+        if known.get(name) != list(stamp(path)):
+            if columns.schema_changes(path) not in ([], ["column reasons is unknown"]):
+                continue  # It is refused by whoever reads it.
+            found += _mask_file_of_store(path, store) if path.is_relative_to(store.folder) else _mask_file(path)
+        checked[name] = list(stamp(path))
+    if checked != known:
+        replace_file(record, json.dumps({"patterns": patterns, "files": checked}))
+    return found
+
+
+def _mask_file_of_store(path: Path, store: ReviewStore) -> Counter[str]:
+    if not any(masked_forms(texts) for texts in _texts(path).values()):
+        return Counter()
+    app_id = path.relative_to(store.folder).parts[0]
+    store.give_content_ids(app_id)  # An id comes from the unmasked text, as in every later reading of its file.
+    with store.writing(app_id):
+        return _mask_file(path)
+
+
+def _mask_file(path: Path) -> Counter[str]:
+    """Mask the texts in a file; a file without personal data stays untouched."""
+    forms = {name: masked for name, texts in _texts(path).items() if (masked := masked_forms(texts))}
+    if not forms:
+        return Counter()
+    table, found = columns.read_rows(path), Counter[str]()
+    for name, masked in forms.items():
+        texts = table[name].to_pylist()
+        for text in texts:
+            if text in masked:
+                found += masks_in(masked[text]) - masks_in(text)
+        replaced = pa.array([masked.get(text, text) for text in texts], pa.string())
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), replaced)
+    columns.write_table(table, path, about=pq.read_metadata(path).metadata)
+    return found
+
+
+def _texts(path: Path) -> dict[str, list[str]]:
+    """The distinct texts of each column that people write."""
+    table = columns.read_rows(path, TEXTS)
+    return {name: table[name].unique().drop_null().to_pylist() for name in TEXTS}
+
+
 def _parquet_files(data: Path) -> list[Path]:
     return [
         path
         for part in ("raw", "validated", "quarantine")
         for path in sorted((data / part).rglob("*.parquet"))
-        if not path.name.startswith(".")
+        # A killed writer's files are no stored ones: the next writer removes them.
+        if not any(name.startswith(".") for name in path.relative_to(data).parts)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What keeps people out of the data: the keyed hash of an author, the mask over a name in a reply, erasure."""
+"""What keeps people out of the data: the keyed hash of an author, masks over names and other personal data, erasure."""
 
 import functools
 import hashlib
@@ -7,12 +7,19 @@ import json
 import os
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.masking import mask, masks_in
 from mlops_assets.reviews.play_store.feed import FeedReview
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MASK = "[name]"
 NOBODY = {"a google user", "pengguna google", "google user"}
@@ -27,6 +34,9 @@ _SHORT_PART = 2
 _SENTENCE = re.compile(r"[,;:!?]\s|[\r\n]|\w{3}\.\s")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
+TEXTS = ("review_text", "reply_text")
+"""The stored columns that people write."""
+
 ERASED = "erased.json"
 """The list of what was erased, in the review store's folder; part of every version."""
 
@@ -39,6 +49,31 @@ def author_hash(key: str, name: str) -> str:
     """HMAC-SHA-256 of the display name under `key`, the first 32 hex digits; equal names share it."""
     folded = " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
     return hmac.new(key.encode(), folded.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+
+
+def mask_texts(rows: "pd.DataFrame", names: Sequence[str] = TEXTS) -> "pd.DataFrame":
+    """The rows with personal data masked in these columns; `rows` itself if there is none.
+
+    Names in replies are masked before, everywhere: a stored reply is then equal to the same reply read again.
+    """
+    changed = dict[str, "pd.Series"]()
+    for name in names:
+        if masked := masked_forms(rows[name].dropna().unique()):
+            changed[name] = rows[name].map(lambda text, to=masked: to.get(text, text)).astype(rows[name].dtype)
+    return rows.assign(**changed) if changed else rows
+
+
+def masked_forms(texts: Iterable[str]) -> dict[str, str]:
+    """The masked form of each text that holds personal data."""
+    return {text: masked for text in texts if (masked := mask(text)) != text}
+
+
+def count_masks(rows: "pd.DataFrame") -> dict[str, dict[str, int]]:
+    """How many masks of each kind the review texts and the replies hold."""
+    return {
+        name: dict(sorted(sum((masks_in(text) for text in rows[name].dropna() if "[" in text), Counter[str]()).items()))
+        for name in TEXTS
+    }
 
 
 def mask_name(text: str, name: str) -> str:

@@ -30,7 +30,7 @@ from mlops_assets.failures import TransientFailure
 from mlops_assets.reviews.files import ids as file_ids
 from mlops_assets.reviews.stored import columns, versions
 from mlops_assets.reviews.stored.known_batches import KnownBatches
-from mlops_assets.reviews.stored.privacy import Erased, review_digest
+from mlops_assets.reviews.stored.privacy import Erased, mask_texts, review_digest
 
 _MONTH_FILE = re.compile(r"\d{4}-\d{2}\.parquet")
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
@@ -117,15 +117,15 @@ class ReviewStore:
     def upsert(self, app_id: str, rows: pd.DataFrame) -> StoredChanges:
         """Store `rows` of one app by review_id over all its months; newest version wins. All of it or nothing.
 
-        What was erased on request is left out, wherever the rows come from.
+        What was erased on request is left out and personal data is masked, wherever the rows come from.
         """
-        incoming = _without_erased(columns.conform(rows), Erased.load(self.folder))
+        incoming = mask_texts(_without_erased(columns.conform(rows), Erased.load(self.folder)))
         strangers = sorted(set(incoming["app_id"]) - {app_id})
         if strangers:
             raise ValueError(f"rows of {', '.join(strangers)} given to the store of {app_id}: split them by app first")
         if incoming.empty:
             return StoredChanges()
-        with self._writing(app_id):
+        with self.writing(app_id):
             stored = self._table_of(app_id, set(incoming["review_id"]))
             if stored.num_rows == len(incoming) and columns.sort_table(stored).equals(columns.to_table(incoming)):
                 return StoredChanges(unchanged=len(incoming))
@@ -155,7 +155,7 @@ class ReviewStore:
 
         Each file numbers its rows anew, so under such a number stands whatever review was read last.
         """
-        with self._writing(app_id):
+        with self.writing(app_id):
             base, staged = self.folder / app_id, dict[str, pa.Table]()
             for name in [
                 *(f"{month}.parquet" for month in _months_in(base)),
@@ -174,7 +174,7 @@ class ReviewStore:
 
     def mark_deleted(self, app_id: str, review_ids: Collection[str], at: datetime) -> int:
         """Mark reviews as vanished from the store at `at`; how many were not marked before."""
-        with self._writing(app_id):
+        with self.writing(app_id):
             rows = columns.to_frame(self._table_of(app_id, set(review_ids)))
             rows = rows[rows["deleted_at"].isna()]
             if rows.empty:
@@ -188,7 +188,7 @@ class ReviewStore:
         """Remove reviews from every month and from the history; how many rows went."""
         ids = pa.array(sorted(review_ids), pa.string())
         removed, staged = 0, dict[str, pa.Table]()
-        with self._writing(app_id):
+        with self.writing(app_id):
             base = self.folder / app_id
             paths = [self.path(app_id, month) for month in _months_in(base)]
             paths += [self.history_path(app_id, month) for month in _months_in(base / "history")]
@@ -256,7 +256,7 @@ class ReviewStore:
         _finish(pending)
 
     @contextmanager
-    def _writing(self, app_id: str) -> Iterator[None]:
+    def writing(self, app_id: str) -> Iterator[None]:
         """The app's only writer, with what a killed one left behind finished or discarded."""
         locks = self.folder / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
@@ -280,7 +280,7 @@ class ReviewStore:
     def _heal(self, app_id: str) -> None:
         """Finish a transaction that a killed writer had committed."""
         if any((self.folder / app_id).glob(f".pending-*/{_MARKER}")):
-            with self._writing(app_id):
+            with self.writing(app_id):
                 pass
 
 

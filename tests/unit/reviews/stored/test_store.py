@@ -218,7 +218,7 @@ def test_killed_at_any_rename_no_review_is_lost_or_doubled_and_a_rerun_heals(
 
 def test_a_second_writer_waits_and_then_says_who_holds_the_lock(reviews, monkeypatch):
     monkeypatch.setattr(store, "LOCK_TIMEOUT_S", 0.05)
-    with reviews._writing(APP), pytest.raises(TransientFailure, match=APP):
+    with reviews.writing(APP), pytest.raises(TransientFailure, match=APP):
         ReviewStore(reviews.folder).upsert(APP, frame(review("1")))
 
 
