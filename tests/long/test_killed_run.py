@@ -1,10 +1,6 @@
 """Everything is killed at ten points of a run, and the next run ends where an undisturbed clone stands meanwhile."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +16,7 @@ from mlops_assets.cli.instance import open_instance
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from tests.integration.receivers import Hooks
+from tests.make_run import MakeRun
 from tests.user_clone import free_port, git, make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -40,41 +37,17 @@ ALWAYS_PROMOTES = {"rounds": 200, "margin_points": 20, "slice_reviews": 100_000}
 """So that each new month ends in a deployment."""
 
 
-def command(root: Path, port: int, now: str, **environ: str) -> subprocess.Popen[str]:
-    """`make run` in the clone, its output readable line by line."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "mlops_assets.cli", "run"],
-        env={
-            "PATH": os.environ["PATH"],  # noqa: TID251  git and its programs
-            "HOME": str(root.parent),
-            "PIPELINE_ROOT": str(root),
-            "NOW": now,
-            "PORT": str(port),
-            "DEPLOY_TARGET": "process",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            **environ,
-        },
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=280)
-    assert process.returncode == 0, output
+def finish(run: MakeRun) -> str:
+    code, output = run.finish()
+    assert code == 0, output
     return output
 
 
-def kill_when(process: subprocess.Popen[str], due: str) -> None:
-    """Kill the whole group as soon as a line of its output is the one."""
-    assert process.stdout is not None
-    with process.stdout:
-        reached = any(due in line for line in process.stdout)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
+def kill_when(run: MakeRun, due: str) -> None:
+    """Kill the run and all that it started as soon as a line of its output is the one."""
+    with run.output:
+        reached = any(due in line for line in run.output)
+        run.kill()
     assert reached, f"the run ended before it said {due!r}"
 
 
@@ -129,7 +102,7 @@ def clones(tmp_path: Path) -> Iterator[list[tuple[Path, int]]]:
     """Two clones after the same first run: one to kill in, one that nobody disturbs."""
     both = [(make_clone(tmp_path / name, evaluate=ALWAYS_PROMOTES), free_port()) for name in ("killed", "undisturbed")]
     try:
-        for first in [command(*clone, "2026-03-15T00:00:00Z") for clone in both]:
+        for first in [MakeRun(*clone, "2026-03-15T00:00:00Z") for clone in both]:
             finish(first)
         yield both
     finally:
@@ -146,9 +119,9 @@ def test_everything_killed_at_ten_points_ends_as_if_nobody_had_and_the_service_a
     with hooks.up(), answering_throughout(killed[1]):
         for month, (point, line) in enumerate(POINTS.items(), start=4):
             now = f"{2026 + month // 13}-{(month - 1) % 12 + 1:02d}-15T00:00:00Z"
-            beside = command(*undisturbed, now)
-            kill_when(command(*killed, now, **told), line)
-            assert "was killed; ended it" in finish(command(*killed, now, **told)), point
+            beside = MakeRun(*undisturbed, now)
+            kill_when(MakeRun(*killed, now, **told), line)
+            assert "was killed; ended it" in finish(MakeRun(*killed, now, **told)), point
             finish(beside)
             assert outcome(killed[0]) == outcome(undisturbed[0]), point
     _every_run_has_one_summary_and_is_told_once(killed[0], hooks)

@@ -14,7 +14,7 @@ from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from tests.fakes.play_store import FakePlayStore, reviews
 from tests.fakes.play_wire import PlayWire, serve
-from tests.long.test_killed_run import command
+from tests.make_run import MakeRun
 from tests.user_clone import free_port, make_clone
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -42,13 +42,11 @@ class Place:
 
     def run(self, **environ: str) -> tuple[int, str]:
         """`make run` as a user starts it; exit code and what it printed."""
-        process = self.start(**environ)
-        output, _ = process.communicate(timeout=280)
-        return process.returncode, output
+        return self.start(**environ).finish()
 
-    def start(self, **environ: str) -> subprocess.Popen[str]:
+    def start(self, **environ: str) -> MakeRun:
         given = {"SOURCE": "play_store", "PLAY_STORE_URL": self.wire.url, **environ}
-        return command(self.root, self.port, (self.now + self.clock_is_ahead).isoformat(), **given)
+        return MakeRun(self.root, self.port, (self.now + self.clock_is_ahead).isoformat(), **given)
 
     def new_reviews(self) -> None:
         """Six hours later there are sixty more."""
@@ -159,16 +157,16 @@ def test_it_says_what_is_away_the_old_model_serves_and_a_rerun_heals(place: Plac
 def test_a_disk_that_fills_up_while_models_are_trained_is_named_and_a_rerun_heals(place: Place) -> None:
     before, stored = place.serving(), place.stored()
     place.new_reviews()
-    process = place.start()
-    assert process.stdout is not None
+    run = place.start()
     said = ""
     while not said.endswith("bert_model\n"):
-        line = process.stdout.readline()
+        line = run.output.readline()
         assert line, said
         said += line
     with full(place):
-        said += process.communicate(timeout=280)[0]
-        assert process.returncode > 0, (process.returncode, said)
+        code, rest = run.finish()
+        said += rest
+        assert code > 0, (code, said)
         assert "error: the run history in .dagster cannot be used" in said or "No space left" in said, said
         assert place.serving() == before
     code, output = place.run()
