@@ -4,11 +4,12 @@ from contextlib import ExitStack
 import pytest
 
 from mlops_assets.reviews.play_store.client import PlayStore
-from tests.collection_cases import OPTIONS, CollectionCases, Connect
+from tests.collection_cases import OPTIONS, Connect, CrawlCases
+from tests.collection_changes import ChangeCases
 from tests.fakes.play_wire import serve
 
 
-class TestCollectingOverTheWire(CollectionCases):
+class TestCollectingOverTheWire(CrawlCases, ChangeCases):
     @pytest.fixture
     def connect(self) -> Iterator[Connect]:
         with ExitStack() as servers:
