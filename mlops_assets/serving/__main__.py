@@ -5,6 +5,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from mlops_assets.failures import Failure
 from mlops_assets.serving.models.model import load_with_golden
@@ -33,13 +34,20 @@ def main(arguments: list[str] | None = None) -> int:
         import uvicorn
 
         from mlops_assets.serving.app import create_app
+        from mlops_assets.serving.connections import Bounds, Door, possible_connections
         from mlops_assets.serving.edge import Draining
         from mlops_assets.serving.takeover import TakeoverServer
 
         draining = Draining()
         app = create_app(loaded.result, options=options, release_version=given.release, draining=draining)
+        errors = app.state.metrics.errors
+        bounds = Bounds(connections=possible_connections(Bounds.connections))
+        door = Door(bounds, on_error=lambda status: errors.labels(str(status)).inc())
+        protocol: Any = door.protocol  # uvicorn calls it as it would a class
         config = uvicorn.Config(
             app,
+            http=protocol,
+            ws="none",
             host=given.host,
             port=given.port,
             access_log=False,

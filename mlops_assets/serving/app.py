@@ -75,6 +75,7 @@ def create_app(
         docs_url=None,  # FastAPI's page loads Swagger UI from elsewhere; ours is in pages/
         redoc_url=None,
     )
+    app.state.metrics = metrics
     problems.install(app)
     _add_status_routes(app, served, metrics)
     predicting = PredictionRoutes(served, options, log, access, metrics).router()

@@ -1,5 +1,6 @@
 """The process target with real processes: it serves, changes hands under load, and refuses what is broken."""
 
+import contextlib
 import os
 import select
 import signal
@@ -289,6 +290,30 @@ def test_the_server_holds_nothing_that_its_deployer_had_open(service, releases):
     with os.fdopen(read, "rb") as pipe:
         assert select.select([pipe], [], [], 5)[0], "the server holds the other end"
         assert pipe.read() == b""
+
+
+def test_idle_connections_beyond_the_limit_of_files_close_nobody_else_out(releases):
+    """1,100 idle connections took every descriptor, and the log said nothing."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlops_assets.serving", "--model", releases["a"].model, "--port", str(port)]
+    command = ["sh", "-c", 'ulimit -n 200 && exec "$@"', "sh", *map(str, command)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert wait_until(lambda: answers_live(port))
+        with contextlib.ExitStack() as idle:
+            for _ in range(300):
+                idle.enter_context(socket.create_connection(("127.0.0.1", port)))
+            assert all(answers_live(port) for _ in range(3))
+        server.terminate()
+        _, log = server.communicate(timeout=20)
+    assert "may open 200 files, so it takes 72 connections" in log
+    assert log.count("more than 72 connections: the longest idle one was closed") == 1
+
+
+def answers_live(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/live").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_two_deployments_at_once_follow_one_another(service, releases):
