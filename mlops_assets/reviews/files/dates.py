@@ -3,8 +3,10 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
-from mlops_assets.settings import DateOrder
+if TYPE_CHECKING:
+    from mlops_assets.settings import DateOrder
 
 _MONTHS = {
     name: number
@@ -115,7 +117,7 @@ class WrittenDate:
         return bool(self.mark) and self.month != self.day and self.month <= 12 and self.day <= 12
 
     @property
-    def only_order(self) -> DateOrder | None:
+    def only_order(self) -> "DateOrder | None":
         """The one order that gives a date; None where both do, or neither."""
         if not self.mark or (self.month > 12) == (self.day > 12) or max(self.month, self.day) > 31:
             return None

@@ -16,9 +16,8 @@ from mlops_assets.reviews.files import names as file_names
 from mlops_assets.reviews.files import person_columns
 from mlops_assets.reviews.files import values as file_values
 from mlops_assets.reviews.files.rules import FileRules
-from mlops_assets.reviews.files.tables.tables import UnreadableFile, read_table
+from mlops_assets.reviews.files.tables.tables import UnreadableFile, read_stored, read_table
 from mlops_assets.reviews.files.times import FileTimes, read_times
-from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.privacy import mask_texts
 
 _APP = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
@@ -64,20 +63,12 @@ def recognise(path: Path, rules: FileRules) -> RecognisedFile:
 
     Raises `UnreadableFile`, `UnusableFile`, `UnknownApp` or `AmbiguousDates`.
     """
-    return _stored_form(path, rules) if _is_stored_form(path) else _any_form(path, rules)
+    stored = read_stored(path)
+    return _any_form(path, rules) if stored is None else _stored_form(path, stored, rules)
 
 
-def _is_stored_form(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PAR1" and not columns.schema_changes(path)
-    except OSError:
-        return False
-
-
-def _stored_form(path: Path, rules: FileRules) -> RecognisedFile:
+def _stored_form(path: Path, rows: pd.DataFrame, rules: FileRules) -> RecognisedFile:
     """A file in the form in which reviews are stored, as `make import` writes it."""
-    rows = columns.read_frame(path)
     if rows.empty:
         raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
     rows.index = pd.RangeIndex(1, len(rows) + 1)

@@ -1,15 +1,25 @@
-"""What every form of table shares: the header's place and names, cells put together, and why a file is no table."""
+"""What every form of table shares: its limits, its header, cells put together, and why a file is no table."""
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 
 from mlops_assets.reviews.files import columns as file_columns
 
+pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
+
 HEADER_WITHIN = 25
-"""A header stands in the first rows: titles, notes and blank rows may come before it."""
+"""The header is in the first rows: titles, notes and blank rows may come before it."""
+
+MOST_BYTES = 2**30
+MOST_ROWS = 5_000_000
+MOST_CELLS = 50_000_000
+MOST_COLUMNS = 1_000
+LONGEST_CELL = 1_000_000
+"""Four million reviews fit. A small file can ask for any amount of memory: packed, repeated or nested."""
 
 _AT_ONCE = 20_000
 _LONE_HALF = "utf-16"
@@ -19,8 +29,39 @@ class NoTable(Exception):
     """Why a file is no table, as the rest of a sentence that begins with its path."""
 
 
-def header_place(rows: Sequence[Sequence[str]]) -> int | None:
-    """The place of the header: the first row that names all required columns, else the first that is not blank."""
+def require_bytes(size: int) -> None:
+    """Refuse a file that holds more bytes, once it is unpacked, than are read."""
+    if size > MOST_BYTES:
+        raise NoTable(
+            f"holds {size / 2**20:,.0f} MB, and files of at most {MOST_BYTES // 2**20:,} MB are read: split it"
+        )
+
+
+def require_size(rows: int, columns: int) -> None:
+    """Refuse a table that is wider than any table of reviews, or has more cells than are read."""
+    if columns > MOST_COLUMNS:
+        raise NoTable(
+            f"has at least {columns:,} columns, and tables of at most {MOST_COLUMNS:,} columns are read: delete those "
+            "that are not about reviews"
+        )
+    if rows > MOST_ROWS or rows * columns > MOST_CELLS:
+        raise NoTable(
+            f"has at least {rows:,} rows of {columns:,} columns, and at most {MOST_ROWS:,} rows and {MOST_CELLS:,} "
+            "cells are read: split it, or delete columns"
+        )
+
+
+def require_cell(size: int, position: str) -> None:
+    """Refuse a cell that is longer than any text about an app. `position` says where it is."""
+    if size > LONGEST_CELL:
+        raise NoTable(
+            f"has a cell of {size:,} bytes in {position}, and cells of at most {LONGEST_CELL:,} bytes are read: "
+            "shorten or delete it"
+        )
+
+
+def header_index(rows: Sequence[Sequence[str]]) -> int | None:
+    """The index of the header: the first row that names all required columns, else the first that is not blank."""
     filled = [index for index, row in enumerate(rows[:HEADER_WITHIN]) if any(cell.strip() for cell in row)]
     complete = (index for index in filled if names_reviews(rows[index]))
     return next(complete, filled[0] if filled else None)
@@ -32,7 +73,11 @@ def names_reviews(names: Iterable[str]) -> bool:
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """The header's names, each once: a column without one is named by its place, a repeated one gets a number."""
+    """The header's names, each once: a column without a name gets its number, a repeated name gets a number too.
+
+    Raises `NoTable` if there are too many.
+    """
+    require_size(0, len(names))
     found: list[str] = []
     for index, written in enumerate(names, start=1):
         name = written if written.strip() else f"(column {index})"
@@ -46,13 +91,13 @@ def unique_names(names: Sequence[str]) -> list[str]:
 def without_repeated_columns(cells: pd.DataFrame, header: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The cells with one column for each name that reviews are read from, and what was left out.
 
-    Raises `NoTable` where columns of one name differ: which one is meant, the file does not say.
+    Raises `NoTable` if columns of the same name differ: the file does not say which of them is meant.
     """
-    places = dict[str, list[int]]()
+    indices = dict[str, list[int]]()
     for index, name in enumerate(header):
-        places.setdefault(file_columns.folded(name), []).append(index)
+        indices.setdefault(file_columns.folded(name), []).append(index)
     used = {file_columns.folded(name) for name in file_columns.recognise(header).values()}
-    repeated = [group for name, group in places.items() if len(group) > 1 and name in used]
+    repeated = [group for name, group in indices.items() if len(group) > 1 and name in used]
     for first, *others in repeated:
         for other in others:
             if not (cells.iloc[:, first] == cells.iloc[:, other]).all():
@@ -78,13 +123,13 @@ def numbered(unit: str, numbers: Sequence[int]) -> str:
 class CellBuilder:
     """Cells put together row by row; few rows at a time are Python objects, so that a million fit.
 
-    Names may still be added while rows are: the rows before have empty cells there.
+    Names may be added between rows: the rows before have empty cells there. Raises `NoTable` beyond the limits.
     """
 
     def __init__(self, unit: str, names: Sequence[str] = ()) -> None:
         self._unit = unit
         self._chunks: dict[str, list[pa.Array]] = {name: [] for name in names}
-        self._rows: list[Sequence[str]] = []
+        self._rows: list[list[str]] = []
         self._numbers: list[int] = []
         self._flushed = 0
         self.mended: list[int] = []
@@ -97,13 +142,15 @@ class CellBuilder:
     def name(self, name: str) -> None:
         """One more column."""
         if name not in self._chunks:
-            self._flush()
+            require_size(0, len(self._chunks) + 1)
+            for row in self._rows:
+                row.append("")
             self._chunks[name] = [pa.nulls(self._flushed, pa.string()).fill_null("")]
 
     def names(self) -> list[str]:
         return list(self._chunks)
 
-    def add(self, number: int, cells: Sequence[str]) -> None:
+    def add(self, number: int, cells: list[str]) -> None:
         """A row with a cell for each name."""
         self._rows.append(cells)
         self._numbers.append(number)
@@ -125,6 +172,7 @@ class CellBuilder:
     def _flush(self) -> None:
         if not self._rows:
             return
+        require_size(self._flushed + len(self._rows), len(self._chunks))
         columns = list(zip(*self._rows, strict=True))
         try:
             arrays = [pa.array(column, pa.string()) for column in columns]
@@ -136,6 +184,11 @@ class CellBuilder:
             ]
             arrays = [pa.array([_whole(cell) for cell in column], pa.string()) for column in columns]
         for name, array in zip(self._chunks, arrays, strict=True):
+            lengths = pc.binary_length(array)
+            longest = pc.max(lengths).as_py()
+            if longest > LONGEST_CELL:
+                row = self._numbers[self._flushed + pc.index(lengths, longest).as_py()]
+                require_cell(longest, f"{self._unit} {row}")
             self._chunks[name].append(array)
         self._flushed += len(self._rows)
         self._rows = []

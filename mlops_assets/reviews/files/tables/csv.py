@@ -16,15 +16,17 @@ from mlops_assets.reviews.files import columns as file_columns
 from mlops_assets.reviews.files import dates as file_dates
 from mlops_assets.reviews.files import stars as file_stars
 from mlops_assets.reviews.files.tables.cells import (
+    LONGEST_CELL,
     CellBuilder,
     NoTable,
-    header_place,
+    header_index,
     names_reviews,
     numbered,
+    require_size,
     unique_names,
     without_repeated_columns,
 )
-from mlops_assets.reviews.files.text import Text
+from mlops_assets.reviews.files.tables.text import Text
 
 SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'^"?sep=(?P<separator>.)"?\s*$', re.IGNORECASE)
@@ -35,9 +37,9 @@ _KINDS = {
     "review_id": re.compile(r"\S*"),
     "app_version": re.compile(r"\S*"),
 }
-_LONGEST_CELL = 2**31 - 1
+_LONGEST_ROW = 10 * LONGEST_CELL
 
-csv.field_size_limit(_LONGEST_CELL)  # the module's own 131,072 characters cut no cell but refuse the file
+csv.field_size_limit(LONGEST_CELL)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def _layout(content: bytes) -> tuple[_Layout, list[int]]:
     best: tuple[tuple[int, int, int], str, list[tuple[int, list[str]]], int] | None = None
     for separator in (declared["separator"],) if declared else SEPARATORS:
         records = _first_records(sample, separator)[1 if declared else 0 :]
-        row_index = header_place([row for _, row in records])
+        row_index = header_index([row for _, row in records])
         if row_index is None:
             continue
         header = records[row_index][1]
@@ -116,6 +118,7 @@ class _Rows:
     ended: list[int] = field(default_factory=list[int])
     filled: int = 0
     _raw: str = ""
+    _row_chars: int = 0
 
     def __post_init__(self) -> None:
         self.used = file_columns.recognise(self.layout.header[: self.layout.named])
@@ -135,11 +138,13 @@ class _Rows:
             end = self.layout.header_line - 1 + reader.line_num
             below = self.layout.header_line - 1
             for row in reader:
+                self._row_chars = 0
                 line, lines = end + 1, below + reader.line_num - end
                 end += lines
                 if not row:
                     blank += 1
                     continue
+                require_size(blank, named)
                 for number in range(line - blank, line):
                     yield number, [""] * named
                 blank = 0
@@ -174,8 +179,15 @@ class _Rows:
         lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
         for _ in range(self.layout.header_line - 1):
             next(lines)
-        for self._raw in lines:
-            yield self._raw
+        while line := lines.readline(_LONGEST_ROW + 1):
+            self._raw = line
+            self._row_chars += len(line)
+            if self._row_chars > _LONGEST_ROW:
+                raise NoTable(
+                    f"has a row of more than {_LONGEST_ROW:,} characters, which begins {line[:40]!r}: put each review "
+                    "into a line of its own, and close every quote"
+                )
+            yield line
 
     def _fitted(self, row: list[str], line: int, lines: int) -> list[str]:
         """The row with the header's fields, where that is certain."""
@@ -250,6 +262,11 @@ class _Rows:
         )
 
     def _bad_quote(self, error: csv.Error, line: int, at: int) -> NoTable:
+        if "field larger" in str(error):
+            return NoTable(
+                f"has a cell of more than {LONGEST_CELL:,} characters in line {line}, more than are read: shorten or "
+                "delete it, and close every quote"
+            )
         if "unexpected end" in str(error):
             return NoTable(f'is no table (the quote in line {line} is never closed): close it, or write it as ""')
         return NoTable(

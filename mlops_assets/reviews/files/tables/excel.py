@@ -11,17 +11,17 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 
 from mlops_assets.reviews.files.tables.cells import (
     HEADER_WITHIN,
+    MOST_CELLS,
     CellBuilder,
     NoTable,
-    header_place,
+    header_index,
     names_reviews,
     numbered,
+    require_bytes,
     unique_names,
     without_repeated_columns,
 )
 
-_MOST_BYTES = 4 * 2**30
-_MOST_CELLS = 50_000_000
 _LONGEST_KIND = 200
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _CELL = re.compile(rb'<c r="([A-Z]{1,3})')
@@ -42,8 +42,8 @@ def is_workbook(content: bytes) -> bool:
         workbook = any(name.startswith("xl/workbook.") for name in names) or (
             small and b"opendocument.spreadsheet" in _part(archive, "mimetype")
         )
-        if workbook and size > _MOST_BYTES:
-            raise NoTable(f"unpacks to {size // 2**20} MB: save it as CSV in UTF-8")
+        if workbook:
+            require_bytes(size)
         for name in names if workbook else ():
             if _SHEET.fullmatch(name):
                 _refuse_far_cells(name, _part(archive, name))
@@ -62,7 +62,7 @@ def _refuse_far_cells(name: str, sheet: bytes) -> None:
     columns = {found[1] for found in _CELL.finditer(sheet)}
     last_row = max((int(found[1]) for found in _ROW.finditer(sheet)), default=0)
     width = max((_column(letters) for letters in columns), default=0)
-    if width * last_row > _MOST_CELLS:
+    if width * last_row > MOST_CELLS:
         raise NoTable(
             f"has a cell in row {last_row} and one in column {max(columns, key=_column).decode()} ({name}), more than "
             "reviews need: delete what lies outside the table, or save it as CSV in UTF-8"
@@ -119,7 +119,7 @@ def _cells(rows: list[list[_Cell]], header_index: int) -> tuple[pd.DataFrame, tu
 
 
 def _header(rows: list[list[_Cell]]) -> int:
-    return header_place([_row(row) for row in rows[:HEADER_WITHIN]]) or 0
+    return header_index([_row(row) for row in rows[:HEADER_WITHIN]]) or 0
 
 
 def _row(row: list[_Cell]) -> list[str]:

@@ -1,5 +1,6 @@
 """Records in JSON: an array, an array inside an object, JSON lines, and the forms in which pandas writes frames."""
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -7,14 +8,16 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.reviews.files.tables.cells import (
+    MOST_CELLS,
     CellBuilder,
     NoTable,
-    header_place,
+    header_index,
     names_reviews,
     numbered,
+    require_size,
     unique_names,
 )
-from mlops_assets.reviews.files.text import Text
+from mlops_assets.reviews.files.tables.text import Text
 
 _DEEPEST = 4
 _HOW = "holds no records: write it as an array of {name: value, …}, one for each review"
@@ -26,48 +29,50 @@ def looks_like_json(content: bytes) -> bool:
 
 def read_json(text: Text) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     """Cells, form and notes. Raises `NoTable`."""
-    content = text.content.decode()
     try:
-        value = _parse(content)
-    except json.JSONDecodeError as error:
-        if not _is_lines(content):
-            raise NoTable(f"is damaged JSON (line {error.lineno}: {error.msg}): write it again") from error
-        cells, form = _frame("line", _json_lines(content)), "JSON lines"
+        if _is_lines(text.content):
+            cells, form = _frame("line", _json_lines(text.content)), "JSON lines"
+        else:
+            cells, form = _frame("record", enumerate(_records(_parse(text.content, 1)), start=1)), "JSON"
     except RecursionError:
         raise NoTable("is JSON of too many levels: write it as an array of records") from None
-    else:
-        cells, form = _frame("record", enumerate(_records(value), start=1)), "JSON"
     frame = cells.frame()
     halves = (f"{numbered('record', cells.mended)}: half a character, kept as '�'",) if cells.mended else ()
     return frame, f"{form} in {text.encoding}", (*text.notes, *halves)
 
 
-def _parse(content: str) -> Any:
-    # Numbers stay as they are written, 5.0 and 1e5 too; NaN is how Python writes an empty cell.
-    return json.loads(content, parse_int=str, parse_float=str, parse_constant=lambda _: None)
-
-
-def _is_lines(content: str) -> bool:
-    """Whether the first line that is not blank is JSON by itself."""
-    first = next(line for line in content.split("\n") if line.strip())
+def _parse(content: bytes, line: int) -> Any:
+    """A JSON value that begins in this line of the file. Raises `NoTable`."""
+    values = sum(content.count(sign) for sign in (b",", b"[", b"{"))
+    if values > MOST_CELLS:
+        raise NoTable(
+            f"is JSON of up to {values:,} values, and at most {MOST_CELLS:,} are read: split it, or write it as JSON "
+            "lines"
+        )
     try:
-        return isinstance(_parse(first), dict)
-    except json.JSONDecodeError:
+        # Numbers stay as they are written, 5.0 and 1e5 too; NaN is how Python writes an empty cell.
+        return json.loads(content.decode(), parse_int=str, parse_float=str, parse_constant=lambda _: None)
+    except json.JSONDecodeError as error:
+        raise NoTable(f"is damaged JSON (line {line + error.lineno - 1}: {error.msg}): write it again") from error
+
+
+def _is_lines(content: bytes) -> bool:
+    """Whether the first line that is not blank is an object by itself, and another line follows."""
+    first, _, rest = content.lstrip().partition(b"\n")
+    if not rest.strip() or not first.lstrip().startswith(b"{"):
         return False
+    try:
+        _parse(first, 1)
+    except NoTable:
+        return False
+    return True
 
 
-def _json_lines(content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    position, number = 0, 0
-    while position < len(content):
-        end = content.find("\n", position)
-        end = len(content) if end < 0 else end
-        line, position, number = content[position:end].strip(), end + 1, number + 1
-        if not line:
+def _json_lines(content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(io.BytesIO(content), start=1):
+        if not line.strip():
             continue
-        try:
-            record = _parse(line)
-        except json.JSONDecodeError as error:
-            raise NoTable(f"is damaged JSON (line {number}: {error.msg}): write it again") from error
+        record = _parse(line.strip(), number)
         if not isinstance(record, dict):
             raise NoTable(f"holds no record in line {number}: write each line as {{name: value, …}}")
         yield number, record
@@ -108,6 +113,7 @@ def _of_object(value: dict[str, Any]) -> list[dict[str, Any]] | None:
     if names_reviews(value):
         if all(isinstance(item, dict) and "$date" not in item for item in items):
             labels = dict.fromkeys(label for column in items for label in column)
+            require_size(len(labels), len(items))
             return [{name: column.get(label) for name, column in value.items()} for label in labels]
         return _columns_as_records(value) if all(_is_row(item) for item in items) else [value]
     return items if items and all(isinstance(item, dict) and names_reviews(item) for item in items) else None
@@ -125,7 +131,7 @@ def _is_row(value: Any) -> bool:
 
 
 def _rows_as_records(rows: list[list[Any]]) -> list[dict[str, Any]]:
-    header = header_place([[_cell(cell) for cell in row] for row in rows[:25]])
+    header = header_index([[_cell(cell) for cell in row] for row in rows[:25]])
     if header is None:
         raise NoTable(_HOW)
     names = unique_names([_cell(name) for name in rows[header]])

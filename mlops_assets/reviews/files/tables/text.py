@@ -1,11 +1,13 @@
 """Bytes as text: unpacked, in which encoding, what was repaired. Pure."""
 
 import codecs
+import gzip
+import io
 import re
 import zlib
 from dataclasses import dataclass
 
-from mlops_assets.reviews.files.tables.cells import NoTable, numbered
+from mlops_assets.reviews.files.tables.cells import MOST_BYTES, NoTable, numbered
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -18,8 +20,9 @@ _LEADING = 4096
 _BAD_RUN = re.compile("[\udc80-\udcff]+")
 _CUT_CHARACTER = re.compile("[\udce2-\udcf4][\udc80-\udcbf]{1,2}")
 _SMALL_BYTES = 256 * 2**20
-_MOST_BYTES = 4 * 2**30
 _MOST_TIMES = 100
+_MOST_DAMAGED = 1_000_000
+_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -32,27 +35,21 @@ class Text:
 
 
 def unpacked(content: bytes) -> bytes:
-    """What a gzip file holds. Raises `NoTable` where it is damaged or unpacks to far more than reviews do.
+    """What a gzip file holds. Raises `NoTable` if it is damaged or unpacks to far more than reviews do.
 
-    Reviews shrink to a tenth. More than 256 MB that shrank to less than a hundredth, or more than 4 GB, are refused.
+    Reviews shrink to a tenth. More than 256 MB that shrank to less than a hundredth are refused.
     """
-    parts, size, rest = list[bytes](), 0, content
-    while rest:
-        unpacker = zlib.decompressobj(wbits=31)
-        try:
-            while not unpacker.eof:
-                part = unpacker.decompress(rest, 2**24)
-                rest = unpacker.unconsumed_tail
-                size += len(part)
-                if size > min(max(_SMALL_BYTES, _MOST_TIMES * len(content)), _MOST_BYTES):
-                    raise NoTable(f"unpacks to more than {size // 2**20} MB: unpack it, and look what it holds")
-                parts.append(part)
-                if not part and not rest:
-                    raise NoTable("is a gzip file that ends too early: copy it again")
-        except zlib.error as error:
-            raise NoTable(f"is a damaged gzip file ({error}): pack it again") from error
-        rest = unpacker.unused_data.lstrip(b"\0")  # several parts may stand one after the other, and padding
-    return b"".join(parts)
+    most = min(max(_SMALL_BYTES, _MOST_TIMES * len(content)), MOST_BYTES)
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            unpacked = file.read(most + 1)
+    except EOFError as error:
+        raise NoTable("is a gzip file that ends too early: copy it again") from error
+    except (OSError, zlib.error) as error:
+        raise NoTable(f"is a damaged gzip file ({error}): pack it again") from error
+    if len(unpacked) > most:
+        raise NoTable(f"unpacks to more than {most // 2**20:,} MB: unpack it, look at what it holds, and split it")
+    return unpacked
 
 
 def decode(content: bytes) -> Text | None:
@@ -90,16 +87,12 @@ def _decoded(content: bytes, encoding: str, *, marked: bool) -> Text | None:
 
 
 def _utf_8_or_cp1252(content: bytes) -> Text | None:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        pass
-    else:
+    if _is_utf_8(content):
         return _without_zeros(content, "UTF-8")
     text = content.decode("utf-8", "surrogateescape")
-    bad = sum(len(run) for run in _BAD_RUN.findall(text))
+    bad = sum(len(run[0]) for run in _BAD_RUN.finditer(text))
     whole = len(text) - len(text.encode("ascii", "ignore")) - bad
-    cut = sum(len(run) for run in _CUT_CHARACTER.findall(text))
+    cut = sum(len(run[0]) for run in _CUT_CHARACTER.finditer(text))
     if whole + 2 * cut < bad:
         try:
             return _without_zeros(content.decode("cp1252").encode(), "cp1252")
@@ -107,6 +100,18 @@ def _utf_8_or_cp1252(content: bytes) -> Text | None:
             if bad * 100 > len(content):
                 return None
     return _repaired(content)
+
+
+def _is_utf_8(content: bytes) -> bool:
+    """By pieces: the text of a large file with one emoji would take four times its bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(content), _AT_ONCE):
+            decoder.decode(content[start : start + _AT_ONCE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _repaired(content: bytes) -> Text | None:
@@ -132,7 +137,7 @@ def _kept(lines: list[int]) -> str:
 
 
 def _lines_of(text: str, pattern: re.Pattern[str]) -> list[int]:
-    """The numbers of the lines in which the pattern is found."""
+    """The numbers of the lines in which the pattern is found. Raises `NoTable` if they are too many to be damage."""
     end = "\n" if "\n" in text else "\r"
     lines, line, position = list[int](), 1, 0
     for found in pattern.finditer(text):
@@ -140,4 +145,6 @@ def _lines_of(text: str, pattern: re.Pattern[str]) -> list[int]:
         position = found.start()
         if not lines or lines[-1] != line:
             lines.append(line)
+        if len(lines) > _MOST_DAMAGED:
+            raise NoTable(f"has bytes that are no text in more than {_MOST_DAMAGED:,} lines: save it as CSV in UTF-8")
     return lines
