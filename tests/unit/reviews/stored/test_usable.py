@@ -1,0 +1,117 @@
+"""Usable reviews: read once in a process, labelled once on disk, and never out of date."""
+
+import pandas as pd
+import pytest
+
+from mlops_assets.reviews.stored import columns, usable
+from mlops_assets.reviews.stored.columns import UnknownColumns
+from mlops_assets.reviews.stored.usable import Labelling
+from tests.review_reads import ReviewReads
+from tests.unit.reviews.rows import APP, frame, review
+
+PERCENTS = {"train": 80, "validation": 7.5, "gate": 5, "test": 7.5}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    another_process(monkeypatch)
+    folder = tmp_path / "validated"
+    rows = [review(f"r{stars}", rating=stars, review_text=f"teks {stars}") for stars in (1, 3, 5)]
+    columns.write_frame(frame(*rows), folder / APP / "2026-01.parquet")
+    columns.write_frame(frame(review("r6", review_date="2026-02-01T00:00:00Z")), folder / APP / "2026-02.parquet")
+    return folder
+
+
+def another_process(monkeypatch) -> None:
+    """What a new process begins with: nothing in memory."""
+    monkeypatch.setattr(usable, "_last", usable._LastFrame())
+
+
+def labelling(folder, rule="binary", **percents) -> Labelling:
+    return Labelling(rule, {**PERCENTS, **percents}, folder.parent / "labels.parquet")
+
+
+def test_files_are_read_once_until_one_is_written_or_removed(folder, monkeypatch):
+    reads = ReviewReads(monkeypatch)
+    ids = [usable.read_usable(usable.files_below(folder))["review_id"].tolist() for _ in range(2)]
+    assert ids == [["r1", "r3", "r5", "r6"]] * 2
+    assert reads.most == 1
+    columns.write_frame(frame(review("r7")), folder / APP / "2026-01.parquet")
+    assert usable.read_usable(usable.files_below(folder))["review_id"].tolist() == ["r7", "r6"]
+    (folder / APP / "2026-01.parquet").unlink()
+    assert usable.read_usable(usable.files_below(folder))["review_id"].tolist() == ["r6"]
+
+
+def test_what_a_caller_changes_is_not_what_the_next_one_gets(folder):
+    files = usable.files_below(folder)
+    first, second = usable.read_usable(files), usable.read_usable(files)
+    first["review_text"] = "changed"
+    second.loc[0, "review_text"] = "changed"
+    assert "changed" not in usable.read_usable(files)["review_text"].tolist()
+
+
+def test_copies_of_the_files_need_not_be_read_again(folder, tmp_path, monkeypatch):
+    files = usable.files_below(folder)
+    usable.read_usable(files)
+    for name, path in files.items():
+        columns.write_bytes(path.read_bytes(), tmp_path / "copy" / name)
+    copies = usable.files_below(tmp_path / "copy")
+    usable.are_copies(files, copies)
+    reads = ReviewReads(monkeypatch)
+    assert len(usable.read_usable(copies)) == 4
+    assert reads.most == 0
+
+
+@pytest.mark.parametrize(("count", "found"), [(1, ["r6"]), (2, ["r1", "r3", "r5", "r6"])])
+def test_the_newest_reviews_come_in_whole_months_and_older_months_are_not_read(folder, monkeypatch, count, found):
+    reads = ReviewReads(monkeypatch)
+    assert usable.read_newest(usable.files_below(folder), count)["review_id"].tolist() == found
+    assert sum(reads.of_review.values()) == len(found)
+
+
+def test_no_files_are_no_reviews_with_the_usual_columns():
+    assert usable.read_usable({}).columns.tolist() == list(usable.COLUMNS)
+
+
+def test_labels_and_sides_are_made_once_for_all_processes(folder, monkeypatch):
+    files = usable.files_below(folder)
+    made = usable.with_labels_and_sides(files, labelling(folder))
+    assert made["label"].fillna("none").tolist() == ["negative", "none", "positive", "positive"]
+    another_process(monkeypatch)
+    monkeypatch.setattr(usable, "sides_of", None)  # would fail if it were called
+    pd.testing.assert_frame_equal(usable.with_labels_and_sides(files, labelling(folder)), made)
+    another_process(monkeypatch)
+    reads = ReviewReads(monkeypatch)
+    counts = usable.count(files, labelling(folder))
+    assert (counts.labelled, counts.labels, counts.rows) == (3, {"negative": 1, "positive": 2}, {APP: 3})
+    assert counts.months == ["2026-01", "2026-02"]
+    assert reads.most == 0
+
+
+def test_another_rule_other_shares_and_new_reviews_are_labelled_anew(folder, monkeypatch):
+    files = usable.files_below(folder)
+    usable.with_labels_and_sides(files, labelling(folder))
+    another_process(monkeypatch)
+    assert usable.count(files, labelling(folder, "ternary")).labels == {"negative": 1, "neutral": 1, "positive": 2}
+    shares = {"train": 1, "validation": 1, "gate": 1, "test": 97}
+    assert usable.count(files, labelling(folder, "ternary", **shares)).sides == {"test": 4}
+    columns.write_frame(frame(review("r8", rating=1)), folder / APP / "2026-02.parquet")
+    assert usable.count(usable.files_below(folder), labelling(folder)).labels == {"negative": 2, "positive": 1}
+
+
+def test_a_damaged_file_of_labels_is_no_answer(folder, monkeypatch):
+    files = usable.files_below(folder)
+    usable.count(files, labelling(folder))
+    columns.write_frame(frame(review("r1")), labelling(folder).kept)
+    another_process(monkeypatch)
+    assert usable.count(files, labelling(folder)).labelled == 3
+
+
+def test_training_takes_labelled_reviews_alone_and_refuses_other_columns(folder):
+    trained_on = usable.training_frame(folder, "binary", PERCENTS)
+    assert trained_on["review_id"].tolist() == ["r1", "r5", "r6"]
+    assert set(trained_on["side"]) <= set(PERCENTS)
+    rows = columns.read_rows(folder / APP / "2026-02.parquet").drop_columns("author")
+    columns.write_table(rows, folder / APP / "2026-02.parquet")
+    with pytest.raises(UnknownColumns, match="column author is missing"):
+        usable.training_frame(folder, "binary", PERCENTS)
