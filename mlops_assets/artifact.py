@@ -40,12 +40,18 @@ class Golden:
 
 @dataclass(frozen=True)
 class TrainedWith:
-    """What decides whether a model is due again; equal values mean that training would give the same model."""
+    """What a model was trained with. It is due again if any of this but the data version changed.
+
+    `training_data` is a digest of what training reads of the labelled reviews, `reviews` their number. Manifests of
+    older versions lack both.
+    """
 
     dataset_version: str
     label_rule: str
     recipe: str
     code: str
+    training_data: str = ""
+    reviews: int = 0
 
 
 @dataclass(frozen=True)

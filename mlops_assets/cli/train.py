@@ -24,7 +24,7 @@ from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides
-from mlops_assets.reviews.stored.usable import training_frame
+from mlops_assets.reviews.stored.usable import training_digest, training_frame
 from mlops_assets.serving.models.model import load
 from mlops_assets.settings import Settings, wait_passively
 from mlops_assets.training import card
@@ -103,7 +103,13 @@ def _train(
     training = Training(
         frame=frame,
         folder=folder,
-        trained_with=kind.trained_with(arguments.dataset_version, label_rule, settings.sections),
+        trained_with=kind.trained_with(
+            arguments.dataset_version,
+            label_rule,
+            settings.sections,
+            training_data=training_digest(frame),
+            reviews=len(frame),
+        ),
         run_id="shell",
         report=report,
         checkpoints=arguments.out / "checkpoints",

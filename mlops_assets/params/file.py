@@ -10,7 +10,7 @@ from pydantic import Field
 from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import Choices
 from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
-from mlops_assets.params.operations import OperationRules, Versions, Watching
+from mlops_assets.params.operations import OperationRules, RetrainRules, Versions, Watching
 from mlops_assets.params.reviews import CollectOptions, DriftOptions, Sides, ValidationOptions
 from mlops_assets.params.section import Section
 
@@ -38,7 +38,8 @@ def read_yaml(text: str) -> Any:
 
 
 SECTIONS = (
-    "sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "deploy", "versions", "operations"
+    "sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain", "deploy", "versions",
+    "operations",
 )  # fmt: skip
 """Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
 
@@ -53,6 +54,7 @@ class Params(Choices):
     classic: ClassicRecipe = Field(default_factory=ClassicRecipe)
     bert: BertRecipe = Field(default_factory=BertRecipe)
     evaluate: Evaluation = Field(default_factory=Evaluation)
+    retrain: RetrainRules = Field(default_factory=RetrainRules)
     deploy: Watching = Field(default_factory=Watching)
     versions: Versions = Field(default_factory=Versions)
     operations: OperationRules = Field(default_factory=OperationRules)

@@ -60,6 +60,9 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
 COMPACT = "compact"
+HUB_MODELS = {"indobert": ("indobenchmark/indobert-base-p1", "9f7ba973c27c7e6762a63cbaa0847b0d9901edc1")}
+"""Short names of hub models, with their commits. IndoBERT has safetensors weights only in its refs/pr/3, which is this
+commit."""
 
 _COMPACT_ONLY = ("vocabulary_size", "layers", "hidden", "heads")
 
@@ -76,9 +79,11 @@ class BertRecipe(Section):
 
     section: ClassVar[str] = "bert"
 
-    base_model: Annotated[str, Rule("compact, a hub name or a folder")] = Field(default=COMPACT, pattern=r"\S")
-    """`compact`, a name on the Hugging Face hub such as indobenchmark/indobert-base-p1, or a local folder in the hub's
-    format (begin its path with /, . or ~)."""
+    base_model: Annotated[str, Rule("compact, indobert, a hub name or a folder")] = Field(
+        default=COMPACT, pattern=r"\S"
+    )
+    """`compact`, `indobert` (IndoBERT base at a pinned commit of the Hugging Face hub), another hub model's name,
+    or a local folder in the hub's format (begin its path with /, . or ~)."""
     revision: str | None = None
     """A commit, tag or branch of the hub model. Pin a commit, so that every training starts from the same model."""
     epochs: int = Field(default=5, ge=1, le=100)
@@ -138,8 +143,8 @@ class BertRecipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.compact and self.revision:
-            raise ValueError(f"bert.revision must be empty where the base model is compact, got {self.revision!r}")
+        if self.revision and (self.compact or self.base_model in HUB_MODELS):
+            raise ValueError(f"bert.revision must be empty if base_model is {self.base_model}, got {self.revision!r}")
         if self.hidden % self.heads:
             raise ValueError(f"bert.hidden must be a multiple of heads ({self.heads}), got {self.hidden}")
         return self

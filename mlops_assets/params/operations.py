@@ -1,4 +1,4 @@
-"""The sections about running the pipeline: `triggers`, `deploy`, `versions` and `operations`."""
+"""The sections about running the pipeline: `triggers`, `retrain`, `deploy`, `versions` and `operations`."""
 
 from datetime import timedelta
 from typing import Annotated, ClassVar
@@ -25,6 +25,17 @@ class OperationRules(Section):
     def longest_gap(self) -> timedelta:
         """How long ago the last run may have ended before the next is overdue."""
         return timedelta(hours=self.interval_hours + self.slack_hours)
+
+
+class RetrainRules(Section):
+    """How much new data is enough to train the models again, and how often. A changed recipe trains at once."""
+
+    section: ClassVar[str] = "retrain"
+
+    new_reviews: int = Field(default=1, ge=1, le=10_000_000)
+    """Labelled reviews that must have been added (or removed) since a model's training."""
+    at_most_every_hours: float = Field(default=0.0, ge=0, le=8760)
+    """Hours between two trainings of a model because of new data. 0: as often as runs find new data."""
 
 
 class Watching(Section):

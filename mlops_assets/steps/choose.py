@@ -126,6 +126,7 @@ def _decide(
 ) -> Decision:
     """The decision between the candidates and the model that serves."""
     from mlops_assets.params.models import Evaluation
+    from mlops_assets.reviews.stored.usable import training_digest
     from mlops_assets.training.judging.contender import contender
     from mlops_assets.training.judging.gate import decide
 
@@ -142,7 +143,7 @@ def _decide(
         gate,
         required=_why_wanted(
             incumbent,
-            dataset_version,
+            training_digest(frame),
             live.model_version if live else None,
             forced=forced,
             on_gpu=settings.image_variant == "gpu",
@@ -261,7 +262,7 @@ def _forward(incumbent: Path, frame: "pd.DataFrame", rules: "Evaluation") -> dic
 
 
 def _why_wanted(
-    incumbent: Path | None, dataset_version: str, live_model: str | None, *, forced: bool, on_gpu: bool
+    incumbent: Path | None, training_data: str, live_model: str | None, *, forced: bool, on_gpu: bool
 ) -> str | None:
     """Why a model that is only as good as the one chosen last would still be wanted."""
     if forced:
@@ -269,7 +270,7 @@ def _why_wanted(
     if incumbent is None:
         return None
     manifest = artifact.read(incumbent, verify=False)
-    if manifest.trained_with.dataset_version != dataset_version:
+    if manifest.trained_with.training_data != training_data:
         return "the data changed"
     if on_gpu and manifest.runtime.get("variant") == "int8":
         return "the model chosen last is int8, which a GPU does not take"

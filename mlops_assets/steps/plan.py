@@ -8,6 +8,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.versioning.git.history import GitHistory
 
 if TYPE_CHECKING:
+    from mlops_assets.reviews.stored.usable import Counts
     from mlops_assets.training.due import Due
 
 
@@ -35,11 +36,13 @@ def due_below(
     service: Service,
     git_history: GitHistory,
     dataset_version: str,
+    counts: "Counts",
     *,
     force_retrain: bool,
     skip_deploy: bool,
 ) -> list[StageDue]:
     """Every stage below `versioned_dataset`; where no stage is due the run ends there."""
+    from mlops_assets.params.operations import RetrainRules
     from mlops_assets.training.champion import champion_due
     from mlops_assets.training.due import training_due
     from mlops_assets.training.kinds import KINDS
@@ -49,7 +52,15 @@ def due_below(
         kind.asset: training_due(
             models / kind.name,
             models / kind.metrics_file,
-            kind.trained_with(dataset_version, settings.label_rule, settings.sections),
+            kind.trained_with(
+                dataset_version,
+                settings.label_rule,
+                settings.sections,
+                training_data=counts.training_data,
+                reviews=counts.labelled,
+            ),
+            settings.section(RetrainRules),
+            settings.now(),
             force=force_retrain,
         )
         for kind in KINDS.values()

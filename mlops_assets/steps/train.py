@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, labelled_reviews, usable_reviews
+from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews, usable_reviews
 from mlops_assets.training.due import Due, training_due
 from mlops_assets.training.kinds import ModelKind, Training
 from mlops_assets.training.metrics import Metrics
@@ -47,11 +47,19 @@ def train(
     Its old metrics go first and the model is put in place whole, so that a failed training leaves no scores behind.
     """
     from mlops_assets.params.models import Evaluation
+    from mlops_assets.params.operations import RetrainRules
 
     refuse_missing_upstream(kind.asset, settings, repository)
     model, metrics = settings.models / kind.name, settings.models / kind.metrics_file
-    wanted = kind.trained_with(current_dataset_version(repository), settings.label_rule, settings.sections)
-    due = training_due(model, metrics, wanted, force=force)
+    counts = labelled_counts(settings, repository)
+    wanted = kind.trained_with(
+        current_dataset_version(repository),
+        settings.label_rule,
+        settings.sections,
+        training_data=counts.training_data,
+        reviews=counts.labelled,
+    )
+    due = training_due(model, metrics, wanted, settings.section(RetrainRules), settings.now(), force=force)
     frame = labelled_reviews(settings, repository)
     measured = Metrics.read(metrics)
     if due or measured is None:
@@ -73,7 +81,7 @@ def train(
         settings.models.mkdir(exist_ok=True)
         shutil.rmtree(model, ignore_errors=True)
         scratch.replace(model)
-        measured = Metrics.of(trained.metrics)
+        measured = Metrics.of({**trained.metrics, "trained_at": settings.now().isoformat()})
         measured.write(metrics)
     return TrainedModel(due, measured, _mistakes(frame, settings, kind))
 

@@ -62,6 +62,7 @@ def make_version(
         service,
         git_history,
         version.dataset_version,
+        counts,
         force_retrain=force_retrain,
         skip_deploy=skip_deploy,
     )
@@ -104,6 +105,13 @@ def labelled_reviews(settings: Settings, repository: VersionRepository) -> "pd.D
     from mlops_assets.reviews.stored.usable import labelled
 
     return labelled(usable_reviews(settings, repository))
+
+
+def labelled_counts(settings: Settings, repository: VersionRepository) -> "Counts":
+    """The labelled reviews of the version in the pipeline's clone, in numbers."""
+    from mlops_assets.reviews.stored.usable import count, files_below
+
+    return count(files_below(repository.data_folder / "validated"), _labelling(settings))
 
 
 def current_dataset_version(repository: VersionRepository) -> str:

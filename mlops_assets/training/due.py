@@ -1,14 +1,15 @@
 """Whether a model must be trained again, and why."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlops_assets import artifact
 from mlops_assets.artifact import BrokenArtifact, TrainedWith
+from mlops_assets.params.operations import RetrainRules
 from mlops_assets.training.metrics import Metrics
 
 _WORDS = {
-    "dataset_version": "the validated data changed",
     "label_rule": "the label rule changed",
     "recipe": "the recipe changed",
     "code": "the training code changed",
@@ -26,21 +27,43 @@ class Due:
         return self.due
 
 
-def training_due(model: Path, metrics: Path, wanted: TrainedWith, *, force: bool) -> Due:
+def training_due(
+    model: Path, metrics: Path, wanted: TrainedWith, rules: RetrainRules, now: datetime, *, force: bool
+) -> Due:
     """Compare what the model in folder `model` was trained with against `wanted`. File times play no part."""
     if force:
         return Due(True, "force_retrain is set")
     if not (model / artifact.MANIFEST).is_file():
         return Due(True, "there is no model yet")
     try:
-        manifest = artifact.read(model)
+        had = artifact.read(model).trained_with
     except BrokenArtifact as broken:
         return Due(True, f"the model is damaged: {broken}")
-    had, wants = asdict(manifest.trained_with), asdict(wanted)
-    changes = [f"{_WORDS[name]} ({had[name]} -> {wants[name]})" for name in wants if had[name] != wants[name]]
-    if changes:
-        return Due(True, ", ".join(changes))
     measured = Metrics.read(metrics)
-    if measured is None or measured.model_version != artifact.model_version(model):
-        return Due(True, f"{metrics.name} is not of this model")
-    return Due(False, f"data {wanted.dataset_version}, recipe {wanted.recipe} and code {wanted.code} are unchanged")
+    changes = [
+        f"{words} ({getattr(had, name)} -> {getattr(wanted, name)})"
+        for name, words in _WORDS.items()
+        if getattr(had, name) != getattr(wanted, name)
+    ]
+    if not changes and (measured is None or measured.model_version != artifact.model_version(model)):
+        changes = [f"{metrics.name} is not of this model"]
+    if changes or measured is None:
+        return Due(True, ", ".join(changes))
+    if had.training_data == wanted.training_data:
+        same = f"recipe {wanted.recipe} and code {wanted.code} are unchanged"
+        return Due(False, f"training data {wanted.training_data}, {same}")
+    return _enough(had, wanted, measured.trained_at, rules, now)
+
+
+def _enough(had: TrainedWith, wanted: TrainedWith, trained_at: str | None, rules: RetrainRules, now: datetime) -> Due:
+    """Whether the changed training data is enough for a training, and the last one long enough ago."""
+    # An edited text changes no number, and counts as a change of one review.
+    more = wanted.reviews - had.reviews
+    changed = max(1, abs(more))
+    number = f"{more:+d} labelled reviews" if more else "edited reviews"
+    if changed < rules.new_reviews:
+        return Due(False, f"{number} since the training, retrain.new_reviews is {rules.new_reviews}")
+    pause = timedelta(hours=rules.at_most_every_hours)
+    if trained_at and (ended := datetime.fromisoformat(trained_at) + pause) > now:
+        return Due(False, f"{number} since the training; retrain.at_most_every_hours allows the next at {ended:%F %R}")
+    return Due(True, f"the training data changed ({had.training_data or '?'} -> {wanted.training_data}): {number}")

@@ -63,10 +63,17 @@ class ModelKind:
         return code_version(f"mlops_assets.training.{self.name}.train")
 
     def trained_with(
-        self, dataset_version: str, label_rule: str, sections: Mapping[str, Mapping[str, Any]]
+        self,
+        dataset_version: str,
+        label_rule: str,
+        sections: Mapping[str, Mapping[str, Any]],
+        *,
+        training_data: str,
+        reviews: int,
     ) -> TrainedWith:
         """What a training on this data would be made with."""
-        return TrainedWith(dataset_version, label_rule, self.recipe(sections).digest(), self.code())
+        recipe = self.recipe(sections).digest()
+        return TrainedWith(dataset_version, label_rule, recipe, self.code(), training_data, reviews)
 
 
 def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":

@@ -68,6 +68,8 @@ class Metrics:
     dataset_version: str | None = None
     run_id: str | None = None
     """The run that trained the model."""
+    trained_at: str | None = None
+    """When that training began, as ISO time; older versions did not record it."""
     validation: Scores = field(default_factory=Scores)
     gate: Scores = field(default_factory=Scores)
     test: Scores = field(default_factory=Scores)

@@ -13,7 +13,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class FakeHub:
     """One model `name` at one revision `pinned` (and `main`), served as a context manager."""
 
-    def __init__(self, name: str, files: Mapping[str, bytes], *, gated: bool = False) -> None:
+    def __init__(self, name: str, files: Mapping[str, bytes], *, gated: bool = False, commit: str = COMMIT) -> None:
+        self.commit = commit
         self.name, self.files, self.gated = name, dict(files), gated
         self.asked: list[str] = []
         hub = self
@@ -50,9 +51,9 @@ class FakeHub:
             return _send(request, 404, {"X-Error-Code": "RepoNotFound"}, b"", body=body)
         if self.gated:
             return _send(request, 403, {"X-Error-Code": "GatedRepo"}, b"", body=body)
-        for revision in ("main", "pinned", COMMIT):
+        for revision in ("main", "pinned", self.commit):
             if path in (f"/api/models/{self.name}/revision/{revision}", f"/api/models/{self.name}"):
-                about = {"id": self.name, "sha": COMMIT, "siblings": [{"rfilename": file} for file in self.files]}
+                about = {"id": self.name, "sha": self.commit, "siblings": [{"rfilename": file} for file in self.files]}
                 return _send(request, 200, {"Content-Type": "application/json"}, json.dumps(about).encode(), body=body)
             if path.startswith(f"/api/models/{self.name}/tree/{revision}"):
                 tree = [
@@ -64,7 +65,7 @@ class FakeHub:
             if file in self.files:
                 held = self.files[file]
                 tag = hashlib.sha256(held).hexdigest()
-                headers = {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+                headers = {"ETag": f'"{tag}"', "X-Repo-Commit": self.commit, "Accept-Ranges": "bytes"}
                 return _send(request, 200, headers, held, body=body)
         code = "EntryNotFound" if "/resolve/main/" in path else "RevisionNotFound"
         return _send(request, 404, {"X-Error-Code": code}, b"", body=body)

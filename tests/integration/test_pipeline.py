@@ -111,7 +111,7 @@ def test_a_later_clock_brings_a_month_and_retrains_both(place: Place) -> None:
     assert place.run(NOW="2026-05-02T00:00:00Z") == 0
     assert place.summary["dataset_version"] != before
     assert place.stages()["bert_model"] == place.stages()["classic_model"] == "done"
-    assert "the validated data changed" in place.reason("bert_model")
+    assert "the training data changed" in place.reason("bert_model")
 
 
 def test_force_retrain_trains_and_skip_deploy_leaves_the_service(place: Place) -> None:
@@ -157,12 +157,7 @@ def test_a_month_that_no_source_has_is_refused(place: Place) -> None:
 
 
 def test_another_source_is_another_version_and_leaves_the_first_ones_rows(place: Place, tmp_path: Path) -> None:
-    lines = ["app_id,review_id,review_text,rating,review_date"]
-    for n in range(400):
-        text, rating = ("bagus sekali", 5) if n % 2 else ("jelek dan lambat", 1)
-        lines.append(f"com.valar.pintu,r{n},{text} {n},{rating},2026-03-{1 + n % 28:02d}")
-    file = tmp_path / "reviews.csv"
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    file = _reviews_file(tmp_path / "reviews.csv", likes=0)
     assert place.run(REVIEWS=str(file)) == 0
     assert place.summary["source"] == "file"
     names = git(place.root, "show", "--name-only", "--format=", "pipeline")
@@ -170,6 +165,26 @@ def test_another_source_is_another_version_and_leaves_the_first_ones_rows(place:
     staged = sorted(path.parent.name for path in (place.root / ".pipeline/data/validated").glob("*/*.parquet"))
     assert set(staged) == {"com.valar.pintu"}
     assert list((place.root / "data/raw/sample.app").glob("*.parquet"))
+
+
+def test_changed_likes_are_another_data_version_and_train_no_model(place: Place, tmp_path: Path) -> None:
+    assert place.run(REVIEWS=str(_reviews_file(tmp_path / "a.csv", likes=0))) == 0
+    before = place.summary["dataset_version"]
+    assert place.run(REVIEWS=str(_reviews_file(tmp_path / "b.csv", likes=7))) == 0
+    assert place.summary["dataset_version"] != before
+    assert place.stages()["bert_model"] == place.stages()["classic_model"] == "skipped"
+    assert place.stages()["predictions"] == "done"
+
+
+def _reviews_file(path: Path, *, likes: int) -> Path:
+    """400 reviews of one app; the first 50 have so many likes."""
+    lines = ["app_id,review_id,review_text,rating,review_date,thumbs_up"]
+    for n in range(400):
+        text, rating = ("bagus sekali", 5) if n % 2 else ("jelek dan lambat", 1)
+        given = likes if n < 50 else 0
+        lines.append(f"com.valar.pintu,r{n},{text} {n},{rating},2026-03-{1 + n % 28:02d},{given}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def _state(place: Place) -> dict[str, bytes | str]:

@@ -138,7 +138,7 @@ def test_scheduled_retraining_with_new_data(team: Team) -> None:
     team.store.add(APP, reviews(120, team.now, "b", APART))
     summary = team.scheduled()
     assert summary["outputs"]["new_data_available"] is True
-    assert "the validated data changed" in reason(summary, "bert_model")
+    assert "the training data changed" in reason(summary, "bert_model")
     assert set(stages(summary).values()) == {"done"}
     assert team.serving() == summary["champion"]["model_version"] != before
 

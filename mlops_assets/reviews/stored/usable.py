@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,12 +39,15 @@ class Labelling:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many labelled reviews there are, by app, label and side, and their first and last month."""
+    """How many labelled reviews there are, by app, label and side, their first and last month, and a digest of what
+    training reads of them: text, label and side.
+    """
 
     rows: Mapping[str, int]
     months: list[str]
     labels: Mapping[str, int]
     sides: Mapping[str, int]
+    training_data: str
 
     @property
     def labelled(self) -> int:
@@ -156,7 +160,19 @@ def counts_of(frame: pd.DataFrame) -> Counts:
         months=[f"{frame['review_date'].min():%Y-%m}", f"{frame['review_date'].max():%Y-%m}"] if len(frame) else [],
         labels={str(label): int(n) for label, n in frame["label"].value_counts().sort_index().items()},
         sides={str(side): int(n) for side, n in frame["side"].value_counts().items()},
+        training_data=training_digest(frame),
     )
+
+
+def training_digest(frame: pd.DataFrame) -> str:
+    """A digest of what training reads of labelled reviews, whatever their order: 12 hex digits.
+
+    Likes, replies, app versions and dates make a data version, but no other model.
+    """
+    digest = hashlib.sha256()
+    for row, count in sorted(Counter(zip(frame["review_text"], frame["label"], frame["side"], strict=True)).items()):
+        digest.update(json.dumps([*row, count]).encode())
+    return digest.hexdigest()[:12]
 
 
 def _read(files: Mapping[str, Path]) -> pd.DataFrame:
@@ -193,7 +209,7 @@ def _kept_counts(path: Path, key: str) -> Counts | None:
     if not path.is_file():
         return None
     about = json.loads((pq.read_metadata(path).metadata or {}).get(_COUNTS, b"{}"))
-    return Counts(**about) if about.pop("key", None) == key else None
+    return Counts(**about) if about.pop("key", None) == key and about.keys() == Counts.__annotations__.keys() else None
 
 
 def _digest(value: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.failures import OutsideFailure, PermanentFailure
-from mlops_assets.params.models import BertRecipe
+from mlops_assets.params.models import HUB_MODELS, BertRecipe
 from mlops_assets.proxies import through_proxy
 from mlops_assets.training.bert.compact import Base
 
@@ -43,7 +43,7 @@ def load_base(
     `endpoint` is the hub's address and `cache` where downloads stay; without them the hub's own settings count
     (HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE). What was downloaded before is taken when the hub does not answer.
     """
-    name = recipe.base_model
+    name, revision = HUB_MODELS.get(recipe.base_model, (recipe.base_model, recipe.revision))
     folder = Path(name).expanduser()
     if folder.is_dir():
         if recipe.revision:
@@ -51,7 +51,7 @@ def load_base(
         return _open(folder, recipe, labels, source=f"folder {folder.name}")
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise BaseUnusable(f"bert.base_model {name!r} is no folder: correct the path, or name a hub model or compact")
-    folder = _download(name, recipe.revision, endpoint, cache)
+    folder = _download(name, revision, endpoint, cache)
     return _open(folder, recipe, labels, source=f"{name}@{folder.name[:12]}")
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
 
 def _identity(trained_with: TrainedWith, source: str, train: bert_data.Examples, device: Device) -> str:
     """What a checkpoint must have been made of to be continued."""
-    parts = [trained_with.__dict__, source, str(device), train.ids, train.labels.tolist()]
+    parts = [replace(trained_with, dataset_version="").__dict__, source, str(device), train.ids, train.labels.tolist()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

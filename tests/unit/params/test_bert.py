@@ -16,8 +16,9 @@ from mlops_assets.params.models import BertRecipe
         ({"epoch": 3}, r"bert.epoch is no parameter, known are base_model, revision, epochs"),
         ({"hidden": 100, "heads": 3}, r"bert.hidden must be a multiple of heads \(3\)"),
         ({"device": "tpu"}, r"bert.device must be one of auto, cpu, cuda, got 'tpu'"),
-        ({"revision": "main"}, r"bert.revision must be empty where the base model is compact"),
-        ({"base_model": " "}, r"bert.base_model must be compact, a hub name or a folder"),
+        ({"base_model": "indobert", "revision": "main"}, r"bert.revision must be empty if base_model is indobert"),
+        ({"revision": "main"}, r"bert.revision must be empty if base_model is compact"),
+        ({"base_model": " "}, r"bert.base_model must be compact, indobert, a hub name or a folder"),
         ({"base_model": "a/b", "layers": 2}, r"bert.layers shapes the compact model only, but base_model is 'a/b'"),
     ],
 )

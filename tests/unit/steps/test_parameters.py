@@ -23,6 +23,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "drift": ({"alfa": 0.1}, "drift.alfa is no parameter"),
     "classic": ({"trees": 0}, "classic.trees must be a whole number from 1 to 2000, got 0"),
     "bert": ({"epochs": 0}, "bert.epochs must be a whole number from 1 to 100, got 0"),
+    "retrain": ({"new_reviews": 0}, "retrain.new_reviews must be a whole number from 1"),
     "evaluate": ({"round": 1}, "evaluate.round is no parameter"),
     "deploy": ({"target": "docker"}, "deploy.target is no parameter"),
     "versions": (

@@ -2,16 +2,20 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mlops_assets import artifact
 from mlops_assets.artifact import TrainedWith
+from mlops_assets.params.operations import RetrainRules
 from mlops_assets.training.champion import Decision, candidates, champion_due, champion_folder, write_decision
-from mlops_assets.training.due import training_due
+from mlops_assets.training.due import Due
+from mlops_assets.training.due import training_due as due_of
 
-WITH = TrainedWith(dataset_version="d" * 12, label_rule="binary", recipe="r1", code="c1")
+WITH = TrainedWith("d" * 12, label_rule="binary", recipe="r1", code="c1", training_data="t1", reviews=1000)
+TRAINED_AT = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
 def seal(folder: Path, trained_with: TrainedWith = WITH, weights: str = "w") -> str:
@@ -30,8 +34,17 @@ def seal(folder: Path, trained_with: TrainedWith = WITH, weights: str = "w") -> 
 
 def model(models: Path, name: str = "classic", metrics: str = "metrics.json") -> str:
     version = seal(models / name, weights=name)
-    (models / metrics).write_text(json.dumps({"model_version": version}), encoding="utf-8")
+    measured = {"model_version": version, "trained_at": TRAINED_AT.isoformat()}
+    (models / metrics).write_text(json.dumps(measured), encoding="utf-8")
     return version
+
+
+def training_due(
+    folder: Path, metrics: Path, wanted: TrainedWith, *, force: bool = False, hours: float = 1, **rules: float
+) -> Due:
+    """Due `hours` after the training of `model`, under these rules."""
+    now = TRAINED_AT + timedelta(hours=hours)
+    return due_of(folder, metrics, wanted, RetrainRules.from_params(rules), now, force=force)
 
 
 def test_an_equal_training_is_not_due(tmp_path: Path) -> None:
@@ -42,7 +55,9 @@ def test_an_equal_training_is_not_due(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"dataset_version": "e" * 12}, "the validated data changed"),
+        ({"training_data": "t2", "reviews": 1040}, "the training data changed (t1 -> t2): +40 labelled reviews"),
+        ({"training_data": "t2", "reviews": 999}, "the training data changed (t1 -> t2): -1 labelled reviews"),
+        ({"training_data": "t2"}, "the training data changed (t1 -> t2): edited reviews"),
         ({"label_rule": "ternary"}, "the label rule changed"),
         ({"recipe": "r2"}, "the recipe changed"),
         ({"code": "c2"}, "the training code changed"),
@@ -53,6 +68,41 @@ def test_each_change_of_what_it_was_trained_with_makes_it_due(tmp_path: Path, ch
     due = training_due(tmp_path / "classic", tmp_path / "metrics.json", replace(WITH, **change), force=False)
     assert due
     assert said in due.reason
+
+
+def test_another_data_version_with_the_same_texts_labels_and_sides_is_no_reason_to_train(tmp_path: Path) -> None:
+    model(tmp_path)
+    due = training_due(tmp_path / "classic", tmp_path / "metrics.json", replace(WITH, dataset_version="e" * 12))
+    assert not due
+    assert "training data t1" in due.reason
+
+
+@pytest.mark.parametrize(
+    ("reviews", "rules", "hours", "due", "reason"),
+    [
+        (1049, {"new_reviews": 50}, 1, False, "+49 labelled reviews since the training, retrain.new_reviews is 50"),
+        (1050, {"new_reviews": 50}, 1, True, "+50 labelled reviews"),
+        (950, {"new_reviews": 50}, 1, True, "-50 labelled reviews"),
+        (1000, {"new_reviews": 2}, 1, False, "edited reviews since the training, retrain.new_reviews is 2"),
+        (1001, {"at_most_every_hours": 24}, 23.9, False, "allows the next at 2026-01-11 12:00"),
+        (1001, {"at_most_every_hours": 24}, 24, True, "+1 labelled reviews"),
+    ],
+)
+def test_new_data_waits_until_it_is_enough_and_the_last_training_long_enough_ago(
+    tmp_path: Path, reviews: int, rules: dict, hours: float, due: bool, reason: str
+) -> None:
+    model(tmp_path)
+    wanted = replace(WITH, training_data="t2", reviews=reviews)
+    answer = training_due(tmp_path / "classic", tmp_path / "metrics.json", wanted, hours=hours, **rules)
+    assert (bool(answer), reason in answer.reason) == (due, True), answer.reason
+    changed = replace(wanted, recipe="r2")
+    assert training_due(tmp_path / "classic", tmp_path / "metrics.json", changed, hours=hours, **rules)
+
+
+def test_a_model_of_an_older_version_which_kept_no_digest_is_due_once(tmp_path: Path) -> None:
+    version = seal(tmp_path / "classic", replace(WITH, training_data="", reviews=0))
+    (tmp_path / "metrics.json").write_text(json.dumps({"model_version": version}), encoding="utf-8")
+    assert training_due(tmp_path / "classic", tmp_path / "metrics.json", WITH, at_most_every_hours=6)
 
 
 def test_force_a_missing_model_missing_scores_and_damage_make_it_due(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.fakes.hub import COMMIT, FakeHub
 
 LABELS = ("negative", "neutral", "positive")
 NAME = "someone/small-bert"
+TOKENS = ("unk", "sep", "pad", "cls", "mask")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,23 @@ def test_a_name_is_fetched_from_the_hub_at_its_pinned_revision(saved: Path, tmp_
     np.testing.assert_array_equal(embedding(base.model), embedding(hub.load_base(recipe(saved), LABELS).model))
     assert base.licence == "mit"
     assert not any(path.endswith((".bin", "notes.txt")) for path in there.asked)
+
+
+def test_indobert_means_the_commit_whose_files_have_no_tokenizer_json_and_an_empty_tokenizer_config(
+    saved: Path, tmp_path: Path
+) -> None:
+    name, commit = "indobenchmark/indobert-base-p1", "9f7ba973c27c7e6762a63cbaa0847b0d9901edc1"
+    files = {file.name: file.read_bytes() for file in saved.iterdir()} | {
+        "tokenizer_config.json": b"{}",
+        "special_tokens_map.json": json.dumps({f"{each}_token": f"[{each.upper()}]" for each in TOKENS}).encode(),
+        "README.md": b"---\nlanguage: id\nlicense: mit\n---\n",
+    }
+    with FakeHub(name, files, commit=commit) as there:
+        base = hub.load_base(recipe("indobert"), LABELS, endpoint=there.address, cache=tmp_path)
+
+    assert (base.source, base.licence) == (f"{name}@{commit[:12]}", "mit")
+    assert any(f"/tree/{commit}" in path for path in there.asked)
+    assert bert_data.encode(base.tokenizer, ["Bagus sekali!"], 32) == [[2, 5, 7, 10, 3]]
 
 
 @pytest.mark.parametrize(
