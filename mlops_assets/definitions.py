@@ -38,7 +38,7 @@ def build_definitions(
     whole = [*review_assets.WHOLE, *training_assets.ASSETS, *deploy_assets.ASSETS, *serving_assets.ASSETS]
     assets = schedules.keep_fresh(settings, [*by_month, *whole])
     every_check = checks.build()
-    executor = step_executor(settings.step_pods, [one.node_def.name for one in (*assets, *every_check)])
+    executor = step_executor(settings.step_pods, [each.node_def.name for each in (*assets, *every_check)])
     return dg.Definitions(
         assets=assets,
         asset_checks=every_check,

@@ -14,12 +14,12 @@ RETRY_AFTER_S = 20
 class TriedAgain(dg.RetryRequested):
     """Asks Dagster for another try. Its text, the reason, is shown in the event of the failed try."""
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_S)
-        self.said = said
+        self.message = message
 
     def __str__(self) -> str:
-        return self.said
+        return self.message
 
 
 @contextmanager
@@ -35,9 +35,9 @@ def as_dagster_failure() -> Iterator[None]:
             raise _tried_again(failure) from failure
         raise dg.Failure(description=str(failure), allow_retries=False) from failure
     except OSError as error:
-        if (said := disk_trouble(error)) is None:
+        if (message := disk_trouble(error)) is None:
             raise
-        raise dg.Failure(description=said, allow_retries=False) from error
+        raise dg.Failure(description=message, allow_retries=False) from error
 
 
 def _tried_again(failure: Failure) -> TriedAgain:
@@ -47,8 +47,8 @@ def _tried_again(failure: Failure) -> TriedAgain:
     except dg.DagsterInvariantViolationError:
         return TriedAgain(str(failure))  # called outside a run
     number = context.retry_number + 1
-    said = f"try {number} of {RETRIES + 1} failed: {failure}"
+    message = f"try {number} of {RETRIES + 1} failed: {failure}"
     if number <= RETRIES:
-        said += f"; again in {RETRY_AFTER_S} s"
-    context.log.warning(said)
-    return TriedAgain(said)
+        message += f"; again in {RETRY_AFTER_S} s"
+    context.log.warning(message)
+    return TriedAgain(message)

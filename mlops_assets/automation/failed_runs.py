@@ -40,10 +40,10 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
     last = events[ends[-1]]
     error = last.job_failure_data.error if last.event_specific_data else None
     wrong = error is not None and _WRONG_REQUEST.fullmatch(error.cls_name or "") is not None
-    said = error.message if wrong and error else last.message or ""
-    if said.startswith(_FROM_OUTSIDE) and ends[-1]:
-        said = events[ends[-1] - 1].message or said  # who marked it says why in an event of its own
-    return RunFailure(wrong, " ".join(said.split()).removeprefix("[DagsterApiServer] ") or "it ended without a word")
+    message = error.message if wrong and error else last.message or ""
+    if message.startswith(_FROM_OUTSIDE) and ends[-1]:
+        message = events[ends[-1] - 1].message or message  # who marked it says why in an event of its own
+    return RunFailure(wrong, " ".join(message.split()).removeprefix("[DagsterApiServer] ") or "it ended without a word")
 
 
 def first_cause(event: dg.DagsterEvent) -> str:

@@ -16,7 +16,7 @@ def trained_without_verdict(instance: dg.DagsterInstance, run_id: str) -> str | 
     run = instance.get_run_by_id(run_id)
     if run is None or run.status is not dg.DagsterRunStatus.FAILURE or PROMOTES in run.tags:
         return None
-    ended = {one.step_key: one.status.value for one in instance.get_run_step_stats(run_id) if one.status}
+    ended = {step.step_key: step.status.value for step in instance.get_run_step_stats(run_id) if step.status}
     failed = [step for step in _TRAININGS if ended.get(step) == "FAILURE"]
     trained = [
         entry.dagster_event.asset_key.to_user_string()

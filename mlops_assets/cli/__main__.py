@@ -139,7 +139,7 @@ def _run(command: str) -> int:
         from mlops_assets.cli.instance import open_instance
 
         with open_instance(settings) as instance:
-            rows = [one.row() for one in decisions(instance)]
+            rows = [decision.row() for decision in decisions(instance)]
         print(table(rows) or "No trigger has decided anything yet: make ui starts the schedule and the sensors")
         return 0
     from mlops_assets import outside

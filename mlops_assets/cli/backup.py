@@ -72,11 +72,11 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
         _refuse_homeless(settings, manifest, databases)
         settings.instance_folder.mkdir(parents=True, exist_ok=True)
         try:
-            held = FileLock(settings.instance_folder / "run.lock").acquire(timeout=0)
+            locked = FileLock(settings.instance_folder / "run.lock").acquire(timeout=0)
         except Timeout:
             raise StillAtWork(f"a run works in {settings.root}: let it end, then restore") from None
         _give_to_owner(unpacked, settings.root)
-        with held:
+        with locked:
             _refuse_live(settings, databases)
             if not overwrite:
                 _refuse_history(settings, databases, archive)
@@ -101,10 +101,10 @@ def _scratch(root: Path) -> Iterator[Path]:
     """
     (root / "backups").mkdir(exist_ok=True)
     try:
-        held = FileLock(root / "backups" / ".lock").acquire(timeout=0)
+        locked = FileLock(root / "backups" / ".lock").acquire(timeout=0)
     except Timeout:
         raise StillAtWork(f"another backup or restore works in {root}: let it end, then try again") from None
-    with held:
+    with locked:
         folder = root / ".backup-scratch"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

@@ -55,12 +55,12 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
     settings.instance_folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(settings.instance_folder / "run.lock")
     try:
-        held = lock.acquire(timeout=0)
+        locked = lock.acquire(timeout=0)
     except Timeout:
         raise RunInProgress(
             f"another run works in {settings.root}: wait until it ends, or stop it with Ctrl-C where it was started"
         ) from None
-    with held, open_instance(settings) as instance:
+    with locked, open_instance(settings) as instance:
         settings.service_folder.mkdir(parents=True, exist_ok=True)
         settings.port_file.write_text(f"{settings.port}\n", encoding="utf-8")
         end_killed_runs(instance, settings, things["service"])

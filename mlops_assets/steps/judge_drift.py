@@ -106,7 +106,7 @@ def _of_other_reviews(serving: TrainedOn, data: TrainedOn) -> str | None:
     if serving.generated == data.generated and set(serving.apps) & set(data.apps):
         return None
     own, other = (
-        "generated reviews" if one.generated else f"reviews of {', '.join(one.apps)}" for one in (serving, data)
+        "generated reviews" if each.generated else f"reviews of {', '.join(each.apps)}" for each in (serving, data)
     )
     return f"not judged: the serving model was trained on {own}, and these are {other}"
 

@@ -25,9 +25,9 @@ def not_to_deploy(settings: Settings, git_history: GitHistory, *, skip: bool) ->
     """Why this run puts nothing live: it was asked not to, or HEAD is on no release branch."""
     if skip:
         return "skip_deploy is set"
-    place = git_history.position(settings.git_branches)
-    if place.on and place.release is None:
-        return f"{place}, and only {', '.join(settings.git_branches)} deploy: set GIT_BRANCH to change that"
+    position = git_history.position(settings.git_branches)
+    if position.on and position.release is None:
+        return f"{position}, and only {', '.join(settings.git_branches)} deploy: set GIT_BRANCH to change that"
     return None
 
 

@@ -167,9 +167,9 @@ def _write(database: DashboardDatabase, found: _OnDisk) -> Refreshed:
 
 def _rows(found: _OnDisk) -> DashboardRows:
     return DashboardRows(
-        runs=[rows.run_row(one) for one in found.summaries],
-        stages=[row for one in found.summaries for row in rows.stage_rows(one)],
-        scores=[row for one in found.summaries for row in rows.score_rows(one)],
+        runs=[rows.run_row(summary) for summary in found.summaries],
+        stages=[row for summary in found.summaries for row in rows.stage_rows(summary)],
+        scores=[row for summary in found.summaries for row in rows.score_rows(summary)],
         deployments=found.deployments,
         drift_ticks=[rows.tick_row(tick) for tick in found.ticks],
         drift=[row for tick in found.ticks for row in rows.drift_rows(tick)],

@@ -38,7 +38,7 @@ class VersionedReviews:
 
     @property
     def reason(self) -> str:
-        return "; ".join(f"{one.stage}: {one.reason}" for one in self.due if one.due) or "nothing below is due"
+        return "; ".join(f"{stage.stage}: {stage.reason}" for stage in self.due if stage.due) or "nothing below is due"
 
 
 def make_version(
@@ -68,7 +68,7 @@ def make_version(
     )
     live = service.live()
     newest = repository.versions(live.model_version if live else None, newest=_SHOWN)
-    return VersionedReviews(version, counts, tuple(due), tuple(one.row() for one in newest))
+    return VersionedReviews(version, counts, tuple(due), tuple(each.row() for each in newest))
 
 
 def commit_version(
