@@ -63,7 +63,9 @@ def _enough(had: TrainedWith, wanted: TrainedWith, trained_at: str | None, rules
     number = f"{more:+d} labelled reviews" if more else "edited reviews"
     if changed < rules.new_reviews:
         return Due(False, f"{number} since the training, retrain.new_reviews is {rules.new_reviews}")
-    pause = timedelta(hours=rules.at_most_every_hours)
-    if trained_at and (ended := datetime.fromisoformat(trained_at) + pause) > now:
-        return Due(False, f"{number} since the training; retrain.at_most_every_hours allows the next at {ended:%F %R}")
+    last = datetime.fromisoformat(trained_at) if trained_at else None
+    following = last + timedelta(hours=rules.at_most_every_hours) if last else now
+    if last and last <= now < following:  # a training in the future was made under another clock (NOW)
+        allowed = f"retrain.at_most_every_hours allows the next training at {following:%F %R}"
+        return Due(False, f"{number} since the training; {allowed}")
     return Due(True, f"the training data changed ({had.training_data or '?'} -> {wanted.training_data}): {number}")

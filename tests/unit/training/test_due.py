@@ -84,7 +84,8 @@ def test_another_data_version_with_the_same_texts_labels_and_sides_is_no_reason_
         (1050, {"new_reviews": 50}, 1, True, "+50 labelled reviews"),
         (950, {"new_reviews": 50}, 1, True, "-50 labelled reviews"),
         (1000, {"new_reviews": 2}, 1, False, "edited reviews since the training, retrain.new_reviews is 2"),
-        (1001, {"at_most_every_hours": 24}, 23.9, False, "allows the next at 2026-01-11 12:00"),
+        (1001, {"at_most_every_hours": 24}, 23.9, False, "allows the next training at 2026-01-11 12:00"),
+        (1001, {"at_most_every_hours": 24}, -48, True, "+1 labelled reviews"),
         (1001, {"at_most_every_hours": 24}, 24, True, "+1 labelled reviews"),
     ],
 )
