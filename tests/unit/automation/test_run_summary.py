@@ -199,7 +199,7 @@ def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
     champion = {"model": "classic", "model_version": "m1", "run_id": "r", "reason": "first model", "forward": forward}
     (root / "models" / "champion.json").write_text(json.dumps(champion))
 
-    text = as_markdown(summary_of(instance, run_of(instance), settings_of(root), None))
+    text = as_markdown(summary_of(instance, run_of(instance), settings_of(root), None)).replace("\\", "")
     assert (
         "| classic | m1 | d1 | no reviews | accuracy 0.900 [0.800, 0.950], macro-F1 0.880, n = 40 | not judged " in text
     )
