@@ -20,6 +20,7 @@ class DagsterUi:
     def __init__(self, root: Path, **environ: str) -> None:
         self.root, self.port = root, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self._client = httpx.Client(base_url=self.url, timeout=60, headers={"Connection": "close"})
         self._environ = {"DEPLOY_TARGET": "process", "DAGSTER_URL": self.url, **environ}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,7 +65,7 @@ class DagsterUi:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """What the webserver's GraphQL interface answers; the UI asks the same."""
-        reply = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+        reply = self._client.post("/graphql", json={"query": query, "variables": variables}).json()
         assert "errors" not in reply, reply
         return reply["data"]
 

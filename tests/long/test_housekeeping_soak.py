@@ -14,14 +14,14 @@ from mlops_assets.steps.prune import prune
 from tests.user_clone import make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
-TICKS, BETWEEN, KEPT = 60, 6, 6
+TICKS, BETWEEN, KEPT = 42, 6, 6
 EVERY = timedelta(hours=6)
 SETTLED = 3
 """Prunings after which the databases have the size that they keep."""
 FOLDERS = (".dagster", ".pipeline", ".dvc-remote", ".releases", ".serving", ".git", "data", "models")
 
 
-def test_sixty_ticks_with_nothing_new_do_not_fill_the_disk(tmp_path: Path) -> None:
+def test_ticks_with_nothing_new_do_not_fill_the_disk(tmp_path: Path) -> None:
     retention = {"retention": {"runs_days": 0, "unknown_days": 0}}
     clone = make_clone(tmp_path / "clone", versions=retention)
     used: list[dict[str, int]] = []

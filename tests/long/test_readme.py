@@ -89,11 +89,12 @@ def test_every_command_of_the_readme_does_what_it_says(clone: Path) -> None:
             if line.startswith(STAYS):
                 _serves(line, clone, environment)
                 continue
+            began = time.monotonic()
             ran = subprocess.run(
                 ["bash", "-c", line], cwd=clone, env=environment, capture_output=True, text=True, check=False
             )
             assert ran.returncode == 0, f"{line}:\n{ran.stdout[-3000:]}\n{ran.stderr[-3000:]}"
-            print(f"$ {line}")  # noqa: T201  which one it was, where one fails
+            print(f"{time.monotonic() - began:4.0f} s  $ {line}")  # noqa: T201  which command it was, where one fails
     assert git(clone, "status", "--porcelain", "--untracked-files=no") == ""
 
 
