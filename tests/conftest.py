@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+SHARED = {"docker": "tests/integration/test_docker_", "stack": "tests/long/test_stack_"}
 SLOWEST = (
     "docker",
-    "tests/long/test_stack.py",
+    "stack",
     "tests/long/test_readme.py",
     "tests/long/test_killed_run.py",
     "tests/long/test_outages.py",
@@ -16,9 +17,9 @@ SLOWEST = (
 
 
 def lane(nodeid: str) -> str:
-    """What one worker does alone: a test file, for its fixtures' sake, or all tests that share images of the engine."""
+    """What one worker does alone: a file, for its fixtures' sake, or files that share one stack or the same images."""
     file = nodeid.partition("::")[0]
-    return "docker" if file.startswith("tests/integration/test_docker_") else file
+    return next((name for name, start in SHARED.items() if file.startswith(start)), file)
 
 
 @pytest.hookimpl(optionalhook=True)

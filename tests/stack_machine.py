@@ -17,7 +17,10 @@ from tests.docker_engine import engine_or_skip
 from tests.user_clone import PROJECT, SMALL, free_port, git, write_params
 
 UID = 23456
+APPS = ["com.valar.pintu", "com.example.two", "com.example.three"]
 IMAGES = {name: f"mlops-test-{name}" for name in ("postgres", "prometheus", "node-exporter", "grafana")}
+RUNS = """{ runsOrError { ... on Runs { results {
+  runId status jobName startTime endTime tags { key value } } } } }"""
 ORCHESTRATOR = "mlops-test-orchestrator"
 SECRETS = {
     "POSTGRES_PASSWORD": "9f2c41b7d80ae653",
@@ -25,6 +28,8 @@ SECRETS = {
     "LOOK": "3d7f0a92b1c8e465",
     "OPERATE": "e80b5c12fd9736a4",
 }
+
+LOOK = ("ana", SECRETS["LOOK"])
 
 
 def compose_or_skip() -> None:
@@ -122,6 +127,24 @@ class Stack:
                 volume.remove(force=True)
             for network in engine.client.networks.list(names=[f"{self.project}-"]):
                 network.remove()
+
+    def containers(self) -> list[Any]:
+        """All of compose's, without those of a single command."""
+        with engine_or_skip() as engine:
+            found = engine.containers(f"com.docker.compose.project={self.project}")
+        return [container for container in found if container.labels.get("com.docker.compose.oneoff") != "True"]
+
+    def container(self, service: str) -> Any:
+        return next(found for found in self.containers() if found.labels["com.docker.compose.service"] == service)
+
+    def logs(self) -> str:
+        """The last lines of every container."""
+        found = [(container.name, container.logs(tail=15)) for container in self.containers()]
+        return "\n".join(f"{name}:\n{lines.decode(errors='replace')}" for name, lines in found)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run in Dagster's history."""
+        return self.graphql(RUNS)["runsOrError"]["results"]
 
     def client(self, login: str = "oki", password: str = SECRETS["OPERATE"]) -> httpx.Client:
         """A browser at the door, which believes the door's own certificate."""

@@ -1,0 +1,196 @@
+"""The stack for real: runs through its door, a killed one, a backfill, a backup, down and up again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.docker_engine import engine_or_skip
+from tests.stack_machine import APPS, LOOK, SECRETS, Stack, eventually
+from tests.user_clone import PROJECT
+
+pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
+
+
+LAUNCH = """mutation ($run: ExecutionParams!) { launchPipelineExecution(executionParams: $run) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing(stack: Stack) -> None:
+    run_id = launch(stack, "pipeline", months("sample.app"))
+    about = eventually(lambda: of_run(stack, run_id), "the run has a container")
+    assert about.attrs["Config"]["User"].startswith("23456:")
+    assert about.attrs["HostConfig"]["Memory"] == 3 * 1024**3
+    command = json.dumps(about.attrs["Config"]["Cmd"])
+    assert not any(secret in command for secret in SECRETS.values())
+    ended = finished(stack, run_id, 400)
+    assert ended["status"] == "SUCCESS", events(stack, run_id)
+    eventually(lambda: of_run(stack, run_id) is None, "its container is gone", 30)
+    summary = stack.root / ".dagster" / "summaries" / f"{run_id}.json"
+    eventually(summary.is_file, "its summary is there")
+    stages = json.loads(summary.read_text(encoding="utf-8"))
+    assert stages["status"] == "SUCCESS"
+    answer = httpx.post(f"http://127.0.0.1:{stack.port}/predict", json={"text": "Aplikasinya bagus"}, timeout=20)
+    assert answer.status_code == 200
+    eventually(lambda: psql(stack, "reviews", "SELECT count(*) FROM predictions") != "0", "the prediction is logged")
+    with engine_or_skip() as engine:
+        serving = engine.containers(f"mlops.project=mlops-{stack.port}")
+        environments = [container.attrs["Config"]["Env"] for container in serving]
+    assert ["POSTGRES_USER=prediction_log" in environment for environment in environments].count(True) == 1
+    assert SECRETS["POSTGRES_PASSWORD"] not in json.dumps(environments)
+    query = {"query": 'up{job="model-service"}'}
+    with stack.client(*LOOK) as look:
+        eventually(
+            lambda: (
+                [one["value"][1] for one in look.get("/prometheus/api/v1/query", params=query).json()["data"]["result"]]
+                == ["1"]
+            ),
+            "Prometheus sees the model",
+            90,
+        )
+    assert stack.compose("exec", "-T", "code", "python", "-m", "mlops_assets.cli", "status").startswith("Live: model")
+
+
+def test_a_killed_run_container_is_noticed_and_tried_again(stack: Stack) -> None:
+    run_id = launch(stack, "pipeline", months("sample.app"))
+    eventually(lambda: status(stack, run_id) == "STARTED", "the run works")
+    of_run(stack, run_id).kill()
+    assert finished(stack, run_id, 120)["status"] == "FAILURE"
+    again = eventually(
+        lambda: next((run for run in stack.runs() if tag(run, "dagster/parent_run_id") == run_id), None),
+        "it is retried",
+    )
+    assert finished(stack, again["runId"], 300)["status"] == "SUCCESS", events(stack, again["runId"])
+    eventually((stack.root / ".dagster" / "summaries" / f"{run_id}.json").is_file, "the killed one has its summary")
+
+
+def test_a_backfill_of_months_and_apps_runs_several_at_once(stack: Stack) -> None:
+    keys = [f"{app}|{month}" for app in APPS for month in ("2025-11", "2025-12", "2026-01")]
+    query = """mutation ($backfill: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $backfill) {
+      __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+    told = stack.graphql(query, {"backfill": {"assetSelection": [{"path": ["raw_reviews"]}], "partitionNames": keys}})
+    backfill = told["launchPartitionBackfill"]["backfillId"]
+
+    def done() -> list[dict[str, Any]] | None:
+        found = [run for run in stack.runs() if tag(run, "dagster/backfill") == backfill]
+        return found if len(found) == len(APPS) and all(run["status"] in ENDED for run in found) else None
+
+    found = eventually(done, "the backfill ends", 240)
+    assert {run["status"] for run in found} == {"SUCCESS"}
+    starts, ends = sorted(run["startTime"] for run in found), sorted(run["endTime"] for run in found)
+    assert starts[1] < ends[0], "the second began before the first had ended"
+
+
+def test_down_keeps_model_and_history_and_a_backup_brings_the_history_back(
+    stack: Stack,
+) -> None:
+    eventually(lambda: all(run["status"] in ENDED for run in stack.runs()), "no run is at work")
+    before = {run["runId"]: run["status"] for run in stack.runs()}
+    assert len(before) >= 4
+    count = {"reviews": "SELECT count(*) FROM predictions", "dagster": "SELECT count(*) FROM event_logs"}
+    saved = backup_command(stack, "backup")
+    assert saved.returncode == 0, saved.stderr
+    counted = {database: int(psql(stack, database, query)) for database, query in count.items()}
+    (archive,) = (stack.root / "backups").glob("*.tar.gz")
+    content = subprocess.run(["gzip", "-dc", str(archive)], check=True, capture_output=True).stdout
+    assert not [name for name, secret in SECRETS.items() if secret.encode() in content]
+    refused = backup_command(stack, "restore-backup", "--file", str(archive), "--overwrite", "1")
+    assert refused.returncode == 2
+    assert "database dagster is in use" in refused.stderr
+
+    down = stack.make("down")
+    assert down.returncode == 0, down.stderr
+    assert stack.containers() == []
+    ask = f"http://127.0.0.1:{stack.port}/predict"
+    assert httpx.post(ask, json={"text": "bagus"}, timeout=20).status_code == 200
+    stack.compose("database")
+    assert all(int(psql(stack, database, query)) >= counted[database] for database, query in count.items())
+
+    stack.compose("rm", "--stop", "--force", "postgres")
+    with engine_or_skip() as engine:
+        engine.client.volumes.get(f"{stack.project}-postgres").remove()
+    shutil.rmtree(stack.root / ".dagster")
+    (stack.root / ".serving" / "deployments.sqlite").unlink()
+    stack.compose("database")
+    restored = backup_command(stack, "restore-backup", "--file", str(archive))
+    assert restored.returncode == 0, restored.stderr
+    up = stack.make("up", SKIP_BUILD="1")
+    assert up.returncode == 0, f"{up.stderr}\n{stack.logs()}"
+    assert {run["runId"]: run["status"] for run in stack.runs()} == before
+    assert all(int(psql(stack, database, query)) >= counted[database] for database, query in count.items())
+    assert len(list((stack.root / ".dagster" / "summaries").glob("*.json"))) > 1
+    assert psql(stack, "dagster", "SELECT has_table_privilege('reader', 'runs', 'SELECT')") == "t"
+
+    assert stack.make("down", SERVICE="1").returncode == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{stack.port}/ready", timeout=5)
+
+
+def of_run(stack: Stack, run_id: str) -> Any:
+    engine = engine_or_skip()
+    return next(iter(engine.containers(f"dagster/run_id={run_id}")), None)
+
+
+def months(app: str) -> dict[str, str]:
+    return {
+        "dagster/asset_partition_range_start": f"{app}|2025-10",
+        "dagster/asset_partition_range_end": f"{app}|2026-03",
+    }
+
+
+def launch(stack: Stack, job: str, tags: dict[str, str]) -> str:
+    selector = {
+        "jobName": job,
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "mlops_assets",
+    }
+    metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+    told = stack.graphql(LAUNCH, {"run": {"selector": selector, "executionMetadata": metadata}})
+    assert told["launchPipelineExecution"]["__typename"] == "LaunchRunSuccess", told
+    run_id = told["launchPipelineExecution"]["run"]["runId"]
+    stack.runs_seen.add(run_id)
+    return run_id
+
+
+def status(stack: Stack, run_id: str) -> str:
+    return next(run["status"] for run in stack.runs() if run["runId"] == run_id)
+
+
+def finished(stack: Stack, run_id: str, timeout_s: float) -> dict[str, Any]:
+    def ended() -> dict[str, Any] | None:
+        return next((run for run in stack.runs() if run["runId"] == run_id and run["status"] in ENDED), None)
+
+    return eventually(ended, f"run {run_id} ends", timeout_s)
+
+
+def tag(run: dict[str, Any], key: str) -> str | None:
+    return next((one["value"] for one in run["tags"] if one["key"] == key), None)
+
+
+def events(stack: Stack, run_id: str) -> str:
+    query = """query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+      ... on MessageEvent { level message } ... on ErrorEvent { error { message } } } } } }"""
+    found = stack.graphql(query, {"id": run_id})["logsForRun"]["events"]
+    return "\n".join(json.dumps(one) for one in found if "ERROR" in json.dumps(one) or one.get("error"))[-4000:]
+
+
+def backup_command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the Makefile's targets call, without installing the packages into the stack's clone."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(stack.root), "PIPELINE_ROOT": str(stack.root)}  # noqa: TID251  a process's own
+    command = [sys.executable, "-m", "mlops_assets.cli", *arguments]
+    return subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False, timeout=300)
+
+
+def psql(stack: Stack, database: str, query: str) -> str:
+    said = subprocess.run(
+        ["docker", "exec", stack.container("postgres").id, "psql", "-U", "pipeline", "-d", database, "-tAc", query],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() if said.returncode == 0 else "0"
