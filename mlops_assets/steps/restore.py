@@ -233,7 +233,9 @@ def settle(
         # Before anything is compared with the stored reviews: an unmasked one would look edited.
         if masked := mask_stored(data, copies=[repository.user_root / KEPT]):
             counts = ", ".join(f"{count} {kind}" for kind, count in sorted(masked.items()))
-            report(f"personal data in stored reviews is masked now ({counts}); earlier versions keep it: docs/files.md")
+            report(
+                f"personal data in stored reviews is masked now ({counts}); earlier versions keep it, see docs/files.md"
+            )
         if problem := repository.look_at_origin(share=shares):
             report(problem)
         base = repository.base()

@@ -88,6 +88,7 @@ def validate(
     here.
     """
     from mlops_assets.reviews.quality.validate import months_outdated, validate_months
+    from mlops_assets.reviews.stored.erase import know_as_masked
 
     real = source.name != "sample"
     if not collected:
@@ -101,6 +102,7 @@ def validate(
         outdated = months_outdated(settings.data, app)
         due = sorted({*months_by_app.get(app, ()), *imported.months_by_app.get(app, ()), *outdated})
         months += validate_months(settings.data, app, due)
+    know_as_masked(settings.data)
     evidence = Evidence(settings, source, repository)
     valid = all(claim.passed for claim in usable_claims(evidence).values())
     return ValidatedReviews(tuple(months), imported, evidence.usable, valid)

@@ -34,8 +34,8 @@ from mlops_assets.reviews.stored.store import ReviewStore
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
-_CHECKED = ".masked.json"
-"""In `data/raw`: stamps of the files that hold no unmasked personal data, and the patterns that found none."""
+_MASKED = ".masked.json"
+"""In `data/raw`: the stamps of files whose personal data is masked, and the version of the patterns."""
 
 EQUAL_NAMES = "authors with equal display names cannot be told apart: all of their reviews were taken"
 
@@ -126,29 +126,44 @@ def drop_erased(data: Path, erased: Erased | None = None) -> dict[str, int]:
 def mask_stored(data: Path, copies: Iterable[Path] = ()) -> Counter[str]:
     """Mask personal data in the stored files and those under `copies`; how many masks were set, by kind.
 
-    Only files that were written since the last call are read. So what an older version stored, or somebody copied here,
-    is masked once. Files are replaced one by one: after a kill, the next call masks the rest.
+    Only files that were not known to be masked are read. So what an older version stored, or somebody copied here, is
+    masked once. Files are replaced one by one: after a kill, the next call masks the rest.
     """
     store = ReviewStore(data / "raw")
     for app_id in store.apps():
         store.months(app_id)  # finishes what a killed writer had begun
+    known, masked, found = _known_as_masked(data), dict[str, list[int]](), Counter[str]()
     aside = [path for folder in copies for path in sorted(folder.rglob("*.parquet"))]
-    record, patterns = store.folder / _CHECKED, code_version("mlops_assets.masking")
-    known, checked = dict[str, Any](), dict[str, Any]()
-    with suppress(OSError, ValueError):  # Absent or damaged: every file is read.
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        known = kept["files"] if kept["patterns"] == patterns else {}
-    found = Counter[str]()
     for path in [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]:
         name = os.path.relpath(path, data)
         if known.get(name) != list(stamp(path)):
             if columns.schema_changes(path) not in ([], ["column reasons is unknown"]):
                 continue  # It is refused by whoever reads it.
             found += _mask_file_of_store(path, store) if path.is_relative_to(store.folder) else _mask_file(path)
-        checked[name] = list(stamp(path))
-    if checked != known:
-        replace_file(record, json.dumps({"patterns": patterns, "files": checked}))
+        masked[name] = list(stamp(path))
+    _keep_as_masked(data, known, masked)
     return found
+
+
+def know_as_masked(data: Path) -> None:
+    """Say that this run wrote the stored files as they are, so with masks: the next run need not search them."""
+    files = [*_parquet_files(data), *_cleaned_imports(data / "imports")]
+    known = _known_as_masked(data)
+    _keep_as_masked(data, known, known | {os.path.relpath(path, data): list(stamp(path)) for path in files})
+
+
+def _known_as_masked(data: Path) -> dict[str, list[int]]:
+    """Stamps by name relative to `data`; none if other patterns masked the files."""
+    with suppress(OSError, ValueError):  # Absent or damaged: every file is read.
+        record = json.loads((data / "raw" / _MASKED).read_text(encoding="utf-8"))
+        return record["files"] if record["patterns"] == code_version("mlops_assets.masking") else {}
+    return {}
+
+
+def _keep_as_masked(data: Path, before: dict[str, list[int]], files: dict[str, list[int]]) -> None:
+    if files != before:
+        record = {"patterns": code_version("mlops_assets.masking"), "files": files}
+        replace_file(data / "raw" / _MASKED, json.dumps(record))
 
 
 def _mask_file_of_store(path: Path, store: ReviewStore) -> Counter[str]:

@@ -1,5 +1,6 @@
 import pytest
 
+from mlops_assets.reviews.files.balance import keep_record, record_of
 from mlops_assets.reviews.files.imports import (
     SOURCE,
     clean_file,
@@ -109,6 +110,23 @@ def test_a_cleaned_file_holds_no_names_and_the_same_rows(tmp_path, folder):
     (folder / "by-hand.csv").write_text(LIBRARY)
     by_hand = read(folder, author_key="key").rows_by_app[APP]
     assert by_hand.groupby("review_id")["author"].nunique().tolist() == [1, 1]
+
+
+def test_no_file_holds_personal_data_from_texts_and_the_balance_counts_it(tmp_path, folder):
+    path = tmp_path / "reviews.csv"
+    path.write_text(
+        "id,text,stars,date,reply\n"
+        "a,hubungi 0812-0000-1111,1,2026-01-05,tulis ke cs@example.com\n"
+        "b,bagus,0812-0000-1111,2026-01-06,\n"
+        "c,jelek,1,telepon 0812-0000-1111,\n"
+    )
+    target, balance = clean_file(path, folder, FileRules(app_id=APP, source=SOURCE))
+    keep_record(balance, tmp_path / "data")
+    assert columns.read_frame(target)["review_text"].tolist() == ["hubungi [phone]", "bagus"]
+    assert columns.read_frame(target)["reply_text"].dropna().tolist() == ["tulis ke [email]"]
+    assert "  personal data masked in texts and replies: 1 phone, 1 email" in list(balance)
+    written = [target.read_bytes(), (tmp_path / "data" / record_of(balance)).read_bytes(), "\n".join(balance).encode()]
+    assert not [content for content in written if b"0812" in content]
 
 
 def test_an_import_of_the_mended_file_names_the_one_it_may_replace(tmp_path, folder):

@@ -8,7 +8,14 @@ from mlops_assets.reviews.files.imports import files_that_hold
 from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.play_store.collect import collect_app
 from mlops_assets.reviews.stored import columns
-from mlops_assets.reviews.stored.erase import EQUAL_NAMES, NothingToErase, drop_erased, erase, mask_stored
+from mlops_assets.reviews.stored.erase import (
+    EQUAL_NAMES,
+    NothingToErase,
+    drop_erased,
+    erase,
+    know_as_masked,
+    mask_stored,
+)
 from mlops_assets.reviews.stored.privacy import AuthorKeyMissing, Erased, review_digest
 from mlops_assets.reviews.stored.store import ReviewStore
 from tests.collection_cases import APP, NOW, OPTIONS, feed_of, stored
@@ -217,6 +224,16 @@ def test_a_file_that_comes_back_unmasked_is_masked_again(tmp_path):
     month.write_bytes(unmasked)
     assert mask_stored(data) == {"phone": 2, "email": 1}
     assert month.read_bytes() == masked
+
+
+def test_files_that_a_run_wrote_are_not_read_again(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    as_an_older_version_stored(data)
+    mask_stored(data)
+    ReviewStore(data / "raw").upsert(SOME_APP, frame(review("new", review_text=f"hubungi {NUMBER}")))
+    know_as_masked(data)
+    monkeypatch.setattr(columns, "read_rows", lambda *_: pytest.fail("read again"))
+    assert mask_stored(data) == {}
 
 
 def test_a_masked_review_is_the_one_that_play_shows_unmasked(tmp_path):
