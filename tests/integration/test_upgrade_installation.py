@@ -14,9 +14,15 @@ import pytest
 from mlops_assets import outside
 from mlops_assets.cli.data import import_file
 from mlops_assets.cli.run import run_pipeline
+from mlops_assets.reviews.sources import sample
+from mlops_assets.reviews.stored import columns, privacy
 from mlops_assets.settings import Settings
+from mlops_assets.steps.collect import collect
+from mlops_assets.steps.restore import restore
+from mlops_assets.steps.validate import validate
+from mlops_assets.steps.version import commit_version
 from tests.integration.older_storage.make_installation import APP, NAMES, NOW
-from tests.user_clone import DVC_ENVIRONMENT, free_port, git, settings_of
+from tests.user_clone import DVC_ENVIRONMENT, QUICK_DVC, free_port, git, make_clone, settings_of
 
 OLDER = Path(__file__).parent / "older_storage" / "installation-0.1.0.tar.xz"
 WRITTEN = ["review_text", "rating", "review_date"]
@@ -120,3 +126,58 @@ def test_rows_under_their_number_are_not_doubled(installation: Installation, cap
         import_file(installation.settings, str(path))
     assert run_pipeline(installation.settings) == 0
     assert len(stored(installation.clone)) == count + 20
+
+
+SHOP, NUMBER, MONTHS = "com.example.shop", "0812-0000-1111", ["2026-01", "2026-02"]
+
+
+def version_of_a_run(clone: Path) -> str:
+    """The data version after collecting, validating and versioning, in a process of its own as it were."""
+    settings = settings_of(
+        clone,
+        NOW="2026-03-15T00:00:00Z",
+        REVIEWS=str(clone.parent / "reviews.csv"),
+        APP=SHOP,
+        DVC_PROGRAM=str(QUICK_DVC),
+    )
+    things = outside.build(settings)
+    source, repository, months = things["review_source"], things["repository"], {SHOP: MONTHS}
+    collect(settings, source, repository, months, print)
+    found = validate(settings, source, repository, months, print, collected=True)
+    assert found.valid
+    version, _ = commit_version(settings, source, repository, "run")
+    return version.dataset_version
+
+
+def texts_of(data: Path) -> list[str]:
+    files = [path for part in ("raw", "validated", "quarantine") for path in (data / part).rglob("*.parquet")]
+    return [text for path in files for text in columns.read_rows(path, ["review_text"])["review_text"].to_pylist()]
+
+
+@pytest.mark.usefixtures("home")
+def test_the_masks_make_one_version_and_a_restore_brings_no_number_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone, rows = make_clone(tmp_path / "clone"), sample.generate(*MONTHS)
+    rows = rows.assign(app_id=SHOP, review_text=rows["review_text"].where(rows.index % 10 > 0, f"hubungi {NUMBER}"))
+    pd.DataFrame(rows[["review_id", "review_text", "rating", "review_date"]]).to_csv(
+        tmp_path / "reviews.csv", index=False
+    )
+    with monkeypatch.context() as older:
+        older.setattr(privacy, "mask", lambda text: text)
+        before = version_of_a_run(clone)
+    (clone / "data" / "raw" / ".masked.json").unlink()
+    unmasked = [text for text in texts_of(clone / "data") if NUMBER in str(text)]
+    assert len(unmasked) > 20
+
+    after = version_of_a_run(clone)
+    assert after != before
+    masked = texts_of(clone / "data")
+    assert not [text for text in masked if NUMBER in str(text)]
+    assert masked.count("hubungi [phone]") == len(unmasked)
+    assert version_of_a_run(clone) == after
+    assert not list((clone / "data" / "raw").rglob("history/*"))
+
+    repository = outside.build(settings_of(clone, DVC_PROGRAM=str(QUICK_DVC)))["repository"]
+    restore(repository, before)
+    assert not [text for text in texts_of(clone / "data") if NUMBER in str(text)]
