@@ -8,7 +8,7 @@ from pathlib import Path
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.settings import Settings, whole_environment
 from mlops_assets.steps.refresh_dashboards import Dashboards
-from mlops_assets.team_server import demands, instance, made
+from mlops_assets.team_server import generated_files, instance, required_settings
 
 LOCKS = Path("/locks")
 """The locks that the image was built from."""
@@ -19,18 +19,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mlops_assets.team_server", description=__doc__)
     parser.add_argument("command", choices=("enter", "check", "migrate", "daemon-alive"))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     environ = whole_environment()
     clone = Path(environ["CLONE"])
     try:
-        if given.command == "enter":
-            return enter(clone, environ, given.rest)
-        if given.command == "check":
+        if arguments.command == "enter":
+            return enter(clone, environ, arguments.rest)
+        if arguments.command == "check":
             return check(clone, environ)
-        if given.command == "migrate":
-            with instance.alone(environ):
-                instance.make_databases(environ, made.passwords(clone / "stack" / "made"))
-                instance.move_tables(int(environ["RUNS_AT_ONCE"]))
+        if arguments.command == "migrate":
+            with instance.migration_lock(environ):
+                instance.make_databases(environ, generated_files.passwords(clone / "stack" / "made"))
+                instance.migrate_tables(int(environ["RUNS_AT_ONCE"]))
                 Dashboards.of(Settings.load(environ, clone)).prepare()
                 instance.grant_prediction_log(environ)
             return 0
@@ -52,33 +52,35 @@ def enter(clone: Path, environ: dict[str, str], command: list[str]) -> int:
                 f"the image was built from another locks/{lock} than the clone's: make up builds it again"
             )
     if "check" not in command:
-        environ |= instance.database_logins(environ, made.passwords(clone / "stack" / "made"))
+        environ |= instance.database_logins(environ, generated_files.passwords(clone / "stack" / "made"))
         instance.write_dagster_yaml(clone, Path(environ["DAGSTER_HOME"]), environ)
     os.execvpe(command[0], command, environ)  # noqa: S606  it replaces this process and gets its signals
 
 
 def check(clone: Path, environ: dict[str, str]) -> int:
     """Report every problem of the settings at once. Without any, write the files that the other containers need."""
-    found = demands.problems(environ)
+    problems = required_settings.problems(environ)
     try:
         Settings.load(environ, clone)
     except Failure as failure:
-        found.append(str(failure))
+        problems.append(str(failure))
     if os.getuid() == 0:
-        found.append(
+        problems.append(
             "STACK_UID is 0: give the clone to a user (chown -R) and set STACK_UID to it; nothing here runs as root"
         )
-    if found:
-        for line in found:
+    if problems:
+        for line in problems:
             print(f"error: {line}", file=sys.stderr)
-        print(f"The stack does not start: {len(found)} of its settings in .env are missing or wrong.", file=sys.stderr)
+        print(
+            f"The stack does not start: {len(problems)} of its settings in .env are missing or wrong.", file=sys.stderr
+        )
         return 2
     folder = clone / "stack" / "made"
-    made.passwords(folder)
-    made.write_logins(folder, demands.logins(environ)[0])
+    generated_files.passwords(folder)
+    generated_files.write_logins(folder, required_settings.logins(environ)[0])
     certificate = environ.get("DOOR_CERTIFICATE", "").strip()
-    note = made.write_certificate(folder, (clone / certificate) if certificate else None)
-    for line in filter(None, [*demands.notes(environ), note]):
+    note = generated_files.write_certificate(folder, (clone / certificate) if certificate else None)
+    for line in filter(None, [*required_settings.notes(environ), note]):
         print(f"note: {line}")
     return 0
 

@@ -58,7 +58,7 @@ def database_logins(environ: Mapping[str, str], passwords: Mapping[str, str]) ->
 
 
 @contextmanager
-def alone(environ: Mapping[str, str]) -> Iterator[None]:
+def migration_lock(environ: Mapping[str, str]) -> Iterator[None]:
     """One migration at a time, on any machine. The lock ends with its connection. Alembic itself takes no lock."""
     with _connection(environ, environ["POSTGRES_DB"]) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
@@ -103,7 +103,7 @@ def grant_prediction_log(environ: Mapping[str, str]) -> None:
             connection.execute(statement)
 
 
-def move_tables(collecting_at_once: int) -> None:
+def migrate_tables(collecting_at_once: int) -> None:
     """Create Dagster's tables, or migrate those of an older version."""
     import dagster as dg
 

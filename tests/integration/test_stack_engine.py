@@ -520,7 +520,7 @@ def test_a_run_and_an_image_come_to_be_through_the_guard(tmp_path: Path, monkeyp
     stack = the_stack(tmp_path, project, orchestrator=GATEWAY, port=str(free_port()))
     try:
         dockerfile = tmp_path / "Dockerfile"
-        dockerfile.write_text(f"FROM {GATEWAY}\n")
+        dockerfile.write_text("FROM scratch\nCOPY Dockerfile /\n")
         with guarded(stack, Path("/var/run/docker.sock"), dockerfile) as client:
             monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{client.base_url.port}")
             with DockerEngine() as engine:

@@ -15,7 +15,7 @@ import yaml
 from dagster._core.scheduler.instigation import TickStatus
 
 from mlops_assets.cli.instance import open_instance
-from mlops_assets.team_server.instance import alone, rendered
+from mlops_assets.team_server.instance import migration_lock, rendered
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
 from tests.repository import ROOT
@@ -64,7 +64,7 @@ def test_runs_events_and_ticks_of_an_older_dagster_are_there_after_the_start(sta
     before = _contents(postgres)
     assert (len(before["runs"]), len(before["job_ticks"])) == (RUNS, 2)
     # Three that start at the same time, as after `make up` twice: they wait for each other, and for whoever was first.
-    with alone(environ):
+    with migration_lock(environ):
         started = [_migrate(environ) for _ in range(3)]
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         assert wait_until(lambda: postgres.rows(waiting) == [(3,)], timeout_s=100)
@@ -93,6 +93,9 @@ def test_runs_events_and_ticks_of_an_older_dagster_are_there_after_the_start(sta
         assert instance.get_runs_count() == RUNS + 1
     reader = "SELECT has_table_privilege('reader', 'runs', 'SELECT'), has_table_privilege('reader', 'runs', 'INSERT')"
     assert postgres.rows(reader, "dagster") == [(True, False)]
+    for right, granted in (("INSERT", True), ("SELECT", False)):
+        query = f"SELECT has_table_privilege('prediction_log', 'predictions', '{right}')"
+        assert postgres.rows(query, "reviews") == [(granted,)]
 
 
 def test_an_older_embedded_history_is_there_after_the_first_command(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from mlops_assets.deploy.docker.gateway_config import require_pem
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file
-from mlops_assets.team_server.demands import Login
 from mlops_assets.team_server.instance import PREDICTION_LOG, READER
+from mlops_assets.team_server.required_settings import Login
 
 LOGINS, CERTIFICATE = "door/logins.cfg", "door/cert.pem"
 PASSWORDS = {READER: "grafana/reader_password", PREDICTION_LOG: "prediction_log_password"}
@@ -28,16 +28,16 @@ def write_logins(folder: Path, logins: Sequence[Login]) -> None:
     _write(folder / LOGINS, "\n".join(lines) + "\n")
 
 
-def write_certificate(folder: Path, given: Path | None) -> str | None:
-    """Write the given certificate, or create one and keep it. Returns a note about a created one."""
+def write_certificate(folder: Path, certificate: Path | None) -> str | None:
+    """Write `certificate`, or a self-signed one that is kept from then on. Returns a note about a self-signed one."""
     target = folder / CERTIFICATE
-    if given is not None:
-        pem = given.read_text(encoding="ascii")
-        require_pem(pem, f"DOOR_CERTIFICATE {given}")
+    if certificate is not None:
+        pem = certificate.read_text(encoding="ascii")
+        require_pem(pem, f"DOOR_CERTIFICATE {certificate}")
         _write(target, pem)
         return None
     if not target.is_file():
-        made = subprocess.run(
+        created = subprocess.run(
             [
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-days", str(_SELF_SIGNED_DAYS), "-subj", "/CN=mlops-door", "-addext",
@@ -45,7 +45,7 @@ def write_certificate(folder: Path, given: Path | None) -> str | None:
             ],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
-        _write(target, made.stdout)
+        _write(target, created.stdout)
     return "DOOR_CERTIFICATE is empty: the door uses a certificate made here, and browsers warn about it"
 
 
@@ -59,10 +59,10 @@ def passwords(folder: Path) -> dict[str, str]:
 
 def _hash(password: str) -> str:
     salt = f"rounds={_ROUNDS}${secrets.token_hex(8)}"
-    done = subprocess.run(
+    hashed = subprocess.run(
         ["openssl", "passwd", "-6", "-salt", salt, "-stdin"], input=password, check=True, capture_output=True, text=True
     )
-    return done.stdout.strip()
+    return hashed.stdout.strip()
 
 
 def _write(path: Path, text: str) -> None:

@@ -49,8 +49,8 @@ def weakness(password: str, user: str) -> str | None:  # noqa: PLR0911  # one re
 
 def logins(environ: Mapping[str, str]) -> tuple[list[Login], list[str]]:
     """Who may log in, and every problem of the variables that name them."""
-    found: list[Login] = []
-    wrong: list[str] = []
+    accepted: list[Login] = []
+    problems: list[str] = []
     for role in ("look", "operate"):
         variable = f"{role.upper()}_LOGINS"
         for position, part in enumerate(
@@ -58,27 +58,27 @@ def logins(environ: Mapping[str, str]) -> tuple[list[Login], list[str]]:
         ):
             match = _LOGIN.fullmatch(part)
             if match is None:
-                wrong.append(f"{variable}: entry {position} must be name:password, without comma or blank in either")
+                problems.append(f"{variable}: entry {position} must be name:password, without comma or blank in either")
             else:
-                found.append(Login(match["name"], match["password"], role))
-    if not any(login.role == "operate" for login in found):
-        wrong.append("OPERATE_LOGINS names nobody: set OPERATE_LOGINS=name:password, or no one can start a run")
+                accepted.append(Login(match["name"], match["password"], role))
+    if not any(login.role == "operate" for login in accepted):
+        problems.append("OPERATE_LOGINS names nobody: set OPERATE_LOGINS=name:password, or no one can start a run")
     admin, password = environ.get("GRAFANA_ADMIN_USER", "").strip(), environ.get("GRAFANA_ADMIN_PASSWORD", "")
     if admin:
-        found.append(Login(admin, password, "grafana_admin"))
-    names = [login.name for login in found]
-    wrong += [
+        accepted.append(Login(admin, password, "grafana_admin"))
+    names = [login.name for login in accepted]
+    problems += [
         f"login {name!r} is named {names.count(name)} times in LOOK_LOGINS, OPERATE_LOGINS and GRAFANA_ADMIN_USER: "
         "one role a name"
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
-    wrong += [
+    problems += [
         f"{login.role.upper()}_LOGINS: the password of {login.name!r} {why}: make one with openssl rand -hex 16"
-        for login in found
+        for login in accepted
         if login.role != "grafana_admin" and (why := weakness(login.password, login.name))
     ]
-    return found, wrong
+    return accepted, problems
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:
@@ -87,7 +87,7 @@ def problems(environ: Mapping[str, str]) -> list[str]:
 
 
 def notes(environ: Mapping[str, str]) -> list[str]:
-    """Settings that are accepted, but of which a person should know something."""
+    """Remarks about settings that are accepted."""
     if environ.get("MONGO_DB", "").strip():
         return [
             "MONGO_DB is kept for a mirror of the raw reviews that comes later: the raw store is data/raw, as Parquet"
@@ -97,12 +97,12 @@ def notes(environ: Mapping[str, str]) -> list[str]:
 
 def _database(environ: Mapping[str, str]) -> Iterator[str]:
     user, name = environ.get("POSTGRES_USER", "").strip(), environ.get("POSTGRES_DB", "").strip()
-    for variable, value, what in (
+    for variable, value, meaning in (
         ("POSTGRES_USER", user, "the owner of the databases"),
         ("POSTGRES_DB", name, "the database of predictions and facts"),
     ):
         if not value:
-            yield f"{variable} is empty: name {what}"
+            yield f"{variable} is empty: name {meaning}"
         elif not _POSTGRES_NAME.fullmatch(value):
             yield f"{variable} must be lower-case letters, digits and _, not a digit first, got {value!r}"
     if user in {READER, PREDICTION_LOG}:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_assets.team_server.demands import logins, notes, problems, weakness
+from mlops_assets.team_server.required_settings import logins, notes, problems, weakness
 
 STRONG = "c41f09b7d2a86e53"
 GOOD = {
@@ -20,7 +20,7 @@ GOOD = {
 
 def test_good_settings_have_no_problem_and_give_each_login_its_role() -> None:
     assert problems(GOOD) == []
-    assert [(one.name, one.role) for one in logins(GOOD)[0]] == [
+    assert [(login.name, login.role) for login in logins(GOOD)[0]] == [
         ("ana", "look"),
         ("oki", "operate"),
         ("ori", "operate"),
@@ -43,14 +43,14 @@ def test_a_password_that_is_no_word_stays(password: str) -> None:
 
 
 def test_nothing_set_names_every_variable_at_once() -> None:
-    told = "\n".join(problems({}))
+    messages = "\n".join(problems({}))
     for name in ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "GRAFANA_ADMIN_USER", "GRAFANA_ADMIN_PASSWORD",
                  "DVC_REMOTE_URL", "OPERATE_LOGINS"):  # fmt: skip
-        assert told.count(f"{name} ") == 1, told
+        assert messages.count(f"{name} ") == 1, messages
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"POSTGRES_PASSWORD": "changeme12345"}, "POSTGRES_PASSWORD is made of well-known words"),
         ({"LOOK_LOGINS": "ana:welcome12345"}, "LOOK_LOGINS: the password of 'ana' is made of well-known words"),
@@ -66,9 +66,9 @@ def test_nothing_set_names_every_variable_at_once() -> None:
         ({"TLS_CERTIFICATE": "/etc/ssl/own.pem"}, "TLS_CERTIFICATE must lie in the clone"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_rule(changed: dict[str, str], told: str) -> None:
+def test_a_wrong_setting_is_named_with_its_rule(changed: dict[str, str], message: str) -> None:
     (problem,) = problems({**GOOD, **changed})
-    assert told in problem
+    assert message in problem
 
 
 def test_no_message_repeats_a_secret() -> None:
@@ -77,8 +77,8 @@ def test_no_message_repeats_a_secret() -> None:
         "GRAFANA_ADMIN_PASSWORD": "tiny-one",
         "LOOK_LOGINS": "ana:small-one,oops-a-secret",
     }
-    told = "\n".join(problems({**GOOD, **secrets}))
-    assert not any(secret in told for secret in ("hunter2", "tiny-one", "small-one", "oops-a-secret"))
+    messages = "\n".join(problems({**GOOD, **secrets}))
+    assert not any(secret in messages for secret in ("hunter2", "tiny-one", "small-one", "oops-a-secret"))
 
 
 def test_mongo_db_is_taken_and_explained() -> None:
