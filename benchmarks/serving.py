@@ -3,8 +3,9 @@
 python -m benchmarks.serving [--reviews FILE] [--seconds N] [--clients 1 8 32] [--only NAME …]
 
 `http`: requests per second, latencies and ratios. `status`: start, memory and the status endpoints while 32 clients
-saturate inference. `offline`: scoring, and its share of what matrix products reach here. `trained`: what each way
-changes in the answers of a trained model. `peer`: infinity-emb, installed for this run alone.
+saturate inference. `fair`: single texts beside batches of 1,000. `offline`: scoring, and its share of what matrix
+products reach here. `trained`: what each way changes in the answers of a trained model. `peer`: infinity-emb, installed
+for this run alone.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import serving_peak, serving_peer
-from benchmarks.serving_load import cpu_seconds, load_with, running, saturated
+from benchmarks.serving_load import beside_batches, cpu_seconds, load_with, running, saturated
 from benchmarks.serving_models import VARIANTS, agreement_of, make_models, padded_one_at_a_time, trained_model
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.serving.models.model import load
@@ -29,7 +30,7 @@ from mlops_assets.text import normalise
 
 REVIEWS = Path(__file__).parents[2] / "shared" / "data" / "gojek_reviews.csv"
 TRAINED_ON = REVIEWS.with_name("pintu_reviews.csv")
-MEASURES = ("http", "status", "offline", "trained", "peer")
+MEASURES = ("http", "status", "fair", "offline", "trained", "peer")
 
 
 def real_texts(path: Path = REVIEWS, most: int = 5_000) -> list[str]:
@@ -125,6 +126,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--models", type=Path, help="keep the models here and use them again")
+    parser.add_argument("--model", type=Path, help="the model of `fair`, where it is not the int8 one")
+    parser.add_argument("--at", type=Path, help="the checkout whose server `fair` measures, if not this")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     given = parser.parse_args()
     wait_passively()
@@ -132,12 +135,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.models or Path(scratch)
         models = {name: folder / name for name in VARIANTS} | {"reference": folder / "model"}
-        if not all(path.is_dir() for path in models.values()):
+        if given.only != ["fair"] and not all(path.is_dir() for path in models.values()):
             folder.mkdir(parents=True, exist_ok=True)
             models = make_models(texts, folder)
         measures = {
             "http": lambda: served(models, texts, given.clients, given.seconds),
             "status": lambda: status(models["int8"], texts),
+            "fair": lambda: beside_batches(
+                command_of("int8", given.model or models["int8"], _port()), _port(), texts, given.seconds, given.at
+            ),
             "offline": lambda: scored(models, texts),
             "trained": lambda: trained_model(TRAINED_ON),
             "peer": lambda: serving_peer.against(models, texts, _port(), given.clients, given.seconds, command_of),

@@ -1,6 +1,7 @@
 """Servers as processes, clients that ask them without a pause, and a stranger who asks how they are meanwhile.
 
-python -m benchmarks.serving_load PORT SECONDS prints the milliseconds of each status endpoint.
+python -m benchmarks.serving_load PORT SECONDS prints the milliseconds of each status endpoint;
+PORT SECONDS CLIENTS TEXTS FILE those of requests with so many of the texts in a JSON file.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,10 +35,11 @@ async def load_with(
     *,
     path: str = "/predict",
     form: Mapping[str, Any] | None = None,
+    batch: int = 0,
 ) -> dict[str, Any]:
     """Ask from kept-alive connections without a pause; every status but 200 ends the measurement.
 
-    The body is `{"text": …}`, or `form` with the text as the only one of `input`.
+    The body is `{"text": …}`, or `form` with the text as the only one of `input`, or a batch of so many texts.
     """
     latencies: list[float] = []
     until = time.perf_counter() + seconds
@@ -46,8 +49,12 @@ async def load_with(
         place = number * 997
         while time.perf_counter() < until:
             text = texts[place % len(texts)]
-            body = json.dumps({"text": text} if form is None else {**form, "input": [text]}).encode()
-            place += 1
+            if batch:
+                content: Mapping[str, Any] = {"texts": [texts[(place + index) % len(texts)] for index in range(batch)]}
+            else:
+                content = {"text": text} if form is None else {**form, "input": [text]}
+            body = json.dumps(content).encode()
+            place += batch or 1
             started = time.perf_counter()
             writer.write(
                 b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -139,6 +146,34 @@ def running(
             process.terminate()
 
 
+def beside_batches(
+    command: Sequence[str], port: int, texts: Sequence[str], seconds: float, at: Path | None = None
+) -> dict[str, Any]:
+    """Single texts of a client alone, four clients with batches of 1,000 alone, and both at the same time.
+
+    The clients are processes of their own. `at` is the checkout whose server is measured.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file, running(command, port, at=at):
+        json.dump(list(texts), file)
+        file.flush()
+
+        def asking(clients: int, batch: int) -> subprocess.Popen[str]:
+            load = (port, seconds, clients, batch, file.name)
+            arguments = [sys.executable, "-m", "benchmarks.serving_load", *map(str, load)]
+            return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+        def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+            return json.loads(process.communicate()[0])
+
+        told(asking(4, 1_000))
+        figures = {"singles": told(asking(1, 0)), "batches": told(asking(4, 1_000))}
+        both = asking(1, 0), asking(4, 1_000)
+        figures |= {"singles_beside": told(both[0]), "batches_beside": told(both[1])}
+    figures["times_p99"] = round(figures["singles_beside"]["p99_ms"] / figures["singles"]["p99_ms"], 1)
+    figures["share_of_batches"] = round(figures["batches_beside"]["per_s"] / figures["batches"]["per_s"], 2)
+    return figures
+
+
 def cpu_seconds(process: psutil.Process) -> float:
     """CPU time that the process took since it started."""
     times = process.cpu_times()
@@ -165,4 +200,11 @@ def _right(answer: Mapping[str, Any], golden: artifact.Golden) -> bool:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asked_meanwhile(int(sys.argv[1]), float(sys.argv[2]))))
+    port, seconds, *load = sys.argv[1:]
+    if load:
+        texts = json.loads(Path(load[2]).read_text(encoding="utf-8"))
+        path = "/predict/batch" if int(load[1]) else "/predict"
+        asked = load_with(int(port), texts, int(load[0]), float(seconds), path=path, batch=int(load[1]))
+        print(json.dumps(asyncio.run(asked)))
+    else:
+        print(json.dumps(asked_meanwhile(int(port), float(seconds))))

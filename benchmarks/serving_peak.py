@@ -23,7 +23,7 @@ def peak(variant: str) -> float:
 
 def share(folder: Path, texts: Sequence[str], seconds: float, variant: str) -> float:
     """The operations that the tokens of `texts` need, padding not counted, against what was possible in `seconds`."""
-    lengths = np.array(BertModel(folder, artifact.read(folder)).tokens(texts), float)
+    lengths = np.array([len(ids) for ids in BertModel(folder, artifact.read(folder)).tokenise(texts)], float)
     # A layer: query, key, value and output, the two of the feed-forward, then scores and their sums.
     per_token = 2 * (4 * _HIDDEN**2 + 8 * _HIDDEN**2)
     needed = _LAYERS * float((per_token * lengths + 4 * _HIDDEN * lengths**2).sum())

@@ -46,7 +46,7 @@ def against(
     """
     opened = load(models["int8"])
     assert isinstance(opened, BertModel)
-    texts = [text for text, tokens in zip(texts, opened.tokens(texts), strict=True) if tokens < PADDED_TO]
+    texts = [text for text, ids in zip(texts, opened.tokenise(texts), strict=True) if len(ids) < PADDED_TO]
     with tempfile.TemporaryDirectory() as scratch:
         if python is None:
             python = Path(scratch) / "venv" / "bin" / "python"

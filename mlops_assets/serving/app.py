@@ -86,6 +86,7 @@ def create_app(
         metrics=metrics,
         draining=draining or Draining(),
         access=access,
+        refuse_when_full=served.refuse_when_full,
         max_body_bytes=options.max_body_bytes,
         paths=PATHS,
         keyed_paths=[route.path for route in predicting.routes if isinstance(route, APIRoute)],

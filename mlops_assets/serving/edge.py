@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.serving import problems
-from mlops_assets.serving.access import Access
+from mlops_assets.serving.access import ANONYMOUS, Access
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.problems import Refused
 
@@ -42,6 +42,7 @@ _DISCARD_BYTES, _DISCARD_S = 64 * 1024 * 1024, 5.0
 
 JSON_PATHS = frozenset({"/predict", "/predict/batch", "/explain", "/feedback"})
 """Paths that take a body."""
+MODEL_PATHS = JSON_PATHS - {"/feedback"}
 
 _SEND = "send JSON in UTF-8 with the header Content-Type: application/json"
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -64,12 +65,14 @@ class Edge:
         metrics: Metrics,
         draining: Draining,
         access: Access,
+        refuse_when_full: Callable[[str, int], None],
         max_body_bytes: int,
         paths: Iterable[str],
         keyed_paths: Iterable[str],
     ) -> None:
         """`paths` have counters of their own; `keyed_paths` need a key if keys are on."""
         self._app, self._metrics, self._draining, self._access = app, metrics, draining, access
+        self._refuse_when_full = refuse_when_full
         self._max_body_bytes = max_body_bytes
         self._paths, self._keyed_paths = frozenset(paths), frozenset(keyed_paths)
         self._held_bytes = 0
@@ -119,9 +122,13 @@ class Edge:
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         try:
             if scope["path"] in self._keyed_paths:
-                scope["state"]["caller"] = self._access.admit(Headers(scope=scope).get("authorization"))
-            self._refuse_announced(scope)
+                caller = self._access.admit(Headers(scope=scope).get("authorization"))
+                address = scope["client"][0] if scope.get("client") else ""
+                scope["state"].update(caller=caller, client=address if caller == ANONYMOUS else caller)
+            announced = self._announced(scope)
             _require_json(scope)
+            if scope["path"] in MODEL_PATHS:
+                self._refuse_when_full(scope["state"]["client"], announced)
         except Refused as refused:
             await _refuse(refused, request_id, scope, receive, send)
             return
@@ -131,13 +138,14 @@ class Edge:
         finally:
             self._held_bytes -= body.bytes
 
-    def _refuse_announced(self, scope: Scope) -> None:
-        """Raise `Refused` if the announced length is no number or too large."""
+    def _announced(self, scope: Scope) -> int:
+        """The announced length of the body; raises `Refused` if it is no number or too large."""
         announced = Headers(scope=scope).get("content-length", "0").strip()
         if not announced.isdecimal():
             raise Refused(400, f"Content-Length must be a number, got {_printable(announced)}", field="Content-Length")
         if int(announced) > self._max_body_bytes:
             raise Refused(413, _too_large(self._max_body_bytes), field="body")
+        return int(announced)
 
     def _hold(self, size: int) -> None:
         self._held_bytes += size

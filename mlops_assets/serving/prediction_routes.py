@@ -1,16 +1,14 @@
-"""The routes that need the model: predict, batch, explain, feedback, which model it is, and the overview's content.
+"""The routes that need the model: predict, batch, explain, feedback, which model it is, and the overview's content."""
 
-Texts are masked here, as the pipeline masks reviews: neither the model nor the log sees personal data.
-"""
-
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPBearer
+from starlette.requests import ClientDisconnect
 
-from mlops_assets.masking import mask
 from mlops_assets.serving import problems
 from mlops_assets.serving.access import Access
 from mlops_assets.serving.bodies import (
@@ -64,9 +62,9 @@ class PredictionRoutes:
         problem = text_problem(body.text, self._options.max_text_chars)
         if problem:
             raise Refused(422, problem, field="text")
-        loaded, request_id, text = self._served.loaded, request.state.request_id, mask(body.text)
-        (answer,) = await self._served.answers([text])
-        self._record(request_id, text, answer, loaded, request.state.caller)
+        loaded, request_id = self._served.loaded, request.state.request_id
+        (answer,) = await self._answers([body.text], request)
+        self._record(request_id, answer, loaded, request.state.caller)
         return PredictAnswer(
             sentiment=answer.sentiment,
             confidence=answer.confidence,
@@ -86,10 +84,8 @@ class PredictionRoutes:
         faults = [text_problem(text, self._options.max_text_chars) for text in body.texts]
         usable = [index for index, fault in enumerate(faults) if fault is None]
         self._access.spend(request.state.caller, len(body.texts) - 1)
-        # In a thread: hostile texts of a megabyte take a second.
-        masked = await run_in_threadpool(lambda: [mask(body.texts[index]) for index in usable])
-        texts = dict(zip(usable, masked, strict=True))
-        answers = dict(zip(usable, await self._served.answers(masked), strict=True))
+        given = await self._answers([body.texts[index] for index in usable], request)
+        answers = dict(zip(usable, given, strict=True))
         results: list[Mapping[str, Any]] = []
         for index, fault in enumerate(faults):
             item_id = f"{request_id}-{index}"
@@ -98,7 +94,7 @@ class PredictionRoutes:
                 results.append({"request_id": item_id, "error": problem})
                 continue
             answer = answers[index]
-            self._record(item_id, texts[index], answer, loaded, request.state.caller)
+            self._record(item_id, answer, loaded, request.state.caller)
             results.append(
                 {
                     "request_id": item_id,
@@ -122,13 +118,14 @@ class PredictionRoutes:
         problem = text_problem(body.text, self._options.max_text_chars)
         if problem:
             raise Refused(422, problem, field="text")
-        loaded, text = self._served.loaded, mask(body.text)
-        words = text.split()
-        if not 1 < len(words) <= _MOST_WORDS:
+        loaded = self._served.loaded
+        (whole,) = await self._answers([body.text], request, counted=False)
+        words = whole.text.split()
+        if not 1 < len(words) <= min(_MOST_WORDS, self._options.max_queue_texts):
             words = []
         without = [" ".join(words[:index] + words[index + 1 :]) for index in range(len(words))]
         self._access.spend(request.state.caller, len(without))
-        whole, *parts = await self._served.answers([text, *without], counted=False)
+        parts = await self._answers(without, request, counted=False)
         weights = [whole.confidence - part.probabilities[whole.sentiment] for part in parts]
         return Explanation(
             sentiment=whole.sentiment,
@@ -172,7 +169,20 @@ class PredictionRoutes:
         shown = await run_in_threadpool(overview.content, self._served, self._metrics, self._options.overview_file)
         return Response(shown, media_type="text/html; charset=utf-8")
 
-    def _record(self, request_id: str, text: str, answer: Answer, loaded: LoadedModel, caller: str) -> None:
+    async def _answers(self, texts: Sequence[str], request: Request, *, counted: bool = True) -> list[Answer]:
+        """As `ServedModel.answers`; raises `ClientDisconnect` if the client leaves, and its texts leave the queue."""
+        asking = asyncio.ensure_future(self._served.answers(texts, request.state.client, counted=counted))
+        leaving = asyncio.ensure_future(_left(request))
+        try:
+            await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise ClientDisconnect
+            return asking.result()
+        finally:
+            asking.cancel()
+            leaving.cancel()
+
+    def _record(self, request_id: str, answer: Answer, loaded: LoadedModel, caller: str) -> None:
         self._log.add(
             Prediction(
                 request_id=request_id,
@@ -180,12 +190,18 @@ class PredictionRoutes:
                 sentiment=answer.sentiment,
                 confidence=answer.confidence,
                 probabilities=answer.probabilities,
-                characters=len(text),
-                text=text if self._options.log_texts else None,
+                characters=len(answer.text),
+                text=answer.text if self._options.log_texts else None,
                 model_version=loaded.version,
                 dataset_version=loaded.dataset_version,
             )
         )
+
+
+async def _left(request: Request) -> None:
+    """After its body, a request has nothing more to receive until its client leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _refuse_unadmitted(request: Request) -> None:

@@ -1,10 +1,11 @@
 """The model behind the routes: loaded, proven by its golden sentences, then asked through the batcher."""
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -12,21 +13,26 @@ from typing import Literal
 import numpy as np
 
 from mlops_assets.failures import Failure
+from mlops_assets.masking import mask
 from mlops_assets.serving.metrics import Metrics
-from mlops_assets.serving.models.batching import Batcher, BatchReport, DeadlinePassed, QueueFull
-from mlops_assets.serving.models.model import CountsTokens, LoadedModel, prove
+from mlops_assets.serving.models.batching import Batcher, BatchReport, DeadlinePassed, Prepared, QueueFull
+from mlops_assets.serving.models.model import LoadedModel, Model, Tokenises, prove
+from mlops_assets.serving.models.waiting import cost_of
 from mlops_assets.serving.options import ServerOptions
 from mlops_assets.serving.problems import Refused
 
 _IN_ONE_GO = 100
+_TRIED = 32
+"""Texts that show how fast the model is."""
 
 State = Literal["loading", "ready", "broken"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One text's answer."""
+    """The answer to a text, which is masked."""
 
+    text: str
     sentiment: str
     confidence: float
     probabilities: dict[str, float]
@@ -69,34 +75,38 @@ class ServedModel:
             raise Refused(503, self.reason, headers={"Retry-After": "1"})
         return self._loaded
 
-    async def answers(self, texts: Sequence[str], *, counted: bool = True) -> list[Answer]:
-        """One answer per text, in order, `counted` in the metrics; raises `Refused` 429 or 503."""
+    def refuse_when_full(self, client: str, body_bytes: int) -> None:
+        """Raise `Refused` 429 if a body of this size would find no room, whatever it holds."""
+        if self._batcher is not None:
+            with _as_refusals():
+                # JSON may write a character in six bytes.
+                self._batcher.refuse_when_full(client, 1, cost=body_bytes // 6)
+
+    async def answers(self, texts: Sequence[str], client: str, *, counted: bool = True) -> list[Answer]:
+        """An answer per text, in order, `counted` in the metrics; raises `Refused` 429 or 503.
+
+        The texts are masked here, as the pipeline masks reviews: the model sees no personal data.
+        """
         loaded = self.loaded
         assert self._batcher is not None  # noqa: S101  # set before the state is ready; this tells the type checker
         if not texts:
             return []
-        try:
-            rows = await self._batcher.probabilities(texts)
-        except QueueFull as error:
-            raise Refused(429, str(error), headers={"Retry-After": str(round(error.retry_after_s))}) from error
-        except DeadlinePassed as error:
-            raise Refused(503, str(error), headers={"Retry-After": "1"}) from error
-        finally:
-            self._metrics.queue.set(self._batcher.depth)
+        with _as_refusals():
+            rows = await self._batcher.answers(texts, client)
         answers: list[Answer] = []
-        for text, row in zip(texts, rows, strict=True):
-            answer = answer_of(loaded.model.labels, row)
+        for prepared, row in rows:
+            answer = answer_of(loaded.model.labels, prepared.text, row)
             answers.append(answer)
             if counted:
-                self._count_answer(text, answer)
+                self._count_answer(answer)
             if len(answers) % _IN_ONE_GO == 0:
                 await asyncio.sleep(0)  # a thousand answers in one go would delay other requests
         return answers
 
-    def _count_answer(self, text: str, answer: Answer) -> None:
+    def _count_answer(self, answer: Answer) -> None:
         self._metrics.predictions.labels(answer.sentiment).inc()
         self._metrics.confidence.observe(answer.confidence)
-        self._metrics.text_length.observe(len(text))
+        self._metrics.text_length.observe(len(answer.text))
 
     async def _start(self) -> None:
         # Threads that cut n-grams give the interpreter back ten times sooner than by default, so /live and /ready stay
@@ -105,27 +115,19 @@ class ServedModel:
         loop = asyncio.get_running_loop()
         try:
             loaded = await loop.run_in_executor(None, self._load)
-            began = time.perf_counter()
             await loop.run_in_executor(None, prove, loaded)
-            proven_s = time.perf_counter() - began
+            batcher = self._batcher_of(loaded.model)
+            # A model's first answers are slow: its speed is that of the second time.
+            tried = list(itertools.islice(itertools.cycle(golden.text for golden in loaded.golden), _TRIED))
+            await loop.run_in_executor(None, batcher.try_out, tried)
         except Failure as error:
             self.state, self.reason = "broken", str(error)
             return
         except Exception as error:
             self.state, self.reason = "broken", f"the model cannot be loaded: {type(error).__name__}: {error}"
             raise
-        options, lengths = self._options, _lengths(loaded)
-        self._loaded = loaded
-        self._batcher = Batcher(
-            infer=loaded.model.probabilities,
-            lengths=lengths,
-            tokens_per_s=sum(lengths([golden.text for golden in loaded.golden])) / max(proven_s, 1e-6),
-            workers=options.workers,
-            batch_tokens=options.batch_tokens,
-            max_queue_texts=options.max_queue_texts,
-            deadline_s=options.deadline_s,
-            on_batch=self._count,
-        )
+        self._loaded, self._batcher = loaded, batcher
+        self._metrics.queue.set_function(lambda: batcher.depth)
         self._metrics.model.labels(
             loaded.version,
             loaded.dataset_version,
@@ -139,21 +141,48 @@ class ServedModel:
         self.since = datetime.now(UTC)
         self.state, self.reason = "ready", ""
 
+    def _batcher_of(self, model: Model) -> Batcher:
+        return Batcher(
+            prepare=_preparation(model),
+            infer=model.of_tokens if isinstance(model, Tokenises) else model.probabilities,
+            padded=isinstance(model, Tokenises),
+            workers=self._options.workers,
+            batch_tokens=self._options.batch_tokens,
+            max_queue_texts=self._options.max_queue_texts,
+            deadline_s=self._options.deadline_s,
+            on_batch=self._count,
+        )
+
     def _count(self, report: BatchReport) -> None:
         self._metrics.batch_texts.observe(report.texts)
         self._metrics.batch_tokens.observe(report.tokens)
         self._metrics.inference.observe(report.seconds)
 
 
-def answer_of(labels: Sequence[str], row: np.ndarray) -> Answer:
+def answer_of(labels: Sequence[str], text: str, row: np.ndarray) -> Answer:
     """The likeliest label with all probabilities, rounded to 6 digits."""
     values = [round(float(value), 6) for value in row]
     best = max(range(len(values)), key=values.__getitem__)
-    return Answer(labels[best], values[best], dict(zip(labels, values, strict=True)))
+    return Answer(text, labels[best], values[best], dict(zip(labels, values, strict=True)))
 
 
-def _lengths(loaded: LoadedModel) -> Callable[[Sequence[str]], list[int]]:
-    model = loaded.model
-    if isinstance(model, CountsTokens):
-        return model.tokens
-    return lambda texts: [len(text) // 4 + 1 for text in texts]
+@contextlib.contextmanager
+def _as_refusals() -> Iterator[None]:
+    try:
+        yield
+    except QueueFull as error:
+        raise Refused(429, str(error), headers={"Retry-After": str(error.retry_after_s)}) from error
+    except DeadlinePassed as error:
+        raise Refused(503, str(error), headers={"Retry-After": "1"}) from error
+
+
+def _preparation(model: Model) -> Callable[[Sequence[str]], list[Prepared]]:
+    """Masks texts, and tokenises them if the model computes tokens."""
+
+    def prepare(texts: Sequence[str]) -> list[Prepared]:
+        masked = [mask(text) for text in texts]
+        if not isinstance(model, Tokenises):
+            return [Prepared(text, text, cost_of(text)) for text in masked]
+        return [Prepared(text, ids, len(ids)) for text, ids in zip(masked, model.tokenise(masked), strict=True)]
+
+    return prepare

@@ -1,196 +1,247 @@
-"""Batches of texts of similar length from many requests, within a bounded queue and a deadline.
+"""Batches of waiting texts, prepared and computed in threads, within a bounded queue and a deadline.
 
-All state lives on the event loop; only the model runs in threads, so nothing here needs a lock.
+All state lives on the event loop; only preparation and the model run in threads, so nothing here needs a lock.
 """
 
 import asyncio
+import math
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count
+from typing import Any
 
 import numpy as np
 
 from mlops_assets.failures import TransientFailure
+from mlops_assets.serving.models.waiting import SMALL, Request, Text, Waiting, cost_of
 
-WASTE = 0.1
-"""Share of a batch that may be padding. Batches that ignore length are slower than no batches."""
-FREE_PADDING = 16
-"""Tokens of padding that a batch may always have, because they take less time than another batch. On two cores, a batch
-of the base-size model takes 2.5 ms, plus 0.1 ms a token.
-"""
-_SMOOTHING = 0.2
+BATCH_S = 0.02
+"""How long a batch may take, which is about as long as the next text waits."""
+_PREPARED_AT_ONCE = 4_000
+"""Cost of the texts that are prepared in one go, in milliseconds."""
+_KEPT = 0.9
+"""How much of a measured speed is kept beside the newest measurement."""
 
 
 class QueueFull(TransientFailure):
-    """The queue is full; `retry_after_s` estimates when there is room again."""
+    """The queue is full; there will be room after `retry_after_s` if nobody else comes."""
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
+    def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
 class DeadlinePassed(TransientFailure):
-    """The text waited longer than `deadline_s`."""
+    """The answer was not there within `deadline_s`."""
 
 
-@dataclass(eq=False)
-class _Item:
+@dataclass(frozen=True)
+class Prepared:
+    """What the model computes a text from, and its length in tokens; `text` is what the model saw of it."""
+
     text: str
+    content: Any
     length: int
-    due: float
-    future: asyncio.Future[np.ndarray]
-    number: int
 
 
 @dataclass(frozen=True)
 class BatchReport:
-    """One finished batch, for the metrics."""
+    """A finished batch, for the metrics."""
 
     texts: int
     tokens: int
     seconds: float
 
 
+class Speed:
+    """Work per second, of the newest measurements; unknown before the first."""
+
+    def __init__(self) -> None:
+        self._work = self._seconds = 0.0
+
+    def add(self, work: float, seconds: float) -> None:
+        self._work = _KEPT * self._work + work
+        self._seconds = _KEPT * self._seconds + seconds
+
+    def seconds(self, work: float) -> float:
+        """How long this much work takes; 0 if it is not known."""
+        return work * self._seconds / self._work if self._work else 0.0
+
+    def work(self, seconds: float) -> float:
+        """How much is done in this time; infinite if it is not known."""
+        return seconds * self._work / self._seconds if self._work else math.inf
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A request: its answers so far, and who waits for them."""
+
+    answers: list[tuple[Prepared, np.ndarray] | None]
+    missing: int
+    future: asyncio.Future[None]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """`loaded` if more texts waited: only then the time tells how much can be computed."""
+
+    texts: list[Text]
+    began_s: float
+    loaded: bool
+
+
 @dataclass
 class Batcher:
-    """Hands texts to `infer` in batches; at most `workers` run at once, and an idle worker never waits for more."""
+    """Hands texts to `prepare`, and what it makes of them in batches to `infer`; at most `workers` batches run at once.
 
-    infer: Callable[[Sequence[str]], np.ndarray]
-    lengths: Callable[[Sequence[str]], list[int]]
+    An idle worker never waits for more texts. The queue belongs to all clients in equal parts, see `Waiting`.
+    """
+
+    prepare: Callable[[Sequence[str]], Sequence[Prepared]]
+    infer: Callable[[Sequence[Any]], np.ndarray]
+    padded: bool = True
     workers: int = 2
     batch_tokens: int = 2_048
     max_queue_texts: int = 4_000
     deadline_s: float = 10.0
-    tokens_per_s: float = 0.0
-    """The model's speed, if known before its first batch; with 0 no request is refused until then."""
     on_batch: Callable[[BatchReport], None] = lambda _report: None
-    clock: Callable[[], float] = time.monotonic
-
-    _queue: list[_Item] = field(default_factory=list)
-    _running: int = 0
-    _tokens_waiting: int = 0
+    throughput: Speed = field(default_factory=Speed)
+    """Cost per second of all workers. While it is unknown, no request is refused for its time."""
+    inference: Speed = field(default_factory=Speed)
+    """Tokens per second of a batch."""
 
     def __post_init__(self) -> None:
+        self._waiting = Waiting(padded=self.padded)
+        self._asked: dict[Request, _Asked] = {}
+        self._preparing = False
+        self._running = 0
+        self._finished_s = 0.0
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="inference")
-        self._numbers = count()
+        self._preparation = ThreadPoolExecutor(1, thread_name_prefix="preparation")
 
     @property
     def depth(self) -> int:
         """Waiting texts."""
-        return len(self._queue)
+        return self._waiting.texts
 
-    async def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Rows in the order of `texts`; raises `QueueFull` at once, `DeadlinePassed` when the wait was too long."""
-        self._refuse_when_full(len(texts))
-        loop = asyncio.get_running_loop()
-        if len(texts) <= 4:
-            lengths = self.lengths(texts)
-        else:
-            lengths = await loop.run_in_executor(None, self.lengths, texts)
-            self._refuse_when_full(len(texts))
-        due = self.clock() + self.deadline_s
-        items = [
-            _Item(text, length, due, loop.create_future(), next(self._numbers))
-            for text, length in zip(texts, lengths, strict=True)
-        ]
-        self._queue.extend(items)
-        self._tokens_waiting += sum(lengths)
-        self._dispatch()
+    def try_out(self, texts: Sequence[str]) -> None:
+        """Learn the speed before the first request."""
+        began_s = time.perf_counter()
+        prepared = self.prepare(texts)
+        _, seconds = self._infer(prepared)
+        self.inference.add(sum(text.length for text in prepared), seconds)
+        self.throughput.add(sum(map(cost_of, texts)), time.perf_counter() - began_s)
+
+    async def answers(self, texts: Sequence[str], client: str = "") -> list[tuple[Prepared, np.ndarray]]:
+        """Each text as it was prepared, with its row of probabilities, in their order.
+
+        Raises `QueueFull` at once, before any work, or `DeadlinePassed`. A call that is cancelled takes its texts out
+        of the queue.
+        """
+        self.refuse_when_full(client, len(texts), sum(map(cost_of, texts)))
+        request = self._waiting.add(client, texts)
+        asked = _Asked([None] * len(texts), len(texts), asyncio.get_running_loop().create_future())
+        self._asked[request] = asked
+        self._prepare()
         try:
-            return np.stack(await asyncio.gather(*(item.future for item in items)))
+            async with asyncio.timeout(self.deadline_s):
+                await asked.future
+        except TimeoutError:
+            raise DeadlinePassed(f"no answer within {self.deadline_s:g} s: retry later") from None
         finally:
-            for item in items:  # If the client left or one text failed, the request's other texts leave the queue.
-                item.future.cancel()
+            self._waiting.remove(request)
+            del self._asked[request]
+        return [answer for answer in asked.answers if answer is not None]
+
+    def refuse_when_full(self, client: str, texts: int, cost: int) -> None:
+        """Raise `QueueFull` if a request has no room, or would not be answered in time."""
+        waiting = self._waiting.texts
+        # Requests that cost little find room beside batches that fill the queue.
+        room = self.max_queue_texts + (self.max_queue_texts // 10 if cost <= SMALL else 0)
+        wait_s = self.throughput.seconds(self._waiting.before(client, cost))
+        if waiting and waiting + texts > room:
+            share = (waiting + texts - room) / waiting
+            retry_after_s = share * self.throughput.seconds(self._waiting.cost)
+        elif waiting and wait_s > self.deadline_s:
+            retry_after_s = wait_s - self.deadline_s
+        else:
+            return
+        raise QueueFull(
+            f"{waiting} texts are waiting, at most {self.max_queue_texts} may, for {self.deadline_s:g} s: retry later",
+            retry_after_s=max(1, math.ceil(retry_after_s)),
+        )
 
     def close(self) -> None:
         """Let running batches end and cancel the others."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._preparation, self._threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    def _refuse_when_full(self, texts: int) -> None:
-        wait = self._tokens_waiting / self.tokens_per_s if self.tokens_per_s else 0.0
-        if len(self._queue) + texts > self.max_queue_texts or (self._queue and wait > self.deadline_s):
-            raise QueueFull(
-                f"{len(self._queue)} texts are waiting, at most {self.max_queue_texts} may: retry later",
-                retry_after_s=max(1.0, wait / 2),
-            )
+    def _prepare(self) -> None:
+        if self._preparing or not (texts := self._waiting.unprepared(_PREPARED_AT_ONCE)):
+            return
+        self._preparing = True
+        contents = [text.content for text in texts]
+        running = asyncio.get_running_loop().run_in_executor(self._preparation, self.prepare, contents)
+        running.add_done_callback(lambda done: self._prepared(texts, done))
+
+    def _prepared(self, texts: list[Text], done: asyncio.Future[Sequence[Prepared]]) -> None:
+        self._preparing = False
+        if error := _error_of(done):
+            self._fail(texts, error)
+        else:
+            for text, prepared in zip(texts, done.result(), strict=True):
+                self._waiting.prepared(text, prepared, prepared.length)
+        self._dispatch()
+        self._prepare()
 
     def _dispatch(self) -> None:
-        while self._queue and self._running < self.workers:
-            batch = self._next_batch()
-            if not batch:
-                continue
+        most = min(self.batch_tokens, self.inference.work(BATCH_S))
+        while self._running < self.workers and (texts := self._waiting.batch(most)):
             self._running += 1
-            loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._threads, self._run, [item.text for item in batch])
+            batch = _Batch(texts, time.monotonic(), loaded=self._waiting.texts > 0)
+            running = asyncio.get_running_loop().run_in_executor(
+                self._threads, self._infer, [text.content for text in texts]
+            )
             running.add_done_callback(lambda done, batch=batch: self._finish(batch, done))
 
-    def _run(self, texts: list[str]) -> tuple[np.ndarray, float]:
-        started = time.perf_counter()
-        return self.infer(texts), time.perf_counter() - started
+    def _infer(self, texts: Sequence[Prepared]) -> tuple[np.ndarray, float]:
+        began_s = time.perf_counter()
+        return self.infer([text.content for text in texts]), time.perf_counter() - began_s
 
-    def _next_batch(self) -> list[_Item]:
-        """The oldest waiting text and those nearest to it in length, unless that is `wasteful`."""
-        now = self.clock()
-        waiting: list[_Item] = []
-        for item in self._queue:
-            if item.future.done():
-                self._tokens_waiting -= item.length
-            elif item.due < now:
-                self._tokens_waiting -= item.length
-                item.future.set_exception(DeadlinePassed(f"the text waited over {self.deadline_s:g} s: retry later"))
-            else:
-                waiting.append(item)
-        batch = like_length(waiting, self.batch_tokens) if waiting else []
-        taken = set(map(id, batch))
-        self._queue = [item for item in waiting if id(item) not in taken]
-        self._tokens_waiting -= sum(item.length for item in batch)
-        return batch
-
-    def _finish(self, batch: list[_Item], done: "asyncio.Future[tuple[np.ndarray, float]]") -> None:
+    def _finish(self, batch: _Batch, done: asyncio.Future[tuple[np.ndarray, float]]) -> None:
         self._running -= 1
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        if error is None:
-            answers, seconds = done.result()
-            tokens = sum(item.length for item in batch)
-            rate = self.workers * tokens / max(seconds, 1e-6)
-            self.tokens_per_s += (rate - self.tokens_per_s) * (_SMOOTHING if self.tokens_per_s else 1)
-            for item, answer in zip(batch, answers, strict=True):
-                if not item.future.done():
-                    item.future.set_result(answer)
-            self.on_batch(BatchReport(len(batch), tokens, seconds))
+        now_s = time.monotonic()
+        if error := _error_of(done):
+            self._fail(batch.texts, error)
         else:
-            for item in batch:
-                if not item.future.done():
-                    item.future.set_exception(error)
+            rows, seconds = done.result()
+            tokens = sum(text.length for text in batch.texts)
+            self.inference.add(tokens, seconds)
+            if batch.loaded:
+                cost = sum(text.cost for text in batch.texts)
+                self.throughput.add(cost, now_s - max(batch.began_s, self._finished_s))
+            for text, row in zip(batch.texts, rows, strict=True):
+                self._answer(text, row)
+            self.on_batch(BatchReport(len(batch.texts), tokens, seconds))
+        self._finished_s = now_s
         self._dispatch()
 
+    def _answer(self, text: Text, row: np.ndarray) -> None:
+        asked = self._asked.get(text.request)
+        if asked is None:
+            return  # The client left, or the deadline passed.
+        asked.answers[text.place] = (text.content, row)
+        asked.missing -= 1
+        if not asked.missing and not asked.future.done():
+            asked.future.set_result(None)
 
-def wasteful(area: int, tokens: int) -> bool:
-    """Whether a batch of `tokens`, `area` with its padding, holds so much padding that two batches take less time."""
-    return area - tokens > max(WASTE * area, FREE_PADDING)
+    def _fail(self, texts: Sequence[Text], error: BaseException) -> None:
+        for request in {text.request for text in texts}:
+            asked = self._asked.get(request)
+            if asked is not None and not asked.future.done():
+                asked.future.set_exception(error)
 
 
-def like_length(waiting: Sequence[_Item], batch_tokens: int) -> list[_Item]:
-    """The oldest of `waiting` with those nearest to it in length, within `batch_tokens` padded and not `wasteful`."""
-    oldest = min(waiting, key=lambda item: item.number)
-    ordered = sorted(waiting, key=lambda item: (item.length, item.number))
-    lengths = [item.length for item in ordered]
-    position = ordered.index(oldest, max(0, bisect_right(lengths, oldest.length - 1)))
-    low = high = position  # ordered[low..high] is the batch
-    tokens = oldest.length
-    while low > 0 or high + 1 < len(ordered):
-        down = ordered[low - 1] if low > 0 else None
-        up = ordered[high + 1] if high + 1 < len(ordered) else None
-        take_down = up is None or (down is not None and oldest.length - down.length <= up.length - oldest.length)
-        nearest = down if take_down else up
-        if nearest is None:
-            break
-        area = max(ordered[high].length, nearest.length) * (high - low + 2)
-        if area > batch_tokens or wasteful(area, tokens + nearest.length):
-            break
-        tokens += nearest.length
-        low, high = (low - 1, high) if take_down else (low, high + 1)
-    return list(ordered[low : high + 1])
+def _error_of(done: asyncio.Future[Any]) -> BaseException | None:
+    return asyncio.CancelledError() if done.cancelled() else done.exception()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.artifact import BrokenArtifact, Manifest
-from mlops_assets.serving.models.batching import wasteful
 from mlops_assets.serving.models.onnx_session import open_session
+from mlops_assets.serving.models.waiting import wasteful
 from mlops_assets.text import normalise
 
 FILES: Mapping[str, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
@@ -48,19 +48,19 @@ class BertModel:
         options.add_session_config_entry("optimization.disable_specified_optimizers", "SkipLayerNormFusion")
         self._session, self.device = open_session(folder / FILES[variant], variant, options)
 
-    def tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text costs."""
-        return [len(ids) for ids in self._encode(texts)]
-
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities (n, labels) in the order of the texts; a text's answer does not depend on its neighbours."""
-        ids = self._encode(texts)
+        return self.of_tokens(self.tokenise(texts))
+
+    def of_tokens(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """The probabilities of tokenised texts."""
         answers = np.zeros((len(ids), len(self.labels)))
         for batch in batches([len(text) for text in ids]):
             answers[batch] = self._run([ids[index] for index in batch])
         return answers
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of the normalised texts."""
         # In portions: what the tokenizer keeps of texts beyond `max_length` is freed while the interpreter is held, and
         # of a thousand long texts it is hundreds of megabytes and a tenth of a second.
         ids: list[list[int]] = []
@@ -69,7 +69,7 @@ class BertModel:
             ids += [item.ids for item in self._tokenizer.encode_batch_fast(portion)]
         return ids
 
-    def _run(self, ids: list[list[int]]) -> np.ndarray:
+    def _run(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
         width = max(len(text) for text in ids)
         input_ids = np.zeros((len(ids), width), np.int64)
         mask = np.zeros_like(input_ids)

@@ -34,10 +34,14 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class CountsTokens(Protocol):
-    """A model that counts the tokens of a text, so that batches can be cut by tokens."""
+class Tokenises(Protocol):
+    """A model that pads its batches: texts become tokens first, so that a batch takes texts of similar length."""
 
-    def tokens(self, texts: Sequence[str]) -> list[int]: ...
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]: ...
+
+    def of_tokens(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """The probabilities of tokenised texts."""
+        ...
 
 
 @runtime_checkable

@@ -2,11 +2,14 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import re
 import threading
 import time
 
+import httpx
 import numpy as np
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from mlops_assets.artifact import Golden, Manifest, TrainedWith
@@ -15,7 +18,7 @@ from mlops_assets.serving.app import PATHS, create_app
 from mlops_assets.serving.edge import JSON_PATHS
 from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
-from tests.integration.clients import last_success
+from tests.integration.clients import last_success, wait_until
 
 MANIFEST = Manifest("classic", ("negative", "positive"), 1, TrainedWith("d" * 12, "binary", "r", "c"), {}, {})
 
@@ -282,11 +285,12 @@ def test_the_device_that_the_model_computes_on_is_told():
 
 
 def test_a_full_queue_is_429_with_retry_after():
-    go = threading.Event()
+    go, entered = threading.Event(), threading.Event()
 
     class Waits(ThreeLines):
         def probabilities(self, texts):
             if "wait" in texts:
+                entered.set()
                 assert go.wait(10)
             return super().probabilities(texts)
 
@@ -299,6 +303,7 @@ def test_a_full_queue_is_429_with_retry_after():
         ]
         for thread in threads:
             thread.start()
+            assert entered.wait(10)
         while not statuses:  # one runs, one waits, the third is refused while both still do
             time.sleep(0.01)
         assert statuses[0].status_code == 429
@@ -307,6 +312,70 @@ def test_a_full_queue_is_429_with_retry_after():
         for thread in threads:
             thread.join()
     assert sorted(reply.status_code for reply in statuses) == [200, 200, 429]
+
+
+class Held(ThreeLines):
+    """Computes `wait` until it is let go, and remembers the texts."""
+
+    def __init__(self):
+        self.entered, self.go, self.seen = threading.Event(), threading.Event(), []
+
+    def probabilities(self, texts):
+        self.seen += texts
+        if "wait" in texts:
+            self.entered.set()
+            assert self.go.wait(10)
+        return super().probabilities(texts)
+
+
+def test_a_full_queue_refuses_a_body_before_it_arrives():
+    model = Held()
+    with client_of(lambda: loaded(model), workers=1, max_queue_texts=1, max_texts=1) as client:
+        ready(client)
+        waiting = [threading.Thread(target=client.post, args=("/predict",), kwargs={"json": {"text": "wait"}})]
+        waiting[0].start()
+        assert model.entered.wait(10)
+        waiting.append(threading.Thread(target=client.post, args=("/predict",), kwargs={"json": {"text": "next"}}))
+        waiting[1].start()
+        while "queue_texts 1.0" not in client.get("/metrics").text:
+            time.sleep(0.01)
+        refused = client.post("/predict/batch", content=b"[no JSON", headers={"content-type": "application/json"})
+        model.go.set()
+        for thread in waiting:
+            thread.join()
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_the_texts_of_a_client_that_disconnects_leave_the_queue():
+    model, options = Held(), ServerOptions(workers=1)
+    app = create_app(lambda: loaded(model), options=options)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    serving = threading.Thread(target=server.run)
+    serving.start()
+    assert wait_until(lambda: server.started)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    def waiting():
+        return float(re.findall(r"^queue_texts (\S+)$", httpx.get(f"{url}/metrics").text, re.MULTILINE)[0])
+
+    try:
+        assert wait_until(lambda: httpx.get(f"{url}/ready").status_code == 200)
+        first = threading.Thread(target=httpx.post, args=(f"{url}/predict",), kwargs={"json": {"text": "wait"}})
+        first.start()
+        assert model.entered.wait(10)
+        with httpx.Client(timeout=0.3) as leaves, pytest.raises(httpx.ReadTimeout):
+            leaves.post(f"{url}/predict/batch", json={"texts": ["gone"] * 1_000})
+        assert wait_until(lambda: waiting() == 0)
+        model.go.set()
+        first.join()
+        assert httpx.post(f"{url}/predict", json={"text": "next"}).status_code == 200
+        assert 'path="/predict/batch",status="499"' in httpx.get(f"{url}/metrics").text
+    finally:
+        model.go.set()
+        server.should_exit = True
+        serving.join()
+    assert [text for text in model.seen if text != GOLDEN.text] == ["wait", "next"]
 
 
 def test_metrics_show_when_the_pipeline_last_succeeded_as_the_file_stands_at_that_moment(tmp_path):

@@ -1,10 +1,15 @@
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from mlops_assets.serving.models.batching import Batcher, DeadlinePassed, QueueFull
+from mlops_assets.serving.models.batching import Batcher, DeadlinePassed, Prepared, QueueFull
+
+
+def prepared(texts: Sequence[str]) -> list[Prepared]:
+    return [Prepared(text, text, len(text)) for text in texts]
 
 
 class Recorder:
@@ -22,25 +27,32 @@ class Recorder:
         return np.array([[len(text), 0] for text in texts], float)
 
     def batcher(self, **options):
-        return Batcher(infer=self.infer, lengths=lambda texts: [len(text) for text in texts], **options)
+        return Batcher(**{"prepare": prepared, "infer": self.infer, **options})
 
 
-async def held_up(batcher, recorder, groups, **first):
+async def asked(batcher, texts, client=""):
+    """A request that is under way: its texts are prepared, or in a batch."""
+    task = asyncio.create_task(batcher.answers(texts, client))
+    until = batcher.depth + len(texts)
+    await asyncio.sleep(0)
+    while batcher.depth == until and batcher._preparing:
+        await asyncio.sleep(0.001)
+    return task
+
+
+async def held_up(batcher, recorder, groups):
     """Occupy the only worker with one text, queue `groups`, let go; returns the answers of the groups."""
-    blocker = asyncio.create_task(batcher.probabilities(["x" * 500]))
-    await asyncio.sleep(0)
-    tasks = [asyncio.create_task(batcher.probabilities(group)) for group in groups]
-    await asyncio.sleep(0)
+    blocker = await asked(batcher, ["x" * 500])
+    tasks = [await asked(batcher, *(group if isinstance(group, tuple) else (group,))) for group in groups]
     recorder.go.set()
     await blocker
-    return await asyncio.gather(*tasks)
+    return [[row[0] for _, row in await task] for task in tasks]
 
 
 def test_every_request_gets_its_own_answers_in_order():
     recorder = Recorder(held=True)
     texts = [["a" * n for n in (3, 90, 1)], ["b" * 90], ["c" * 2, "d" * 3]]
-    answers = asyncio.run(held_up(recorder.batcher(workers=1), recorder, texts))
-    assert [[row[0] for row in rows] for rows in answers] == [[3, 90, 1], [90], [2, 3]]
+    assert asyncio.run(held_up(recorder.batcher(workers=1), recorder, texts)) == [[3, 90, 1], [90], [2, 3]]
 
 
 def test_texts_of_like_length_share_a_batch_and_others_do_not():
@@ -57,11 +69,10 @@ def test_little_padding_is_less_than_a_batch_more():
     assert sorted(sorted(map(len, batch)) for batch in recorder.batches[1:]) == [[4, 12], [20], [43], [60]]
 
 
-def test_what_would_wait_beyond_the_deadline_is_refused_at_once_also_before_the_first_batch():
+def test_a_model_that_does_not_pad_takes_texts_of_any_length_together():
     recorder = Recorder(held=True)
-    batcher = recorder.batcher(workers=1, deadline_s=2.0, tokens_per_s=10.0)
-    with pytest.raises(QueueFull, match="1 texts are waiting"):
-        asyncio.run(held_up(batcher, recorder, [["a" * 21], ["b"]]))
+    asyncio.run(held_up(recorder.batcher(workers=1, padded=False), recorder, [["a" * n] for n in (4, 90, 20)]))
+    assert [[len(text) for text in batch] for batch in recorder.batches[1:]] == [[4, 90, 20]]
 
 
 def test_a_batch_stays_within_its_tokens():
@@ -72,8 +83,56 @@ def test_a_batch_stays_within_its_tokens():
 
 def test_a_text_longer_than_the_budget_is_answered_alone():
     recorder = Recorder()
-    answers = asyncio.run(recorder.batcher(batch_tokens=10).probabilities(["a" * 50]))
-    assert answers[0][0] == 50
+    ((_, row),) = asyncio.run(recorder.batcher(batch_tokens=10).answers(["a" * 50]))
+    assert row[0] == 50
+
+
+def order_of(recorder):
+    """The client's letter of each batch, without the first."""
+    return "".join(sorted({text[0] for text in batch})[0] for batch in recorder.batches[1:])
+
+
+@pytest.mark.parametrize("clients", [("one", "two"), ("same", "same")])
+def test_a_single_text_passes_a_batch_of_thousands_and_does_not_stop_it(clients):
+    recorder = Recorder(held=True)
+    batcher = recorder.batcher(workers=1, batch_tokens=1_000)
+
+    async def scenario():
+        large = [await asked(batcher, ["x"]), await asked(batcher, ["a" * 100] * 1_000, clients[0])]
+        single = [await asked(batcher, ["b" * 100], clients[1]) for _ in range(3)]
+        recorder.go.set()
+        await asyncio.gather(*large, *single)
+
+    asyncio.run(scenario())
+    assert set(order_of(recorder).lstrip("b")) == {"a"}
+    assert sum(map(len, recorder.batches)) == 1_004
+
+
+def test_batches_of_two_clients_take_turns_however_many_requests_each_sends():
+    recorder = Recorder(held=True)
+    batcher = recorder.batcher(workers=1, batch_tokens=1_000)
+    groups = [(["a" * 100] * 100, "one"), (["a" * 100] * 100, "one"), (["b" * 100] * 100, "two")]
+    asyncio.run(held_up(batcher, recorder, groups))
+    half = order_of(recorder)[:20]
+    assert 8 <= half.count("b") <= 12, half
+
+
+def test_single_texts_without_end_leave_a_batch_its_share():
+    recorder = Recorder(held=True)
+    batcher = recorder.batcher(workers=1, batch_tokens=100)
+
+    async def scenario():
+        blocker, large = await asked(batcher, ["x"]), await asked(batcher, ["a" * 100] * 50)
+        recorder.go.set()
+
+        async def single():
+            while not large.done():
+                await batcher.answers(["b" * 100])
+
+        await asyncio.gather(blocker, large, *(single() for _ in range(4)))
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert order_of(recorder).count("b") > 50
 
 
 def test_beyond_its_room_the_queue_refuses_at_once_and_serves_what_it_took():
@@ -81,55 +140,123 @@ def test_beyond_its_room_the_queue_refuses_at_once_and_serves_what_it_took():
 
     async def scenario():
         batcher = recorder.batcher(workers=1, max_queue_texts=2)
-        blocker = asyncio.create_task(batcher.probabilities(["x"]))
-        await asyncio.sleep(0)
-        taken = asyncio.create_task(batcher.probabilities(["aa", "bb"]))
-        await asyncio.sleep(0)
-        with pytest.raises(QueueFull) as caught:
-            await batcher.probabilities(["c"])
+        blocker, taken = await asked(batcher, ["x"]), await asked(batcher, ["aa", "bb"])
+        with pytest.raises(QueueFull, match="2 texts are waiting, at most 2 may") as caught:
+            await batcher.answers(["c"])
         recorder.go.set()
         await blocker
         return caught.value.retry_after_s, await taken
 
     retry_after_s, answers = asyncio.run(scenario())
     assert retry_after_s >= 1
-    assert [row[0] for row in answers] == [2, 2]
+    assert [row[0] for _, row in answers] == [2, 2]
 
 
-def test_a_text_that_waited_too_long_is_refused_and_never_computed():
-    recorder = Recorder(held=True)
-    now = [0.0]
+def test_a_refusal_comes_before_any_work():
+    recorder, seen = Recorder(held=True), []
+
+    def prepare(texts):
+        seen.extend(texts)
+        return prepared(texts)
 
     async def scenario():
-        batcher = recorder.batcher(workers=1, deadline_s=5, clock=lambda: now[0])
-        blocker = asyncio.create_task(batcher.probabilities(["x"]))
-        await asyncio.sleep(0)
-        late = asyncio.create_task(batcher.probabilities(["late"]))
-        await asyncio.sleep(0)
-        now[0] = 5.1
+        batcher = recorder.batcher(prepare=prepare, workers=1, max_queue_texts=3)
+        tasks = [await asked(batcher, ["x"]), await asked(batcher, ["a", "b", "c"])]
+        with pytest.raises(QueueFull):
+            await batcher.answers(["late"] * 3)
         recorder.go.set()
-        await blocker
-        with pytest.raises(DeadlinePassed, match="over 5 s"):
-            await late
+        await asyncio.gather(*tasks)
 
     asyncio.run(scenario())
-    assert recorder.batches == [["x"]]
+    assert seen == ["x", "a", "b", "c"]
 
 
-def test_a_client_that_left_is_not_computed():
+@pytest.mark.parametrize(("waits", "refused_for_s"), [(10, None), (40, 20)])
+def test_what_would_wait_beyond_the_deadline_is_refused_with_the_time_until_it_would_not(waits, refused_for_s):
+    """A text of 80 characters costs 100, and here 100 are computed a second."""
+    recorder = Recorder(held=True)
+    text = "a" * 80
+
+    async def scenario():
+        batcher = recorder.batcher(workers=1, deadline_s=40.0)
+        batcher.throughput.add(100, seconds=1)
+        tasks = [await asked(batcher, ["x"]), await asked(batcher, [text] * waits, "other")]
+        # In equal parts: until this client's 30 are computed, at most 30 of the other client are.
+        try:
+            tasks.append(await asked(batcher, [text] * 30))
+            await asyncio.sleep(0)
+            refusal = tasks[-1].exception() if tasks[-1].done() else None
+        finally:
+            recorder.go.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return refusal
+
+    refusal = asyncio.run(scenario())
+    assert (refusal.retry_after_s if isinstance(refusal, QueueFull) else refusal) == refused_for_s
+
+
+def test_a_full_queue_of_batches_has_room_for_a_single_text():
+    recorder = Recorder(held=True)
+
+    async def scenario():
+        batcher = recorder.batcher(workers=1, max_queue_texts=100)
+        tasks = [await asked(batcher, ["x"]), await asked(batcher, ["a" * 30] * 100)]
+        with pytest.raises(QueueFull):
+            await batcher.answers(["b" * 30] * 100)
+        tasks.append(await asked(batcher, ["c"]))
+        recorder.go.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+
+
+def test_a_text_that_waits_too_long_is_refused_and_never_computed():
+    recorder = Recorder(held=True)
+
+    async def scenario():
+        batcher = recorder.batcher(workers=1, deadline_s=0.2)
+        blocker = await asked(batcher, ["x"])
+        late = await asked(batcher, ["late"])
+        with pytest.raises(DeadlinePassed, match=r"within 0.2 s"):
+            await late
+        assert batcher.depth == 0
+        recorder.go.set()
+        await asyncio.gather(blocker, return_exceptions=True)
+        await batcher.answers(["next"])
+
+    asyncio.run(scenario())
+    assert recorder.batches == [["x"], ["next"]]
+
+
+def test_preparation_has_the_same_deadline():
+    go = threading.Event()
+
+    def prepare(texts):
+        assert go.wait(10)
+        return prepared(texts)
+
+    async def scenario():
+        batcher = Recorder().batcher(prepare=prepare, deadline_s=0.2)
+        with pytest.raises(DeadlinePassed):
+            await batcher.answers(["a"])
+        go.set()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("texts", [["gone"], ["gone"] * 1_000])
+def test_a_client_that_left_is_not_computed(texts):
     recorder = Recorder(held=True)
 
     async def scenario():
         batcher = recorder.batcher(workers=1)
-        blocker = asyncio.create_task(batcher.probabilities(["x"]))
-        await asyncio.sleep(0)
-        gone = asyncio.create_task(batcher.probabilities(["gone"]))
-        await asyncio.sleep(0)
+        blocker, gone = await asked(batcher, ["x"]), await asked(batcher, texts)
         gone.cancel()
+        await asyncio.sleep(0)
+        assert batcher.depth == 0
         recorder.go.set()
         await blocker
-        await batcher.probabilities(["next"])
-        assert batcher.depth == 0
+        await batcher.answers(["next"])
 
     asyncio.run(scenario())
     assert recorder.batches == [["x"], ["next"]]
@@ -145,9 +272,9 @@ def test_a_model_that_fails_fails_its_batch_and_goes_on():
         return np.zeros((len(texts), 2))
 
     async def scenario():
-        batcher = Batcher(infer=infer, lengths=lambda texts: [1] * len(texts))
+        batcher = Batcher(prepare=prepared, infer=infer)
         with pytest.raises(ValueError, match="once"):
-            await batcher.probabilities(["a"])
-        assert (await batcher.probabilities(["b"])).shape == (1, 2)
+            await batcher.answers(["a"])
+        assert len(await batcher.answers(["b"])) == 1
 
     asyncio.run(scenario())
