@@ -24,11 +24,12 @@ _MAY_HAVE_NUMBER = re.compile(r"(?:\d\D*+){9}")
 
 # A reply may hold the mask of its author's name in place of a part of the address.
 _PROVIDER = r"(?:g-?mail|yahoo|ymail|rocketmail|hotmail|outlook|icloud|proton(?:mail)?)"
-_DOT_COM = r"(?:\s|\s?(?:[.,]|\(dot\)|\[dot\]|\bdot\b|\btitik\b)\s?)(?:com|co\.id|id|net)\b"
+_DOT_COM = r"(?:\s|\s?(?:[.,]|\(dot\)|\[dot\]|\bdot\b|\btitik\b)\s?)(?:com|co\.id|id|net)(?![a-z])"
 _FROM_AT_ON = re.compile(
     rf"""
       @(?:(?:\[name\]|[\w\-]){{1,63}}\.){{1,8}}[a-z]{{2,24}}
-    | (?:@\s?|\s?[(\[]at[)\]]\s?){_PROVIDER}(?:{_DOT_COM}|\b)
+    | \s?[(\[]at[)\]]\s?(?:[\w\-]{{1,63}}(?:\.|\s?[(\[]dot[)\]]\s?)){{1,8}}[a-z]{{2,24}}
+    | (?:@\s?|\s?[(\[]at[)\]]\s?){_PROVIDER}(?:{_DOT_COM}|(?![a-z]))
     | (?P<apart>\s?(?:@|\bat\b)\s?){_PROVIDER}{_DOT_COM}
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -49,12 +50,13 @@ _NOT_PERSONAL = r"""
 _GAP = r"[\ .()\-_/*]{0,3}"
 _ZERO = r"(?:0|(?<![a-z])o)"
 _COUNTRY = r"(?:\+|00)?62"
+_AREA = r"[2-79][0-9]{1,2}"
 _MOBILE = rf"8{_GAP}[1-35-9]"
 _PHONE = rf"""
       (?:{_ZERO}|{_COUNTRY})8[1-35-9][0-9]{{7,10}}(?![0-9])
     | {_ZERO}{_GAP}{_MOBILE}(?:{_GAP}[0-9]){{7,10}}(?![0-9])
     | {_COUNTRY}{_GAP}(?:0{_GAP})?{_MOBILE}(?:{_GAP}[0-9]){{6,10}}(?![0-9])(?<!000)
-    | (?<!-)(?:\(0[2-79][0-9]{{1,2}}\)|0[2-79][0-9]{{1,2}})[\ .\-]{{1,3}}[0-9]{{3,4}}(?:[\ .\-]?[0-9]){{2,5}}(?![0-9])
+    | (?<!-)(?:\(0{_AREA}\)|(?:0|62[\ \-]){_AREA})[\ .\-]{{1,3}}[0-9]{{3,4}}(?:[\ .\-]?[0-9]){{2,5}}(?![0-9])(?<!000)
     | \+[1-9][0-9]{{0,2}}(?:{_GAP}[0-9]){{7,12}}(?![0-9])(?<!000)
 """
 _CALL = r"wa|w\.a|whats\s?app|hp|hape|telp?|telpo?n|telepon|tlpn?|phone|hubungi|call|kontak|contact|sms"
@@ -69,12 +71,12 @@ _AFTER_WORD = rf"""
       (?:[^0-9\[\n+(]|\((?!0)){{0,24}}
     )
     (?!{_PHONE}|{_TAX_NUMBER})
-    (?P<tail>[0-9]{{9,}}+|[0-9]{{1,6}}(?P<c>[\ .\-])[0-9]{{1,6}}(?:(?P=c)[0-9]{{1,6}}){{0,10}}(?![0-9]))
+    (?P<tail>[0-9]{{1,9}}(?P<c>[\ .\-])[0-9]{{1,9}}(?:(?P=c)[0-9]{{1,9}}){{0,10}}(?![0-9])|[0-9]{{9,}}+)
 """
 _COUNTED = r"(?:rupiah|perak|idr|juta|ribu|poin|koin|coin|token|usd)"
 _LONG = rf"""
       {_TAX_NUMBER}
-    | [0-9]{{4}}(?P<d>[\ \-.])[0-9]{{4}}(?P=d)[0-9]{{4}}(?P=d)[0-9]{{4}}(?:(?P=d)[0-9]{{1,3}})?(?![0-9])
+    | [0-9]{{4}}(?P<d>[\ \-.])[0-9]{{4}}(?P=d)[0-9]{{4}}(?P=d)[0-9]{{4}}(?:(?P=d)[0-9]{{1,4}})?(?![0-9])
     | 3[47][0-9]{{2}}(?P<e>[\ \-])[0-9]{{6}}(?P=e)[0-9]{{5}}(?![0-9])
     | (?<![a-z0-9_])[0-9]{{10,}}+(?![a-z]*+[0-9]|[a-z]{{1,2}}\b|\s?{_COUNTED})
 """
