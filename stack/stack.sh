@@ -3,15 +3,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-given() { [ -n "${!1:-}" ] || grep -qsE "^(export )?$1=." .env; }
-tell() { given "$1" || export "$1=$2"; }
+is_set() { [ -n "${!1:-}" ] || grep -qsE "^(export )?$1=." .env; }
+set_default() { is_set "$1" || export "$1=$2"; }
 export CLONE="$PWD"
-tell COMPOSE_PROJECT_NAME mlops
-tell STACK_UID "$(stat -c %u .)"
-tell STACK_GID "$(stat -c %g .)"
+set_default COMPOSE_PROJECT_NAME mlops
+set_default STACK_UID "$(stat -c %u .)"
+set_default STACK_GID "$(stat -c %g .)"
 socket=${DOCKER_SOCKET:-/var/run/docker.sock}
 [ -S "$socket" ] || { echo "error: no Docker engine at $socket: start it, or set DOCKER_SOCKET" >&2; exit 2; }
-tell DOCKER_GID "$(stat -c %g "$socket")"
+set_default DOCKER_GID "$(stat -c %g "$socket")"
 
 if docker compose version >/dev/null 2>&1; then
   compose() { docker compose "$@"; }
