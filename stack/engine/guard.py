@@ -310,6 +310,7 @@ def server(stack: Stack, engine_socket: str, host: str, port: int, dockerfile: P
         uvicorn.Config(
             application, host=host, port=port, http="h11", ws="none", lifespan="off", log_level="warning",
             server_header=False, limit_concurrency=256, h11_max_incomplete_event_size=128 * 1024,
+            timeout_keep_alive=600,  # a client that waits between two requests must not find its connection closed
         )
     )  # fmt: skip
 
