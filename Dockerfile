@@ -1,7 +1,8 @@
 # The server with one model. The build context is a release folder: docker build -f Dockerfile .releases/<version>
 FROM python:3.11-slim-bookworm AS packages
 COPY requirements.txt /requirements.txt
-# Only locked wheels, byte code that depends on nothing but the sources: the same inputs give the same files.
+# Only locked wheels, byte code that depends on nothing but the sources: the same inputs give the same files. The lock's
+# hashes make pip check them all; a release of an older version, which a rollback builds again, has none.
 RUN pip install --no-cache-dir --no-deps --only-binary :all: --no-compile --target /packages -r /requirements.txt \
  && rm -rf /packages/bin \
  && find /packages/numpy -type d -name tests -prune -exec rm -rf {} + \

@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run ui stop status why test quick test-long lint bench lock import erase versions deployments restore rollback backup \
-  restore-backup sbom up down FORCE
+  restore-backup audit sbom up down FORCE
 
 # 141: who read the list, such as `head`, has seen enough.
 UNREAD_IS_FINE := || { status=$$?; [ $$status -eq 141 ] || exit $$status; }
@@ -76,6 +76,9 @@ backup: .venv/.installed  ## Databases and run history as one file in backups/: 
 restore-backup: .venv/.installed  ## A backup in the place of what is here: FILE= OVERWRITE=1
 	@$(VENV)/python -m mlops_assets.cli restore-backup --file "$(FILE)" --overwrite "$(OVERWRITE)"
 
+audit: .venv/.installed  ## Known vulnerabilities of every lock, by pip-audit
+	@$(VENV)/python -m mlops_assets.cli audit
+
 sbom: .venv/.installed  ## The CycloneDX bill of materials of what serves
 	@$(VENV)/python -m mlops_assets.cli sbom
 
@@ -103,5 +106,5 @@ lint: install .venv/.installed-dev  ## Format, lint, types, import contracts
 bench: install .venv/.installed-dev  ## Measure; writes benchmarks/results.json
 	$(VENV)/python -m benchmarks
 
-lock: install  ## Write locks/ anew from pyproject.toml
-	$(VENV)/python locks/make.py
+lock: install  ## Write locks/ anew from pyproject.toml: UPGRADE=1 for the newest versions
+	@UPGRADE=$(UPGRADE) locks/lock.sh

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +21,8 @@ PACKAGE = "mlops_assets"
 ROLES = {"pipeline": (".venv", ("pipeline",)), "dev": (".venv", ("pipeline", "dev")), "dvc": (".venv-dvc", ("dvc",))}
 STAMPS = {"pipeline": ".installed", "dev": ".installed-dev", "dvc": ".installed"}
 LOCATION = ".location"
+INSTALLERS = "installers"
+"""The lock of pip and setuptools themselves: they are replaced first, by the pip that the Python brings."""
 
 _SCRIPT = re.compile(
     rb"""\A(?:#![^\n]*/bin/python[\d.]*\n|#!/bin/sh\n'''exec' [^\n]*/bin/python[\d.]*"? "\$0" "\$@"\n' '''\n)"""
@@ -39,7 +41,7 @@ class Environment:
     def __init__(self, root: Path, role: str) -> None:
         folder, locks = ROLES[role]
         self.root, self.folder = root, root / folder
-        self.locks = [root / "locks" / f"{name}.txt" for name in locks]
+        self.locks = [root / "locks" / f"{name}.txt" for name in (INSTALLERS, *locks)]
         self.stamp = self.folder / STAMPS[role]
         self.python = self.folder / "bin" / "python"
         self.packages = self.folder / "lib" / PYTHON / "site-packages"
@@ -98,9 +100,13 @@ class Environment:
         if not self._has_python() or not any(self.packages.glob("pip-*.dist-info")):
             self._make()
         self._mend_a_move()
-        self._pip(*(part for lock in self.locks for part in ("-r", str(lock))))
+        installers, *locks = self.locks
+        self._install_locked(installers)
+        self._install_locked(*locks, constraints=self._cpu_build())
+        if (self.packages / "torch" / "lib" / "libtorch_cuda.so").exists():  # does not load without CUDA's libraries
+            self._install_locked(self.root / "locks" / "cuda.txt")
         if self.holds_the_project and self._finder() is None:
-            self._pip("--no-deps", "-e", str(self.root))
+            self._pip("--no-build-isolation", "-e", str(self.root))
         for role in ROLES:
             other = Environment(self.root, role)
             if other.folder == self.folder and set(other.locks) <= set(self.locks):
@@ -116,8 +122,26 @@ class Environment:
             link.unlink()  # one that leads nowhere would stay
         _run(sys.executable, "-m", "venv", str(self.folder))
 
+    def _cpu_build(self) -> "list[Path]":
+        """The constraint for the CPU build of torch, if an index offers that: pip prefers CUDA's, and 3 GB with it."""
+        constraint = self.root / "locks" / "cpu.constraint"
+        build = re.search(r"^torch==(\S+)", _text(constraint), re.MULTILINE)
+        if build is None or not self.holds_the_project:
+            return []
+        asked = [str(self.python), "-m", "pip", "index", "versions", "torch"]
+        reply = subprocess.run(asked, check=False, capture_output=True, text=True)
+        return [constraint] if build[1] in re.split(r"[\s,]+", reply.stdout) else []
+
+    def _install_locked(self, *locks: Path, constraints: "Sequence[Path]" = ()) -> None:
+        """What the locks name and nothing else. The build tools are the environment's: pip would fetch others."""
+        files = [*(("-r", lock) for lock in locks), *(("-c", constraint) for constraint in constraints)]
+        options = [text for option, file in files for text in (option, str(file))]
+        self._pip("--require-hashes", "--no-build-isolation", *options)
+
     def _pip(self, *arguments: str) -> None:
-        _run(str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
+        _run(
+            str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", *arguments
+        )
 
     def _remove_halves(self) -> None:
         """Forget packages that are incomplete, as a killed pip leaves them: it would take them for installed."""

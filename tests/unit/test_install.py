@@ -20,23 +20,24 @@ FINDER = "__editable___mlops_assets_0_1_0_finder.py"
 CODE = "MAPPING = {'mlops_assets': '%s/mlops_assets'}\nNAMESPACES = {'mlops_assets.x': ['%s/mlops_assets/x']}\n"
 
 
-def wheel(folder: Path, version: str) -> None:
-    """A package `tiny` with a command of that name, as a registry would give it."""
-    about = f"tiny-{version}.dist-info"
+def wheel(folder: Path, version: str, name: str = "tiny", extra: str = "") -> None:
+    """A package with a command of its name, as a registry would give it; `extra` names a file that it has besides."""
+    about = f"{name}-{version}.dist-info"
     files = {
-        "tiny.py": f"def main():\n    print('tiny {version}')\n",
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        f"{name}.py": f"def main():\n    print('{name} {version}')\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{about}/entry_points.txt": "[console_scripts]\ntiny = tiny:main\n",
+        f"{about}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+        **({extra: "# CUDA\n"} if extra else {}),
     }
     rows = [
-        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}"
-        for name, text in files.items()
+        f"{file},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}"
+        for file, text in files.items()
     ]
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"tiny-{version}-py3-none-any.whl", "w") as archive:
-        for name, text in {**files, f"{about}/RECORD": "\n".join([*rows, f"{about}/RECORD,,", ""])}.items():
-            archive.writestr(name, text)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for file, text in {**files, f"{about}/RECORD": "\n".join([*rows, f"{about}/RECORD,,", ""])}.items():
+            archive.writestr(file, text)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "locks").mkdir(parents=True)
     for version in ("1.0", "2.0"):
         wheel(root / "wheels", version)
-    for name in ("pipeline", "dev", "dvc"):
+    for name in ("installers", "pipeline", "dev", "dvc"):
         write_lock(root, name, "1.0")
     finder = root / ".venv" / "lib" / "python3.11" / "site-packages" / FINDER
     finder.parent.mkdir(parents=True)
@@ -61,10 +62,14 @@ def clone(installed: Path, tmp_path: Path) -> Path:
     return shutil.copytree(installed, tmp_path / "moved clone", symlinks=True)
 
 
-def write_lock(root: Path, name: str, version: str) -> None:
+def write_lock(root: Path, lock: str, version: str, *others: str) -> None:
+    """A lock of `tiny` and of other wheels, with the hashes of the files that are there."""
     wheels = root / "wheels"
-    lines = ["# Do not edit.", "--no-index", f"--find-links {wheels.as_uri()}", f"tiny=={version}"]
-    (root / "locks" / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    lines = ["# Do not edit.", "--no-index", f"--find-links {wheels.as_uri()}"]
+    for file in (f"tiny-{version}", *others):
+        sha256 = hashlib.sha256((wheels / f"{file}-py3-none-any.whl").read_bytes()).hexdigest()
+        lines.append(f"{file.replace('-', '==')} --hash=sha256:{sha256}")
+    (root / "locks" / f"{lock}.txt").write_text("\n".join(lines) + "\n")
 
 
 def says(clone: Path) -> str:
@@ -86,10 +91,56 @@ def test_a_lock_that_is_touched_installs_nothing_and_one_that_changed_does(
     with monkeypatch.context() as patched:
         patched.setattr(Environment, "_install", lambda _: pytest.fail("installed again"))
         environment.bring_up_to_date()
-    write_lock(clone, "pipeline", "2.0")
-    write_lock(clone, "dev", "2.0")
+    for name in ("installers", "pipeline", "dev"):
+        write_lock(clone, name, "2.0")
     environment.bring_up_to_date()
     assert says(clone) == "tiny 2.0"
+
+
+def test_a_file_that_is_not_the_locked_one_is_refused(clone: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("installers", "pipeline", "dev"):
+        write_lock(clone, name, "2.0")
+    wheel(clone / "wheels", "2.0", extra="malware.py")
+    with pytest.raises(CannotInstall, match="pip install failed"):
+        Environment(clone, "pipeline").bring_up_to_date()
+    assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
+    assert says(clone) == "tiny 1.0"
+    assert not (clone / ".venv" / ".installed").exists()
+
+
+@pytest.mark.parametrize(
+    ("cpu_build_is_offered", "chosen"), [(True, {"torch-3.0+cpu"}), (False, {"torch-3.0", "cudart-1.0"})]
+)
+def test_one_lock_installs_either_build_of_torch(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, cpu_build_is_offered: bool, chosen: set[str]
+) -> None:
+    """An index that tells hashes has the CUDA build. pip prefers that to a wheel in a folder, unless it is told."""
+    wheels, index, locks = clone / "wheels", clone / "index", clone / "locks"
+    wheel(wheels, "1.0", "cudart")
+    wheel(wheels, "3.0", "torch", extra="torch/lib/libtorch_cuda.so")
+    wheel(wheels, "3.0+cpu", "torch")
+    write_lock(clone, "cuda", "1.0", "cudart-1.0")
+    write_lock(clone, "pipeline", "1.0", "torch-3.0", "torch-3.0+cpu")
+    *_, tiny, public, cpu = (locks / "pipeline.txt").read_text().splitlines()
+    (locks / "pipeline.txt").write_text(f"{tiny}\n{public} {cpu.partition(' ')[2]}\n")
+    (locks / "cpu.constraint").write_text("# The build without CUDA.\ntorch==3.0+cpu\n")
+    (index / "torch").mkdir(parents=True)
+    name, sha256 = "torch-3.0-py3-none-any.whl", public.rpartition(":")[2]
+    (wheels / name).rename(index / name)
+    (index / "torch" / "index.html").write_text(f'<a href="../{name}#sha256={sha256}">{name}</a>')
+    if not cpu_build_is_offered:
+        (wheels / "torch-3.0+cpu-py3-none-any.whl").unlink()
+    for variable, value in (
+        ("INDEX_URL", index.as_uri()),
+        ("FIND_LINKS", wheels.as_uri()),
+        ("CONFIG_FILE", os.devnull),
+    ):
+        monkeypatch.setenv(f"PIP_{variable}", value)
+
+    Environment(clone, "pipeline").bring_up_to_date()
+
+    found = {about.name.removesuffix(".dist-info") for about in packages(clone).glob("*.dist-info")}
+    assert {name for name in found if name.startswith(("torch", "cudart"))} == chosen
 
 
 def test_a_moved_clone_is_mended_without_installing_anything(

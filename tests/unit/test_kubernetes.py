@@ -178,18 +178,6 @@ def test_without_dagster_k8s_the_next_step_is_named(tmp_path: Path, monkeypatch)
         build_definitions(settings_of(clone, STEP_PODS=str(STEPS)))
 
 
-def test_the_image_of_a_cluster_installs_what_dagster_k8s_needs_and_nothing_of_another_version() -> None:
-    def locked(role: str) -> set[str]:
-        lines = (STACK.parents[1] / "locks" / f"{role}.txt").read_text(encoding="utf-8").splitlines()
-        return {line for line in lines if not line.startswith("#")}
-
-    assert locked("kubernetes") <= locked("dev")
-    assert not {line.split("==")[0] for line in locked("kubernetes")} & {
-        line.split("==")[0] for line in locked("pipeline")
-    }
-    assert any(line.startswith("dagster-k8s==") for line in locked("kubernetes"))
-
-
 def _launched(folder: Path, monkeypatch, config: dict[str, Any]) -> dict[str, Any]:
     """The Job that a launched run is; its history in SQLite instead of PostgreSQL, its definitions a small clone's."""
     clone = folder / "clone"
