@@ -131,14 +131,14 @@ def roll_back(settings: Settings, to: str) -> int:
 
 def write_sbom(settings: Settings) -> int:
     """`make sbom`: a CycloneDX bill of materials of what serves, else of the champion's release."""
-    import json
-
     from mlops_assets import outside
+    from mlops_assets.deploy.docker.engine import DockerEngine
     from mlops_assets.deploy.release import build_release, read_release
-    from mlops_assets.deploy.sbom import bill_of_materials
+    from mlops_assets.deploy.sbom import bill_of_materials, installed_here, installed_in
     from mlops_assets.training.champion import champion_folder
 
-    live = outside.service(settings).live()
+    service = outside.service(settings)
+    live = service.live()
     if live is not None and (settings.releases / live.release_version).is_dir():
         release = read_release(settings.releases / live.release_version)
     else:
@@ -147,7 +147,14 @@ def write_sbom(settings: Settings) -> int:
             raise PermanentFailure("nothing serves and there is no champion, so there is nothing to bill: make run")
         release = build_release(champion, settings.releases, lock=settings.serving_lock)
     target = settings.releases / f"{release.version}.cdx.json"
-    target.write_text(json.dumps(bill_of_materials(release), indent=1) + "\n", encoding="utf-8")
+    image = service.packaged(release.version)
+    if image is None:
+        installed = installed_here()
+    else:
+        with DockerEngine() as engine:
+            engine.fetch(image.reference)
+            installed = installed_in(engine, image.reference)
+    target.write_text(bill_of_materials(release, installed), encoding="utf-8")
     print(f"Wrote {target}")
     return 0
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from mlops_assets.deploy.backend import Packaged
 from mlops_assets.deploy.docker.backend import DockerBackend
-from mlops_assets.deploy.docker.engine import Login, PushFailed
+from mlops_assets.deploy.docker.engine import BuildFailed, Login, PushFailed
 from mlops_assets.deploy.release import build_release
+from mlops_assets.deploy.sbom import bill_of_materials, installed_in, locked_packages
 from mlops_assets.deploy.service import Service
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.integration.clients import wait_until
@@ -194,3 +197,26 @@ def test_a_registry_with_a_login_takes_it_and_a_refused_push_leaves_nothing_behi
     taken.prune(frozenset(), silent)
     assert not engine.has_image(reference)
     assert taken.packaged(release.version) is None
+
+
+def test_the_bill_of_materials_lists_what_lies_in_the_image(engine, images, releases):
+    bill = bill_of_materials(releases[0], installed_in(engine, images[0].reference))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    found = {part.get("purl", part["bom-ref"]): part for part in json.loads(bill)["components"]}
+    locked = locked_packages((ROOT / "locks" / "serving.txt").read_text(encoding="utf-8"))
+    python = {purl: part for purl, part in found.items() if purl.startswith("pkg:pypi/")}
+    assert python.keys() == {f"pkg:pypi/{name}@{package.version}" for name, package in locked.items()}
+    assert all(part["licenses"] and part["hashes"] for part in python.values())
+    asked = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"]
+    listed = engine.client.containers.run(images[0].reference, entrypoint=asked, remove=True).decode().splitlines()
+    debian = {purl: part for purl, part in found.items() if purl.startswith("pkg:deb/debian/")}
+    assert sorted(f"{part['name']} {part['version']}" for part in debian.values()) == sorted(listed)
+    assert any(part.get("licenses") for part in debian.values())
+
+
+def test_a_package_that_is_not_the_locked_one_gives_no_image(engine, releases, tmp_path):
+    lock = tmp_path / "serving.txt"
+    lock.write_text(f"click==8.5.1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    tampered = build_release(releases[0].model, tmp_path / "built", lock=lock)
+    with pytest.raises(BuildFailed, match="DO NOT MATCH THE HASHES"):
+        engine.build(tampered, f"{REGISTRY}/{NAME}", silent)

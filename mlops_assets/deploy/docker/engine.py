@@ -1,8 +1,10 @@
 """The Docker engine: builds an image from a release, pushes it, runs containers. Nothing here decides."""
 
 import io
+import re
 import socket
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +190,25 @@ class DockerEngine:
     def images(self, label: str) -> list[Any]:
         """All images with the label, named or not."""
         return self.client.images.list(filters={"label": label})
+
+    def environment(self, reference: str) -> dict[str, str]:
+        """The variables that the image sets."""
+        pairs = self.client.images.get(reference).attrs["Config"]["Env"]
+        return dict(pair.split("=", 1) for pair in pairs)
+
+    def read_files(self, reference: str, path: str, matching: str) -> dict[str, str]:
+        """The image's texts under `path` whose name, which begins with the last part of `path`, matches the pattern."""
+        container = self.client.containers.create(reference)
+        try:
+            with tempfile.TemporaryFile() as archive:
+                archive.writelines(container.get_archive(path)[0])
+                archive.seek(0)
+                with tarfile.open(fileobj=archive) as tar:
+                    files = [entry for entry in tar if entry.isfile() and re.fullmatch(matching, entry.name)]
+                    found = {entry.name: tar.extractfile(entry) for entry in files}
+                    return {name: file.read().decode(errors="replace") for name, file in found.items() if file}
+        finally:
+            container.remove()
 
     def users(self, reference: str) -> set[str]:
         """The ids of the containers, running or not, that need the image."""
