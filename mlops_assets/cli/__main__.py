@@ -84,6 +84,7 @@ COMMANDS = {
     "backup": "databases and run history as one file",
     "restore-backup": "such a file in the place of what is here",
     "sbom": "the bill of materials of what serves, or of the newest release",
+    "audit": "ask pip-audit about every lock",
 }
 _ARGUMENTS = {
     "import": ("file",),
@@ -95,6 +96,7 @@ _ARGUMENTS = {
     "backup": ("to",),
     "restore-backup": ("file", "overwrite"),
     "sbom": (),
+    "audit": (),
 }
 
 
@@ -113,6 +115,7 @@ def _on_data(given: argparse.Namespace) -> int:
         "backup": lambda: backup.back_up(settings, given.to),
         "restore-backup": lambda: backup.restore_backup(settings, given.file, overwrite=given.overwrite == "1"),
         "sbom": lambda: data.write_sbom(settings),
+        "audit": lambda: data.audit_locks(settings),
     }
     return commands[given.command]()
 

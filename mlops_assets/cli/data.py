@@ -1,4 +1,4 @@
-"""Commands about reviews and versions: import, erase, versions, deployments, restore, rollback, sbom."""
+"""Commands about reviews and versions: import, erase, versions, deployments, restore, rollback, sbom, audit."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,6 +157,19 @@ def write_sbom(settings: Settings) -> int:
     target.write_text(bill_of_materials(release, installed), encoding="utf-8")
     print(f"Wrote {target}")
     return 0
+
+
+def audit_locks(settings: Settings) -> int:
+    """`make audit`: every lock; 1 unless each package was audited and none has a vulnerability that is not accepted."""
+    from mlops_assets.deploy.dependency_audit import ACCEPTED, audit, read_accepted
+
+    locks = settings.root / "locks"
+    accepted = read_accepted(locks / ACCEPTED)
+    found = {
+        lock.name: audit(lock, today=settings.now().date(), accepted=accepted) for lock in sorted(locks.glob("*.txt"))
+    }
+    print(table([{"lock": name, "result": result.summary()} for name, result in found.items()]))
+    return 0 if found and all(result.clean for result in found.values()) else 1
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,16 +1,28 @@
 """An audit that could not look is told from one that found nothing."""
 
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from mlops_assets.deploy.dependency_audit import Audit, audit, recent_audit
+from mlops_assets.cli.data import audit_locks
+from mlops_assets.deploy.dependency_audit import (
+    ACCEPTED,
+    Accepted,
+    Audit,
+    BadException,
+    audit,
+    read_accepted,
+    recent_audit,
+)
+from tests.repository import ROOT
+from tests.user_clone import make_clone, settings_of
 
 LOCK = "# comment\nnumpy==2.4.6\nPyYAML==6.0.3 \\\n    --hash=sha256:00\nprometheus_client==0.26.0\n"
 CLEAN = [
@@ -18,6 +30,8 @@ CLEAN = [
     {"name": "pyyaml", "version": "6.0.3", "vulns": []},
     {"name": "prometheus-client", "version": "0.26.0", "vulns": []},
 ]
+
+TODAY = date(2026, 3, 1)
 
 
 @pytest.fixture
@@ -34,14 +48,14 @@ def auditor(answer: object, code: int = 0) -> tuple[str, ...]:
 
 
 def test_all_judged_and_none_found_is_clean(lock: Path) -> None:
-    found = audit(lock, auditor(CLEAN))
+    found = audit(lock, auditor(CLEAN), today=TODAY)
     assert found.clean
     assert found.summary() == "3 packages audited, no finding"
 
 
 def test_skipped_packages_are_not_audited_although_the_auditor_exits_0(lock: Path) -> None:
     skipped = [{"name": row["name"], "skip_reason": "database unreachable"} for row in CLEAN]
-    found = audit(lock, auditor(skipped))
+    found = audit(lock, auditor(skipped), today=TODAY)
     assert not found.clean
     assert found.summary() == "not audited: 3 packages (database unreachable)"
 
@@ -57,20 +71,81 @@ def test_skipped_packages_are_not_audited_although_the_auditor_exits_0(lock: Pat
     ],
 )
 def test_whatever_was_not_judged_is_said(lock: Path, answer: object, code: int) -> None:
-    found = audit(lock, auditor(answer, code))
+    found = audit(lock, auditor(answer, code), today=TODAY)
     assert not found.clean
     assert "not audited" in found.summary()
 
 
 def test_a_finding_is_named(lock: Path) -> None:
-    found = audit(lock, auditor([{**CLEAN[0], "vulns": [{"id": "PYSEC-1"}]}, *CLEAN[1:]], 1))
+    found = audit(lock, auditor([{**CLEAN[0], "vulns": [{"id": "PYSEC-1"}]}, *CLEAN[1:]], 1), today=TODAY)
     assert not found.clean
     assert found.summary() == "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"
 
 
 def test_a_missing_auditor_is_not_audited(lock: Path) -> None:
-    found = audit(lock, ("no-such-program",))
+    found = audit(lock, ("no-such-program",), today=TODAY)
     assert found.summary().startswith("not audited: 3 packages")
+
+
+FINDING = [{**CLEAN[0], "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-2026-1"]}]}, *CLEAN[1:]]
+ACCEPTING = """[[accepted]]
+id = "CVE-2026-1"
+package = "numpy==2.4.6"
+until = 2026-03-01
+reason = "The function is not called."
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "today", "summary"),
+    [
+        (("", ""), TODAY, "3 packages audited, no finding; accepted for now: numpy 2.4.6: PYSEC-1 until 2026-03-01"),
+        (("", ""), TODAY + timedelta(days=1), "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"),
+        (("CVE-2026-1", "CVE-2026-2"), TODAY, "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"),
+        (("2.4.6", "2.4.5"), TODAY, "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"),
+        (("numpy", "pyyaml"), TODAY, "1 known vulnerabilities: numpy 2.4.6: PYSEC-1"),
+    ],
+)
+def test_a_finding_is_accepted_for_one_version_until_a_day(
+    lock: Path, tmp_path: Path, change: tuple[str, str], today: date, summary: str
+) -> None:
+    (tmp_path / ACCEPTED).write_text(ACCEPTING.replace(*change), encoding="utf-8")
+    found = audit(lock, auditor(FINDING, 1), today=today, accepted=read_accepted(tmp_path / ACCEPTED))
+    assert found.summary() == summary
+    assert found.clean is summary.startswith("3 packages")
+
+
+def test_a_finding_that_came_after_the_accepted_one_is_not_accepted(lock: Path) -> None:
+    accepted = [Accepted("CVE-2026-1", "numpy==2.4.6", "The function is not called.", TODAY)]
+    second = [{**FINDING[0], "vulns": [*FINDING[0]["vulns"], {"id": "PYSEC-2"}]}, *CLEAN[1:]]
+    found = audit(lock, auditor(second, 1), today=TODAY, accepted=accepted)
+    assert found.findings == ("numpy 2.4.6: PYSEC-2",)
+    assert not found.clean
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("until = 2026-03-01\n", ""),
+        ("until = 2026-03-01", 'until = "2099"'),
+        ("until = 2026-03-01", "until = 2026-03-01T00:00:00"),
+        ('reason = "The function is not called."', 'reason = " "'),
+        ("numpy==2.4.6", "numpy"),
+        ("[[accepted]]", "[[accepted]"),
+        ("id = ", "cve = "),
+    ],
+)
+def test_an_exception_without_reason_version_or_date_is_refused(tmp_path: Path, change: tuple[str, str]) -> None:
+    (tmp_path / ACCEPTED).write_text(ACCEPTING.replace(*change), encoding="utf-8")
+    with pytest.raises(BadException):
+        read_accepted(tmp_path / ACCEPTED)
+
+
+def test_every_exception_names_a_package_of_a_lock_and_ends_within_a_year() -> None:
+    locks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "locks").glob("*.txt"))
+    accepted = read_accepted(ROOT / "locks" / ACCEPTED)
+    assert all(f"\n{entry.package} " in locks for entry in accepted), "an exception outlived its package: remove it"
+    assert all(entry.until < date(2027, 12, 1) for entry in accepted)
 
 
 class Database(ThreadingHTTPServer):
@@ -122,9 +197,30 @@ def test_the_real_auditor_says_what_its_database_knows(
     url = f"http://127.0.0.1:{database.server_address[1]}/v1/query"
     lock.write_text("numpy==2.4.6\nPyYAML==6.0.3\nprometheus_client==0.26.0\n", encoding="utf-8")
     service = ("--vulnerability-service", "osv", "--osv-url", url)
-    found = audit(lock, (sys.executable, "-m", "pip_audit", *service))
+    found = audit(lock, (sys.executable, "-m", "pip_audit", *service), today=TODAY)
     assert found.summary().startswith(told)
     assert found.clean is (told == "3 packages audited, no finding")
+
+
+@pytest.mark.slow
+def test_make_audit_judges_every_lock_and_fails_for_one_finding(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With two of the locks, the one whose options are special and a small one."""
+    clone = make_clone(tmp_path / "clone")
+    (clone / "locks").mkdir()
+    for name in ("dvc.txt", "installers.txt", ACCEPTED):
+        shutil.copyfile(ROOT / "locks" / name, clone / "locks" / name)
+    monkeypatch.setenv("PIP_AUDIT_VULNERABILITY_SERVICE", "osv")
+    monkeypatch.setenv("PIP_AUDIT_OSV_URL", f"http://127.0.0.1:{database.server_address[1]}/v1/query")
+    settings = settings_of(clone, NOW="2026-12-01T00:00:00+00:00")
+    database.bad = "diskcache"
+    assert audit_locks(settings) == 1
+    rows = capsys.readouterr().out
+    assert "dvc.txt         1 known vulnerabilities: diskcache 5.6.3: PYSEC-7" in rows
+    assert "installers.txt  3 packages audited, no finding" in rows
+    (clone / "locks" / "dvc.txt").unlink()
+    assert audit_locks(settings) == 0
 
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -148,6 +244,17 @@ def test_an_audit_holds_a_day_and_one_that_could_not_look_an_hour(
     assert recent_audit(lock, kept, NOW, lambda _: first) == (first, NOW)
     other = Audit(99)
     assert recent_audit(lock, kept, NOW + after, lambda _: other) == ((other, NOW + after) if again else (first, NOW))
+
+
+def test_an_audit_of_an_earlier_version_is_taken_over_and_other_exceptions_are_not(lock: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "audit.json"
+    recent_audit(lock, kept, NOW, lambda _: Audit(3))
+    stored = json.loads(kept.read_text())
+    del stored["audit"]["accepted"]
+    kept.write_text(json.dumps(stored))
+    assert recent_audit(lock, kept, NOW, lambda _: Audit(4)) == (Audit(3), NOW)
+    (tmp_path / ACCEPTED).write_text(ACCEPTING, encoding="utf-8")
+    assert recent_audit(lock, kept, NOW, lambda _: Audit(4)) == (Audit(4), NOW)
 
 
 def test_another_lock_is_audited_at_once(lock: Path, tmp_path: Path) -> None:
