@@ -147,6 +147,11 @@ def as_markdown_text(value: str) -> str:
     return _STARTS_BLOCK.sub(r"\g<1>\\\2", escaped + _SPECIAL.sub(_BACKSLASHED, line[end:]))
 
 
+def text_of_markdown(escaped: str) -> str:
+    """The line that `as_markdown_text` was given."""
+    return _ESCAPED.sub(lambda found: found[1] or found[3].strip(" "), escaped)
+
+
 def _as_code(value: str) -> str:
     fence = "`" * (max(map(len, re.findall("`+", value)), default=0) + 1)
     padding = " " if "`" in value else ""
@@ -260,6 +265,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u20
 _FORMULA = re.compile(r"[=+@\t\r-](?![\d.,]+$)")
 _SPECIAL = re.compile(r"[\\`*\[\]<>~|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=[#\w])|(?<!\S)#")
 _BACKSLASHED = r"\\\g<0>"
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])|(`+)(.+?)(?<!`)\2(?!`)")
 _STARTS_BLOCK = re.compile(r"^(\d{0,9})([-+=](?=[\s=-]|$)|[.)](?=\s|$))")
 _AUTOLINKED = re.compile(r"[^\s|]*(?:://|www\.|@)[^\s|]*", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s<>\\]+")

@@ -32,7 +32,7 @@ class DagsterUi:
                 [
                     PROJECT / ".venv/bin/python",
                     "-m",
-                    "dagster",
+                    "mlops_assets.cli.webserver",
                     "dev",
                     "-w",
                     PROJECT / "workspace.yaml",

@@ -4,8 +4,10 @@ ruff refuses `dagster._…` everywhere else. Everything loads inside the functio
 0.2 s that loading the definitions must not cost.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import dagster as dg
 
@@ -59,3 +61,21 @@ def make_storage_id(instance: dg.DagsterInstance) -> None:
 
     if isinstance(instance.run_storage, SqlRunStorage):
         instance.run_storage.get_run_storage_id()
+
+
+def run_dev(arguments: Sequence[str], *, webserver: str) -> NoReturn:
+    """Become `dagster dev`, which starts the module `webserver` where Dagster's own starts `dagster_webserver`.
+
+    The command has no option for it. All else that it does stays: one code server for webserver and daemon, which end
+    together.
+    """
+    from dagster._cli import dev as module
+
+    dev: Any = module
+    start = dev.open_ipc_subprocess
+
+    def start_ours(command: Sequence[str], **options: Any) -> Any:
+        return start([webserver if part == "dagster_webserver" else part for part in command], **options)
+
+    dev.open_ipc_subprocess = start_ours
+    sys.exit(dev.dev_command(arguments, prog_name="dagster dev"))

@@ -7,6 +7,7 @@ import dagster as dg
 
 from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, failure_of, first_cause, interrupted
 from mlops_assets.automation.requested_run import FIRST_RUN, what_follows
+from mlops_assets.document import text_of_markdown
 from mlops_assets.reporting.run_summary import CheckResult
 from mlops_assets.reporting.summarise import RunRecord, StepEnd
 
@@ -107,7 +108,7 @@ def _checks(events: Sequence[dg.DagsterEvent]) -> list[CheckResult]:
             passed=found.passed,
             severity=found.severity.value,
             blocking=bool(found.blocking),
-            reason=found.description or "",
+            reason=text_of_markdown(found.description or ""),
         )
         for found in evaluations
     ]

@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.partitions import apps_covered
+from mlops_assets.document import as_markdown_text
 from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import stored_files_claim
@@ -82,7 +83,7 @@ def _result(
         check_name=name,
         passed=passed,
         severity=severity,
-        description=reason,
+        description=as_markdown_text(reason),
         metadata={"apps": metadata.table(rows)} if rows else {},
     )
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
+from mlops_assets.document import as_markdown_text
 from mlops_assets.reporting.notifier import Notifier, trouble
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
@@ -32,7 +33,7 @@ def packages_have_no_known_vulnerability(settings: dg.ResourceParam[Settings]) -
     return dg.AssetCheckResult(
         passed=found.clean,
         severity=dg.AssetCheckSeverity.WARN,
-        description=found.summary(),
+        description=as_markdown_text(found.summary()),
         metadata={
             "audited": found.audited,
             "audited_at": at.isoformat(timespec="seconds"),
@@ -53,7 +54,7 @@ def notifications_reach_their_channels(notifier: dg.ResourceParam[Notifier]) -> 
     return dg.AssetCheckResult(
         passed=not trouble(channels),
         severity=dg.AssetCheckSeverity.WARN,
-        description=trouble(channels) or _untroubled(len(channels)),
+        description=as_markdown_text(trouble(channels) or _untroubled(len(channels))),
         metadata={"channels": metadata.table([vars(channel) for channel in channels])} if channels else {},
     )
 
@@ -69,7 +70,9 @@ def dashboards_have_every_run(dashboards: dg.ResourceParam[Dashboards]) -> dg.As
     return dg.AssetCheckResult(
         passed=not trouble,
         severity=dg.AssetCheckSeverity.WARN,
-        description=trouble or ("it did" if dashboards.has_database else "there is none: POSTGRES_HOST is empty"),
+        description=as_markdown_text(
+            trouble or ("it did" if dashboards.has_database else "there is none: POSTGRES_HOST is empty")
+        ),
     )
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import as_dagster_failure
+from mlops_assets.document import as_markdown_text
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_drift import DriftVerdict, judge_drift
@@ -64,7 +65,7 @@ def claim_result(name: str, claim: "Claim", *, stops: bool = True) -> dg.AssetCh
         check_name=name,
         passed=claim.passed and not claim.warning,
         severity=dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR,
-        description=claim.reason,
+        description=as_markdown_text(claim.reason),
         metadata={**claim.numbers, **({"examples": metadata.table(claim.rows)} if claim.rows else {})},
     )
 
@@ -79,7 +80,7 @@ def _drift_result(verdict: DriftVerdict) -> dg.AssetCheckResult:
         check_name=DRIFT,
         passed=not verdict.drifted,
         severity=dg.AssetCheckSeverity.WARN,
-        description=verdict.reason,
+        description=as_markdown_text(verdict.reason),
         metadata=shown,
     )
 

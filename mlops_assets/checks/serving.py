@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
+from mlops_assets.document import as_markdown_text
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 
@@ -44,7 +45,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         return dg.AssetCheckResult(
             passed=not report.drifted,
             severity=dg.AssetCheckSeverity.WARN,
-            description=report.reason,
+            description=as_markdown_text(report.reason),
             metadata=shown,
         )
 

@@ -47,7 +47,7 @@ def open_ui(settings: Settings) -> NoReturn:
         "-W",
         "ignore:Function `dev_command` is superseded",
         "-m",
-        "dagster",
+        "mlops_assets.cli.webserver",
         "dev",
         "--workspace",
         str(settings.root / "workspace.yaml"),

@@ -3,15 +3,22 @@
 import json
 import re
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import quote
 
+import dagster as dg
 import pytest
 from playwright.sync_api import Page, expect
 
+from mlops_assets.checks.reviews import VALIDATED, claim_result
+from mlops_assets.cli.instance import open_instance
 from mlops_assets.definitions import build_definitions
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
+from mlops_assets.reviews.quality.claims import Claim
 from tests.browser import open_page
 from tests.dagster_ui import DagsterUi
 from tests.user_clone import free_port, make_clone, settings_of
@@ -120,6 +127,65 @@ def test_every_page_says_what_it_is_and_none_is_broken(ui: DagsterUi, page: Page
         page.screenshot(path=tmp_path / f"{number:02d}.png")
     assert broken == []
     assert len(described) > 30
+
+
+def test_neither_another_site_nor_a_review_operates_the_ui(ui: DagsterUi, page: Page) -> None:
+    mutation = 'mutation{setConcurrencyLimit(concurrencyKey:"attacked",limit:0)}'
+    body = json.dumps(json.dumps({"query": mutation}))
+    asked: list[str] = []
+
+    class OtherSite(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(
+                f"""<img src='{ui.url}/graphql?query={quote(mutation)}'><script>let ended = [];
+                fetch('{ui.url}/graphql', {{method: 'POST', mode: 'no-cors', body: {body}}})
+                  .finally(() => ended.push('POST'));
+                let socket = new WebSocket('{ui.url.replace("http", "ws")}/graphql', 'graphql-ws');
+                socket.onopen = () => ended.push('opened'); socket.onerror = () => ended.push('refused');
+                </script>""".encode()
+            )
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), OtherSite) as site:
+        Thread(target=site.serve_forever, daemon=True).start()
+        elsewhere = f"http://localhost:{site.server_port}"
+        page.goto(f"{elsewhere}/page")
+        page.wait_for_function("ended.length == 2")
+        assert sorted(page.evaluate("ended")) == ["POST", "refused"]
+
+        image = f"![]({elsewhere}/image.png) ![](/graphql?query={quote(mutation)})"
+        review = f"{image} <img src={elsewhere}/html.png> https://x.example"
+        result = claim_result(
+            "imports_are_understood", Claim(passed=False, reason=review, rows=[{"text": review}]), stops=False
+        )
+        with open_instance(settings_of(ui.root, NOW=NOW)) as instance:
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=VALIDATED,
+                    check_name="imports_are_understood",
+                    passed=False,
+                    description=result.description,
+                    metadata={**result.metadata, "unescaped": dg.MetadataValue.md(f"![]({elsewhere}/markdown.png)")},
+                )
+            )
+        page.goto(f"{ui.url}/assets/validated_reviews?view=checks&checkDetail=imports_are_understood")
+        for number, shown in enumerate([review, None]):
+            page.get_by_text("[Show Markdown]").nth(number).click()
+            if shown:
+                expect(page.locator(".dagster-markdown td")).to_have_text(shown)
+                expect(page.locator(".dagster-markdown td").locator("a, img")).to_have_count(0)
+            page.wait_for_load_state("networkidle")
+            page.keyboard.press("Escape")
+        site.shutdown()
+    assert [path for path in asked if path != "/favicon.ico"] == ["/page"]
+    limits = ui.ask("{instance{concurrencyLimits{concurrencyKey}}}")["instance"]["concurrencyLimits"]
+    assert "attacked" not in {limit["concurrencyKey"] for limit in limits}
 
 
 def test_the_lineage_graph_shows_every_asset(ui: DagsterUi, page: Page, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from mlops_assets.checks.reviews import claim_result
 from mlops_assets.document import (
     Bullets,
     Code,
@@ -16,11 +17,14 @@ from mlops_assets.document import (
     Paragraph,
     Picture,
     Table,
+    as_markdown_text,
     for_spreadsheet,
     html,
     markdown,
     text,
+    text_of_markdown,
 )
+from mlops_assets.reviews.quality.claims import Claim
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 AUTOLINKS = re.compile(r"(?:https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+(?:\.[-\w]+)+", re.IGNORECASE)
@@ -73,8 +77,15 @@ def test_no_text_becomes_markup_in_markdown(bad: str) -> None:
         Heading(bad), Paragraph(bad), Bullets([bad, bad]), Fields([(bad, bad)]), Table([bad, bad], [[bad, bad]])
     )
     expected = shown_text(bad)
+    assert text_of_markdown(as_markdown_text(bad)) == expected
     blocks = [*[expected] * 4, shown_text(f"{bad}: {bad}"), *[expected] * 4]
     assert shown_by_markdown(page) == list(filter(None, blocks))
+
+
+def test_a_check_shows_a_review_as_text() -> None:
+    shown = claim_result("a_claim", Claim(passed=False, reason=MUTATION, rows=[{"text": MUTATION}]))
+    for page in (str(shown.description), str(shown.metadata["examples"].value)):
+        assert shown_by_markdown(page)[-1] == MUTATION
 
 
 @given(strangers_text)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mlops_assets.checks.deploy import FACTS
+from mlops_assets.document import as_markdown_text
 from mlops_assets.steps.refresh_dashboards import Dashboards
 
 
@@ -43,5 +44,5 @@ def _verdict(trouble: str) -> dg.AssetCheckEvaluation:
         check_name=FACTS.name,
         passed=not trouble,
         severity=dg.AssetCheckSeverity.WARN,
-        description=trouble or "the database of the dashboards has every run",
+        description=as_markdown_text(trouble or "the database of the dashboards has every run"),
     )

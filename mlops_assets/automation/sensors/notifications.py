@@ -5,6 +5,7 @@ import sqlite3
 import dagster as dg
 
 from mlops_assets.checks.deploy import CHANNELS
+from mlops_assets.document import as_markdown_text
 from mlops_assets.reporting.notifier import DeliveryReport, Notifier, trouble
 
 
@@ -49,7 +50,7 @@ def _verdict(report: DeliveryReport) -> dg.AssetCheckEvaluation:
         check_name=CHANNELS.name,
         passed=not trouble(report.channels),
         severity=dg.AssetCheckSeverity.WARN,
-        description=trouble(report.channels) or "every channel took what was sent to it",
+        description=as_markdown_text(trouble(report.channels) or "every channel took what was sent to it"),
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.assets.partitions import range_tags
+from mlops_assets.document import text_of_markdown
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.versioning.git.history import GitHistory
@@ -184,7 +185,7 @@ def test_an_app_outside_30_to_90_percent_is_released_by_the_line_that_the_error_
     )
     [one] = [one for one in clone.run().get_asset_check_evaluations() if not one.passed]
     assert one.check_name == "positive_share_is_normal"
-    _write_printed_line(clone, str(one.description))
+    _write_printed_line(clone, text_of_markdown(str(one.description)))
     assert failed(clone.run()) == set()
     assert len(clone.repository.commits) == 2
 
@@ -195,7 +196,7 @@ def test_a_sudden_change_is_released_by_the_line_that_the_error_prints_and_the_n
     until_april = range_tags(clone.settings, [APP], MONTHS[0], "2026-04")
     the_new_ones_are_unhappy(clone)
     [one] = [one for one in clone.run().get_asset_check_evaluations() if not one.passed]
-    _write_printed_line(clone, str(one.description))
+    _write_printed_line(clone, text_of_markdown(str(one.description)))
     assert failed(clone.run()) == set()
     arrive(clone, "2026-04-01T01:00Z", unhappy=True)
     assert failed(clone.run(tags=until_april)) == set()

@@ -37,7 +37,7 @@ def test_a_free_port_goes_to_dagster_and_into_every_address(tmp_path, monkeypatc
     monkeypatch.setattr(ui, "prepare", lambda _settings: None)
     ui.open_ui(settings)
     [(_, command, environment)] = started
-    assert command[3:6] == ["-m", "dagster", "dev"]
+    assert command[3:6] == ["-m", "mlops_assets.cli.webserver", "dev"]
     assert command[-4:] == ["--host", "127.0.0.1", "--port", str(port)]
     assert environment["DAGSTER_HOME"] == str(settings.instance_folder)
     url = f"http://127.0.0.1:{port}"
