@@ -1,6 +1,10 @@
 # `make help` lists the targets. Knobs of `make run` are environment variables too: .env.example.
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# What is given on the command line, such as AUTHOR='Pay$Me', reaches the programs as it was typed, in the environment.
+# Otherwise make expands the `$` in it, and a recipe that holds it runs as shell code what a stranger chose as a name.
+# This comes first: $(shell) expands what is exported.
+$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(eval override export $(name) := $$(value $(name)))))
+export PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Its Python runs modules, not scripts: a script names the folder that it was installed in, and clones are moved.
 VENV := .venv/bin
 export DAGSTER_HOME := $(CURDIR)/.dagster
@@ -29,13 +33,13 @@ install: .venv/.installed .venv-dvc/.installed  ## Both virtual environments, fr
 LOOK_INSIDE := $(if $(filter install,$(MAKECMDGOALS)),--look-inside)
 
 .venv/.installed: FORCE
-	@$(PYTHON) locks/install.py $(LOOK_INSIDE) pipeline
+	@"$$PYTHON" locks/install.py $(LOOK_INSIDE) pipeline
 
 .venv/.installed-dev: .venv/.installed FORCE
-	@$(PYTHON) locks/install.py dev
+	@"$$PYTHON" locks/install.py dev
 
 .venv-dvc/.installed: FORCE
-	@$(PYTHON) locks/install.py $(LOOK_INSIDE) dvc
+	@"$$PYTHON" locks/install.py $(LOOK_INSIDE) dvc
 
 run: install  ## Install, run the whole pipeline, leave the model serving
 	@$(VENV)/python -m mlops_assets.cli run
@@ -53,10 +57,10 @@ why: .venv/.installed  ## Why it ran, why it did not: what each trigger decided
 	@$(VENV)/python -m mlops_assets.cli why $(UNREAD_IS_FINE)
 
 import: .venv/.installed  ## Take a file of reviews into data/imports, without names: FILE=
-	@$(VENV)/python -m mlops_assets.cli import --file "$(FILE)"
+	@$(VENV)/python -m mlops_assets.cli import --file="$$FILE"
 
 erase: .venv/.installed  ## Remove a person's reviews from every current file: AUTHOR= or REVIEW=
-	@$(VENV)/python -m mlops_assets.cli erase --author "$(AUTHOR)" --review "$(REVIEW)"
+	@$(VENV)/python -m mlops_assets.cli erase --author="$$AUTHOR" --review="$$REVIEW"
 
 versions: install  ## List the versions of data and models, and which one is live
 	@$(VENV)/python -m mlops_assets.cli versions $(UNREAD_IS_FINE)
@@ -65,16 +69,16 @@ deployments: .venv/.installed  ## What was live when, who or what put it there, 
 	@$(VENV)/python -m mlops_assets.cli deployments $(UNREAD_IS_FINE)
 
 restore: install  ## Data and models back to a version: VERSION=commit, data or model version
-	@$(VENV)/python -m mlops_assets.cli restore --version "$(VERSION)"
+	@$(VENV)/python -m mlops_assets.cli restore --version="$$VERSION"
 
 rollback: .venv/.installed  ## An earlier release live again: TO=release or model version
-	@$(VENV)/python -m mlops_assets.cli rollback --to "$(TO)"
+	@$(VENV)/python -m mlops_assets.cli rollback --to="$$TO"
 
 backup: .venv/.installed  ## Databases and run history as one file in backups/: TO=folder
-	@$(VENV)/python -m mlops_assets.cli backup --to "$(TO)"
+	@$(VENV)/python -m mlops_assets.cli backup --to="$$TO"
 
 restore-backup: .venv/.installed  ## A backup in the place of what is here: FILE= OVERWRITE=1
-	@$(VENV)/python -m mlops_assets.cli restore-backup --file "$(FILE)" --overwrite "$(OVERWRITE)"
+	@$(VENV)/python -m mlops_assets.cli restore-backup --file="$$FILE" --overwrite="$$OVERWRITE"
 
 audit: .venv/.installed  ## Known vulnerabilities of every lock, by pip-audit
 	@$(VENV)/python -m mlops_assets.cli audit

@@ -23,7 +23,9 @@ else
 fi
 
 wait_until_healthy() {
-  local until=$((SECONDS + ${UP_TIMEOUT_S:-300})) waiting
+  local timeout_s=${UP_TIMEOUT_S:-300} until waiting
+  [[ $timeout_s =~ ^[0-9]{1,6}$ ]] || { echo "error: UP_TIMEOUT_S must be a number of seconds, got $timeout_s" >&2; exit 2; }
+  until=$((SECONDS + 10#$timeout_s))
   while :; do
     waiting=$(compose ps -q | xargs -r docker inspect --format \
       '{{if and .State.Health (ne .State.Health.Status "healthy")}}{{.Name}} ({{.State.Health.Status}}){{end}}' | xargs)
