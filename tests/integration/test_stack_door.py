@@ -1,0 +1,110 @@
+"""The stack's door for real, before servers that say what they were asked."""
+
+import os
+import ssl
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from mlops_assets.team_server.demands import Login
+from mlops_assets.team_server.made import write_certificate, write_logins
+from tests.docker_engine import engine_or_skip
+from tests.repository import ROOT
+from tests.stack_machine import eventually
+from tests.user_clone import free_port
+
+pytestmark = pytest.mark.docker
+OKI, ANA, NEW = ("oki", "e80b5c12fd9736a4"), ("ana", "3d7f0a92b1c8e465"), ("new", "9a1c07e4b35f2d86")
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The door without a login; its certificate is believed."""
+    made = tmp_path_factory.mktemp("made")
+    write_logins(made, [Login(*OKI, "operate"), Login(*ANA, "look"), Login(*NEW, "look")])
+    write_certificate(made, None)
+    engine, port = engine_or_skip(), free_port()
+    name = f"test-door-{port}"
+    network = engine.client.networks.create(name)
+    echo = engine.client.containers.create(
+        "python:3.11-slim-bookworm",
+        ["python", "/echo.py"],
+        name=f"{name}-echo",
+        volumes=[f"{ROOT / 'tests' / 'images' / 'echo.py'}:/echo.py:ro"],
+    )
+    container = engine.client.containers.create(
+        "haproxy:lts",
+        ["haproxy", "-W", "-db", "-f", "/door/haproxy.cfg", "-f", "/stack/logins.cfg"],
+        name=name,
+        user=f"{os.getuid()}:{os.getgid()}",
+        network=name,
+        ports={"8443/tcp": ("127.0.0.1", port)},
+        volumes=[f"{ROOT / 'stack' / 'door'}:/door:ro", f"{made / 'door'}:/stack:ro"],
+    )
+    try:
+        network.connect(echo, aliases=["webserver", "webserver-readonly", "grafana"])
+        echo.start()
+        container.start()
+        context = ssl.create_default_context(cafile=str(made / "door" / "cert.pem"))
+        with httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=30) as client:
+            eventually(lambda: _answers(client), "the door and what is behind it answer", 30)
+            yield client
+    finally:
+        container.remove(force=True)
+        echo.remove(force=True)
+        network.remove()
+        engine.close()
+
+
+def _answers(door: httpx.Client) -> bool:
+    try:
+        return door.get("/dagster/", auth=OKI).status_code == 200
+    except httpx.HTTPError:  # the port is published before anybody listens
+        return False
+
+
+def test_graphql_is_asked_by_post_alone(door: httpx.Client) -> None:
+    for login in (OKI, ANA):
+        refused = door.get("/dagster/graphql?query=mutation{x}", auth=login)
+        assert (refused.status_code, refused.text) == (405, "Ask GraphQL by POST")
+        assert door.post("/dagster/graphql", json={"query": "{version}"}, auth=login).json()["method"] == "POST"
+
+
+def test_the_webserver_hears_its_own_name_and_no_origin_that_the_door_has_judged(door: httpx.Client) -> None:
+    own = {"Origin": str(door.base_url).rstrip("/")}
+    headers = dict(door.post("/dagster/graphql", json={}, headers=own, auth=OKI).json()["headers"])
+    assert headers["host"] == "webserver"
+    assert "origin" not in headers
+    assert (
+        door.post("/dagster/graphql", json={}, headers={"Origin": "https://evil.example"}, auth=OKI).status_code == 403
+    )
+
+
+def test_no_page_behind_the_door_loads_an_image_from_elsewhere(door: httpx.Client) -> None:
+    for path in ("/dagster/", "/grafana/"):
+        assert "img-src 'self' data: blob:" in door.get(path, auth=ANA).headers.get_list("content-security-policy")
+
+
+def test_wrong_passwords_lock_out_nobody_and_guessing_is_slow(door: httpx.Client) -> None:
+    """Every request comes from one address. `new` has not logged in from it before."""
+    for number in range(11):
+        assert door.get("/", auth=("oki", f"wrong-{number}")).status_code == 401
+    assert door.get("/", auth=OKI).status_code == 200
+
+    def guess(number: int) -> tuple[int, float]:
+        began = time.monotonic()
+        return door.get("/", auth=("oki", f"guess-{number}")).status_code, time.monotonic() - began
+
+    with ThreadPoolExecutor(12) as pool:
+        guesses = list(pool.map(guess, range(12)))
+        began = time.monotonic()
+    answered = [waited for status, waited in guesses if status == 401]
+    assert len(answered) <= 3
+    assert min(answered) > 2.5
+    assert {status for status, _ in guesses} == {401, 429}
+    assert door.get("/", auth=OKI).status_code == 200
+    assert time.monotonic() - began < 2.5, "a login that was right before does not wait"
+    assert door.get("/", auth=NEW).status_code == 200
