@@ -7,9 +7,10 @@ import argparse
 import json
 import logging
 import re
+import sys
 import tarfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,6 @@ class Guard:
         raise Refused("this part of the engine's API is not open to the pipeline")
 
     async def about(self, _: Request, page: str, __: dict[str, str]) -> Response:
-        """Whether the engine lives, and its version."""
         return await self._ask("GET", page)
 
     async def list_containers(self, _: Request, __: str, parameters: dict[str, str]) -> Response:
@@ -315,20 +315,25 @@ def server(stack: Stack, engine_socket: str, host: str, port: int, dockerfile: P
     )  # fmt: skip
 
 
-def main() -> None:
-    """Serve until the container stops."""
+def stack_of(command: Sequence[str]) -> Stack:
+    """The stack that the arguments in compose.yaml describe."""
     parser = argparse.ArgumentParser(prog="python -m stack.engine.guard", description=__doc__)
     for name in ("project", "user", "orchestrator", "gateway", "registry", "host"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--clone", required=True, type=Path)
     parser.add_argument("--port", required=True, type=int)
-    given = parser.parse_args()
-    logging.basicConfig(format="%(levelname)s %(message)s")
-    stack = Stack(
+    given = parser.parse_args(command)
+    return Stack(
         given.clone, given.project, given.user, given.orchestrator, given.gateway,
         f"{given.registry.rstrip('/')}/app-review-sentiment", given.host, str(given.port),
     )  # fmt: skip
-    server(stack, "/var/run/docker.sock", "0.0.0.0", 2375).run()  # noqa: S104  in its container, on an internal network
+
+
+def main() -> None:
+    """Serve until the container stops."""
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    # On an internal network, in a container of its own.
+    server(stack_of(sys.argv[1:]), "/var/run/docker.sock", "0.0.0.0", 2375).run()  # noqa: S104
 
 
 if __name__ == "__main__":

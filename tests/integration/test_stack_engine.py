@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import shutil
 import socket
 import tarfile
 import threading
@@ -26,8 +28,10 @@ from mlops_assets.deploy.docker import gateway as gateway_module
 from mlops_assets.deploy.docker.engine import DockerEngine
 from mlops_assets.deploy.docker.gateway import GatewayDown, HaproxyGateway
 from mlops_assets.deploy.docker.servers import DockerServers
+from mlops_assets.outside import IMAGE_NAME
+from mlops_assets.settings import Settings
 from mlops_assets.team_server.instance import rendered
-from stack.engine.guard import DOCKERFILE, server
+from stack.engine.guard import DOCKERFILE, server, stack_of
 from stack.engine.rules import Stack
 from tests.docker_engine import engine_or_skip
 from tests.repository import ROOT
@@ -249,6 +253,25 @@ def test_the_launcher_and_the_deployer_ask_for_nothing_else(
         f"POST /containers/create?name={service}-gateway", f"POST /containers/create?name={service}-0fb1338ea30f-",
     ):  # fmt: skip
         assert any(found.startswith(change) for found in changes), (change, changes)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"IMAGE_REGISTRY": "ghcr.io/team/", "PORT": "9000", "HOST_ADDRESS": "10.1.2.3", "HAPROXY_IMAGE": "haproxy:3.2"},
+    ],
+)
+def test_compose_tells_the_guard_what_the_deployer_reads(tmp_path: Path, environ: dict[str, str]) -> None:
+    command = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["engine"]["command"]
+    filled_in = [
+        re.sub(r"\$\{(\w+):[-?]([^}]*)\}", lambda match: environ.get(match[1], match[2]), part) for part in command
+    ]
+    stack = stack_of(filled_in)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    read = Settings.load(environ, tmp_path)
+    assert stack.repository == f"{read.image_registry}/{IMAGE_NAME}"
+    assert (stack.host, stack.port, stack.gateway) == (read.host, str(read.port), read.haproxy_image)
 
 
 @pytest.mark.parametrize(
