@@ -43,7 +43,14 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
 
     key = settings.author_key.get_secret_value() if settings.author_key else None
     copies = [settings.root / KEPT, settings.instance_folder / "snapshot"]
-    done = erase(settings.data, review=review or None, author=author or None, author_key=key, copies=copies)
+    done = erase(
+        settings.data,
+        review=review or None,
+        author=author or None,
+        author_key=key,
+        copies=copies,
+        forget_texts=lambda digests: _forget_in_log(settings, digests),
+    )
     for name, rows in done.rows.items():
         print(f"{name}: {rows} rows removed")
     imports = files_that_hold(
@@ -70,6 +77,22 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         "\nModels and their cards that were made before may quote its text: make run FORCE_RETRAIN=1 makes them anew."
     )
     return 1 if trouble else 0
+
+
+def _forget_in_log(settings: Settings, digests: frozenset[str]) -> None:
+    """Remove texts from the service's log of predictions; older entries may hold them unmasked."""
+    from mlops_assets.masking import mask
+    from mlops_assets.steps.prune import existing_log
+    from mlops_assets.text import text_digest
+
+    store = existing_log(settings)
+    if store is None:
+        if settings.prediction_log:
+            print(f"NOT searched: the log of predictions, which is not at {settings.prediction_log} on this machine")
+        return
+    count = store.forget_texts(lambda text: not digests.isdisjoint({text_digest(text), text_digest(mask(text))}))
+    store.close()
+    print(f"log of predictions: the text of {count} predictions removed")
 
 
 def show_versions(settings: Settings) -> int:

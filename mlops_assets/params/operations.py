@@ -90,6 +90,8 @@ class RetentionRules(Section):
     """Days that a replaced version of a model is kept."""
     runs_days: int = Field(default=30, ge=0)
     """Days that Dagster's history is kept: events, logs and summaries. The newest 20 runs always stay."""
+    predictions_days: int = Field(default=90, ge=1)
+    """Days that the service's log of predictions and their feedback is kept, counted from the request."""
     predecessors: int = Field(default=2, ge=0)
     """Models deployed before the live one that stay ready for a rollback, with the data that they were trained on."""
     unknown_days: int = Field(default=1, ge=0)

@@ -1,10 +1,13 @@
-"""Remove what nothing needs any more: versions past their retention, and releases with their images."""
+"""Remove what nothing needs any more: old versions, logged predictions, and releases with their images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Versions
+from mlops_assets.serving.log.prediction_store import PredictionStore, open_existing_store
+from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.retention import Pruned, prune_versions
@@ -12,10 +15,11 @@ from mlops_assets.versioning.retention import Pruned, prune_versions
 
 @dataclass(frozen=True)
 class PruneResult:
-    """What was removed, or with `dry_run` would be: the versions' objects and the names of releases."""
+    """What was removed, or with `dry_run` would be: the versions' objects, names of releases, logged predictions."""
 
     versions: Pruned
     releases: tuple[str, ...]
+    predictions: int
 
 
 def prune(
@@ -51,5 +55,24 @@ def prune(
         report(f"remove release {name}")
     if not dry_run:
         prune_releases(settings.releases, frozenset(keep))
+    predictions = _prune_predictions(settings, report, dry_run=dry_run)
     service.prune(frozenset(keep), report, dry_run=dry_run)
-    return PruneResult(versions, tuple(releases))
+    return PruneResult(versions, tuple(releases), predictions)
+
+
+def existing_log(settings: Settings) -> PredictionStore | None:
+    """The service's log of predictions, as the database's owner; None if it logs none, or not to this machine."""
+    environ = {name: value.get_secret_value() for name, value in settings.server.items()}
+    return open_existing_store(prediction_log_address(environ))
+
+
+def _prune_predictions(settings: Settings, report: Callable[[str], None], *, dry_run: bool) -> int:
+    store = existing_log(settings)
+    if store is None:
+        return 0
+    days = settings.section(Versions).retention.predictions_days
+    before = settings.now() - timedelta(days=days)
+    count = store.remove_before(before.isoformat(), dry_run=dry_run)
+    store.close()
+    report(f"remove {count} logged predictions that are older than {days} days, with their feedback")
+    return count

@@ -16,6 +16,8 @@ from mlops_assets.reviews.drift.drift import DriftReport, FeatureDrift
 from mlops_assets.reviews.drift.history import remember
 from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.serving.log.prediction_store import StoreDown, open_store
+from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from tests.integration.postgres_server import Postgres, psycopg
@@ -120,12 +122,20 @@ def test_an_erased_review_leaves_database_and_overview_and_a_database_that_is_aw
     overview = settings.service_folder / "shown" / "overview.json"
     assert postgres.rows("SELECT review_id FROM facts.reviews WHERE \"text\" = 'jelek sekali'") == [("r1",)]
     assert "jelek sekali" in overview.read_text(encoding="utf-8")
+    log = open_store(
+        prediction_log_address({name: value.get_secret_value() for name, value in settings.server.items()})
+    )
+    for request_id, text in (("p1", "Jelek  SEKALI"), ("p2", "bagus")):
+        log.write([(request_id, "2026-03-01", "web", "negative", 0.9, "{}", 4, text, "m", "d")])
+    log.close()
     postgres.stop()
-    assert erase_reviews(settings, author="", review="r1") == 1
-    assert "NOT removed from the dashboards" in capsys.readouterr().out
-    assert "jelek sekali" not in overview.read_text(encoding="utf-8")
+    with pytest.raises(StoreDown):  # nothing is erased yet, so that the next call finds the texts for the log
+        erase_reviews(settings, author="", review="r1")
     postgres.start()
     assert erase_reviews(settings, author="", review="r1") == 0
+    assert "log of predictions: the text of 1 predictions removed" in capsys.readouterr().out
+    assert postgres.rows("SELECT request_id, text FROM predictions ORDER BY 1") == [("p1", None), ("p2", "bagus")]
+    assert "jelek sekali" not in overview.read_text(encoding="utf-8")
     assert postgres.rows("SELECT review_id FROM facts.reviews ORDER BY 1") == [("r2",), ("r5",)]
 
 

@@ -6,7 +6,7 @@ Not here: versions in git and DVC, which hold what they held.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from mlops_assets.reviews.stored.privacy import (
     review_digest,
 )
 from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.text import text_digest
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
@@ -62,10 +63,12 @@ def erase(
     author: str | None = None,
     author_key: str | None = None,
     copies: Iterable[Path] = (),
+    forget_texts: Callable[[frozenset[str]], None] = lambda _: None,
 ) -> Erasure:
     """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine,
     predictions, crawls and cleaned imports, and from the stored files under `copies`.
 
+    `forget_texts` gets the digests of the reviews' texts before a file changes: if it fails, another call finds them.
     `author` needs the key that the reviews were collected with. Raises `AuthorKeyMissing`, `NothingToErase`.
     """
     if not review and not author:
@@ -86,6 +89,7 @@ def erase(
     ).save(store.folder)
     files = [*_parquet_files(data), *_predictions(data), *_cleaned_imports(data / "imports"), *aside]
     before = {path: _rows(path) for path in files}
+    forget_texts(frozenset(digest for path in files for digest in _text_digests(path, ids)))
     for app_id in store.apps():
         store.erase(app_id, ids)
     removed = dict[str, int]()
@@ -232,6 +236,14 @@ def _ids_of_author(data: Path, store: ReviewStore, hashed: str, aside: Iterable[
 def _ids_in(path: Path, hashed: str) -> Iterable[str]:
     table = columns.read_rows(path, ["review_id", "author"])
     return table.filter(pc.equal(table["author"], hashed))["review_id"].to_pylist()
+
+
+def _text_digests(path: Path, ids: set[str]) -> Iterable[str]:
+    if "review_text" not in pq.read_schema(path).names:
+        return []  # the predictions
+    table = columns.read_rows(path, ["review_id", "review_text"])
+    hit = pc.is_in(table["review_id"], value_set=pa.array(sorted(ids), pa.string()))
+    return (text_digest(text) for text in table.filter(hit)["review_text"].to_pylist() if text)
 
 
 def _filter_file(path: Path, ids: set[str]) -> None:

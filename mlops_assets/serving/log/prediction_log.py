@@ -56,7 +56,7 @@ class PredictionLog(Protocol):
         ...
 
     async def feedback(self, request_id: str, label: str, caller: str) -> None:
-        """Attach `label`; raises `Refused` 404 if the prediction is not logged, 503 without a store."""
+        """Attach `label`; raises `Refused` 404 if no prediction of this caller has the id, 503 without a store."""
         ...
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class ThreadedLog:
         except StoreDown as error:
             raise Refused(503, str(error), headers={"Retry-After": "5"}) from error
         if not known:
-            raise Refused(404, "no prediction with this id is on record", field="request_id")
+            raise Refused(404, "no prediction that this key asked for has this id", field="request_id")
 
     def close(self) -> None:
         self._waiting.put(None)

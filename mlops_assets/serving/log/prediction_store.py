@@ -1,5 +1,6 @@
 """The tables `predictions` and `feedback`, in SQLite or PostgreSQL. Used by one thread at a time."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +33,15 @@ class PredictionStore(Protocol):
     def write(self, rows: Sequence[Row]) -> None: ...
 
     def attach(self, request_id: str, label: str, caller: str, at: str) -> bool:
-        """Whether the prediction is known; a second label replaces the first."""
+        """Whether the caller asked for this prediction; a second label replaces the first."""
+        ...
+
+    def remove_before(self, at: str, *, dry_run: bool = False) -> int:
+        """Remove predictions older than this ISO time, with their feedback; how many."""
+        ...
+
+    def forget_texts(self, is_wanted: Callable[[str], bool]) -> int:
+        """Remove these texts and keep the rest of their predictions; how many predictions had one."""
         ...
 
     def close(self) -> None: ...
@@ -48,7 +57,9 @@ class SqlStore:
         marks = ", ".join([mark] * 10)
         # Only the marks are inserted here, and they come from the two lines at the end of this file.
         self._insert = f"INSERT INTO predictions ({_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
-        self._known = f"SELECT 1 FROM predictions WHERE request_id = {mark}"  # noqa: S608  # as above
+        self._known = f"SELECT 1 FROM predictions WHERE request_id = {mark} AND caller = {mark}"  # noqa: S608  # as above
+        self._older = f"FROM predictions WHERE at < {mark}"
+        self._forget_text = f"UPDATE predictions SET text = NULL WHERE text = {mark}"  # noqa: S608  # as above
         self._attach = (
             f"INSERT INTO feedback (request_id, label, caller, at) VALUES ({', '.join([mark] * 4)}) "  # noqa: S608  # as above
             "ON CONFLICT (request_id) DO UPDATE SET label = excluded.label, caller = excluded.caller, at = excluded.at"
@@ -59,13 +70,37 @@ class SqlStore:
 
     def attach(self, request_id: str, label: str, caller: str, at: str) -> bool:
         def attach(cursor: Any) -> bool:
-            cursor.execute(self._known, (request_id,))
+            cursor.execute(self._known, (request_id, caller))
             if cursor.fetchone() is None:
                 return False
             cursor.execute(self._attach, (request_id, label, caller, at))
             return True
 
         return self._transact(attach)
+
+    def remove_before(self, at: str, *, dry_run: bool = False) -> int:
+        def remove(cursor: Any) -> int:
+            cursor.execute(f"SELECT count(*) {self._older}", (at,))
+            (count,) = cursor.fetchone()
+            if not dry_run:
+                of_old = f"DELETE FROM feedback WHERE request_id IN (SELECT request_id {self._older})"  # noqa: S608  # as above
+                cursor.execute(of_old, (at,))
+                cursor.execute(f"DELETE {self._older}", (at,))
+            return count
+
+        return self._transact(remove)
+
+    def forget_texts(self, is_wanted: Callable[[str], bool]) -> int:
+        def forget(cursor: Any) -> int:
+            cursor.execute("SELECT DISTINCT text FROM predictions WHERE text IS NOT NULL")
+            count = 0
+            for (text,) in cursor.fetchall():
+                if is_wanted(text):
+                    cursor.execute(self._forget_text, (text,))
+                    count += cursor.rowcount
+            return count
+
+        return self._transact(forget)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -87,7 +122,7 @@ class SqlStore:
             self._connection.commit()
         except self._errors as error:
             self._forget()
-            raise StoreDown(f"the prediction log cannot be written: {error}".replace("\n", " ").strip()) from error
+            raise StoreDown(f"the prediction log cannot be used: {error}".replace("\n", " ").strip()) from error
         return outcome
 
     def _forget(self) -> None:
@@ -107,10 +142,16 @@ def open_store(address: str) -> PredictionStore:
         path = Path(address.removeprefix("sqlite:"))
 
         def connect_sqlite() -> sqlite3.Connection:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite gives its files beside this one the same permissions.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+                if file.exists() and file.stat().st_uid == os.geteuid():
+                    file.chmod(0o600)
             connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA secure_delete=ON")  # what is erased leaves no bytes in the file
             return connection
 
         exists = "SELECT count(*) = 2 FROM sqlite_master WHERE name IN ('predictions', 'feedback')"
@@ -119,3 +160,9 @@ def open_store(address: str) -> PredictionStore:
 
     exists = "SELECT to_regclass('predictions') IS NOT NULL AND to_regclass('feedback') IS NOT NULL"
     return SqlStore(lambda: psycopg.connect(address, connect_timeout=5), "%s", (psycopg.Error, OSError), exists)
+
+
+def open_existing_store(address: str) -> PredictionStore | None:
+    """The store at this address; None without an address, and if there is no such SQLite file."""
+    missing = address.startswith("sqlite:") and not Path(address.removeprefix("sqlite:")).is_file()
+    return open_store(address) if address and not missing else None

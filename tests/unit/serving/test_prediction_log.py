@@ -8,8 +8,9 @@ from starlette.testclient import TestClient
 
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.log.prediction_log import Prediction, ThreadedLog
+from mlops_assets.serving.log.prediction_store import open_store
 from mlops_assets.serving.options import ServerOptions
-from tests.unit.serving.test_app import ThreeLines, loaded, ready
+from tests.unit.serving.test_app import KEYS, ThreeLines, loaded, ready
 
 
 def rows(path, query):
@@ -70,6 +71,74 @@ def test_feedback_is_attached_to_a_prediction_and_the_last_one_counts(tmp_path):
         unknown = client.post("/feedback", json={"request_id": "0" * 32, "label": "positive"})
         assert (unknown.status_code, unknown.json()["field"]) == (404, "request_id")
     assert rows(path, "select request_id, label from feedback") == [(request_id, "negative")]
+
+
+def test_feedback_belongs_to_the_key_that_asked(tmp_path):
+    path = tmp_path / "log.sqlite"
+    options = ServerOptions(prediction_log=f"sqlite:{path}", api_keys=KEYS)
+    with TestClient(create_app(loaded, options=options)) as client:
+        ready(client)
+
+        def post(to, body, key):
+            return client.post(to, json=body, headers={"authorization": f"Bearer {key}"})
+
+        request_id = post("/predict", {"text": "aaab"}, "one").json()["request_id"]
+        assert post("/feedback", {"request_id": request_id, "label": "positive"}, "one").status_code == 200
+        other = post("/feedback", {"request_id": request_id, "label": "negative"}, "two")
+        assert (other.status_code, other.json()["field"]) == (404, "request_id")
+    assert rows(path, "select label, caller from feedback") == [("positive", "one")]
+
+
+def files_of(folder):
+    return {path: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+
+
+def test_nobody_else_may_read_the_log(tmp_path):
+    def log(path):
+        store = open_store(f"sqlite:{path}")
+        store.write([row_of("1", "secret text")])
+        return store
+
+    store = log(tmp_path / "new" / "log.sqlite")
+    assert set(files_of(tmp_path).values()) == {0o700, 0o600}
+    store.close()
+    older = tmp_path / "log.sqlite"
+    older.touch(0o644)
+    older.chmod(0o644)
+    log(older).close()
+    assert older.stat().st_mode & 0o777 == 0o600
+
+
+def row_of(request_id, text=None, at="2026-01-01T00:00:00+00:00"):
+    return (request_id, at, "anonymous", "positive", 1.0, "{}", 4, text, "m", "d")
+
+
+def test_texts_are_forgotten_to_the_last_byte_and_their_predictions_stay(tmp_path):
+    path = tmp_path / "log.sqlite"
+    store = open_store(f"sqlite:{path}")
+    store.write([row_of("1", "secret text"), row_of("2", "secret text"), row_of("3", "other"), row_of("4")])
+    assert store.forget_texts(lambda text: text.startswith("secret")) == 2
+    store.close()
+    assert rows(path, "select request_id, text from predictions") == [
+        ("1", None),
+        ("2", None),
+        ("3", "other"),
+        ("4", None),
+    ]
+    assert not any(b"secret" in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_old_predictions_are_removed_with_their_feedback(tmp_path):
+    path = tmp_path / "log.sqlite"
+    store = open_store(f"sqlite:{path}")
+    store.write([row_of("old", at="2026-01-01T00:00:00+00:00"), row_of("new", at="2026-01-02T00:00:00+00:00")])
+    for request_id in ("old", "new"):
+        store.attach(request_id, "positive", "anonymous", "2026-02-01T00:00:00+00:00")
+    assert store.remove_before("2026-01-02T00:00:00+00:00", dry_run=True) == 1
+    assert len(rows(path, "select 1 from predictions")) == 2
+    assert store.remove_before("2026-01-02T00:00:00+00:00") == 1
+    store.close()
+    assert rows(path, "select request_id from predictions union select request_id from feedback") == [("new",)]
 
 
 def test_without_a_log_feedback_says_what_to_set():

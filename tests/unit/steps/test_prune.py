@@ -11,6 +11,7 @@ from mlops_assets.deploy.docker.backend import REPOSITORY
 from mlops_assets.deploy.docker.engine import EngineDown
 from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.release import build_release
+from mlops_assets.serving.log.prediction_store import open_store
 from mlops_assets.settings import Settings
 from mlops_assets.steps.prune import prune
 from tests.fakes.tiny_model import seal_tiny_model
@@ -46,6 +47,23 @@ def test_without_an_engine_pruning_says_so_and_forgets_no_image(
         with pytest.raises(EngineDown, match="no Docker engine answers"):
             prune(settings, things["repository"], things["service"], lambda _: None, dry_run=dry_run)
     assert record.all() == before
+
+
+def test_logged_predictions_go_after_their_days(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    settings = settings_of(make_clone(tmp_path / "clone"), PREDICTION_LOG=str(path), NOW="2026-07-01T00:00:00Z")
+    things = outside.build(settings)
+    assert prune(settings, things["repository"], things["service"], lambda _: None).predictions == 0
+    assert not path.exists()
+    log = open_store(f"sqlite:{path}")
+    times = {"old": "2026-04-01T00:00:00+00:00", "new": "2026-04-03T00:00:00+00:00"}
+    log.write([(name, at, "web", "positive", 1.0, "{}", 4, None, "m", "d") for name, at in times.items()])
+    said: list[str] = []
+    for dry_run in (True, False):
+        assert prune(settings, things["repository"], things["service"], said.append, dry_run=dry_run).predictions == 1
+    assert said.count("remove 1 logged predictions that are older than 90 days, with their feedback") == 2
+    assert log.remove_before("2027-01-01") == 1
+    log.close()
 
 
 def test_the_defaults_are_those_of_params() -> None:

@@ -18,6 +18,7 @@ from mlops_assets.reviews.stored.erase import (
 )
 from mlops_assets.reviews.stored.privacy import AuthorKeyMissing, Erased, review_digest
 from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.text import text_digest
 from tests.collection_cases import APP, NOW, OPTIONS, feed_of, stored
 from tests.fakes.play_store import FakePlayStore, Fault, MemoryPlayStore
 from tests.unit.reviews.rows import APP as SOME_APP
@@ -84,6 +85,25 @@ def test_a_review_goes_from_cleaned_imports_and_from_copies_that_were_put_aside(
         assert "gp:000010" not in columns.read_table(path)["review_id"].to_pylist()
     left = files_that_hold(data / "imports", Erased.load(data / "raw"), FileRules(known_apps=[APP]))
     assert list(left) == ["theirs.parquet"]
+
+
+def test_every_version_of_the_text_is_told_to_who_keeps_texts_before_a_file_changes(data):
+    """If the log of predictions does not answer, the next call must still find the texts."""
+    asked = []
+
+    def away(digests):
+        asked.append(digests)
+        raise ConnectionError
+
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            erase(data, review="gp:000010", forget_texts=away)
+    assert asked[0] == asked[1]
+    assert text_digest("edited") in asked[0]
+    assert len(asked[0]) == 2
+    erase(data, review="gp:000010", forget_texts=asked.append)
+    erase(data, review="gp:000010", forget_texts=asked.append)
+    assert asked[2:] == [asked[0], frozenset()]
 
 
 def test_an_author_is_found_by_the_display_name_in_any_case(data):
