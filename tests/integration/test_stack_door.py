@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from mlops_assets.team_server.demands import Login
-from mlops_assets.team_server.made import write_certificate, write_logins
+from mlops_assets.team_server.generated_files import write_certificate, write_logins
+from mlops_assets.team_server.required_settings import Login
 from tests.docker_engine import engine_or_skip
 from tests.repository import ROOT
 from tests.stack_machine import eventually
