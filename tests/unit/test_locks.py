@@ -1,4 +1,4 @@
-"""The locks agree with one another, with pyproject.toml, and with what is installed. Without a network."""
+"""The locks agree with one another, with pyproject.toml, and with what is installed. No network is asked."""
 
 import importlib.metadata
 import re
@@ -89,6 +89,13 @@ def test_the_lock_allows_the_build_of_torch_that_the_constraint_names() -> None:
     assert constraint
     assert locked("pipeline")["torch"] == constraint[1]
     assert constraint[2] in (ROOT / "locks" / "pipeline.txt").read_text()
+
+
+def test_actions_of_ci_are_pinned_by_commit() -> None:
+    workflows = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").iterdir()]
+    actions = re.findall(r"uses:\s*(\S+)", "\n".join(workflows))
+    assert actions
+    assert not [action for action in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)]
 
 
 def test_what_is_installed_is_what_the_locks_name_and_it_needs_nothing_else() -> None:
