@@ -40,11 +40,15 @@ _LONGEST_LOCAL = 100
 # The number patterns are the tokens of a lexer. Each digit belongs to one token, so no match starts inside a number,
 # and masking a masked text changes nothing. Every repetition is bounded or possessive: the time is linear.
 _NOT_PERSONAL = r"""
+      # Money
       (?<![a-z])(?:rp|idr|usdt?|\$)\.?\s?[0-9]++(?:[.,][0-9]++)*+
+      # Dates, and hours from and to
     | (?:19|20)[0-9]{2}(?P<a>[\-/.])[0-9]{1,2}(?P=a)[0-9]{1,2}(?![0-9])
     | [0-9]{1,2}(?P<b>[\-/.\ ])[0-9]{1,2}(?P=b)(?:19[89]|20[0-3])[0-9](?![\-.\ ]?[0-9]{3})
     | [0-9]{1,2}[.:][0-9]{2}\s?(?:-|sd|s/d|sampai|hingga|to)\s?[0-9]{1,2}[.:][0-9]{2}(?![0-9])
+      # Codes of a company: psr-25-136-0652-08834
     | [a-z]{2,}+-(?!0|62)[0-9]{1,2}-[0-9][0-9\-]*+
+      # Prices of coins: 0.00001234567
     | (?!0[0-9]|62\.8)[0-9]{1,3}[.,][0-9]{4,}+(?![.\-]?[0-9])
 """
 _GAP = r"[\ .()\-_/*]{0,3}"
@@ -53,10 +57,13 @@ _COUNTRY = r"(?:\+|00)?62"
 _AREA = r"[2-79][0-9]{1,2}"
 _MOBILE = rf"8{_GAP}[1-35-9]"
 _PHONE = rf"""
+      # Mobile: in one piece first, so that a number behind it stays
       (?:{_ZERO}|{_COUNTRY})8[1-35-9][0-9]{{7,10}}(?![0-9])
     | {_ZERO}{_GAP}{_MOBILE}(?:{_GAP}[0-9]){{7,10}}(?![0-9])
     | {_COUNTRY}{_GAP}(?:0{_GAP})?{_MOBILE}(?:{_GAP}[0-9]){{6,10}}(?![0-9])(?<!000)
+      # With an area code
     | (?<!-)(?:\(0{_AREA}\)|(?:0|62[\ \-]){_AREA})[\ .\-]{{1,3}}[0-9]{{3,4}}(?:[\ .\-]?[0-9]){{2,5}}(?![0-9])(?<!000)
+      # Of other countries
     | \+[1-9][0-9]{{0,2}}(?:{_GAP}[0-9]){{7,12}}(?![0-9])(?<!000)
 """
 _CALL = r"wa|w\.a|whats\s?app|hp|hape|telp?|telpo?n|telepon|tlpn?|phone|hubungi|call|kontak|contact|sms"

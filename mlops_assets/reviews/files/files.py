@@ -120,7 +120,7 @@ def _identify(kept: pd.DataFrame, found: RecognisedFile, rules: FileRules) -> No
     numbers = are_row_numbers(ids)
     if rules.erased.reviews:
         # What was erased under its number stays erased: its row keeps the number, and the store leaves it out.
-        numbers &= ~ids.map(lambda one: review_digest(str(one)) in rules.erased.reviews).astype(bool)
+        numbers &= ~ids.map(lambda review_id: review_digest(str(review_id)) in rules.erased.reviews).astype(bool)
     own = ids.where(~numbers)
     if shared := are_shared(kept.assign(review_id=own)):
         own = own.where(pd.Series(False, index=own.index))

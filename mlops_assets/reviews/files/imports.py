@@ -116,8 +116,8 @@ def files_that_hold(folder: Path, erased: Erased, rules: FileRules) -> dict[str,
         except PermanentFailure:
             continue
         hits = sum(
-            review_digest(one) in erased.reviews or author in erased.authors
-            for one, author in zip(frame["review_id"], frame["author"], strict=True)
+            review_digest(review_id) in erased.reviews or author in erased.authors
+            for review_id, author in zip(frame["review_id"], frame["author"], strict=True)
         )
         if hits:
             found[path.name] = hits

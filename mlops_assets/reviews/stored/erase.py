@@ -84,7 +84,7 @@ def erase(
     # First the list: a crawl between here and the end must not bring them back.
     known = Erased.load(store.folder)
     Erased(
-        known.reviews | {review_digest(one) for one in ids},
+        known.reviews | {review_digest(review_id) for review_id in ids},
         known.authors | ({hashed} if hashed else frozenset()),
     ).save(store.folder)
     files = [*_parquet_files(data), *_predictions(data), *_cleaned_imports(data / "imports"), *aside]
@@ -108,7 +108,7 @@ def erase(
 def drop_erased(data: Path, erased: Erased | None = None) -> dict[str, int]:
     """Remove again what was erased before, from files that came from somewhere else; rows by file.
 
-    `erased` is the list to go by, where it is not the one in `data/raw`.
+    `erased` replaces the list in `data/raw`.
     """
     known = erased or Erased.load(data / "raw")
     if not (known.reviews or known.authors):
@@ -117,9 +117,9 @@ def drop_erased(data: Path, erased: Erased | None = None) -> dict[str, int]:
     for path in _parquet_files(data):
         table = columns.read_rows(path, ["review_id", "author"])
         ids = {
-            one
-            for one, author in zip(table["review_id"].to_pylist(), table["author"].to_pylist(), strict=True)
-            if review_digest(one) in known.reviews or author in known.authors
+            review_id
+            for review_id, author in zip(table["review_id"].to_pylist(), table["author"].to_pylist(), strict=True)
+            if review_digest(review_id) in known.reviews or author in known.authors
         }
         if ids:
             _filter_file(path, ids)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MASK = "[name]"
 NOBODY = {"a google user", "pengguna google", "google user"}
-"""What Play shows in place of a deleted account's name: the words in it are no one's name."""
+"""What Play shows in place of a deleted account's name: its words are nobody's name."""
 
 _LONGEST_NAME = 100
 """Characters of a display name; Google Play's own are shorter."""
@@ -106,7 +106,7 @@ def _places_of(name: str, text: str) -> list[tuple[int, int]]:
 
 
 def _places_of_words(name: str, text: str, lower: str) -> list[tuple[int, int]]:
-    """What `_name_pattern` finds of a name of plain letters and spaces, which nearly all are.
+    """What `_name_pattern` finds, for names of plain letters and spaces. Nearly all names are such.
 
     A pattern for each of a hundred thousand names would take a minute to make.
     """
@@ -129,7 +129,7 @@ def _places_of_words(name: str, text: str, lower: str) -> list[tuple[int, int]]:
 
 
 def _place_of_all(words: list[str], runs: list[tuple[int, int]], lower: str, parts: set[str]) -> tuple[int, int] | None:
-    """The words one after the other in as many runs of letters, of which the outer ones may be longer."""
+    """The span of all words in successive runs of letters; the outer runs may be longer than their words."""
     if len(runs) < len(words):
         return None
     found = [lower[start:end] for start, end in runs]
@@ -159,7 +159,7 @@ def is_mask_of(masked: str, text: str) -> bool:
 
 
 def _fits(parts: list[str], text: str) -> bool:
-    """Whether the text is these parts in order with something between them that may be a name."""
+    """Whether the text is these parts in order, with possible names between them."""
     if not text.startswith(parts[0]):
         return False
     end = len(parts[0])
@@ -190,7 +190,7 @@ def _name_pattern(name: str) -> re.Pattern[str] | None:
 
 
 def _words_in(form: str) -> set[str]:
-    """The words of two letters or more, and the parts of those that are written together."""
+    """Words of two letters or more, and the parts of words such as `BudiSantoso`."""
     if " ".join(form.split()).casefold() in NOBODY:
         return set()
     words = {word for word in _LETTERS.findall(form) if len(word) > 1}
@@ -237,7 +237,7 @@ class Erased:
         scratch.replace(folder / ERASED)
 
     def covers(self, review: FeedReview) -> bool:
-        """Whether the review is one of them."""
+        """Whether the review was erased."""
         if self.authors and review.author in self.authors:
             return True
         return bool(self.reviews) and review_digest(review.review_id) in self.reviews
@@ -247,5 +247,5 @@ NOTHING_ERASED = Erased()
 
 
 def review_digest(review_id: str) -> str:
-    """What the list of erased reviews holds in place of an id."""
+    """The list of erased reviews holds this digest, not the id."""
     return hashlib.sha256(review_id.encode()).hexdigest()

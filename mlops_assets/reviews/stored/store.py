@@ -305,7 +305,7 @@ def _months_in(folder: Path) -> list[str]:
 def _without_erased(rows: pd.DataFrame, erased: Erased) -> pd.DataFrame:
     if not (erased.reviews or erased.authors):
         return rows
-    gone = rows["review_id"].map(lambda one: review_digest(str(one)) in erased.reviews).astype(bool)
+    gone = rows["review_id"].map(lambda review_id: review_digest(str(review_id)) in erased.reviews).astype(bool)
     return pd.DataFrame(rows[~(gone | rows["author"].isin(erased.authors))])
 
 
