@@ -47,7 +47,7 @@ class LockedPackage:
 class Installed:
     """What the server runs with: metadata of Python packages; of an image also Debian's packages.
 
-    python: the version of the interpreter
+    python: the version of the interpreter; empty if that is one of Debian's packages
     copyrights: the copyright file of each Debian package, by its name
     """
 
@@ -87,7 +87,7 @@ def installed_in(engine: DockerEngine, image: str) -> Installed:
     status = engine.read_files(image, "/var/lib/dpkg/status", "status")
     copyrights = engine.read_files(image, "/usr/share/doc", r"doc/[^/]+/copyright")
     return Installed(
-        engine.environment(image)["PYTHON_VERSION"],
+        engine.environment(image).get("PYTHON_VERSION", ""),
         tuple(_headers(text) for text in packages.values()),
         tuple(map(_headers, "\n".join(status.values()).strip().split("\n\n"))),
         {name.split("/")[1]: text for name, text in copyrights.items()},
@@ -114,10 +114,13 @@ def bill_of_materials(release: Release, installed: Installed) -> str:
     )
     components: list[Any] = [
         _model(release),
-        _package(PackageURL("generic", name="python", version=installed.python), ComponentType.PLATFORM),
         *_python_packages(release, installed),
         *_debian_packages(installed),
     ]
+    if installed.python:
+        components.append(
+            _package(PackageURL("generic", name="python", version=installed.python), ComponentType.PLATFORM)
+        )
     if installed.debian:
         image, _, tag = BASE_IMAGE.partition(":")
         components.append(_package(PackageURL("docker", name=image, version=tag), ComponentType.CONTAINER))
