@@ -4,6 +4,8 @@ import pytest
 from mlops_assets.reviews.quality import validate
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.steps.take_imports import nothing_taken
+from mlops_assets.steps.validate import ValidatedReviews
 from tests.unit.reviews.rows import APP, frame, review
 
 
@@ -32,6 +34,27 @@ def test_good_and_bad_reviews_lie_in_their_files(store, tmp_path):
     assert bad["reasons"].tolist() == ["text is empty; rating is not 1 to 5"]
     assert march.good == 1
     assert not (tmp_path / "quarantine" / APP / "2026-03.parquet").exists()
+
+
+def test_masks_over_personal_data_are_on_record_and_add_up_over_months(store, tmp_path):
+    store.upsert(
+        APP,
+        frame(
+            review(
+                "5", review_text="hubungi 0812-0000-1111 atau contoh@example.com", reply_text="tulis ke cs@example.com"
+            ),
+            review("6", rating=7, review_text="0812-0000-1111"),
+            review("7", review_date="2026-03-01", scraped_at="2026-04-01", review_text="rek BCA 1234567890"),
+        ),
+    )
+    for _ in ("validated", "known"):
+        months = validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
+        assert months[0].masked == {"review_text": {"email": 1, "phone": 2}, "reply_text": {"email": 1}}
+        assert ValidatedReviews(tuple(months), nothing_taken(), 1, valid=True).masked == [
+            {"kind": "phone", "reviews": 2, "replies": 0},
+            {"kind": "email", "reviews": 1, "replies": 1},
+            {"kind": "account", "reviews": 1, "replies": 0},
+        ]
 
 
 def test_an_unchanged_month_is_not_read_again(store, tmp_path, monkeypatch):
