@@ -76,6 +76,7 @@ def test_every_command_of_the_readme_does_what_it_says(clone: Path) -> None:
             "HOME": str(clone.parent),
             "PYTHONPATH": str(clone),
             "PORT": str(port),
+            "UI_PORT": str(free_port()),
             "NOW": NOW.isoformat(),
             "DEPLOY_TARGET": "process",
             "AUTHOR_KEY": "a key of the test",
@@ -106,12 +107,12 @@ def _filled_in(command: str, clone: Path, port: int) -> str:
 
 def _serves(line: str, clone: Path, environment: dict[str, str]) -> None:
     """Start it, have it answer once, and end it."""
-    url, more = "http://127.0.0.1:3000/server_info", {}
+    url = f"http://127.0.0.1:{environment['UI_PORT']}/server_info"
     if "mlops_assets.serving" in line:
         port = free_port()
         line, url = f"{line} --port {port}", f"http://127.0.0.1:{port}/ready"
     process = subprocess.Popen(
-        shlex.split(line), cwd=clone, env={**environment, **more}, stdout=subprocess.DEVNULL,
+        shlex.split(line), cwd=clone, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
