@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from mlops_assets.deploy.docker.engine import DockerEngine, EngineDown
 from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.service import Service
 from tests.user_clone import free_port
+
+REPOSITORY = "localhost:5000/mlops-test"
 
 
 def engine_or_skip() -> DockerEngine:
@@ -39,3 +42,9 @@ def port_of(service: Service) -> int:
 def project_of(service: Service) -> str:
     """The label of all that the service has on the engine."""
     return f"mlops-{port_of(service)}"
+
+
+def servers(engine: DockerEngine, service: Service) -> list[Any]:
+    """The containers that serve or are about to."""
+    found = engine.containers(f"mlops.project={project_of(service)}")
+    return [container for container in found if container.labels["mlops.role"] == "server"]

@@ -3,11 +3,7 @@
 import pytest
 
 from mlops_assets.deploy.rollout import DeploymentRefused
-from tests.fakes.service import UNWATCHED
-
-
-def silent(_line: str) -> None:
-    return
+from tests.fakes.service import UNWATCHED, silent
 
 
 class ServiceCases:

@@ -17,6 +17,10 @@ from mlops_assets.params.operations import Watching
 UNWATCHED = Watching(watch_s=0)
 
 
+def silent(_line: str) -> None:
+    """Where the lines of a deployment go that no test reads."""
+
+
 def fake_service(folder: Path) -> Service:
     """The real service on one backend in memory; its state is in `folder`."""
     return Service(FakeBackend(folder), watching=UNWATCHED)

@@ -8,45 +8,25 @@ import threading
 import pytest
 import trustme
 
-from mlops_assets.deploy.release import build_release
 from mlops_assets.failures import PermanentFailure
 from tests.docker_engine import port_of, project_of, service_on_docker
-from tests.fakes.service import UNWATCHED
-from tests.fakes.tiny_model import seal_tiny_model
-from tests.repository import ROOT
+from tests.fakes.service import UNWATCHED, silent
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
 
 
-def silent(_line: str) -> None:
-    return
-
-
-@pytest.fixture(scope="module")
-def made(engine, tmp_path_factory):
-    """Two releases of one server, each with its image."""
-    folder = tmp_path_factory.mktemp("releases")
-    found = []
-    for name, intercept in (("a", 0.0), ("b", 0.4)):
-        seal_tiny_model(folder / name, intercept=intercept)
-        release = build_release(folder / name, folder / "built", lock=ROOT / "locks" / "serving.txt")
-        found.append((release, engine.push(engine.build(release, "localhost:5000/mlops-tls", silent), (), silent)))
-    yield found
-    for _, image in found:
-        engine.client.images.remove(engine.client.images.get(image.reference).id, force=True)
-
-
-def test_the_public_port_speaks_tls_and_takes_a_renewed_certificate_without_losing_a_request(engine, made, tmp_path):
+def test_the_public_port_speaks_tls_and_takes_a_renewed_certificate_without_losing_a_request(
+    engine, releases, images, tmp_path
+):
     authority = trustme.CA()
     pem = tmp_path / "tls.pem"
     _issue(authority, pem)
-    (first, image), (second, other) = made
-    service = service_on_docker(tmp_path / "s", {first.version: image, second.version: other}, pem)
+    service = service_on_docker(tmp_path / "s", {releases[name].version: images[name] for name in ("a", "b")}, pem)
     port = port_of(service)
     try:
-        service.deploy(first, silent, watching=UNWATCHED)
+        service.deploy(releases["a"], silent, watching=UNWATCHED)
         assert service.url.startswith("https://")
-        assert service.live().release_version == first.version
+        assert service.live().release_version == releases["a"].version
         before = _certificate(port, authority)
         with pytest.raises((http.client.HTTPException, OSError)):
             _get(http.client.HTTPConnection("127.0.0.1", port, timeout=5))
@@ -57,25 +37,24 @@ def test_the_public_port_speaks_tls_and_takes_a_renewed_certificate_without_losi
         failures, stop = [], threading.Event()
         asking = threading.Thread(target=_keep_asking, args=(port, authority, failures, stop))
         asking.start()
-        service.deploy(second, silent, watching=UNWATCHED)
+        service.deploy(releases["b"], silent, watching=UNWATCHED)
         stop.set()
         asking.join()
         assert failures == []
-        assert service.live().release_version == second.version
+        assert service.live().release_version == releases["b"].version
         assert _certificate(port, authority) != before
         assert engine.client.containers.get(gateway.id).status == "running"
     finally:
         service.stop()
 
 
-def test_a_file_without_a_key_is_refused_before_anything_starts(engine, made, tmp_path):
-    (release, image), _ = made
+def test_a_file_without_a_key_is_refused_before_anything_starts(engine, releases, images, tmp_path):
     pem = tmp_path / "tls.pem"
     trustme.CA().cert_pem.write_to_path(str(pem))
-    service = service_on_docker(tmp_path / "s", {release.version: image}, pem)
+    service = service_on_docker(tmp_path / "s", {releases["a"].version: images["a"]}, pem)
     try:
         with pytest.raises(PermanentFailure, match="must hold certificate and key in PEM"):
-            service.deploy(release, silent, watching=UNWATCHED)
+            service.deploy(releases["a"], silent, watching=UNWATCHED)
         assert engine.containers(f"mlops.project={project_of(service)}") == []
     finally:
         service.stop()

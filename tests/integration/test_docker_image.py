@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -21,46 +22,25 @@ from mlops_assets.deploy.docker.engine import BuildFailed, Login, PushFailed
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.sbom import bill_of_materials, installed_in, locked_packages
 from mlops_assets.deploy.service import Service
-from tests.fakes.tiny_model import seal_tiny_model
+from tests.docker_engine import REPOSITORY, servers
+from tests.fakes.service import UNWATCHED, silent
 from tests.integration.clients import wait_until
 from tests.repository import ROOT
 from tests.user_clone import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(600)]
 
-REGISTRY, NAME = "localhost:5000", "mlops-test-image"
 MB = 1_000_000
 USER, PASSWORD = "robot", "right"
 HTPASSWD = "robot:$2b$05$abcdefghijklmnopqrstuu8xaCxxL82bnl.UY74PMksDxIJShppPC"
 PACKED = "application/vnd.docker.distribution.manifest.v2+json"
 
 
-def silent(_line: str) -> None:
-    return
-
-
-@pytest.fixture(scope="module")
-def releases(tmp_path_factory):
-    """Two models with one server."""
-    folder = tmp_path_factory.mktemp("releases")
-    for name, intercept in (("a", 0.0), ("b", 0.4)):
-        seal_tiny_model(folder / name, intercept=intercept)
-    lock = ROOT / "locks" / "serving.txt"
-    return [build_release(folder / name, folder / "built", lock=lock) for name in ("a", "b")]
-
-
-@pytest.fixture(scope="module")
-def images(engine, releases) -> Iterator[list[Packaged]]:
-    pushed = [engine.push(engine.build(one, f"{REGISTRY}/{NAME}", silent), (), silent) for one in releases]
-    yield pushed
-    for image in pushed:
-        engine.client.images.remove(engine.client.images.get(image.reference).id, force=True)
-
-
 def layers_of(image: Packaged) -> list[dict[str, Any]]:
     """What the registry stores of it: digest and compressed size of each layer, the lowest first."""
     digest = image.reference.partition("@")[2]
-    request = urllib.request.Request(f"http://{REGISTRY}/v2/{NAME}/manifests/{digest}", headers={"Accept": PACKED})
+    registry, _, name = REPOSITORY.partition("/")
+    request = urllib.request.Request(f"http://{registry}/v2/{name}/manifests/{digest}", headers={"Accept": PACKED})
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # this machine's registry
         return json.load(answer)["layers"]
 
@@ -86,7 +66,7 @@ def files_of(engine: Any, image: str, folder: Path) -> dict[str, tuple[int, str]
 
 
 def test_it_keeps_its_size_and_a_new_model_pushes_one_layer(images):
-    first, second = map(layers_of, images)
+    first, second = layers_of(images["a"]), layers_of(images["b"])
     assert [layer["digest"] for layer in first[:-1]] == [layer["digest"] for layer in second[:-1]]
     assert first[-1]["digest"] != second[-1]["digest"]
     without_model = sum(layer["size"] for layer in first[:-1])
@@ -94,7 +74,7 @@ def test_it_keeps_its_size_and_a_new_model_pushes_one_layer(images):
 
 
 def test_the_same_release_gives_the_same_files_in_a_second_build_from_nothing(engine, releases, images, tmp_path):
-    release, image = releases[0], images[0]
+    release, image = releases["a"], images["a"]
     dockerfile = tmp_path / "Dockerfile"
     stage = "FROM python:3.11-slim-bookworm"
     # Another first step in each stage: nothing of the first build's cache fits.
@@ -103,7 +83,7 @@ def test_the_same_release_gives_the_same_files_in_a_second_build_from_nothing(en
         f"{stage}\n", f"{stage}\nRUN true && true\n"
     )
     dockerfile.write_text(text, encoding="utf-8")
-    again = engine.build(release, f"{REGISTRY}/{NAME}-again", silent, dockerfile=dockerfile)
+    again = engine.build(release, f"{REPOSITORY}-again", silent, dockerfile=dockerfile)
     try:
         first, second = files_of(engine, image.reference, tmp_path), files_of(engine, again, tmp_path)
     finally:
@@ -118,15 +98,15 @@ def test_its_packages_keep_their_size(engine, images):
     count = (
         "import os; print(sum(os.lstat(os.path.join(f, n)).st_size for f, _, ns in os.walk('/packages') for n in ns))"
     )
-    size = int(engine.client.containers.run(images[0].reference, ["-c", count], entrypoint="python", remove=True))
+    size = int(engine.client.containers.run(images["a"].reference, ["-c", count], entrypoint="python", remove=True))
     assert 50 * MB < size <= 250 * MB, f"{size / MB:.0f} MB"
 
 
 def test_it_says_what_it_holds(engine, releases, images):
-    labels = engine.client.images.get(images[0].reference).labels
+    labels = engine.client.images.get(images["a"].reference).labels
     wanted = {"release": "version", "model": "model_version", "dataset": "dataset_version", "server": "server_version"}
     assert {name: labels[f"mlops.{name}"] for name in wanted} == {
-        name: getattr(releases[0], of) for name, of in wanted.items()
+        name: getattr(releases["a"], of) for name, of in wanted.items()
     }
 
 
@@ -171,8 +151,8 @@ def _tags(port: int, name: str) -> list[str] | None:
 def test_a_registry_with_a_login_takes_it_and_a_refused_push_leaves_nothing_behind(
     engine, releases, locked_registry, tmp_path
 ):
-    release, port = releases[0], int(locked_registry.rpartition(":")[2])
-    repository, tags = f"{locked_registry}/app", (f"v{releases[0].model_version}", "main-0123456789ab", "latest")
+    release, port = releases["a"], int(locked_registry.rpartition(":")[2])
+    repository, tags = f"{locked_registry}/app", (f"v{releases['a'].model_version}", "main-0123456789ab", "latest")
 
     def service(password: str) -> Service:
         login = Login(USER, password)
@@ -200,7 +180,7 @@ def test_a_registry_with_a_login_takes_it_and_a_refused_push_leaves_nothing_behi
 
 
 def test_the_bill_of_materials_lists_what_lies_in_the_image(engine, images, releases):
-    bill = bill_of_materials(releases[0], installed_in(engine, images[0].reference))
+    bill = bill_of_materials(releases["a"], installed_in(engine, images["a"].reference))
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
     found = {part.get("purl", part["bom-ref"]): part for part in json.loads(bill)["components"]}
     locked = locked_packages((ROOT / "locks" / "serving.txt").read_text(encoding="utf-8"))
@@ -208,7 +188,7 @@ def test_the_bill_of_materials_lists_what_lies_in_the_image(engine, images, rele
     assert python.keys() == {f"pkg:pypi/{name}@{package.version}" for name, package in locked.items()}
     assert all(part["licenses"] and part["hashes"] for part in python.values())
     asked = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"]
-    listed = engine.client.containers.run(images[0].reference, entrypoint=asked, remove=True).decode().splitlines()
+    listed = engine.client.containers.run(images["a"].reference, entrypoint=asked, remove=True).decode().splitlines()
     debian = {purl: part for purl, part in found.items() if purl.startswith("pkg:deb/debian/")}
     assert sorted(f"{part['name']} {part['version']}" for part in debian.values()) == sorted(listed)
     assert any(part.get("licenses") for part in debian.values())
@@ -217,6 +197,37 @@ def test_the_bill_of_materials_lists_what_lies_in_the_image(engine, images, rele
 def test_a_package_that_is_not_the_locked_one_gives_no_image(engine, releases, tmp_path):
     lock = tmp_path / "serving.txt"
     lock.write_text(f"click==8.5.1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
-    tampered = build_release(releases[0].model, tmp_path / "built", lock=lock)
+    tampered = build_release(releases["a"].model, tmp_path / "built", lock=lock)
     with pytest.raises(BuildFailed, match="DO NOT MATCH THE HASHES"):
-        engine.build(tampered, f"{REGISTRY}/{NAME}", silent)
+        engine.build(tampered, REPOSITORY, silent)
+
+
+def test_the_image_is_locked_down_and_holds_only_the_release(engine, service, releases, images, tmp_path):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    (container,) = servers(engine, service)
+    host = container.attrs["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert container.attrs["Config"]["User"] == "10001:10001"
+    assert container.labels["mlops.model"] == releases["a"].model_version
+    found = container.exec_run(["python", "-c", "import pip"])
+    assert found.exit_code == 1
+    with (tmp_path / "image.tar").open("wb") as file:
+        for chunk in engine.client.images.get(images["a"].reference).save():
+            file.write(chunk)
+    names = set()
+    with tarfile.open(tmp_path / "image.tar") as image:
+        for layer in (member for member in image.getmembers() if member.name.endswith("layer.tar")):
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                names.update(files.getnames())
+    assert "app/mlops_assets/serving/app.py" in names
+    forbidden = re.compile(r"(^|/)(\.git|\.env|torch|sklearn|dagster|pandas|params\.yaml|.*\.csv)(/|$)")
+    assert [name for name in names if forbidden.search(name)] == []
+
+
+def test_a_build_that_fails_says_why_and_leaves_no_tag(engine, releases, tmp_path):
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text("FROM python:3.11-slim-bookworm\nRUN echo the reason && exit 3\n")
+    with pytest.raises(BuildFailed, match=r"(?s)returned a non-zero code: 3.*the reason"):
+        engine.build(releases["a"], "localhost:5000/mlops-test-failed", silent, dockerfile=dockerfile)
+    assert not engine.has_image(f"localhost:5000/mlops-test-failed:{releases['a'].version}")

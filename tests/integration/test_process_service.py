@@ -27,7 +27,7 @@ from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.params.operations import Watching
 from mlops_assets.serving.socket_file import unix_address
 from tests.docker_engine import port_of
-from tests.fakes.service import UNWATCHED
+from tests.fakes.service import UNWATCHED, silent
 from tests.fakes.tiny_model import TEXTS, seal, seal_tiny_model
 from tests.integration.clients import Askers, Clients, answers_of, last_success, wait_until
 from tests.integration.server_sources import FAILS_AT_TIMES, REFUSED_FOR, SLOW_AT_TIMES, server_with
@@ -36,10 +36,6 @@ from tests.service_cases import ServiceCases
 from tests.user_clone import free_port
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}  # noqa: TID251 - the test starts programs, settings do not
-
-
-def silent(_line: str) -> None:
-    return
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,11 @@ from mlops_assets.deploy.release import Release, build_release
 from mlops_assets.deploy.rollout import DeploymentRefused
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import DeployTarget, Settings
-from tests.fakes.service import UNWATCHED, FakeBackend
+from tests.fakes.service import UNWATCHED, FakeBackend, silent
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.repository import ROOT
 from tests.service_cases import ServiceCases
 from tests.user_clone import free_port
-
-
-def silent(_line: str) -> None:
-    return
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,9 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.package import ReleasePackage, package
 from mlops_assets.steps.preconditions import UpstreamMissing
 from mlops_assets.steps.put_live import AnotherReleaseAnswers, PutLive, put_live
-from tests.fakes.service import fake_service
+from tests.fakes.service import fake_service, silent
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.user_clone import make_clone, settings_of
-
-
-def silent(_line: str) -> None:
-    return
 
 
 class Steps:
