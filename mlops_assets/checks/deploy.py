@@ -20,16 +20,15 @@ def packages_have_no_known_vulnerability(settings: dg.ResourceParam[Settings]) -
     It stops nothing, since a finding may be in the version that serves already. If the auditor or its database cannot
     be reached, nothing is proven and the check says *not audited*.
     """
-    from mlops_assets.deploy.dependency_audit import recent_audit
+    from mlops_assets.deploy.dependency_audit import BadException, recent_audit
 
     lock = settings.serving_lock
     if lock is None:
-        return dg.AssetCheckResult(
-            passed=False,
-            severity=dg.AssetCheckSeverity.WARN,
-            description="not audited: the server's lock is not in locks/, restore it with make lock",
-        )
-    found, at = recent_audit(lock, settings.instance_folder / "audit.json", settings.now())
+        return _not_audited("the server's lock is not in locks/, restore it with make lock")
+    try:
+        found, at = recent_audit(lock, settings.instance_folder / "audit.json", settings.now())
+    except BadException as error:
+        return _not_audited(str(error))
     return dg.AssetCheckResult(
         passed=found.clean,
         severity=dg.AssetCheckSeverity.WARN,
@@ -41,6 +40,10 @@ def packages_have_no_known_vulnerability(settings: dg.ResourceParam[Settings]) -
             "findings": metadata.table([{"finding": finding} for finding in found.findings]),
         },
     )
+
+
+def _not_audited(reason: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"not audited: {reason}")
 
 
 @dg.asset_check(asset=CHANNELS.asset_key)

@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from mlops_assets.checks.deploy import packages_have_no_known_vulnerability
 from mlops_assets.cli.data import audit_locks
 from mlops_assets.deploy.dependency_audit import (
     ACCEPTED,
@@ -139,6 +141,18 @@ def test_an_exception_without_reason_version_or_date_is_refused(tmp_path: Path, 
     (tmp_path / ACCEPTED).write_text(ACCEPTING.replace(*change), encoding="utf-8")
     with pytest.raises(BadException):
         read_accepted(tmp_path / ACCEPTED)
+
+
+def test_a_file_of_exceptions_that_cannot_be_read_warns_and_stops_no_run(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "clone")
+    (clone / "locks").mkdir()
+    (clone / "locks" / "serving.txt").write_text(LOCK, encoding="utf-8")
+    (clone / "locks" / ACCEPTED).write_text("[[accepted]]\nid = 'CVE-1'\n", encoding="utf-8")
+    result = packages_have_no_known_vulnerability(settings=settings_of(clone))
+    assert isinstance(result, dg.AssetCheckResult)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "not audited" in str(result.description)
+    assert "An entry [[accepted]] has id, package, reason and until" in str(result.description)
 
 
 def test_every_exception_names_a_package_of_a_lock_and_ends_within_a_year() -> None:
