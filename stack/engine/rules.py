@@ -63,6 +63,11 @@ class _Port(_Wish):
     host_port: str
 
 
+class _Log(_Wish):
+    type: Literal["json-file"]
+    config: dict[Literal["max-size", "max-file"], Annotated[str, Field(pattern=r"^\d{1,3}m?$")]]
+
+
 class _Host(_Wish):
     """Other keys of HostConfig, such as Privileged, MaskedPaths and CapAdd, are refused whatever their value."""
 
@@ -77,6 +82,7 @@ class _Host(_Wish):
     device_requests: list[Any] | None = None
     memory: Annotated[int, Field(ge=0)] | None = None
     nano_cpus: Annotated[int, Field(ge=0)] | None = None
+    log_config: _Log | None = None
     pids_limit: Annotated[int, Field(ge=1, le=4096)] | None = None
     auto_remove: bool | None = None
     init: bool | None = None

@@ -11,7 +11,7 @@ from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Watching
-from tests.docker_engine import REPOSITORY, port_of, servers
+from tests.docker_engine import REPOSITORY, port_of, project_of, servers
 from tests.fakes.service import UNWATCHED, silent
 from tests.integration.clients import Clients, answers_of, last_success, wait_until
 from tests.user_clone import free_port
@@ -91,3 +91,13 @@ def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases):
         scratch.write_text(f"{at_s}\n")
         scratch.rename(scratch.with_name("last_success"))  # as the notifier writes it
         assert last_success(httpx.get(f"{service.url}/metrics").text) == at_s
+
+
+def test_a_head_that_is_too_large_is_refused_by_the_gateway_and_logged(engine, service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    (gateway,) = (c for c in engine.containers(f"mlops.project={project_of(service)}") if "gateway" in c.name)
+    assert httpx.get(f"{service.url}/live", headers={"x": "a" * 20_000}).status_code == 400
+    assert httpx.get(f"{service.url}/live").status_code == 200
+    assert wait_until(lambda: b"<BADREQ>" in gateway.logs())
+    assert b'"GET /live' not in gateway.logs()
+    assert gateway.attrs["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}

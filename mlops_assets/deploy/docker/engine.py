@@ -19,8 +19,8 @@ SERVER_PORT = 8080
 """On which the image's server listens."""
 _SOCKET = "unix:///var/run/docker.sock"
 _DOCKERFILE = Path(__file__).parents[3] / "Dockerfile"
-_ALL_GPUS = {"Count": -1, "Capabilities": [["gpu"]]}
-"""What `--gpus all` asks for."""
+BOUNDED_LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "3"}}  # strangers cause lines in it
+_ALL_GPUS = {"Count": -1, "Capabilities": [["gpu"]]}  # what `--gpus all` asks for
 
 
 class EngineDown(OutsideFailure):
@@ -246,6 +246,7 @@ class DockerEngine:
             "security_opt": ["no-new-privileges"],
             "tmpfs": {"/tmp": "size=64m"},  # noqa: S108  # inside the container, its only writable place
             "pids_limit": 256,
+            "log_config": BOUNDED_LOG,
             **({"device_requests": [_ALL_GPUS]} if gpus else {}),
             **options.pop("host", {}),
         }

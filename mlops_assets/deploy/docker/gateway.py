@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.docker import gateway_config
-from mlops_assets.deploy.docker.engine import DockerEngine
+from mlops_assets.deploy.docker.engine import BOUNDED_LOG, DockerEngine
 from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
 from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.files import replace_file
@@ -47,6 +47,7 @@ class HaproxyGateway:
         """`network` names an existing network, which stays; without it the gateway makes its own."""
         self._engine, self._project, self._folder = engine, project, folder.absolute()
         self._host, self._port, self._certificate = host, port, certificate
+        self._certificate_name = gateway_config.CERTIFICATE if certificate else ""
         self._image = image
         self.network, self._shares_network = network or project, bool(network)
 
@@ -132,8 +133,8 @@ class HaproxyGateway:
     def _publishes_right(self, container: Any) -> bool:
         bindings = container.attrs["HostConfig"].get("PortBindings") or {}
         wanted = [{"HostIp": self._host, "HostPort": str(self._port)}]
-        speaks = container.labels.get("mlops.tls", "off") == _on_or_off(self._certificate)
-        return speaks and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
+        current = container.labels.get("mlops.configuration") == gateway_config.digest(self._certificate_name)
+        return current and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
 
     def _take_certificate(self) -> bool:
         """Copy the certificate to the gateway's folder; whether it differs from the last certificate there."""
@@ -206,10 +207,8 @@ class HaproxyGateway:
 
     def _write(self, live: Slot | None) -> None:
         addresses: dict[Slot, str] = {slot: self.address(slot) for slot in SLOTS}
-        certificate = gateway_config.CERTIFICATE if self._certificate else ""
-        replace_file(
-            self._folder / "haproxy.cfg", gateway_config.configuration(addresses, live, certificate=certificate)
-        )
+        text = gateway_config.configuration(addresses, live, certificate=self._certificate_name)
+        replace_file(self._folder / "haproxy.cfg", text)
         if live is not None:
             replace_file(self._folder / "live.json", json.dumps({"slot": live}))
 
@@ -226,9 +225,10 @@ class HaproxyGateway:
                 labels={
                     "mlops.project": self._project,
                     "mlops.role": "gateway",
-                    "mlops.tls": _on_or_off(self._certificate),
+                    "mlops.configuration": gateway_config.digest(self._certificate_name),
                 },
                 restart_policy={"Name": "unless-stopped"},
+                log_config=BOUNDED_LOG,
                 read_only=True,
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
@@ -254,7 +254,3 @@ class HaproxyGateway:
                 time.sleep(0.05)
             else:
                 return
-
-
-def _on_or_off(certificate: Path | None) -> str:
-    return "on" if certificate else "off"

@@ -1,5 +1,6 @@
 """The gateway's configuration and runtime commands, as data."""
 
+import hashlib
 from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
@@ -22,11 +23,14 @@ def other(slot: Slot) -> Slot:
 def configuration(addresses: dict[Slot, str], live: Slot | None, *, certificate: str = "") -> str:
     """`haproxy.cfg` with `live` in service. It is rewritten at every switch, so a restarted gateway starts as it was.
 
+    Heads are bounded by HAProxy's buffer of 16 KiB. A client with a quarter of all connections gets no more, and
+    a server gets fewer than its own bound. Only refusals and failures are logged.
+
     No health check: it would take a slow moment of the only server for its death and answer 503 for all.
     """
     tls = f" ssl crt {FOLDER}/{certificate} alpn h2,http/1.1" if certificate else ""
     servers = "\n".join(
-        f"  server {slot} {addresses[slot]}:{PORT}{'' if slot == live else ' disabled'}" for slot in SLOTS
+        f"  server {slot} {addresses[slot]}:{PORT} maxconn 1900{'' if slot == live else ' disabled'}" for slot in SLOTS
     )
     return f"""global
   stats socket {FOLDER}/{SOCKET} mode 600 level admin
@@ -36,7 +40,11 @@ def configuration(addresses: dict[Slot, str], live: Slot | None, *, certificate:
 defaults
   mode http
   log global
+  option httplog
+  option dontlognull
+  option log-separate-errors
   timeout connect 2s
+  timeout http-request 10s
   timeout client 60s
   timeout server 60s
   timeout http-keep-alive 60s
@@ -45,11 +53,21 @@ defaults
   retry-on conn-failure
 frontend public
   bind :{PORT}{tls}
+  stick-table type ipv6 size 100k expire 1m store conn_cur
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if {{ sc0_conn_cur gt 2048 }}
   http-request set-header X-Forwarded-Proto {"https" if certificate else "http"}
   default_backend service
 backend service
 {servers}
 """
+
+
+def digest(certificate: str = "") -> str:
+    """Of all that is the same in every configuration: a gateway that was started with another one is made anew."""
+    return hashlib.sha256(configuration({"blue": "", "green": ""}, None, certificate=certificate).encode()).hexdigest()[
+        :12
+    ]
 
 
 def require_pem(pem: str, named: str) -> None:
