@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make lock`: writes the locks in this folder from pyproject.toml, with the hashes of every platform's files.
-# Versions stay as they are unless pyproject.toml or `make lock UPGRADE=1` asks for others.
+# Versions stay as they are unless pyproject.toml or `make lock UPGRADE=1` asks for others. Needs bash 4 and GNU sed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
