@@ -28,6 +28,11 @@ _TmpfsOptions = Annotated[str, Field(pattern=r"^(size=\d{1,6}[kmg]|mode=1777)$")
 class Refused(Exception):
     """The request is not for the engine; the message says which rule it breaks."""
 
+    def __init__(self, message: str) -> None:
+        # It may quote the caller, whose line breaks must not look like lines of the log.
+        quoted = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in message[:2000])
+        super().__init__("".join(quoted))
+
 
 class _Wish(BaseModel):
     """Part of a request: exactly these keys, in this spelling, with values of exactly these types."""

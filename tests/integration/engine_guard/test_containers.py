@@ -197,6 +197,8 @@ def test_no_spelling_hides_a_wish(client: httpx.Client, engine: FakeEngine, clon
         plain.replace('"Binds": [', '"Binds":["/:/x"],"Binds": ['),
         plain.replace('"Init"', '"\\u0050rivileged"'),
         plain + '{"Privileged":true}',
+        plain.replace('"Init"', '"\\ud800"'),
+        plain.replace('"Init"', '"\\nWARNING "'),
         "[" * 100_000,
         "\ufeff" + plain,
         plain.encode().replace(b'"x"', b'"\xff"'),
@@ -204,7 +206,9 @@ def test_no_spelling_hides_a_wish(client: httpx.Client, engine: FakeEngine, clon
         plain.replace('"true"', '"' + "y" * 200_000 + '"'),
         "", "null", "[]",
     ):  # fmt: skip
-        assert create(client, body).status_code == 403, body[:200]
+        reply = create(client, body)
+        assert reply.status_code == 403, body[:200]
+        assert reply.json()["message"].isprintable()
     chunked = client.post("/containers/create", content=iter([b'{"Image":"x",', b'"HostConfig":{"Privileged":true}}']))
     assert chunked.status_code == 403
     assert engine.asked == []
