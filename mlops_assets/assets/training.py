@@ -83,8 +83,8 @@ def champion_model(
     """The better of the two models on the gate side of the data, with the decision and its reason.
 
     The model that serves stays unless a new one is better beyond noise, or is as good and wanted because the data
-    changed. If none serves, or one of other reviews, a model that has shown that its answers come from the text goes
-    first. Both models, their scores and the decision are committed as one version.
+    changed. If no model serves, or a model of other reviews does, the first to go is a model that has shown that its
+    answers come from the text. Both models, their scores and the decision are committed as one version.
     """
     with as_dagster_failure():
         chosen = choose(settings, repository, service.live, run_id=context.run.run_id, forced=run_options.force_retrain)

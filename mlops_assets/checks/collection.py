@@ -49,11 +49,11 @@ def build() -> list[dg.AssetChecksDefinition]:
 
         apps = review_source.statuses(ReviewStore(settings.data / "raw"))
         covered = apps_covered(settings, context.run.tags)
-        partial = [one for one in apps if one.status == "partial" or (one.status == "never" and one.app_id in covered)]
+        partial = [app for app in apps if app.status == "partial" or (app.status == "never" and app.app_id in covered)]
         yield _result("collection_is_complete", not partial, _named(partial) or _collected(apps), apps)
         schema = stored_files_claim(settings)
         yield _result("stored_reviews_keep_their_schema", schema.passed, schema.reason)
-        unknown = [one for one in apps if one.status == "unknown"]
+        unknown = [app for app in apps if app.status == "unknown"]
         yield _result(
             "apps_are_known",
             not unknown,
@@ -65,9 +65,9 @@ def build() -> list[dg.AssetChecksDefinition]:
 
 
 def _collected(apps: Iterable[AppStatus]) -> str:
-    waiting = [one.app_id for one in apps if one.status == "never"]
+    waiting = [app.app_id for app in apps if app.status == "never"]
     later = f"; {', '.join(waiting)} was not asked for yet" if waiting else ""
-    return f"{sum(one.status != 'never' for one in apps)} apps are whole{later}"
+    return f"{sum(app.status != 'never' for app in apps)} apps are whole{later}"
 
 
 def _result(
@@ -77,7 +77,7 @@ def _result(
     apps: Iterable[AppStatus] = (),
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
-    rows = [vars(one) for one in apps]
+    rows = [vars(app) for app in apps]
     return dg.AssetCheckResult(
         asset_key=RAW,
         check_name=name,
@@ -89,4 +89,4 @@ def _result(
 
 
 def _named(apps: Iterable[AppStatus]) -> str:
-    return "; ".join(one.reason if one.reason.startswith(one.app_id) else f"{one.app_id}: {one.reason}" for one in apps)
+    return "; ".join(app.reason if app.reason.startswith(app.app_id) else f"{app.app_id}: {app.reason}" for app in apps)

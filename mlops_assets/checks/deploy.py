@@ -15,7 +15,7 @@ FACTS = dg.AssetCheckKey(dg.AssetKey("deployed_image"), "dashboards_have_every_r
 
 @dg.asset_check(asset=dg.AssetKey("serving_image"))
 def packages_have_no_known_vulnerability(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
-    """Every package of the server was audited, and none has a known vulnerability.
+    """Every package of the server was audited and has no known vulnerability.
 
     It stops nothing, since a finding may be in the version that serves already. If the auditor or its database cannot
     be reached, nothing is proven and the check says *not audited*.
@@ -74,7 +74,7 @@ def dashboards_have_every_run(dashboards: dg.ResourceParam[Dashboards]) -> dg.As
         passed=not trouble,
         severity=dg.AssetCheckSeverity.WARN,
         description=as_markdown_text(
-            trouble or ("it did" if dashboards.has_database else "there is none: POSTGRES_HOST is empty")
+            trouble or ("every run is there" if dashboards.has_database else "no database: POSTGRES_HOST is empty")
         ),
     )
 
@@ -82,7 +82,7 @@ def dashboards_have_every_run(dashboards: dg.ResourceParam[Dashboards]) -> dg.As
 def _untroubled(channels: int) -> str:
     if not channels:
         return "no channel: NOTIFY_URLS and HEARTBEAT_URL are empty, so nobody is told"
-    return f"{channels} channel{'' if channels == 1 else 's'}, none in trouble"
+    return f"{channels} channel{'' if channels == 1 else 's'}, all of them work"
 
 
 CHECKS = [packages_have_no_known_vulnerability, notifications_reach_their_channels, dashboards_have_every_run]

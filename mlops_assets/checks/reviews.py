@@ -58,7 +58,7 @@ def build() -> list[dg.AssetChecksDefinition]:
 
 
 def claim_result(name: str, claim: "Claim", *, stops: bool = True) -> dg.AssetCheckResult:
-    """A claim as Dagster shows it; one that holds but wants a look is a warning, which never blocks."""
+    """A claim as Dagster shows it. A claim that holds but needs a look is a warning, which never blocks."""
     warns = claim.passed or not stops
     return dg.AssetCheckResult(
         asset_key=VALIDATED,

@@ -75,7 +75,7 @@ class Guard:
 
 
 def _misasked(scope: Scope, headers: Headers) -> tuple[int, str] | None:
-    """Why the request is no way to ask GraphQL; a GET without a query shows a page on which to write one."""
+    """Why GraphQL is not asked like this. A GET without a query passes: it shows a page for writing queries."""
     if scope["method"] != "POST" and scope["query_string"]:
         return 405, "Ask GraphQL by POST: any image or link can make a browser send a GET"
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -22,10 +22,10 @@ def test_a_taken_port_is_named_with_its_holder_and_the_variable(tmp_path, taken)
     settings = settings_of(make_clone(tmp_path / "clone"), UI_PORT=str(taken))
     with pytest.raises(ui.PortTaken) as raised:
         ui.open_ui(settings)
-    said = str(raised.value)
-    assert said.startswith(f"port {taken} for the UI is held by another program (")
-    assert f"process {os.getpid()})" in said
-    assert f"make ui UI_PORT={taken + 1}" in said
+    message = str(raised.value)
+    assert message.startswith(f"port {taken} for the UI is held by another program (")
+    assert f"process {os.getpid()})" in message
+    assert f"make ui UI_PORT={taken + 1}" in message
     assert not settings.instance_folder.exists()
 
 

@@ -1,4 +1,4 @@
-"""What is told of a run, at once or in the digest, and what a short channel still gets."""
+"""Messages about a run, at once or in the digest, and what a short channel still gets."""
 
 import pytest
 from hypothesis import given
@@ -39,11 +39,11 @@ CASES = [
 
 @pytest.mark.parametrize(("changes", "failed_before", "kinds", "title"), CASES)
 def test_what_a_run_gives_to_tell(changes: dict, failed_before: bool, kinds: list[str], title: str) -> None:
-    told = messages_of(summary(**changes), failed_before=failed_before)
-    assert [one.kind for one in told] == kinds
-    assert told[0].title.startswith(title)
-    assert [one.id for one in told] == [f"run-1:{kind}" for kind in kinds]
-    assert all(one.link.endswith("/runs/run-1") for one in told)
+    messages = messages_of(summary(**changes), failed_before=failed_before)
+    assert [message.kind for message in messages] == kinds
+    assert messages[0].title.startswith(title)
+    assert [message.id for message in messages] == [f"run-1:{kind}" for kind in kinds]
+    assert all(message.link.endswith("/runs/run-1") for message in messages)
 
 
 def test_a_reason_with_line_breaks_writes_no_line_of_its_own() -> None:
@@ -67,10 +67,10 @@ def test_a_nightly_pruning_does_not_say_that_the_pipeline_lives() -> None:
 
 
 def test_a_digest_shows_the_newest_lines_and_how_many_more_there_were() -> None:
-    told = digest_of("2026-03-02", [f"line {number}" for number in range(100)])
-    assert told.title == "100 runs with nothing new"
-    assert told.text.splitlines()[0] == "40 earlier ones"
-    assert told.text.splitlines()[-1] == "line 99"
+    digest = digest_of("2026-03-02", [f"line {number}" for number in range(100)])
+    assert digest.title == "100 runs with nothing new"
+    assert digest.text.splitlines()[0] == "40 earlier ones"
+    assert digest.text.splitlines()[-1] == "line 99"
 
 
 @given(
