@@ -15,7 +15,7 @@ import pandas as pd
 
 from mlops_assets.reviews.quality import quality
 from mlops_assets.reviews.quality.claims import judge_all
-from mlops_assets.reviews.quality.clean import validate
+from mlops_assets.reviews.quality.schema import validate
 from mlops_assets.reviews.sources import sample
 from mlops_assets.reviews.stored import columns
 

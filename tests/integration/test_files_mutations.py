@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.quality import claims, quality
-from mlops_assets.reviews.quality.clean import validate
+from mlops_assets.reviews.quality.schema import validate
 from tests.shared_data import real_reviews
 
 OPTIONS = quality.ValidationOptions()

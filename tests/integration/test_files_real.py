@@ -6,7 +6,7 @@ import io
 import pytest
 
 from mlops_assets.reviews.files.files import UnusableFile, read_reviews
-from mlops_assets.reviews.quality.clean import validate
+from mlops_assets.reviews.quality.schema import validate
 from mlops_assets.reviews.stored.store import ReviewStore
 from tests.shared_data import real_reviews
 

@@ -1,4 +1,4 @@
-"""Which app a file's rows are of: which column says it, and which package a name stands for. Pure."""
+"""The app of each row of a file: which column names it, and which package a name stands for. Pure."""
 
 import json
 import re
@@ -16,11 +16,11 @@ _SHOWN = 8
 
 
 class UnknownAppName(PermanentFailure):
-    """A file names its apps in words, and nobody said which packages they are."""
+    """A file names its apps in words, and no setting maps them to packages."""
 
 
 def with_app_column(cells: pd.DataFrame, used: dict[str, str]) -> dict[str, str]:
-    """`used` with the column that says the app: one that holds packages before one that holds names."""
+    """`used` with the column that names the app. A column of packages is preferred to a column of names."""
     candidates = file_columns.app_columns([str(name) for name in cells.columns])
     filled = [name for name in candidates if (_text(cells, name) != "").any()]
     packages = [name for name in filled if _are_packages(_text(cells, name))]
@@ -32,9 +32,9 @@ def with_app_column(cells: pd.DataFrame, used: dict[str, str]) -> dict[str, str]
 def as_packages(
     path: Path, apps: pd.Series, column: str | None, app_id: str | None, hints: FileHints
 ) -> tuple[pd.Series, tuple[str, ...]]:
-    """The app column with a package for each name, null where it was, and what was assumed.
+    """The app column with packages in place of names, and what was assumed. Null stays null.
 
-    `app_id` stands for the one name in a file where a person named that app. Raises `UnknownAppName`.
+    If a person set APP and the file has a single name, that name is `app_id`. Raises `UnknownAppName`.
     """
     given = {str(app): str(app).strip() for app in apps.dropna().unique()}
     known = {_folded(name): package for name, package in hints.app_names.items()}

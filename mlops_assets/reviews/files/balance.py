@@ -28,9 +28,9 @@ RECORDS = Path("quarantine") / "files"
 class Balance:
     """The fate of every row of one file.
 
-    rows: those that hold anything; `blank` ones beside them hold nothing
-    fates: one row for each row read, the index is its number in the file: app_id, month ("" where it has none), fate,
-    reason and value (the cell that broke the rule), both "" where it was taken
+    rows: rows with at least one filled cell; `blank` counts the others
+    fates: a row for each row read, by its number in the file: app_id, month ("" without a date), fate, reason and value
+    (the cell that broke the rule), both "" if it was taken
     unit: what the numbers count: line, row or record
     assumed: what was decided about the file, and why
     notes: what was repaired or left out on the way to cells
@@ -70,11 +70,11 @@ class Balance:
 
     def summary(self) -> str:
         """The balance in one line."""
-        blank = f" ({self.blank} blank ones beside them)" if self.blank else ""
+        blank = f" (besides {self.blank} blank rows)" if self.blank else ""
         return f"{self.file}: {self.rows} rows read{blank} = {_sum(self.counts)}"
 
     def reasons(self) -> list[tuple[str, int, list[tuple[Any, str]]]]:
-        """Each reason of the quarantine with its rows and the first of them as (number, value), the commonest first."""
+        """Each reason of the quarantine, the commonest first, with its count and its first rows as (number, value)."""
         aside = self.fates[self.fates["fate"] == QUARANTINED]
         found = []
         for reason, count in aside["reason"].value_counts().items():
@@ -82,7 +82,7 @@ class Balance:
             found.append((str(reason), int(count), list(rows.items())))
         return found
 
-    def told(self, reason: str, count: int, first: Sequence[tuple[Any, str]]) -> str:
+    def described(self, reason: str, count: int, first: Sequence[tuple[Any, str]]) -> str:
         """A reason with its first rows, and what to do."""
         what, colon, remedy = reason.partition(": ")
         return f"{count} {what} ({self._shown(first, count)}){colon}{remedy}"
@@ -103,7 +103,7 @@ class Balance:
         yield from (f"  {line}" for line in self._apps())
         reasons = self.reasons()
         for reason, count, first in reasons[:_REASONS]:
-            yield f"  in quarantine: {self.told(reason, count, first)}"
+            yield f"  in quarantine: {self.described(reason, count, first)}"
         if len(reasons) > _REASONS:
             more = sum(count for _, count, _ in reasons[_REASONS:])
             yield f"  in quarantine: {more} for {len(reasons) - _REASONS} other reasons"
@@ -142,7 +142,7 @@ class Balance:
 
 
 def record_of(balance: Balance) -> Path:
-    """Where the rows of the file that are in quarantine stand, below data/."""
+    """The record of the file's rows in quarantine, below data/."""
     return RECORDS / f"{balance.file}-rows.csv"
 
 
@@ -165,15 +165,15 @@ def keep_record(balance: Balance, data: Path) -> None:
 
 @dataclass(frozen=True)
 class Balances:
-    """The balances of the files that were read in one go. `distinct` reviews are taken: one that several files hold
-    counts once.
+    """The balances of files that were read together. `distinct` counts each review that was taken once, even if several
+    files hold it.
     """
 
     files: tuple[Balance, ...] = ()
     distinct: int = 0
 
     def __iter__(self) -> Iterator[str]:
-        """Every file's balance, and that of all of them where they are several."""
+        """Every file's balance, then the sum if there are several files."""
         yield from (line for balance in self.files for line in balance)
         if len(self.files) > 1:
             yield self.summary()

@@ -68,7 +68,7 @@ def app_columns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def folded(name: str) -> str:
-    """A name as it is compared: `Review Text`, `reviewText` and `review_text` are one."""
+    """A name as it is compared: `Review Text`, `reviewText` and `review_text` are equal."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 

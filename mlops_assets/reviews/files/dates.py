@@ -1,4 +1,4 @@
-"""One cell's date and time, as people and programs write them. Pure; a whole column is values.py's."""
+"""The date and time in a cell, as people and programs write them. Pure. Not here: a whole column (values.py)."""
 
 import re
 from dataclasses import dataclass
@@ -97,9 +97,9 @@ class WrittenDate:
     since_midnight: timedelta
     offset: timedelta | None = None
     mark: str = ""
-    """What parts the numbers of a date like 31/12/2025; empty for every other form."""
+    """The sign between the numbers of a date like 31/12/2025; empty for every other form."""
     two_digits: bool = False
-    """A numeric date like 31/12/25, whose last number was taken as the year."""
+    """A numeric date like 31/12/25: the last number was taken as the year."""
 
     @property
     def year_is_surely_last(self) -> bool:
@@ -113,20 +113,20 @@ class WrittenDate:
 
     @property
     def order_matters(self) -> bool:
-        """Whether both orders of day and month give a date, and not the same."""
+        """Whether both orders of day and month give a date, and different dates."""
         return bool(self.mark) and self.month != self.day and self.month <= 12 and self.day <= 12
 
     @property
     def only_order(self) -> "DateOrder | None":
-        """The one order that gives a date; None where both do, or neither."""
+        """The only order that gives a date; None if both or neither do."""
         if not self.mark or (self.month > 12) == (self.day > 12) or max(self.month, self.day) > 31:
             return None
         return "day-first" if self.month > 12 else "month-first"
 
     def instant(self, *, month_first: bool) -> datetime | None:
-        """The date and time, aware where the cell names its zone; None where there is no such date.
+        """The date and time, aware if the cell names its zone; None if there is no such date.
 
-        `month_first` counts where both orders give a date.
+        `month_first` decides if both orders give a date.
         """
         if self.only_order is not None:
             month_first = self.only_order == "month-first"
@@ -139,7 +139,7 @@ class WrittenDate:
 
 
 def parse(cell: str) -> WrittenDate | None:
-    """The date in the cell; None where it holds none, or anything beside it."""
+    """The date in the cell; None if it holds no date, or something else too."""
     if plain := _PLAIN.fullmatch(cell):
         return _date(plain, plain["clock"] or "", None)
     text = _DAY_NAME.sub("", " ".join(cell.split()))
@@ -171,7 +171,7 @@ def epoch(cell: str) -> datetime | None:
 
 
 def is_date(cell: str) -> bool:
-    """Whether the cell holds a date in any form that stands for itself."""
+    """Whether the cell holds a date in any form that needs no other cell to be read."""
     if epoch(cell):
         return True
     written = parse(cell)
@@ -194,7 +194,7 @@ def _without_zone(text: str) -> tuple[str, timedelta | None]:
         return text, None
     rest, number = text[: found.start()].rstrip(), None
     if found["name"]:
-        rest, number = _without_zone(rest)  # 14:05:00 +0700 WIB: the number is the exacter one
+        rest, number = _without_zone(rest)  # 14:05:00 +0700 WIB: the number is more exact
     return rest, number if number is not None else (-size if hours.startswith("-") else size)
 
 

@@ -1,4 +1,4 @@
-"""Reviews from a file, whoever wrote it: read into the stored form, or refused in one line.
+"""Reviews from a file, whoever wrote it: read into the stored form, or refused with a reason.
 
 Every row is taken, put aside with a reason, or a repeat (balance.py). Names and pictures of people are left behind
 here. What a usable review is, is schema.py's.
@@ -18,8 +18,7 @@ from mlops_assets.reviews.files.ids import are_row_numbers, are_shared, content_
 from mlops_assets.reviews.files.recognised import RecognisedFile, UnknownApp, UnusableFile, recognise, shortened
 from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.files.tables.tables import UnreadableFile
-from mlops_assets.reviews.quality import clean
-from mlops_assets.reviews.quality.schema import CLOCK_SLACK, FIRST_DAY
+from mlops_assets.reviews.quality.schema import CLOCK_SLACK, FIRST_DAY, validate
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.privacy import count_masks, review_digest
 
@@ -40,8 +39,8 @@ class ReadFile:
 def read_reviews(path: Path, rules: FileRules | None = None, **changes: Any) -> ReadFile:
     """Reviews of a file by `rules`, with single `changes` to them.
 
-    Raises `UnreadableFile`, `UnusableFile`, `UnknownApp` or `AmbiguousDates`; a file of which no row can be taken is
-    unusable.
+    Raises `UnreadableFile`, `UnusableFile`, `UnknownApp` or `AmbiguousDates`; a file without a
+    single row to take is unusable.
     """
     rules = replace(rules or FileRules(), **changes)
     found = recognise(path, rules)
@@ -81,14 +80,14 @@ def read_reviews(path: Path, rules: FileRules | None = None, **changes: Any) -> 
 
 
 def balances_of(files: Sequence[ReadFile]) -> Balances:
-    """The balances of files that were read in one go."""
+    """The balances of files that were read together."""
     counting = [file.frame.loc[file.counts, ["app_id", "review_id"]] for file in files]
     distinct = len(pd.concat(counting).drop_duplicates()) if counting else 0
     return Balances(tuple(file.balance for file in files), distinct)
 
 
 def _not_storable(found: RecognisedFile, rules: FileRules) -> pd.DataFrame:
-    """The rows that have no place among the stored ones: reason and value, by number."""
+    """Rows that cannot be stored, by number: the reason, and the cell that broke the rule."""
     dates = found.rows["review_date"]
     reasons = pd.Series("", index=found.rows.index, dtype="str")
 
@@ -114,7 +113,7 @@ def _not_storable(found: RecognisedFile, rules: FileRules) -> pd.DataFrame:
 
 
 def _identify(kept: pd.DataFrame, found: RecognisedFile, rules: FileRules) -> None:
-    """Give an id to rows without one, and to those whose id is but their number in some table."""
+    """Give an id to rows that have none, or only the row's number in some table."""
     given = kept["review_id"]
     ids = without_empty_ids(given)
     numbers = are_row_numbers(ids)
@@ -144,7 +143,7 @@ def _identify(kept: pd.DataFrame, found: RecognisedFile, rules: FileRules) -> No
 
 
 def _fates(rows: pd.DataFrame, kept: pd.DataFrame, aside: pd.DataFrame) -> pd.DataFrame:
-    """What became of each row. Of rows with one id the newest counts, as in the store."""
+    """What became of each row. Of rows with the same id the newest counts, as in the store."""
     ordered = kept.sort_values(["scraped_at", "review_date"], kind="stable")
     repeats = ordered.index[ordered.duplicated(["app_id", "review_id"], keep="last")]
     newest = pd.DataFrame(kept[~kept.index.isin(repeats)])
@@ -160,7 +159,7 @@ def _fates(rows: pd.DataFrame, kept: pd.DataFrame, aside: pd.DataFrame) -> pd.Da
     )
     fates.loc[repeats, "fate"] = REPEAT
     for _, reviews in newest.groupby("app_id"):
-        bad = clean.validate(reviews).quarantined
+        bad = validate(reviews).quarantined
         at = pd.Series(reviews.index, index=reviews["review_id"])[bad["review_id"]].to_numpy()
         fates.loc[at, "fate"], fates.loc[at, "reason"] = QUARANTINED, bad["reasons"].to_numpy()
     fates.loc[aside.index, "fate"] = QUARANTINED
@@ -176,5 +175,5 @@ def _name_stars_not_understood(fates: pd.DataFrame, stars: pd.Series) -> None:
 
 
 def _why_nothing(path: Path, balance: Balance) -> str:
-    reasons = "; ".join(balance.told(reason, count, first[:1]) for reason, count, first in balance.reasons())
+    reasons = "; ".join(balance.described(reason, count, first[:1]) for reason, count, first in balance.reasons())
     return f"{path}: none of {balance.rows} rows can be taken: {reasons}"

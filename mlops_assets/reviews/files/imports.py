@@ -1,6 +1,6 @@
-"""The folder data/imports: which of its files are reviews, which are refused, and which still hold names.
+"""The folder data/imports: which files are reviews, which are refused, and which still hold names.
 
-Not here: reading one file (files.py), pulling a file that only its DVC pointer names.
+Not here: reading one file (files.py), pulling a file of which only the DVC pointer is here.
 """
 
 import hashlib
@@ -37,23 +37,23 @@ class Imports:
     refused: dict[str, str]
     with_names: dict[str, tuple[str, ...]]
     outside: tuple[str, ...] = ()
-    """Stored months that no run covers, one line each."""
+    """A line for each stored month that no run covers."""
 
 
 def files_in(folder: Path) -> list[Path]:
-    """What is to be read or refused by name, whatever its ending, in order of the names."""
+    """The files to read or to refuse, whatever their ending, by name."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not NO_REVIEWS.fullmatch(path.name))
 
 
 def unpulled(folder: Path) -> list[Path]:
-    """DVC pointers in the folder whose file is not there."""
+    """DVC pointers in the folder without their file."""
     return [path for path in sorted(folder.glob("*.dvc")) if not path.with_suffix("").exists()]
 
 
 def read_imports(folder: Path, rules: FileRules) -> Imports:
-    """Every file of the folder; one that cannot be understood is refused by name and the others go on.
+    """Every file of the folder. A file that cannot be understood is refused, and the others are still read.
 
     A review that several files hold comes with all of its rows: the store decides which version is the newest.
     """
@@ -74,7 +74,7 @@ def read_imports(folder: Path, rules: FileRules) -> Imports:
 
 
 def outside_of_runs(store: ReviewStore, apps: Collection[str], first_month: str, last_month: str) -> tuple[str, ...]:
-    """A line for each stored month before the first or after the last one that a run can cover."""
+    """A line for each stored month before the first or after the last month that a run can cover."""
     lines: list[str] = []
     for app_id in apps:
         for month in store.months(app_id):
@@ -89,9 +89,9 @@ def outside_of_runs(store: ReviewStore, apps: Collection[str], first_month: str,
 
 
 def clean_file(path: Path, folder: Path, rules: FileRules) -> tuple[Path, Balance]:
-    """Write the file's reviews into the folder without names and avatars; where they are, and the file's balance.
+    """Write the file's reviews into the folder without names and avatars. Returns the new file and the balance.
 
-    The new file's name comes from the old one's name and content, so the same file is the same import.
+    The name of the new file comes from the name and content of the old, so the same file is the same import.
     """
     found = read_reviews(path, rules)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
@@ -125,7 +125,7 @@ def files_that_hold(folder: Path, erased: Erased, rules: FileRules) -> dict[str,
 
 
 def imports_hold_no_names(imports: Imports) -> Claim:
-    """A warning where a file put into the folder by hand says who people are; its rows are read without that."""
+    """A warning if a file that was put into the folder by hand says who people are. Its rows are read without that."""
     if not imports.with_names:
         return Claim(
             passed=True, reason=f"none of {len(imports.balances.files)} imported files has a name or avatar column"

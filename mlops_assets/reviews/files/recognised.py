@@ -1,4 +1,4 @@
-"""What a file of reviews says, in the columns of a stored review, before it is decided which rows are taken."""
+"""A file of reviews in the columns of a stored review, before it is decided which rows are taken."""
 
 import re
 from collections.abc import Collection
@@ -12,8 +12,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.masking import mask
 from mlops_assets.reviews.files import apps as file_apps
 from mlops_assets.reviews.files import columns as file_columns
-from mlops_assets.reviews.files import names as file_names
-from mlops_assets.reviews.files import person_columns
+from mlops_assets.reviews.files import people as file_people
 from mlops_assets.reviews.files import values as file_values
 from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.files.tables.tables import UnreadableFile, read_stored, read_table
@@ -35,13 +34,13 @@ class UnknownApp(PermanentFailure):
 
 @dataclass
 class RecognisedFile:
-    """The rows of a file as far as they were understood. The index is a row's number in the file.
+    """The rows of a file, by their number in the file.
 
     rows: the stored columns, as far as they were understood
-    dates: the cells of review_date as they stand in the file
-    written: review_date as the cells say it, in no zone
+    dates: the cells of review_date as the file has them
+    written: the times in those cells, without a zone
     unmasked: review_text as the cells say it, from which ids are made: they must not change with the masks
-    stars: the cells of rating as they stand in the file; None where they were numbers
+    stars: the cells of rating as the file has them; None if they were numbers
     """
 
     rows: pd.DataFrame
@@ -80,8 +79,8 @@ def _stored_form(path: Path, rows: pd.DataFrame, rules: FileRules) -> Recognised
         "row",
         assumed=["stored reviews"],
     )
-    people = file_names.of_stored(rows["author"])
-    found.rows, found.masked = file_names.without_names(rows, people, rules.author_key)
+    people = file_people.of_stored(rows["author"])
+    found.rows, found.masked = file_people.without_names(rows, people, rules.author_key)
     found.rows = mask_texts(found.rows)
     found.rows["app_id"] = _apps(path, rows, rules.app_id, rules.known_apps)
     return found
@@ -97,7 +96,7 @@ def _any_form(path: Path, rules: FileRules) -> RecognisedFile:
     if filled.empty:
         raise UnreadableFile(f"{path} holds no reviews, only a header: give a file with at least one row")
     used = file_apps.with_app_column(filled, used)
-    persons = tuple(name for name in person_columns.person_columns(names) if name not in used.values())
+    persons = tuple(name for name in file_people.person_columns(names) if name not in used.values())
     times = _times(path, filled, used, rules)
     rows = _values(filled, used, times.values)
     _require_values(path, rows, filled, used)
@@ -123,9 +122,9 @@ def _any_form(path: Path, rules: FileRules) -> RecognisedFile:
     )
     if rules.app_id and "app_id" not in used:
         found.assumed.append(f"the app is {rules.app_id}, since no column names it")
-    columns_of_names = [name for name in person_columns.name_columns(names) if name in persons]
-    people = file_names.of_cells(pd.DataFrame(filled[columns_of_names]))
-    found.rows, found.masked = file_names.without_names(rows, people, rules.author_key)
+    columns_of_names = [name for name in file_people.name_columns(names) if name in persons]
+    people = file_people.of_cells(pd.DataFrame(filled[columns_of_names]))
+    found.rows, found.masked = file_people.without_names(rows, people, rules.author_key)
     found.rows = mask_texts(found.rows, ["reply_text"])
     replies = int(rows["reply_text"].notna().sum())
     if replies and not columns_of_names:
@@ -157,7 +156,7 @@ def _require_values(path: Path, rows: pd.DataFrame, cells: pd.DataFrame, used: d
 
 
 def _with_apps(path: Path, rows: pd.DataFrame, rules: FileRules) -> pd.Series:
-    """The app of each row; null where a row alone does not say it."""
+    """The app of each row; null if only some rows of the file name theirs."""
     named = rows["app_id"].notna()
     if rules.app_id is None and named.any() and not named.all():
         return _apps(path, pd.DataFrame(rows[named]), None, rules.known_apps).reindex(rows.index)

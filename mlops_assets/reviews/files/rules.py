@@ -1,4 +1,4 @@
-"""How the files of one reading are understood: the same rules for `make import`, data/imports and REVIEWS."""
+"""How files of reviews are read: the same rules for `make import`, data/imports and REVIEWS."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileHints:
-    """`app_asked`: a person named the app with APP=, so it may stand for the one name that a file gives its app.
+    """`app_asked`: a person set APP, so the only name that a file gives its app is that app.
 
-    Without that the app is only the single one in params.yaml, which says nothing of a file that names another.
+    Without APP the app is merely the only entry in params.yaml, and the file may be about another app.
     """
 
     date_order: DateOrder | None = None
@@ -36,16 +36,16 @@ NO_HINTS = FileHints()
 @dataclass(frozen=True)
 class FileRules:
     """known_apps: any other app is refused; None takes all
-    app_id: the app of rows that do not name one
-    naive_zone: of times that do not name one; None looks for it among Play's reviews and else takes UTC
+    app_id: the app of rows that name none
+    naive_zone: the zone of times that name none; None finds it from Play's reviews, or takes UTC
     source: the provenance that the rows get
-    collected_at: when rows were observed that do not say it; None takes when they were written or answered, so that
-    they never overrule a row that says more
-    author_key: the author column is the keyed hash of the name; without it there is none
+    collected_at: when rows without that time were observed; None takes the time when they were written or answered, so
+    that they never replace a row that says more
+    author_key: the author column holds the keyed hash of the name; without a key it is empty
     first_month, now: rows dated before and after them are put aside; None takes all
-    of_play: the reviews of an app that are known from Google Play
+    of_play: the stored reviews of an app that came from Google Play
     erased: what was erased on request
-    hints: what a person says of dates and apps
+    hints: a person's settings about dates and apps
     """
 
     known_apps: Collection[str] | None = None

@@ -1,4 +1,4 @@
-"""What the cells of a file mean: text as times and whole numbers. Pure; one cell's date is dates.py's."""
+"""What the cells of a file mean: text as times, stars and whole numbers. Pure. Not here: a single date (dates.py)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,19 @@ import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.files import dates as file_dates
-from mlops_assets.reviews.files import stars as file_stars
 from mlops_assets.reviews.files.dates import WrittenDate
 from mlops_assets.settings import DateOrder
 
+_COUNT = r"(?P<stars>\d{1,6})(?:[.,]0*)?"
+_WORD = r"(?:stars?|bintang)"
+_WRITTEN = re.compile(
+    rf"(?:rated\s+|rating:?\s+|diberi\s+(?:rating|nilai)\s+)?(?:{_COUNT}|(?P<word>{_WORD})\s+(?P<after>\d))"
+    rf"(?:\s+{_WORD})?(?:\s*(?:/|out\s+of|of|dari)\s*(?P<most>\d+|five|lima)(?:[.,]0*)?)?(?:[\s-]*(?:{_WORD}|⭐|★)(?:\s+rating)?)?",
+    re.IGNORECASE,
+)
+_DRAWN = re.compile(r"(?P<full>★+|⭐+|🌟+)(?P<empty>☆*)")
+_INVISIBLE = str.maketrans("", "", "\ufe0e\ufe0f")
+_MOST = 5
 _OFFSET = re.compile(r"[\d ](?:Z|UTC|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
 _ISO = re.compile(r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d{2}:?\d{2}))?)?$")
 _SERIAL = re.compile(r"^\d{5}(?:[.,]\d+)?$")
@@ -22,24 +31,39 @@ _SERIAL_YEARS = (36526, 73051)
 """Excel's day numbers of 2000-01-01 and 2100-01-01: a column of these is dates."""
 
 
+def stars_in(cell: str) -> int | None:
+    """`4`, `4.0`, `4,0`, `4 stars`, `4/5`, `4 dari 5 bintang`, `★★★★☆` as 4; None for all else.
+
+    None too: halves, and stars out of another number than five.
+    """
+    text = " ".join(cell.translate(_INVISIBLE).split())
+    if drawn := _DRAWN.fullmatch(text):
+        full, empty = len(drawn["full"]), len(drawn["empty"])
+        return full if full <= _MOST and empty in (0, _MOST - full) else None
+    written = _WRITTEN.fullmatch(text)
+    if written is None or (written["most"] or "5").lower() not in ("5", "five", "lima"):
+        return None
+    return int(written["stars"] or written["after"])
+
+
 def whole_numbers(cells: pd.Series) -> pd.Series:
-    """`4`, `4.0`, `4,0` and ` 4 ` as Int64; null where empty or no whole number."""
+    """`4`, `4.0`, `4,0` and ` 4 ` as Int64; null if empty or no whole number."""
     numbers = pd.to_numeric(cells.astype("str").str.strip().str.replace(r",0+$", "", regex=True), errors="coerce")
     return cast("pd.Series", numbers.where((numbers % 1 == 0) & (numbers.abs() < 2**53)).astype("Int64"))
 
 
 def stars(cells: pd.Series) -> pd.Series:
-    """Ratings in any form that file_stars.py knows as Int64; null where empty or not understood."""
+    """Ratings in any form that `stars_in` knows as Int64; null if empty or not understood."""
     text = cells.astype("str").fillna("")
-    return whole_numbers(text.map({cell: str(file_stars.stars(cell) or cell) for cell in text.unique()}))
+    return whole_numbers(text.map({cell: str(stars_in(cell) or cell) for cell in text.unique()}))
 
 
 @dataclass(frozen=True)
 class Times:
     """A column of times.
 
-    values: datetime64[us, UTC], null where empty or not understood
-    order: the order of day and month that was read; None where the column has no date whose order matters
+    values: datetime64[us, UTC], null if empty or not understood
+    order: the order of day and month that was read; None if no date depends on it
     why: what decided the order: "line 7 holds day 31", "asked for by DATES"
     zone_given: whether the cell itself said its zone
     """
@@ -59,7 +83,7 @@ def times_of_file(
 ) -> dict[str, Times]:
     """Every column of times in a file, all in one order of day and month. Raises `AmbiguousDates`.
 
-    A column in which both orders fit is read as another one that leaves no choice.
+    If both orders fit a column, it is read like a column of the file that leaves no choice.
     """
     found, open_columns = dict[str, Times](), dict[str, pd.Series]()
     for name, cells in columns.items():
@@ -80,7 +104,7 @@ def no_times(index: pd.Index) -> pd.Series:
 
 
 def times(cells: pd.Series, naive_zone: str, order: DateOrder | None = None) -> Times:
-    """Times in UTC; null where empty or not understood. A time without a zone of its own is of `naive_zone`.
+    """Times in UTC; null if empty or not understood. A time without a zone of its own is of `naive_zone`.
 
     Each cell is read by its own form: ISO 8601, numbers since 1970, Excel's day numbers where most cells are such,
     dates with names of months in English or Indonesian, numeric dates. A numeric date that
@@ -142,9 +166,9 @@ def _one_by_one(
 
 
 def _years_are_last(dates: Sequence[WrittenDate], order: DateOrder | None) -> bool:
-    """Whether numeric dates with a year of two digits end with it: one of them says so, or a person, and none denies.
+    """Whether numeric dates with a two-digit year end with it: a date or a person says so, and no date contradicts.
 
-    Not for certain is 13/01/25 alone, which may be a day of 2013.
+    13/01/25 alone does not say so: it may be a day of 2013.
     """
     return (order is not None or any(date.year_is_surely_last for date in dates)) and not any(
         date.year_is_surely_not_last for date in dates
@@ -158,42 +182,42 @@ def _excel_day(number: float) -> datetime:
 def _orders(
     text: pd.Series, written: Sequence[WrittenDate | None], order: DateOrder | None
 ) -> tuple[dict[str, bool], DateOrder | None, str]:
-    """Whether the month is first, by what parts the numbers; the column's order and what decided it."""
-    numeric = [(place, date) for place, date in enumerate(written) if date is not None and date.mark]
-    doubtful = [(place, date) for place, date in numeric if date.order_matters]
-    deciding = [(place, date) for place, date in numeric if date.only_order is not None]
+    """Whether the month is first, for each mark between the numbers; the column's order and what decided it."""
+    numeric = [(index, date) for index, date in enumerate(written) if date is not None and date.mark]
+    doubtful = [(index, date) for index, date in numeric if date.order_matters]
+    deciding = [(index, date) for index, date in numeric if date.only_order is not None]
     unit = text.index.name or "row"
     marks = {date.mark for _, date in numeric}
 
-    def where(place: int) -> str:
-        return f"{unit} {text.index[place]}"
+    def position(index: int) -> str:
+        return f"{unit} {text.index[index]}"
 
-    def reason(place: int, date: WrittenDate) -> str:
+    def reason(index: int, date: WrittenDate) -> str:
         against = f", though DATES is {order}" if order not in {None, date.only_order} else ""
-        return f"{where(place)} holds day {max(date.month, date.day)}{against}"
+        return f"{position(index)} holds day {max(date.month, date.day)}{against}"
 
     if not doubtful and not deciding:
         return {}, None, ""
     if len({date.only_order for _, date in deciding}) == 1:
-        place, date = deciding[0]
-        return dict.fromkeys(marks, date.only_order == "month-first"), date.only_order, reason(place, date)
-    # Both orders stand in the column: a date is read like those that are parted by the same mark.
+        index, date = deciding[0]
+        return dict.fromkeys(marks, date.only_order == "month-first"), date.only_order, reason(index, date)
+    # The column has both orders: a date is read like the other dates with the same mark between the numbers.
     by_mark = {mark: {date.only_order for _, date in deciding if date.mark == mark} for mark in marks}
-    undecided = [(place, date) for place, date in doubtful if len(by_mark[date.mark]) != 1]
+    undecided = [(index, date) for index, date in doubtful if len(by_mark[date.mark]) != 1]
     month_first = {mark: orders == {"month-first"} for mark, orders in by_mark.items()}
     if not undecided:
         return month_first, None, ""
     if order is not None:
         asked = {mark: order == "month-first" for mark, orders in by_mark.items() if len(orders) != 1}
         return month_first | asked, order, "asked for by DATES"
-    place, _ = undecided[0]
+    index, _ = undecided[0]
     both = " and ".join(
-        f"{where(place)} holds {text.iloc[place]!r}"
-        for place, _ in {date.only_order: (place, date) for place, date in reversed(deciding)}.values()
+        f"{position(index)} holds {text.iloc[index]!r}"
+        for index, _ in {date.only_order: (index, date) for index, date in reversed(deciding)}.values()
     )
     raise AmbiguousDates(
-        f"the dates in column {text.name} fit both day first and month first, such as {text.iloc[place]!r} in "
-        f"{where(place)}{f' ({both})' if both else ''}: say which it is with DATES=day-first or DATES=month-first"
+        f"the dates in column {text.name} fit both day first and month first, such as {text.iloc[index]!r} in "
+        f"{position(index)}{f' ({both})' if both else ''}: say which it is with DATES=day-first or DATES=month-first"
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlops_assets.code_version import code_version
 from mlops_assets.files import replace_file, sha256, stamp
-from mlops_assets.reviews.quality import clean, schema
+from mlops_assets.reviews.quality import schema
 from mlops_assets.reviews.stored import columns, privacy
 from mlops_assets.reviews.stored.privacy import TEXTS, count_masks
 from mlops_assets.reviews.stored.store import ReviewStore
@@ -45,7 +45,7 @@ def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[Mont
     """Validate `data/raw/<app_id>/<month>.parquet` into `validated/` and `quarantine/`; no rows, no file.
 
     The last result is kept in `validated/<app_id>/.validation/<month>.json` with the hashes of the rules and of all
-    three files; while they are the same, it is given again. A file with the stamp that it had then is not hashed. The
+    three files; while they are the same, that result is returned. A file with an unchanged stamp is not hashed. The
     other months are judged in one pass.
     """
     stored = set(ReviewStore(data / "raw").months(app_id))
@@ -62,7 +62,7 @@ def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[Mont
         else:
             due[month] = columns.read_frame(files.raw)
     if due:
-        judged = clean.validate(pd.concat(due.values(), ignore_index=True))
+        judged = schema.validate(pd.concat(due.values(), ignore_index=True))
         good_month = columns.month_of(judged.good["review_date"])
         bad_month = columns.month_of(judged.quarantined["review_date"])
         for month, rows in due.items():
@@ -75,10 +75,10 @@ def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[Mont
 
 
 def months_outdated(data: Path, app_id: str) -> list[str]:
-    """Months that were validated and whose raw reviews were written, or went, since; all of them under other rules.
+    """Validated months with raw reviews that were written or removed since; all validated months if the rules changed.
 
-    A review that its author edited leaves its month for that of the edit, and a run may cover the latter alone: until
-    its old month is validated again, a version would hold it twice.
+    An edited review moves to the month of the edit, and a run may cover that month alone: until the old month is
+    validated again, a version would hold the review twice.
     """
     folder = data / "validated" / app_id
     known = {path.stem for path in [*folder.glob("*.parquet"), *(folder / ".validation").glob("*.json")]}
@@ -145,7 +145,7 @@ class _Files:
             leftover.unlink(missing_ok=True)
 
     def outdated(self) -> bool:
-        """Whether raw reviews or rules may be others than at the last validation; the reviews are not read for it."""
+        """Whether raw reviews or rules may have changed since the last validation; the reviews are not read for it."""
         if not self.raw.is_file() or not self.record.is_file():
             return True
         if self.raw.stat().st_mtime_ns >= self.record.stat().st_mtime_ns:
@@ -153,7 +153,7 @@ class _Files:
         return json.loads(self.record.read_text(encoding="utf-8"))["content"].split()[0] != _rules_digest()
 
     def known(self) -> MonthResult | None:
-        """What the last validation found, where it would find the same again."""
+        """What the last validation found, if it would find the same again."""
         if not self.record.is_file():
             return None
         stored = json.loads(self.record.read_text(encoding="utf-8"))
@@ -198,4 +198,4 @@ class _Files:
 @cache
 def _rules_digest() -> str:
     """Of the rules' code: a changed rule validates everything again."""
-    return code_version(*(module.__name__ for module in (clean, columns, schema, privacy)))
+    return code_version(*(module.__name__ for module in (columns, schema, privacy)))

@@ -1,7 +1,7 @@
-"""Tables of separated values. No row is shifted, cut or filled up in silence: it has the header's fields or is refused.
+"""Tables of separated values. A row has the header's fields or is refused, never shifted, cut or filled up.
 
 Python's own csv module in its strict mode counts fields and physical lines; pandas' and pyarrow's readers cut, shift or
-join rows whose quotes or separators are wrong.
+join rows with wrong quotes or separators.
 """
 
 import csv
@@ -14,7 +14,6 @@ import pandas as pd
 
 from mlops_assets.reviews.files import columns as file_columns
 from mlops_assets.reviews.files import dates as file_dates
-from mlops_assets.reviews.files import stars as file_stars
 from mlops_assets.reviews.files.tables.cells import (
     LONGEST_CELL,
     CellBuilder,
@@ -27,6 +26,7 @@ from mlops_assets.reviews.files.tables.cells import (
     without_repeated_columns,
 )
 from mlops_assets.reviews.files.tables.text import Text
+from mlops_assets.reviews.files.values import stars_in
 
 SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'^"?sep=(?P<separator>.)"?\s*$', re.IGNORECASE)
@@ -190,7 +190,7 @@ class _Rows:
             yield line
 
     def _fitted(self, row: list[str], line: int, lines: int) -> list[str]:
-        """The row with the header's fields, where that is certain."""
+        """The row with the header's fields, if that is certain."""
         named = self.layout.named
         if len(row) < named:
             places = [self.layout.header.index(self.used[name]) for name in file_columns.REQUIRED if name in self.used]
@@ -213,10 +213,10 @@ class _Rows:
         return joined
 
     def _with_whole_text(self, row: list[str]) -> list[str] | None:
-        """The row with its surplus fields as part of the text; None where they may belong to another column.
+        """The row with its surplus fields as part of the text; None if they may belong to another column.
 
-        It is certain where nothing in the line is quoted and every other column is of a kind that holds no separator,
-        with a value of that kind: then the text is all that remains.
+        It is certain if nothing in the line is quoted, and every other column is of a kind that holds no separator and
+        has a value of that kind: the rest is the text.
         """
         header, separator = self.layout.header[: self.layout.named], self.layout.separator
         kinds = {name: stored for stored, name in self.used.items()}
@@ -251,7 +251,7 @@ class _Rows:
         if len(fields) != end - first:
             return False
         stars, date = (self.layout.header.index(self.used[name]) for name in ("rating", "review_date"))
-        return (not first <= stars < end or file_stars.stars(fields[stars - first]) is not None) and (
+        return (not first <= stars < end or stars_in(fields[stars - first]) is not None) and (
             not first <= date < end or file_dates.is_date(fields[date - first])
         )
 
@@ -280,6 +280,6 @@ def _is_of_kind(stored: str | None, cell: str) -> bool:
     if stored in file_columns.TIMES:
         return file_dates.is_date(cell) or (stored != "review_date" and not cell.strip())
     if stored == "rating":
-        return file_stars.stars(cell) is not None
+        return stars_in(cell) is not None
     pattern = _KINDS.get(stored or "")
     return pattern is not None and bool(pattern.fullmatch(cell))

@@ -58,7 +58,7 @@ def _part(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _refuse_far_cells(name: str, sheet: bytes) -> None:
-    """The reader holds a place for every cell up to the last one: a stray cell far away would cost gigabytes."""
+    """The reader keeps every cell up to the last row and column: a stray cell far away would cost gigabytes."""
     columns = {found[1] for found in _CELL.finditer(sheet)}
     last_row = max((int(found[1]) for found in _ROW.finditer(sheet)), default=0)
     width = max((_column(letters) for letters in columns), default=0)

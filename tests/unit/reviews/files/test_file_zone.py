@@ -65,7 +65,7 @@ def test_without_enough_that_agree_times_are_utc_and_a_person_is_told(tmp_path, 
     path = written(tmp_path / "a.csv", "Asia/Jakarta", off=off, style=style)
     found = read_reviews(path, known(tmp_path / "raw", count))
     assert dates(found) != DATES
-    assert any("UTC (TIME_ZONE=Asia/Jakarta says another one)" in line for line in found.balance)
+    assert any("UTC (set TIME_ZONE=Asia/Jakarta for another zone)" in line for line in found.balance)
 
 
 def test_what_a_person_says_holds_over_what_is_found(tmp_path):

@@ -234,6 +234,7 @@ def test_naive_times_are_utc_unless_a_zone_is_named(written):
         *(("Rated 4 stars out of five stars", 4), ("Diberi rating 4 dari 5 bintang", 4)),
         *(("★★★★☆", 4), ("★★★★", 4), ("⭐️⭐️⭐️⭐️", 4), ("☆☆☆☆☆", None), ("★★☆", None), ("★★★★★★", None)),
         *(('"4,5"', None), ("8/10", None), ("4/10", None), ("80%", None), ("4-Jan", None), ("4 5", None)),
+        pytest.param("5" * 5_000, None, id="5,000 digits"),
     ],
 )
 def test_stars_are_whole_numbers_or_missing(written, cell, stars):

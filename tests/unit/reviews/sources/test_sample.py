@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from mlops_assets.reviews.quality.clean import validate
+from mlops_assets.reviews.quality.schema import validate
 from mlops_assets.reviews.sources import sample
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.label import add_labels

@@ -1,8 +1,14 @@
-"""Which columns of a file say who people are, whatever language and spelling their names have. Pure."""
+"""People in a file: which columns say who they are, and their names hashed, masked in replies and never kept. Pure."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import pandas as pd
+
+from mlops_assets.reviews.stored.privacy import author_hash, mask_name
 
 
 def _each(words: str) -> frozenset[str]:
@@ -30,7 +36,7 @@ _ADDRESSES = _each("url link href src uri path")
 _RUN_TOGETHER = re.compile(
     r"(?:user|author|reviewer|customer|profile|account)(?:image|img|photo|avatar|pic|picture|id|email)s?(?:url|link)?"
 )
-"""Such headers where no capital or sign parts their words."""
+"""Such headers without capitals or signs between their words."""
 
 _CONTACTS = _each("email surel phone telephone telepon handphone whatsapp")
 _IDENTITIES = _each("id ids url link handle email phone")
@@ -38,7 +44,7 @@ _OTHER_THINGS = _each(
     "app apps application aplikasi package paket version versi device perangkat product produk file sheet "
     "developer company review ulasan reply balasan"
 )
-"""With one of these a name is a thing's: `app_name`, `Nama Aplikasi`, `Review Title`."""
+"""With one of these words the name is that of a thing: `app_name`, `Nama Aplikasi`, `Review Title`."""
 
 
 def name_columns(names: Iterable[str]) -> tuple[str, ...]:
@@ -79,3 +85,55 @@ def _words(name: str) -> list[str]:
 
 def _joined(name: str) -> str:
     return "".join(_words(name))
+
+
+_HASH = r"[0-9a-f]{32}"
+
+
+@dataclass(frozen=True)
+class People:
+    """Who wrote each row: columns of names, the likeliest first, and keyed hashes that the file brings; "" for none."""
+
+    names: pd.DataFrame
+    hashes: pd.Series
+
+
+def of_cells(columns: pd.DataFrame) -> People:
+    """The columns of names in a file. A column that holds only keyed hashes is no column of names."""
+    texts = columns.astype("str").fillna("")
+    hashes = pd.Series("", index=columns.index, dtype="str")
+    for name in texts.columns:
+        cells = cast("pd.Series", texts[name])
+        given = cells[cells != ""]
+        if len(given) and given.str.fullmatch(_HASH).all():
+            return People(texts.drop(columns=name), cells)
+    return People(texts, hashes)
+
+
+def of_stored(author: pd.Series) -> People:
+    """The author column of stored reviews: keyed hashes; anything else is a name."""
+    texts = author.astype("str").fillna("")
+    hashed = texts.str.fullmatch(_HASH)
+    return People(pd.DataFrame({"name": texts.where(~hashed, "")}), texts.where(hashed, ""))
+
+
+def without_names(rows: pd.DataFrame, people: People, author_key: str | None) -> tuple[pd.DataFrame, int]:
+    """The rows with each author's names masked in the reply and hashed under the key; how many replies were masked."""
+    author = people.hashes
+    if author_key and len(people.names.columns):
+        likeliest = people.names.iloc[:, 0]
+        hashed = likeliest.map(lambda name: author_hash(author_key, str(name)) if str(name).strip() else "")
+        author = author.where(hashed == "", hashed)
+    names = people.names.itertuples(index=False, name=None) if len(people.names.columns) else [()] * len(rows)
+    masked = [_masked(reply, row) for reply, row in zip(rows["reply_text"], names, strict=True)]
+    replies = pd.Series(masked, index=rows.index, dtype="str")
+    changed = int(((replies != rows["reply_text"]) & replies.notna()).sum())
+    return rows.assign(author=author.where(author != "").astype("str"), reply_text=replies), changed
+
+
+def _masked(reply: object, names: tuple[str, ...]) -> object:
+    if not isinstance(reply, str):
+        return reply
+    for name in names:
+        reply = mask_name(reply, name) if name.strip() else reply
+    return reply

@@ -4,7 +4,7 @@ import pytest
 
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.imports import clean_file
-from mlops_assets.reviews.files.person_columns import name_columns, person_columns
+from mlops_assets.reviews.files.people import name_columns, person_columns
 from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.privacy import author_hash, is_mask_of, mask_name

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from mlops_assets.reviews.quality.clean import validate
+from mlops_assets.reviews.quality.schema import validate
 from mlops_assets.reviews.stored.columns import UnknownColumns
 from tests.unit.reviews.rows import frame, review
 
