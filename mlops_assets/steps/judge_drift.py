@@ -27,9 +27,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class DriftVerdict:
-    """Whether the reviews drifted and why that is said; `sustained` is what the history says of drift that lasts.
+    """Whether the reviews drifted, and the reason; `sustained` describes drift that has lasted, from the history.
 
-    `tables` have rows by name; `pictures` an alternative text and a PNG in base64.
+    `tables` have rows by name; `pictures` have an alternative text and a PNG in base64.
     """
 
     drifted: bool
@@ -64,7 +64,7 @@ def compare_with_training(
 ) -> DriftVerdict:
     """The newest reviews against the profile of the serving model's data; the verdict joins the history.
 
-    `data` says which apps and sources the reviews are of, `newest` gives at least that many of them.
+    `data` names the apps and sources of the reviews; `newest(count)` returns at least `count` of them.
     """
     from mlops_assets.params.reviews import DriftOptions
     from mlops_assets.reviews.drift.drift import measure, recent
@@ -99,14 +99,15 @@ def compare_with_training(
 def _of_other_reviews(serving: TrainedOn, data: TrainedOn) -> str | None:
     """Why these reviews cannot show drift: the serving model was never made for them. Else None.
 
-    A record that does not say what the model was trained on gives no reason.
+    A model without a record of its training reviews gives no reason.
     """
     if not serving.apps or not data.apps:
         return None
     if serving.generated == data.generated and set(serving.apps) & set(data.apps):
         return None
     own, other = (
-        "generated reviews" if each.generated else f"reviews of {', '.join(each.apps)}" for each in (serving, data)
+        "generated reviews" if reviews.generated else f"reviews of {', '.join(reviews.apps)}"
+        for reviews in (serving, data)
     )
     return f"not judged: the serving model was trained on {own}, and these are {other}"
 

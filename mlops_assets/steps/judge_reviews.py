@@ -1,4 +1,4 @@
-"""Judge what a version must be like, once for each content: the checks show it, and a version refuses by it."""
+"""Judge the reviews of the next version, once for each content. The checks show the claims; broken ones stop it."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -58,7 +58,7 @@ WARNING: Mapping[str, str] = {
 
 
 class Evidence:
-    """What the next version would hold and what the last one does. Files are looked up, and read, when asked for."""
+    """The reviews of the next version and of the last. Files are looked up and read when they are needed."""
 
     def __init__(self, settings: Settings, source: ReviewSource, repository: VersionRepository) -> None:
         self.settings, self.source, self.repository = settings, source.name, repository
@@ -96,7 +96,7 @@ class Evidence:
 
     @property
     def anew(self) -> str | None:
-        """Why the last version's files are not those of the newest one."""
+        """Why the last version is not the newest on the branch, or None."""
         return self._base.anew
 
     @cached_property
@@ -108,7 +108,7 @@ class Evidence:
 
     @cached_property
     def same(self) -> frozenset[str]:
-        """The files that the last version holds byte for byte."""
+        """The files that are equal in the last version."""
         from mlops_assets.files import equal_bytes
 
         return frozenset(
@@ -220,7 +220,7 @@ def _steady(evidence: Evidence, *, normal: bool) -> "Claim":
     from mlops_assets.reviews.stored.columns import empty
 
     if not normal:
-        return Claim(passed=True, reason="not judged: positive_share_is_normal is broken and speaks of it")
+        return Claim(passed=True, reason="not judged: positive_share_is_normal is broken")
     arrived = evidence.reviews if len(evidence.same) < len(evidence.now) else empty()
     last = stored_apps(evidence.before, evidence.source) if len(arrived) else {}
     return positive_share_is_steady(arrived, last, evidence.settings.label_rule, evidence.options)
@@ -240,13 +240,13 @@ def _lost(evidence: Evidence) -> "Claim":
         quarantine=evidence.quarantine,
         apps=evidence.apps,
         sources=PROVENANCE[evidence.source],
-        is_erased=lambda one: review_digest(one) in erased,
+        is_erased=lambda review_id: review_digest(review_id) in erased,
     )
     return replace(claim, reason=f"{evidence.anew}; {claim.reason}") if evidence.anew else claim
 
 
 def _kept(evidence: Evidence, group: str, judged_by: object, judge: Callable[[], Claims]) -> Claims:
-    """The claims of a group as they were judged on the same content by the same rules and code, or judged now."""
+    """The claims of a group from the last time, if content, rules and code are the same; else judged now."""
     from mlops_assets.reviews.quality.claims import Claim
     from mlops_assets.reviews.stored.usable import content_key
 

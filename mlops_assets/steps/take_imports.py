@@ -1,4 +1,4 @@
-"""Reviews from files: those in data/imports, taken into the stored reviews, and files as a source of their own."""
+"""Reviews from files: data/imports taken into the stored reviews, and files as a source of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ def nothing_taken() -> TakenImports:
 
 
 def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImports:
-    """Upsert what lies in data/imports. Refused files are reported by name, balances only where something changed."""
+    """Take the reviews in data/imports into the store. Reports refused files, and balances if something changed."""
     from mlops_assets.reviews.stored.store import ReviewStore
 
     found = read_folder(settings, report)
@@ -64,7 +64,7 @@ def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImpo
 
 
 def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: None) -> "Imports":
-    """The folder's files as reviews, after what only a DVC pointer names was pulled."""
+    """The folder's files as reviews. Files of which only the DVC pointer is here are pulled first."""
     from mlops_assets.reviews.files.imports import SOURCE, outside_of_runs, read_imports, unpulled
     from mlops_assets.reviews.files.rules import FileRules
     from mlops_assets.reviews.stored.store import ReviewStore

@@ -1,4 +1,4 @@
-"""Do new reviews differ from those that the serving model learned from, and has it lasted? Warns, never blocks."""
+"""Whether new reviews differ from the serving model's training reviews, and for how long. Warns, never blocks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ class FeatureDrift:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """The verdict, its reason, one row per feature, n-grams that tell new from old, and new reviews that show it."""
+    """The verdict, its reason, a row for each feature, n-grams that tell new from old, and new reviews as examples."""
 
     drifted: bool
     reason: str
@@ -68,7 +68,7 @@ class DriftPoint:
 
 @dataclass(frozen=True)
 class Sustained:
-    """Whether drift has lasted, and why that is said."""
+    """Whether drift has lasted, and the reason."""
 
     sustained: bool
     reason: str
@@ -109,7 +109,7 @@ def compare(
     }
     rise = float(unknown.mean() - profile.unknown_words.mean()) if len(profile.unknown_words) else 0.0
     measured = [
-        (name, tests.mix_distance(*pair), options.floor_mix, tests.mix_p(*pair), *_said(pair))
+        (name, tests.mix_distance(*pair), options.floor_mix, tests.mix_p(*pair), *_shown(pair))
         for name, pair in mixes.items()
     ]
     old_unknown = f"{profile.unknown_words.mean():.1%} unknown words" if len(profile.unknown_words) else "too few"
@@ -133,7 +133,7 @@ def compare(
         for (name, effect, floor, p, before, after), certain in zip(measured, corrected, strict=True)
     )
     drifted = [feature for feature in features if feature.drifted]
-    named = "; ".join(f"{one.name}: {one.before} before, {one.now} now" for one in drifted)
+    named = "; ".join(f"{feature.name}: {feature.before} before, {feature.now} now" for feature in drifted)
     calm = f"none of {len(features)} features differs beyond chance and its floor"
     return DriftReport(
         drifted=bool(drifted),
@@ -148,10 +148,10 @@ def compare(
 
 
 def sustained(history: Sequence[DriftPoint], ticks: int) -> Sustained:
-    """Drift has lasted where the newest `ticks` verdicts on one model all found it, with a feature in common.
+    """Drift has lasted if the newest `ticks` verdicts on the same model all found it, with a feature in common.
 
     `history` is in order of time. Verdicts about reviews and about predictions are counted apart, and either is enough.
-    A new model starts the count anew; a single calm tick ends it.
+    A new model restarts the count, and so does a single tick without drift.
     """
     if not history:
         return Sustained(sustained=False, reason="no verdict yet")
@@ -181,7 +181,7 @@ def _label_counts(ratings: np.ndarray, rule: LabelRule) -> np.ndarray:
     return np.array([negative, neutral, positive] if rule == "ternary" else [negative, positive])
 
 
-def _said(pair: tuple[np.ndarray, np.ndarray]) -> tuple[str, str]:
+def _shown(pair: tuple[np.ndarray, np.ndarray]) -> tuple[str, str]:
     before, now = (" / ".join(f"{share:.0%}" for share in shares(counts)) for counts in pair)
     return before, now
 
@@ -211,7 +211,7 @@ def _telling_ngrams(profile: Profile, now: Features, content: tests.Content) -> 
 
 
 def _telling_rows(now: Features, scores: np.ndarray) -> np.ndarray:
-    """The places of the new reviews least like the old ones, each text once."""
+    """The indices of the new reviews least like the old, each text once."""
     seen: set[str] = set()
     rows = []
     for row in np.argsort(-scores, kind="stable"):

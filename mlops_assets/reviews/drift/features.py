@@ -1,4 +1,4 @@
-"""What of a review is compared for drift: numbers per review, computed once. No statistics here."""
+"""The features of a review that are compared for drift, computed once. No statistics here."""
 
 import itertools
 import re
@@ -57,7 +57,7 @@ class Features:
         return len(self.ratings)
 
     def take(self, rows: np.ndarray) -> Self:
-        """The reviews at these places, in this order, repeats allowed."""
+        """The reviews with these indices, in this order, repeats allowed."""
         grams, gram_starts = take_ragged(self.grams, self.gram_starts, rows)
         words, word_starts = take_ragged(self.words, self.word_starts, rows)
         return type(self)(
@@ -93,8 +93,8 @@ def take_ragged(values: np.ndarray, starts: np.ndarray, rows: np.ndarray) -> tup
     """Rows of a ragged array, as a ragged array."""
     counts = (starts[1:] - starts[:-1])[rows]
     ends = np.concatenate([[0], np.cumsum(counts)])
-    place = np.arange(ends[-1]) - np.repeat(ends[:-1], counts) + np.repeat(starts[:-1][rows], counts)
-    return values[place], ends
+    indices = np.arange(ends[-1]) - np.repeat(ends[:-1], counts) + np.repeat(starts[:-1][rows], counts)
+    return values[indices], ends
 
 
 def _buckets(grams: Sequence[str]) -> np.ndarray:
@@ -117,6 +117,6 @@ def _language(text: str) -> int:
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
-    """Counts as shares of their sum; zeros where there is nothing."""
+    """Counts as shares of their sum; zeros for an empty sum."""
     total = counts.sum()
     return cast("np.ndarray", counts / total if total else counts.astype(float))

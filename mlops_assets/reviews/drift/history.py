@@ -1,4 +1,4 @@
-"""The verdicts of earlier ticks, of reviews and of predictions, in one file: `drift.jsonl`."""
+"""The verdicts of earlier ticks about reviews and predictions, in the file `drift.jsonl`."""
 
 import json
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ def remember(folder: Path, at: datetime, model_version: str, report: DriftReport
     features = tuple(feature.name for feature in report.features if feature.drifted)
     measured = tuple(
         {
-            "name": one.name,
-            "effect": float(one.effect),
-            "floor": float(one.floor),
-            "p": float(one.corrected),
-            "drifted": bool(one.drifted),
+            "name": feature.name,
+            "effect": float(feature.effect),
+            "floor": float(feature.floor),
+            "p": float(feature.corrected),
+            "drifted": bool(feature.drifted),
         }
-        for one in report.features
+        for feature in report.features
     )
     point = DriftPoint(at, model_version, bool(report.drifted), features, of, measured, int(report.reviews_now))
     history = [*read_history(folder), point][-_KEPT_POINTS:]

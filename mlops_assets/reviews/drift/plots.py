@@ -25,7 +25,9 @@ def plot_features(report: DriftReport) -> bytes:
         max(feature.effect - at, 0) / max(feature.floor - at, 1e-9) for feature, at in zip(features, zero, strict=True)
     ]
     axes.barh(
-        [feature.name for feature in features], ratios, color=[_DRIFTED if one.drifted else _NOW for one in features]
+        [feature.name for feature in features],
+        ratios,
+        color=[_DRIFTED if feature.drifted else _NOW for feature in features],
     )
     for row, feature in enumerate(features):
         axes.text(ratios[row], row, f" p {feature.corrected:.2g}", va="center", fontsize=8)

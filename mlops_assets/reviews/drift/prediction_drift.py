@@ -65,7 +65,9 @@ def measure_predictions(frame: pd.DataFrame, options: DriftOptions) -> DriftRepo
         effect = tests.mix_distance(*pair)
         drifted = certain <= options.alpha and effect >= options.floor_mix
         features.append(FeatureDrift(name, drifted, effect, options.floor_mix, chance, certain, *shown[name]))
-    named = "; ".join(f"{one.name}: {one.before} before, {one.now} now" for one in features if one.drifted)
+    named = "; ".join(
+        f"{feature.name}: {feature.before} before, {feature.now} now" for feature in features if feature.drifted
+    )
     return DriftReport(
         drifted=bool(named),
         reason=f"{len(now)} newest predictions against {len(before)}: "

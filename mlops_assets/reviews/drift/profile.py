@@ -26,7 +26,7 @@ class Profile:
     (characters), `languages` as in `LANGUAGES`, the n-grams and texts.
 
     `vocabulary` are the word buckets of the sample's first half, `unknown_words` the share of words outside it for each
-    review of the second half: what a new review of the same kind would score, too.
+    review of the second half: a new review of the same kind would have the same share.
     """
 
     reviews: int
@@ -80,7 +80,7 @@ class Profile:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The profile at `path`; raises `PermanentFailure` where it is none of this format."""
+        """The profile at `path`; raises `PermanentFailure` if it has another format."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 if int(stored["format"]) != FORMAT:

@@ -6,9 +6,9 @@ import numpy as np
 
 _FOLDS = 5
 _SHARED_VARIANCE = 2.0
-"""Of the sum over folds against folds that were independent: what folds i and j have in common by chance helps when
-i is scored by j and again when j is scored by i. For a linear score the factor is exactly two; without it 2 % of draws
-fell below p = 0.008 (400 draws, 500 against 5,000 reviews).
+"""The variance of the sum over folds, relative to independent folds: what folds i and j share by chance helps when i is
+scored by j and when j is scored by i. For a linear score the factor is exactly two. Without it 2 % of draws fell below
+p = 0.008 (400 draws, 500 against 5,000 reviews).
 """
 _LEAST_EXPECTED = 5
 _PRIOR = 8.0
@@ -19,8 +19,8 @@ _LEAST_SEEN = 3
 class Content:
     """How well n-grams tell the new reviews from the old: `auc` out of fold (0.5 not at all), one-sided p-value.
 
-    `z` says how surely each of `buckets` is more frequent (above 0) or rarer among the new ones; `scores` holds for
-    each new review how new it looks to a classifier that did not see it.
+    `z` says how surely each of `buckets` is more frequent (above 0) or rarer among new reviews; `scores` says for each
+    new review how new it looks to a classifier that did not see it.
     """
 
     auc: float

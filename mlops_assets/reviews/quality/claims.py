@@ -1,7 +1,6 @@
 """What must be true of the validated reviews of a version: pure judgements, each with its reason and numbers.
 
-A claim that cannot be judged because another one is broken holds, and says which one speaks of it: one cause, one
-alarm.
+A claim holds if it cannot be judged because another claim is broken, and names that claim: one cause, one alarm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ _Z = 1.959964  # two-sided 95 %
 
 @dataclass(frozen=True)
 class Claim:
-    """Whether it holds and why; `warning` says that an operator should look although it holds.
+    """Whether it holds and why; `warning`: an operator should look although it holds.
 
     `rows` are examples for a table.
     """
@@ -71,10 +70,10 @@ def required_values_are_present(frame: pd.DataFrame, required: Sequence[str] = R
             passed=False,
             reason=f"{named}: validate the month again",
             numbers=nulls,
-            rows=[{"review_id": one} for one in ids],
+            rows=[{"review_id": review_id} for review_id in ids],
         )
     reason = (
-        "no nulls" if len(known) == len(required) else "not judged where a column is missing: required_columns_exist"
+        "no nulls" if len(known) == len(required) else "not judged: a column is missing, see required_columns_exist"
     )
     return Claim(passed=True, reason=reason, numbers=nulls)
 
@@ -82,28 +81,28 @@ def required_values_are_present(frame: pd.DataFrame, required: Sequence[str] = R
 def positive_share_is_normal(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions | None = None) -> Claim:
     """Each app's share of positive labels is between its bounds, as far as that many reviews can tell.
 
-    Broken where an app's 95 % interval (Wilson) lies wholly outside; a warning where only the share itself does, and
-    below 100 labelled reviews. Either comes with the line of params.yaml that gives the app other bounds.
+    Broken if an app's 95 % interval (Wilson) lies wholly outside. A warning if only the share itself does, or below 100
+    labelled reviews. Both come with the line for params.yaml that gives the app other bounds.
     """
     options = options or ValidationOptions()
     if "rating" not in frame.columns:
-        return Claim(passed=True, reason="not judged: no column rating, of which required_columns_exist speaks")
+        return Claim(passed=True, reason="not judged: there is no column rating, see required_columns_exist")
     shares = _shares_by_app(frame, rule, options)
     if not shares:
         return Claim(passed=frame.empty, reason="no labelled review to judge", numbers={"labelled": 0})
-    broken = [one for one in shares if one.is_broken]
-    doubtful = [one for one in shares if one.is_outside and not one.is_broken]
-    count, positive = sum(one.count for one in shares), sum(one.positive for one in shares)
+    broken = [share for share in shares if share.is_broken]
+    doubtful = [share for share in shares if share.is_outside and not share.is_broken]
+    count, positive = sum(share.count for share in shares), sum(share.positive for share in shares)
     low, high = wilson_interval(positive, count)
     few = count < FEW_LABELLED
-    findings = [*(f"{one}: look for a torn feed or changed stars" for one in broken)]
-    findings += [f"{one}, but so few reviews may differ by chance" for one in doubtful]
+    findings = [f"{share}: look for a torn feed or changed stars" for share in broken]
+    findings += [f"{share}, but so few reviews may differ by chance" for share in doubtful]
     if not findings:
-        findings = [str(one) for one in shares] + ([f"fewer than {FEW_LABELLED} reviews"] if few else [])
+        findings = [str(share) for share in shares] + ([f"fewer than {FEW_LABELLED} reviews"] if few else [])
     if broken or doubtful:
-        line = options.line_with("positive_share", {one.app: one.roomy_bounds() for one in [*broken, *doubtful]})
-        whose = "this app's reviews" if len(broken) + len(doubtful) == 1 else "these apps' reviews"
-        findings.append(f"if {whose} are like that, put in the place of the section validation in params.yaml: {line}")
+        line = options.line_with("positive_share", {share.app: share.roomy_bounds() for share in [*broken, *doubtful]})
+        subject = "this app's reviews" if len(broken) + len(doubtful) == 1 else "these apps' reviews"
+        findings.append(f"if {subject} are like that, replace the section validation of params.yaml by: {line}")
     return Claim(
         passed=not broken,
         reason="; ".join(findings),
@@ -115,7 +114,7 @@ def positive_share_is_normal(frame: pd.DataFrame, rule: LabelRule, options: Vali
             "positive": positive,
         },
         warning=not broken and (bool(doubtful) or few),
-        rows=[one.row() for one in shares],
+        rows=[share.row() for share in shares],
     )
 
 

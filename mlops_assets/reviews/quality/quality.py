@@ -24,15 +24,17 @@ _TEMPLATE_SAMPLE = 20_000
 
 
 def quarantine_is_small(good: int, reasons: pd.Series, options: ValidationOptions) -> Claim:
-    """At most the parameter's share of the reviews is unusable. `reasons` is the column of the quarantined ones."""
+    """At most the parameter's share of the reviews is unusable. `reasons` has one entry for each unusable review."""
     bad, total = len(reasons), good + len(reasons)
     share = 100 * bad / total if total else 0.0
     counts = reasons.str.split("; ").explode().value_counts()
-    said = f"{bad} of {total} reviews ({share:.1f} %) are in quarantine, at most {options.most_quarantined_percent:g} %"
+    summary = (
+        f"{bad} of {total} reviews ({share:.1f} %) are in quarantine, at most {options.most_quarantined_percent:g} %"
+    )
     top = f"; most often: {counts.index[0]} ({counts.iloc[0]})" if bad else ""
     return Claim(
         passed=share <= options.most_quarantined_percent,
-        reason=said + top,
+        reason=summary + top,
         numbers={"quarantined": bad, "quarantined_percent": share},
         rows=[{"reason": str(reason), "reviews": int(count)} for reason, count in counts.items()],
     )
@@ -57,10 +59,10 @@ def no_review_is_lost(
     sources: Collection[str] | None = None,
     is_erased: Callable[[str], bool] = lambda _: False,
 ) -> Claim:
-    """Every review of the version before is in this one, or stored and left out for a reason, or erased on request.
+    """Every review of the last version is in this version, or stored and left out for a reason, or erased on request.
 
-    `before` and `now` are validated files by relative name (`<app_id>/<YYYY-MM>.parquet`), `same` the names of those
-    whose content is equal in both; `raw` every stored file of those apps, `quarantine` every file of unusable reviews.
+    `before` and `now` are validated files by relative name (`<app_id>/<YYYY-MM>.parquet`), `same` the names of
+    files with equal content in both, `raw` all stored files of those apps, `quarantine` all files of unusable reviews.
     A review that moved to another month is in this version. One that is stored, was neither deleted by its author nor
     found unusable, and is of the version's `apps` and `sources` (default: all) was not validated, and would be lost
     without a word.
@@ -71,14 +73,14 @@ def no_review_is_lost(
         gone = _without(gone, _ids([path for name, path in now.items() if name in same]))
     reviews_before, reviews_now = (sum(map(columns.row_count, files.values())) for files in (before, now))
     stored = pa.concat_tables([_STANDING.empty_table(), *(_standing(path) for path in raw if len(gone))])
-    missing = [str(one) for one in _without(gone, stored["review_id"]).to_pylist()]
+    missing = [str(review_id) for review_id in _without(gone, stored["review_id"]).to_pylist()]
     usable = stored.filter(pc.is_null(stored["deleted_at"]))
     for name, wanted in (("app_id", apps), ("source", sources)):
         if wanted is not None:
             usable = usable.filter(pc.is_in(usable[name], value_set=pa.array(sorted(wanted), pa.string())))
     unusable = _ids(quarantine if len(gone) else ())
-    idle = [str(one) for one in _without(_within(gone, usable["review_id"]), unusable).to_pylist()]
-    lost = [*(one for one in missing if not is_erased(one)), *idle]
+    idle = [str(review_id) for review_id in _without(_within(gone, usable["review_id"]), unusable).to_pylist()]
+    lost = [*(review_id for review_id in missing if not is_erased(review_id)), *idle]
     where: dict[str, int] = {}
     if lost:
         wanted = pa.array(lost, pa.string())
@@ -87,23 +89,25 @@ def no_review_is_lost(
             if count:
                 where[name] = count
     explained, without_record = len(gone) - len(missing) - len(idle), len(lost) - len(idle)
-    said = f"{reviews_before} reviews before, {reviews_now} now; {len(gone)} left: {explained} deleted, in quarantine "
-    said += f"or of another source, {len(missing) - without_record} erased"
+    reason = (
+        f"{reviews_before} reviews before, {reviews_now} now; {len(gone)} left: {explained} deleted, in quarantine "
+    )
+    reason += f"or of another source, {len(missing) - without_record} erased"
     most = f", the most from {max(where, key=lambda name: where[name])}" if where else ""
     if without_record:
-        said += f", {without_record} lost without a record{most}: restore data/raw"
+        reason += f", {without_record} lost without a record{most}: restore data/raw"
     if idle:
-        said += f", {len(idle)} stored and not validated{most}: materialize validated_reviews of their months"
+        reason += f", {len(idle)} stored and not validated{most}: materialize validated_reviews of their months"
     return Claim(
         passed=not lost,
-        reason=said,
+        reason=reason,
         numbers={"before": reviews_before, "now": reviews_now, "left": len(gone), "lost": len(lost)},
         rows=[{"file": name, "lost": count} for name, count in list(where.items())[:_SHOWN]],
     )
 
 
 def texts_are_varied(frame: pd.DataFrame, options: ValidationOptions) -> Claim:
-    """Few reviews repeat another's text, and few long ones are one template sent many times.
+    """Few reviews repeat another's text, and few long reviews are a template that was sent many times.
 
     A repeat is equal without case and surrounding space. A template is a text of at least five words that five reviews
     of a sample share once digits, signs, emoji and spaces are out.
@@ -160,11 +164,11 @@ def languages_are_known(frame: pd.DataFrame, options: ValidationOptions) -> Clai
 
 
 def stars_match_texts(frame: pd.DataFrame, options: ValidationOptions) -> Claim:
-    """Few reviews of the sample have stars that contradict what the others' stars say of such a text.
+    """Few reviews of the sample have stars that contradict the stars of reviews with similar texts.
 
     An estimate between two bounds: a linear model learns from four fifths of the sample what one fifth's texts say, in
     turn. It is at least the share of opposite answers that are at least 80 % sure, and at most that of all opposite
-    answers, some of which are the model's own errors; the upper bound is judged.
+    answers, which include the model's own errors. The upper bound is judged.
     """
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -185,8 +189,8 @@ def stars_match_texts(frame: pd.DataFrame, options: ValidationOptions) -> Claim:
     # A few texts with opposite stars each, as where everybody writes "bagus": the dual problem does not converge.
     many_words = counts.shape[1] > counts.shape[0]
     model = LogisticRegression(C=10, class_weight="balanced", solver="liblinear", dual=many_words, max_iter=1000)
-    said = np.asarray(cross_val_predict(model, counts, positive, cv=5, method="predict_proba"))
-    against = np.where(positive, said[:, 0], said[:, 1])
+    probabilities = np.asarray(cross_val_predict(model, counts, positive, cv=5, method="predict_proba"))
+    against = np.where(positive, probabilities[:, 0], probabilities[:, 1])
     low, high = 100 * float((against >= 0.8).mean()), 100 * float((against > 0.5).mean())
     surest = np.argsort(-against, kind="stable")[: int((against >= 0.8).sum())]
     return Claim(
@@ -203,7 +207,7 @@ def stars_match_texts(frame: pd.DataFrame, options: ValidationOptions) -> Claim:
 def _unjudged(frame: pd.DataFrame) -> Claim | None:
     """A claim that holds because there is nothing to judge; other claims speak of what is missing."""
     if any(name not in frame.columns for name in REQUIRED_COLUMNS):
-        return Claim(passed=True, reason="not judged where a column is missing: required_columns_exist")
+        return Claim(passed=True, reason="not judged: a column is missing, see required_columns_exist")
     return Claim(passed=True, reason="no reviews to judge") if frame.empty else None
 
 

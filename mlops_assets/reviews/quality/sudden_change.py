@@ -81,7 +81,7 @@ class Change:
         return self.before is not None and min(len(self.before), len(self.now)) >= LEAST_LABELLED
 
     def is_sudden(self, alpha: float) -> bool:
-        """Beyond chance, and large; or beyond chance, and one kind of answer is missing altogether."""
+        """Beyond chance, and either large or without any review of the other label."""
         if self.before is None or not self.is_judged:
             return False
         before, now = _share(self.before), _share(self.now)
@@ -120,27 +120,27 @@ def positive_share_is_steady(
     """
     options = options or ValidationOptions()
     if "rating" not in frame.columns:
-        return Claim(passed=True, reason="not judged: no column rating, of which required_columns_exist speaks")
+        return Claim(passed=True, reason="not judged: there is no column rating, see required_columns_exist")
     newest = cast("pd.Series", frame["app_id"].map({app: stored.newest for app, stored in last.items()}))
     arrived = frame[frame["review_date"] > pd.to_datetime(newest, utc=True)]
     changes = [
         _change(str(app), rows, last[str(app)], rule, options.positive_share_since.get(str(app)))
         for app, rows in arrived.groupby("app_id")
     ]
-    judged = [one for one in changes if one.is_judged]
-    sudden = [one for one in judged if one.is_sudden(ALPHA / len(judged))]
-    findings = [str(one) for one in sudden or judged or changes]
+    judged = [change for change in changes if change.is_judged]
+    sudden = [change for change in judged if change.is_sudden(ALPHA / len(judged))]
+    findings = [str(change) for change in sudden or judged or changes]
     if sudden:
-        days = {one.app: (one.newest + timedelta(days=1)).date() for one in sudden}
+        days = {change.app: (change.newest + timedelta(days=1)).date() for change in sudden}
         findings.append(
-            "look for a torn feed or changed stars; if people did change their minds, put in the place of the section "
-            f"validation in params.yaml: {options.line_with('positive_share_since', days)}"
+            "look for a torn feed or changed stars; if people did change their minds, replace the section "
+            f"validation of params.yaml by: {options.line_with('positive_share_since', days)}"
         )
     return Claim(
         passed=not sudden,
         reason="; ".join(findings) or "not judged: nothing arrived for an app that the last version has",
         numbers={"apps_judged": len(judged), "apps_changed": len(sudden)},
-        rows=[one.row() for one in changes],
+        rows=[change.row() for change in changes],
     )
 
 

@@ -131,14 +131,14 @@ def _spell(word: str, share: float, chance: random.Random) -> str:
 
 
 def _mistype(text: str, chance: random.Random) -> str:
-    place = chance.randrange(1, max(len(text) - 1, 2))
+    index = chance.randrange(1, max(len(text) - 1, 2))
     kind = chance.randrange(4)
     if kind == 0:
-        return text[:place] + text[place + 1 :]
+        return text[:index] + text[index + 1 :]
     if kind == 1:
-        return text[: place - 1] + text[place : place + 1] + text[place - 1 : place] + text[place + 1 :]
+        return text[: index - 1] + text[index : index + 1] + text[index - 1 : index] + text[index + 1 :]
     if kind == 2:
-        return text[:place] + text[place - 1 : place] * chance.randint(1, 3) + text[place:]
+        return text[:index] + text[index - 1 : index] * chance.randint(1, 3) + text[index:]
     return text.replace("ng", "g", 1)
 
 

@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 KEY_COLUMNS: tuple[str, ...] = tuple(field.name for field in SCHEMA if not field.nullable)
-"""Never null, because without them a row has no place in the store."""
+"""Never null, because a row cannot be stored without them."""
 
 _DTYPES: dict[pa.DataType, Any] = {pa.string(): "str", pa.int64(): "Int64", _TIME: "datetime64[us, UTC]"}
 
@@ -126,7 +126,7 @@ def write_bytes(content: bytes, path: Path) -> None:
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> bool:
-    """Write conformed rows to `path`; False where it already holds exactly these rows and stays untouched."""
+    """Write conformed rows to `path`; False if it already holds exactly these rows and stays untouched."""
     table = to_table(frame)
     if path.exists() and not schema_changes(path) and read_rows(path).equals(table):
         return False
@@ -135,7 +135,7 @@ def write_frame(frame: pd.DataFrame, path: Path) -> bool:
 
 
 def read_rows(path: Path, columns: Collection[str] | None = None) -> pa.Table:
-    """The columns (None: all) of a file of reviews as they are found; every read of such a file is a call of this."""
+    """The columns (None: all) of a file of reviews, whatever its schema. Every such read is a call of this."""
     return pq.read_table(path, columns=None if columns is None else list(columns))
 
 

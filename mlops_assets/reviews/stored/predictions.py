@@ -1,4 +1,4 @@
-"""What the serving model says of every stored review: one file, in which only new texts are scored again."""
+"""The serving model's answer to every stored review, in a file; only new texts are scored."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class About:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """From the file's footer alone; None where there is no such file."""
+        """From the file's footer alone; None if there is no such file."""
         if not path.is_file():
             return None
         stored = json.loads((pq.read_metadata(path).metadata or {}).get(_ABOUT, b"null"))

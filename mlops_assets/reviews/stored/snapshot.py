@@ -72,7 +72,7 @@ class _MixedFiles:
 
 
 def _only_source(path: Path) -> set[str]:
-    """The one source of all rows by the file's statistics; empty if there are several, or none."""
+    """The source of all rows by the file's statistics; empty if there is no such single source."""
     metadata: Any = pq.read_metadata(path)
     index = metadata.schema.to_arrow_schema().get_field_index("source")
     seen: set[str] = set()

@@ -1,7 +1,7 @@
 """The reviews on disk: one Parquet file per app and month, older versions beside them.
 
     <folder>/<app_id>/<YYYY-MM>.parquet            the newest version of each review, by the UTC month of its date
-    <folder>/<app_id>/history/<YYYY-MM>.parquet    what edited reviews said before
+    <folder>/<app_id>/history/<YYYY-MM>.parquet    earlier versions of edited reviews
 
 A change of several files is one transaction: the new files are staged in `.pending-…`, a commit marker is written, and
 only then they are renamed into place. Killed before the marker, nothing happened; killed after it, the next access
@@ -93,11 +93,11 @@ class ReviewStore:
         return _months_in(self.folder / app_id / "history")
 
     def path(self, app_id: str, month: str) -> Path:
-        """Where a month's file is or would be."""
+        """The path of a month's file."""
         return self.folder / app_id / f"{month}.parquet"
 
     def history_path(self, app_id: str, month: str) -> Path:
-        """Where the older versions dated in a month are or would be."""
+        """The path of a month's older versions."""
         return self.folder / app_id / "history" / f"{month}.parquet"
 
     def count(self, app_id: str) -> int:
@@ -105,12 +105,12 @@ class ReviewStore:
         return sum(pq.read_metadata(self.path(app_id, month)).num_rows for month in self.months(app_id))
 
     def read(self, app_id: str, month: str) -> pd.DataFrame:
-        """The month's rows, deleted ones included; no rows where there is no file."""
+        """The month's rows, deleted ones included; no rows if there is no file."""
         self._heal(app_id)
         return _read(self.path(app_id, month))
 
     def read_history(self, app_id: str, month: str) -> pd.DataFrame:
-        """Older versions dated in the month; no rows where there are none."""
+        """Older versions dated in the month; no rows if there are none."""
         self._heal(app_id)
         return _read(self.history_path(app_id, month))
 
@@ -257,7 +257,7 @@ class ReviewStore:
 
     @contextmanager
     def writing(self, app_id: str) -> Iterator[None]:
-        """The app's only writer, with what a killed one left behind finished or discarded."""
+        """Only one writer per app; what a killed writer left behind is finished or discarded first."""
         locks = self.folder / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"{app_id}.lock", timeout=LOCK_TIMEOUT_S)

@@ -26,7 +26,7 @@ _COUNTS = b"counts"
 
 @dataclass(frozen=True)
 class Labelling:
-    """What decides labels and sides, and the file that keeps them for the reviews that were labelled last."""
+    """The rules for labels and sides, and the file with those of the reviews that were labelled last."""
 
     rule: LabelRule
     percents: Mapping[str, float]
@@ -55,7 +55,7 @@ class Counts:
 
 
 class _LastFrame:
-    """The frame that was read or made last, under every key of its content: a run's steps share a process as a rule."""
+    """The frame that was read or made last, under every key of its content. A run's steps usually share a process."""
 
     def __init__(self) -> None:
         self._keys: set[str] = set()
@@ -87,7 +87,7 @@ def content_key(files: Mapping[str, Path]) -> str:
 
 
 def read_usable(files: Mapping[str, Path]) -> pd.DataFrame:
-    """The reviews in the files: those of `COLUMNS` that are there. What must be there is for the caller to judge."""
+    """The reviews in the files: the `COLUMNS` that exist. The caller judges what must exist."""
     key = content_key(files)
     if (known := _last.get(key)) is not None:
         return known
@@ -109,7 +109,7 @@ def read_newest(files: Mapping[str, Path], count: int) -> pd.DataFrame:
 
 
 def are_copies(files: Mapping[str, Path], copies: Mapping[str, Path]) -> None:
-    """Say that `copies` hold what `files` do, so that they need not be read again."""
+    """Record that `copies` are equal to `files`, so that they are not read again."""
     _last.keep_also_as(content_key(files), content_key(copies))
 
 

@@ -1,6 +1,6 @@
 """How many reviews there are, by app and month, and each usable review with what the serving model says of it.
 
-Read from the stored files alone, so that whatever left those is not here either.
+Read from the stored files alone: a review that was removed from them does not appear here either.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from mlops_assets.reviews.stored.predictions import About
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
 NEWEST_COMPLAINTS = 50
-"""Per app: the reviews that keep their text; every other one is a row without it."""
+"""Per app: the reviews that keep their text; every other row comes without."""
 
 LONGEST_TEXT = 500
 _COLUMNS = ["review_id", "app_id", "app_version", "review_date", "rating", "review_text"]
@@ -51,8 +51,8 @@ def month_volumes(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]
         )
         if bad.is_file():
             counts: dict[str, int] = {}
-            for said in columns.read_rows(bad, ["reasons"])["reasons"].to_pylist():
-                for reason in said.split("; "):
+            for reasons_of_review in columns.read_rows(bad, ["reasons"])["reasons"].to_pylist():
+                for reason in reasons_of_review.split("; "):
                     counts[reason] = counts.get(reason, 0) + 1
             reasons += [
                 {"app_id": app_id, "month": f"{month}-01", "reason": reason, "reviews": count}
@@ -99,7 +99,7 @@ def _newest_complaints(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]
     return {
         (app_id, row["review_id"])
         for app_id, complaints in by_app.items()
-        for row in sorted(complaints, key=lambda one: one["at"], reverse=True)[:NEWEST_COMPLAINTS]
+        for row in sorted(complaints, key=lambda complaint: complaint["at"], reverse=True)[:NEWEST_COMPLAINTS]
     }
 
 
