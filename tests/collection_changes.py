@@ -12,6 +12,7 @@ from mlops_assets.reviews.play_store.collect import (
 )
 from tests.collection_cases import APP, NOW, OPTIONS, OTHER, Collecting, feed_of, seconds, shown, stored
 from tests.fakes.play_store import Fault
+from tests.unit.reviews.rows import history_months
 
 
 class ChangeCases(Collecting):
@@ -74,7 +75,7 @@ class ChangeCases(Collecting):
         assert (result.changes.edited, result.changes.moved) == (1, 1)
         assert {"2026-02", "2026-03"} <= set(result.changes.months)
         assert stored(store) == shown(fake)
-        history = pd.concat([store.read_history(APP, month) for month in store.history_months(APP)])
+        history = pd.concat([store.read_history(APP, month) for month in history_months(store, APP)])
         assert history["review_text"].tolist() == ["ulasan ke-50"]
 
     def test_a_reply_that_comes_later_updates_its_row(self, fake, store, tick):

@@ -87,11 +87,6 @@ class ReviewStore:
         self._heal(app_id)
         return _months_in(self.folder / app_id)
 
-    def history_months(self, app_id: str) -> list[str]:
-        """Months whose reviews had older versions, in order."""
-        self._heal(app_id)
-        return _months_in(self.folder / app_id / "history")
-
     def path(self, app_id: str, month: str) -> Path:
         """The path of a month's file."""
         return self.folder / app_id / f"{month}.parquet"

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.store import ReviewStore
 
 APP = "com.example.app"
 
@@ -24,3 +25,8 @@ def review(review_id: str, **values: object) -> dict[str, object]:
 
 def frame(*reviews: dict[str, object]) -> pd.DataFrame:
     return columns.conform(pd.DataFrame(list(reviews)))
+
+
+def history_months(store: ReviewStore, app_id: str = APP) -> list[str]:
+    """Months with older versions of edited reviews."""
+    return sorted(path.stem for path in (store.folder / app_id / "history").glob("*.parquet"))

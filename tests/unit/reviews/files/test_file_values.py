@@ -1,9 +1,9 @@
-"""Times as people and programs write them, and which order of day and month a column has."""
+"""Times and stars as people and programs write them, and which order of day and month a column has."""
 
 import pandas as pd
 import pytest
 
-from mlops_assets.reviews.files.values import AmbiguousDates, Times, times
+from mlops_assets.reviews.files.values import AmbiguousDates, Times, stars, times
 
 
 def read(*cells: str, zone: str = "UTC", order=None) -> Times:
@@ -156,3 +156,46 @@ class TestYearsOfTwoDigits:
     def test_day_and_month_are_asked_for_as_in_any_date(self):
         with pytest.raises(AmbiguousDates):
             read("1/3/25", "2/3/25")
+
+
+@pytest.mark.parametrize(
+    ("cell", "instant"),
+    [
+        ("2026-01-31", "2026-01-31T00:00:00Z"),
+        ("2026-01-31 12:30:00", "2026-01-31T12:30:00Z"),
+        ("2026-01-31T12:30:00+07:00", "2026-01-31T05:30:00Z"),
+        ("2026-01-31 12:30:00 UTC", "2026-01-31T12:30:00Z"),
+        ("2026-01-31T12:30:00.123456Z", "2026-01-31T12:30:00.123456Z"),
+        ("1767225600", "2026-01-01T00:00:00Z"),
+        ("1767225600000", "2026-01-01T00:00:00Z"),
+        ("31/01/2026", "2026-01-31T00:00:00Z"),
+        ("31-01-2026 08:15", "2026-01-31T08:15:00Z"),
+        ("01/31/2026", "2026-01-31T00:00:00Z"),
+        ("February 9, 2025", "2025-02-09T00:00:00Z"),
+        ("9 Februari 2025", "2025-02-09T00:00:00Z"),
+        ("17 Agustus 2025", "2025-08-17T00:00:00Z"),
+        ("13 Januari 2025 14:05", "2025-01-13T14:05:00Z"),
+        ("13-Jan-2025", "2025-01-13T00:00:00Z"),
+        ("13 Jan 2025 14.05 WIB", "2025-01-13T07:05:00Z"),
+        ("45670.5868055556", "2025-01-13T14:05:00Z"),
+    ],
+)
+def test_a_date_of_any_form_is_an_instant(cell, instant):
+    assert read(cell).values.tolist() == [pd.Timestamp(instant)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "rating"),
+    [
+        *(("4", 4), ("4.0", 4), (" 4 ", 4), ("4.5", None), ("", None), ("lima", None), ("9", 9), ("0", 0), ("-1", -1)),
+        *(("4,0", 4), ("4 stars", 4), ("1 star", 1), ("4-star", 4), ("4 bintang", 4), ("bintang 4", 4), ("4★", 4)),
+        *(("4/5", 4), ("4 / 5", 4), ("4 of 5", 4), ("4.0 out of 5 stars", 4), ("4 dari 5", 4)),
+        *(("Rated 4 stars out of five stars", 4), ("Diberi rating 4 dari 5 bintang", 4)),
+        *(("★★★★☆", 4), ("★★★★", 4), ("⭐️⭐️⭐️⭐️", 4), ("☆☆☆☆☆", None), ("★★☆", None), ("★★★★★★", None)),
+        *(("4,5", None), ("8/10", None), ("4/10", None), ("80%", None), ("4-Jan", None), ("4 5", None)),
+        pytest.param("5" * 5_000, None, id="5,000 digits"),
+    ],
+)
+def test_stars_are_whole_numbers_or_missing(cell, rating):
+    found = stars(pd.Series([cell, "5"], dtype="str"))
+    assert [None if pd.isna(number) else number for number in found] == [rating, 5]

@@ -62,7 +62,9 @@ def test_an_unchanged_month_is_not_read_again(store, tmp_path, monkeypatch):
     store.upsert(APP, frame(review("5", review_date="2026-03-02", scraped_at="2026-04-01")))
     judged = []
     monkeypatch.setattr(
-        validate.clean, "validate", lambda rows, judge=validate.clean.validate: judged.append(len(rows)) or judge(rows)
+        validate.schema,
+        "validate",
+        lambda rows, judge=validate.schema.validate: judged.append(len(rows)) or judge(rows),
     )
     january, march = validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
     assert january.unchanged

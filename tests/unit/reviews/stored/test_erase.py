@@ -22,7 +22,7 @@ from mlops_assets.text import text_digest
 from tests.collection_cases import APP, NOW, OPTIONS, feed_of, stored
 from tests.fakes.play_store import FakePlayStore, Fault, MemoryPlayStore
 from tests.unit.reviews.rows import APP as SOME_APP
-from tests.unit.reviews.rows import frame, review
+from tests.unit.reviews.rows import frame, history_months, review
 
 KEY = "a key of the test"
 
@@ -272,7 +272,7 @@ def test_a_masked_review_is_the_one_that_play_shows_unmasked(tmp_path):
     changes = collect(data, fake, reread=True).changes
     assert (changes.unchanged, changes.total) == (1, 0)
     assert stored_file.read_bytes() == before
-    assert not ReviewStore(data / "raw").history_months(APP)
+    assert not history_months(ReviewStore(data / "raw"), APP)
 
 
 def test_a_masked_review_of_a_file_is_the_one_that_its_file_holds(tmp_path):

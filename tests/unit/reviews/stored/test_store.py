@@ -7,7 +7,7 @@ import pytest
 from mlops_assets.failures import TransientFailure
 from mlops_assets.reviews.stored import columns, store
 from mlops_assets.reviews.stored.store import ReviewStore, StoredChanges
-from tests.unit.reviews.rows import APP, frame, review
+from tests.unit.reviews.rows import APP, frame, history_months, review
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_an_edited_review_moves_to_its_new_month_and_leaves_its_old_text_in_the_
     report = reviews.upsert(APP, frame(edit))
     assert (report.edited, report.moved, report.new, report.months) == (1, 1, 0, ("2026-01", "2026-02"))
     assert texts(reviews) == {"1": "jelek", "2": "aplikasi bagus"}
-    assert reviews.history_months(APP) == ["2026-01"]
+    assert history_months(reviews) == ["2026-01"]
     assert reviews.read_history(APP, "2026-01")["review_text"].tolist() == ["bagus"]
 
 
@@ -108,7 +108,7 @@ def test_a_reply_that_arrives_later_updates_the_row_without_a_version(reviews):
     report = reviews.upsert(APP, frame(review("1", reply_text="Halo Kak", scraped_at="2026-03-01")))
     assert (report.updated, report.edited) == (1, 0)
     assert stored(reviews)["1"]["reply_text"] == "Halo Kak"
-    assert reviews.history_months(APP) == []
+    assert history_months(reviews) == []
 
 
 def test_a_reply_that_the_same_source_no_longer_shows_goes(reviews):

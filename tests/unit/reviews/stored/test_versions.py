@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.reviews.stored.store import ReviewStore
-from tests.unit.reviews.rows import APP, frame, review
+from tests.unit.reviews.rows import APP, frame, history_months, review
 
 PLAY = {"source": "play_store", "review_date": "2025-01-10T00:30:00Z", "scraped_at": "2025-02-01T00:00:00Z"}
 LOCAL = {"source": "import", "review_date": "2025-01-10T07:30:00Z", "scraped_at": "2025-01-10T07:30:00Z"}
@@ -27,7 +27,7 @@ def test_plays_reply_and_likes_are_taken_over_an_import_in_local_time(reviews):
     row = only(reviews)
     assert (row["thumbs_up"], row["reply_text"], row["source"]) == (9, "Terima kasih", "play_store")
     assert row["review_date"] == pd.Timestamp("2025-01-10T00:30:00Z")
-    assert reviews.history_months(APP) == []
+    assert history_months(reviews) == []
     assert reviews.upsert(APP, frame(review("1", **LOCAL))).months == ()
 
 
@@ -40,7 +40,7 @@ def test_a_file_never_moves_the_date_of_what_play_knows(reviews, source, hours):
     row = only(reviews)
     assert (row["review_date"], row["source"]) == (pd.Timestamp(PLAY["review_date"]), "play_store")
     assert row["reply_text"] == "Terima kasih"
-    assert reviews.history_months(APP) == []
+    assert history_months(reviews) == []
 
 
 @pytest.mark.parametrize(("source", "scraped"), [("import", "2025-01-10"), ("file", "2026-01-01")])
@@ -60,7 +60,7 @@ def test_a_review_at_the_turn_of_a_month_goes_back_to_plays_month(reviews):
 def test_a_text_whose_spaces_a_spreadsheet_changed_is_the_same_review(reviews):
     reviews.upsert(APP, frame(review("1", **PLAY, review_text="bagus\n\nsekali")))
     assert reviews.upsert(APP, frame(review("1", **LOCAL, review_text="bagus\r\nsekali "))).months == ()
-    assert reviews.history_months(APP) == []
+    assert history_months(reviews) == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_stored_reply_with_a_name_is_masked_by_reading_the_file_again(reviews,
     report = reviews.upsert(APP, frame(review("1", source=source, reply_text="Halo [name], maaf")))
     assert (report.updated, report.edited) == (1, 0)
     assert only(reviews)["reply_text"] == "Halo [name], maaf"
-    assert reviews.history_months(APP) == []
+    assert history_months(reviews) == []
 
 
 def test_an_older_file_still_masks_and_one_without_names_never_unmasks(reviews):
