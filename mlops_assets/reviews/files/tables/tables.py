@@ -8,7 +8,7 @@ import resource
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,13 +75,12 @@ def read_table(path: Path) -> Table:
 
 def read_stored(path: Path) -> pd.DataFrame | None:
     """The rows of a file that is in the form of stored reviews, else None. Raises `UnreadableFile`."""
-    with suppress(OSError), path.open("rb") as file:
-        if file.read(4) == _PARQUET and not columns.schema_changes(path):
-            from mlops_assets.reviews.files.tables import arrow as table_arrow
+    if not path.is_file() or columns.schema_changes(path):
+        return None
+    from mlops_assets.reviews.files.tables import arrow as table_arrow
 
-            with _refused_by_name(path):
-                return columns.to_frame(table_arrow.read_parquet(_read_bytes(path)))
-    return None
+    with _refused_by_name(path):
+        return columns.to_frame(table_arrow.read_parquet(_read_bytes(path)))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,7 @@ import pyarrow.feather as pf
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_assets.reviews.files.tables.tables import UnreadableFile, read_table
+from mlops_assets.reviews.files.files import UnreadableFile, read_reviews
 from mlops_assets.reviews.stored import columns
 from tests.unit.reviews.files.workbook import workbook
 
@@ -149,13 +150,15 @@ def test_files_that_libraries_decode_cannot_take_more_memory_than_they_are_given
     assert reading.stderr == ""
 
 
-def test_a_folder_a_device_and_a_file_beyond_the_limit_are_not_read(tmp_path):
+def test_a_folder_a_device_a_pipe_and_a_file_beyond_the_limit_are_not_read(tmp_path):
     with (tmp_path / "large.csv").open("wb") as file:
         file.truncate(2**30 + 1)
+    os.mkfifo(tmp_path / "pipe.csv")
     for path, message in [
         (tmp_path, "is a folder"),
         (Path("/dev/zero"), "is no regular file"),
+        (tmp_path / "pipe.csv", "is no regular file"),
         (tmp_path / "large.csv", "holds 1,024 MB, and files of at most 1,024 MB are read: split it"),
     ]:
         with pytest.raises(UnreadableFile, match=message):
-            read_table(path)
+            read_reviews(path)
