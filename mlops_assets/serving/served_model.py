@@ -15,7 +15,7 @@ import numpy as np
 from mlops_assets.failures import Failure
 from mlops_assets.masking import mask
 from mlops_assets.serving.metrics import Metrics
-from mlops_assets.serving.models.batching import Batcher, BatchReport, DeadlinePassed, Prepared, QueueFull
+from mlops_assets.serving.models.batching import Batcher, BatchReport, Prepared, QueueFull, TooBusy
 from mlops_assets.serving.models.model import LoadedModel, Model, Tokenises, prove
 from mlops_assets.serving.models.waiting import cost_of
 from mlops_assets.serving.options import ServerOptions
@@ -170,10 +170,9 @@ def answer_of(labels: Sequence[str], text: str, row: np.ndarray) -> Answer:
 def _as_refusals() -> Iterator[None]:
     try:
         yield
-    except QueueFull as error:
-        raise Refused(429, str(error), headers={"Retry-After": str(error.retry_after_s)}) from error
-    except DeadlinePassed as error:
-        raise Refused(503, str(error), headers={"Retry-After": "1"}) from error
+    except TooBusy as error:
+        status = 429 if isinstance(error, QueueFull) else 503
+        raise Refused(status, str(error), headers={"Retry-After": str(error.retry_after_s)}) from error
 
 
 def _preparation(model: Model) -> Callable[[Sequence[str]], list[Prepared]]:

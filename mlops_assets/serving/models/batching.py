@@ -24,15 +24,19 @@ _KEPT = 0.9
 """How much of a measured speed is kept beside the newest measurement."""
 
 
-class QueueFull(TransientFailure):
-    """The queue is full; there will be room after `retry_after_s` if nobody else comes."""
+class TooBusy(TransientFailure):
+    """A request cannot be answered in time. After `retry_after_s` it can, if nobody else comes."""
 
-    def __init__(self, message: str, retry_after_s: int) -> None:
+    def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
 
 
-class DeadlinePassed(TransientFailure):
+class QueueFull(TooBusy):
+    """It was refused before any work."""
+
+
+class DeadlinePassed(TooBusy):
     """The answer was not there within `deadline_s`."""
 
 
@@ -139,7 +143,8 @@ class Batcher:
         Raises `QueueFull` at once, before any work, or `DeadlinePassed`. A call that is cancelled takes its texts out
         of the queue.
         """
-        self.refuse_when_full(client, len(texts), sum(map(cost_of, texts)))
+        cost = sum(map(cost_of, texts))
+        self.refuse_when_full(client, len(texts), cost)
         request = self._waiting.add(client, texts)
         asked = _Asked([None] * len(texts), len(texts), asyncio.get_running_loop().create_future())
         self._asked[request] = asked
@@ -148,7 +153,8 @@ class Batcher:
             async with asyncio.timeout(self.deadline_s):
                 await asked.future
         except TimeoutError:
-            raise DeadlinePassed(f"no answer within {self.deadline_s:g} s: retry later") from None
+            wait_s = self.throughput.seconds(self._waiting.before(client, cost))
+            raise DeadlinePassed(f"no answer within {self.deadline_s:g} s: retry later", wait_s) from None
         finally:
             self._waiting.remove(request)
             del self._asked[request]
@@ -169,7 +175,7 @@ class Batcher:
             return
         raise QueueFull(
             f"{waiting} texts are waiting, at most {self.max_queue_texts} may, for {self.deadline_s:g} s: retry later",
-            retry_after_s=max(1, math.ceil(retry_after_s)),
+            retry_after_s,
         )
 
     def close(self) -> None:
