@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.serving.models.batching import Batcher, DeadlinePassed, Prepared, QueueFull
+from mlops_assets.serving.models.waiting import Waiting
 
 
 def prepared(texts: Sequence[str]) -> list[Prepared]:
@@ -117,22 +118,49 @@ def test_batches_of_two_clients_take_turns_however_many_requests_each_sends():
     assert 8 <= half.count("b") <= 12, half
 
 
-def test_single_texts_without_end_leave_a_batch_its_share():
-    recorder = Recorder(held=True)
-    batcher = recorder.batcher(workers=1, batch_tokens=100)
+class Queue:
+    """A queue whose texts are prepared at once; each batch is one text of 100 characters."""
 
-    async def scenario():
-        blocker, large = await asked(batcher, ["x"]), await asked(batcher, ["a" * 100] * 50)
-        recorder.go.set()
+    def __init__(self):
+        self.waiting = Waiting(padded=False)
 
-        async def single():
-            while not large.done():
-                await batcher.answers(["b" * 100])
+    def add(self, letter, texts, client="same"):
+        self.waiting.add(client, [letter * 100] * texts)
+        while unprepared := self.waiting.unprepared(10_000):
+            for text in unprepared:
+                self.waiting.prepared(text, text.content, 100)
 
-        await asyncio.gather(blocker, large, *(single() for _ in range(4)))
+    def take(self, batches=1):
+        return "".join(self.waiting.batch(100)[0].content[0] for _ in range(batches))
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
-    assert order_of(recorder).count("b") > 50
+
+@pytest.mark.parametrize("client", ["same", "other"])
+def test_a_single_text_passes_a_batch_that_has_been_computed_for_long(client):
+    queue = Queue()
+    queue.add("a", 1_000)
+    queue.take(500)
+    queue.add("b", 1, client)
+    assert queue.take() == "b"
+
+
+@pytest.mark.parametrize("client", ["same", "other"])
+def test_two_batches_take_turns_also_if_one_comes_later(client):
+    queue = Queue()
+    queue.add("a", 300)
+    queue.take(100)
+    queue.add("b", 100, client)
+    assert 40 <= queue.take(100).count("b") <= 60
+
+
+@pytest.mark.parametrize("client", ["same", "other"])
+def test_single_texts_without_end_leave_a_batch_its_share(client):
+    queue, taken = Queue(), "b"
+    queue.add("a", 500)
+    for _ in range(400):
+        if taken.endswith("b"):
+            queue.add("b", 1, client)  # a single text always waits
+        taken += queue.take()
+    assert 150 <= taken.count("a") <= 250, taken
 
 
 def test_beyond_its_room_the_queue_refuses_at_once_and_serves_what_it_took():
@@ -200,9 +228,11 @@ def test_a_full_queue_of_batches_has_room_for_a_single_text():
 
     async def scenario():
         batcher = recorder.batcher(workers=1, max_queue_texts=100)
+        batcher.throughput.add(500, seconds=1)
         tasks = [await asked(batcher, ["x"]), await asked(batcher, ["a" * 30] * 100)]
-        with pytest.raises(QueueFull):
-            await batcher.answers(["b" * 30] * 100)
+        with pytest.raises(QueueFull) as refusal:
+            await batcher.answers(["b" * 30] * 50)
+        assert refusal.value.retry_after_s == 5  # half of the queue, which costs 5,000
         tasks.append(await asked(batcher, ["c"]))
         recorder.go.set()
         await asyncio.gather(*tasks)
