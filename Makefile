@@ -92,7 +92,7 @@ up:  ## A team's server: check the settings, build, start, wait until all is hea
 down:  ## Stop the server; the model goes on serving unless SERVICE=1
 	@stack/stack.sh down
 
-test: install .venv/.installed-dev  ## The test suite (under 15 minutes on two cores)
+test: install .venv/.installed-dev  ## The test suite (under 12 minutes on two cores)
 	$(VENV)/python -m pytest -n 2 -m 'not long'
 
 quick: install .venv/.installed-dev  ## Unit tests alone, for the inner loop (about a minute)
