@@ -106,7 +106,8 @@ class Environment:
         if (self.packages / "torch" / "lib" / "libtorch_cuda.so").exists():  # does not load without CUDA's libraries
             self._install_locked(self.root / "locks" / "cuda.txt")
         if self.holds_the_project and self._finder() is None:
-            self._pip("--no-build-isolation", "-e", str(self.root))
+            # Quieter: setuptools warns of every editable installation.
+            self._pip("--quiet", "--no-build-isolation", "-e", str(self.root))
         for role in ROLES:
             other = Environment(self.root, role)
             if other.folder == self.folder and set(other.locks) <= set(self.locks):
