@@ -1,5 +1,7 @@
 """What a version must be like: judged once for each content, and refused by name."""
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -46,7 +48,7 @@ def repository(tmp_path) -> FakeVersionRepository:
     return FakeVersionRepository(tmp_path / "clone")
 
 
-def evidence(settings: Settings, repository: FakeVersionRepository) -> Evidence:
+def evidence(settings: Settings, repository: Any) -> Evidence:
     """As a new process sees it."""
     usable._last = usable._LastFrame()
     return Evidence(settings, SampleSource(settings.now), repository)

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from mlops_assets.params.choices import LabelRule
 from mlops_assets.reviews.stored import columns, usable
 from mlops_assets.reviews.stored.columns import UnknownColumns
 from mlops_assets.reviews.stored.usable import Labelling
@@ -27,7 +28,7 @@ def another_process(monkeypatch) -> None:
     monkeypatch.setattr(usable, "_last", usable._LastFrame())
 
 
-def labelling(folder, rule="binary", **percents) -> Labelling:
+def labelling(folder, rule: LabelRule = "binary", **percents) -> Labelling:
     return Labelling(rule, {**PERCENTS, **percents}, folder.parent / "labels.parquet")
 
 
