@@ -22,7 +22,7 @@ def engine() -> Iterator[DockerEngine]:
 
 
 @pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Release]:
+def two_releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Release]:
     """`a` and `b`: two models with one server, for images."""
     folder = tmp_path_factory.mktemp("releases")
     for name, intercept in (("a", 0.0), ("b", 0.4)):
@@ -32,7 +32,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Release]:
 
 
 @pytest.fixture(scope="session")
-def images(engine: DockerEngine, releases: dict[str, Release]) -> Iterator[dict[str, Packaged]]:
+def two_images(engine: DockerEngine, two_releases: dict[str, Release]) -> Iterator[dict[str, Packaged]]:
     """Their images in the registry, built once for all modules."""
     pushed = {
         name: engine.push(engine.build(release, REPOSITORY, print), (), print) for name, release in releases.items()
@@ -40,6 +40,17 @@ def images(engine: DockerEngine, releases: dict[str, Release]) -> Iterator[dict[
     yield pushed
     for image in pushed.values():
         engine.client.images.remove(engine.client.images.get(image.reference).id, force=True)
+
+
+@pytest.fixture(scope="session")
+def releases(two_releases: dict[str, Release]) -> dict[str, Release]:
+    """A module may add to them; what the other modules share is above."""
+    return two_releases
+
+
+@pytest.fixture(scope="session")
+def images(two_images: dict[str, Packaged]) -> dict[str, Packaged]:
+    return two_images
 
 
 @pytest.fixture

@@ -38,12 +38,12 @@ BROKEN = "raise RuntimeError('no such thing')\n"
 
 
 @pytest.fixture(scope="session")
-def releases(releases, tmp_path_factory):
+def releases(two_releases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wrong")
     lock = ROOT / "locks" / "serving.txt"
     seal_tiny_model(folder / "wrong")
     seal(folder / "wrong", [Golden(TEXTS[0], (0.99, 0.01))])
-    built = {**releases, "wrong": build_release(folder / "wrong", folder / "built", lock=lock)}
+    built = {**two_releases, "wrong": build_release(folder / "wrong", folder / "built", lock=lock)}
     for name, model, added, module in (
         ("slow", "b", SLOW, "models/classic.py"),
         ("never ready", "b", NEVER_READY, "models/classic.py"),
@@ -53,19 +53,19 @@ def releases(releases, tmp_path_factory):
         ("fails at times too", "a", FAILS_AT_TIMES, "prediction_routes.py"),
     ):
         package = server_with(folder / f"server-{name}", added, module)
-        built[name] = build_release(releases[model].model, folder / "built", lock=lock, package=package)
+        built[name] = build_release(two_releases[model].model, folder / "built", lock=lock, package=package)
     return built
 
 
 @pytest.fixture(scope="session")
-def images(engine, images, releases):
+def images(engine, two_images, releases):
     """Those of every module, and of the wrong ones."""
     wrong = {
         name: engine.push(engine.build(release, REPOSITORY, silent), (), silent)
         for name, release in releases.items()
-        if name not in images
+        if name not in two_images
     }
-    yield {**images, **wrong}
+    yield {**two_images, **wrong}
     for image in wrong.values():
         engine.client.images.remove(engine.client.images.get(image.reference).id, force=True)
 
