@@ -49,7 +49,7 @@ def judge_drift(evidence: Evidence) -> DriftVerdict:
     path = settings.instance_folder / "drift.json"
     rules = (settings.sections["drift"], settings.label_rule, read_decision(settings.models))
     key = repr((content_key(evidence.now), evidence.source, rules, _code()))
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError, KeyError):  # Absent or damaged: drift is judged again.
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
             return DriftVerdict(**stored["verdict"])

@@ -253,10 +253,10 @@ def _kept(evidence: Evidence, group: str, judged_by: object, judge: Callable[[],
     path = evidence.settings.instance_folder / "claims.json"
     key = repr((content_key(evidence.now), evidence.source, judged_by, _code()))
     stored: dict[str, Any] = {}
-    with suppress(OSError, ValueError):  # Absent or damaged: the claims are judged again.
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    if group in stored and stored[group]["key"] == key:
-        return {name: Claim(**fields) for name, fields in stored[group]["claims"].items()}
+    with suppress(OSError, ValueError, TypeError, KeyError):  # Absent or damaged: the claims are judged again.
+        stored = dict(json.loads(path.read_text(encoding="utf-8")))
+        if stored[group]["key"] == key:
+            return {name: Claim(**fields) for name, fields in dict(stored[group]["claims"]).items()}
     claims = judge()
     stored[group] = {"key": key, "claims": {name: asdict(claim) for name, claim in claims.items()}}
     replace_file(path, json.dumps(stored, ensure_ascii=False))

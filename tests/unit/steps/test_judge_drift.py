@@ -93,10 +93,11 @@ def test_the_same_reviews_against_the_same_model_are_judged_once(settings, repos
     ]
 
 
-def test_a_damaged_record_is_judged_again(settings, repository):
+@pytest.mark.parametrize("content", ['{"key": ', "[]", '{"key": 1}'])
+def test_a_damaged_record_is_judged_again(settings, repository, content):
     serve(settings)
     first = judged(settings, repository)
-    (settings.instance_folder / "drift.json").write_text('{"key": ', encoding="utf-8")
+    (settings.instance_folder / "drift.json").write_text(content, encoding="utf-8")
     assert judged(settings, repository).reason == first.reason
 
 

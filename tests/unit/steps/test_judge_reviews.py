@@ -87,7 +87,7 @@ def test_the_same_content_is_judged_once_and_other_content_again(settings, repos
     assert blocking_claims(evidence(settings, repository))["reviews_are_not_empty"].reason == "150 usable reviews"
 
 
-@pytest.mark.parametrize("content", ["", "{"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "[1]", '{"blocking": 3}', '{"blocking": {"key": 1}}'])
 def test_a_damaged_record_of_claims_is_judged_again(settings, repository, content):
     first = blocking_claims(evidence(settings, repository))
     (settings.instance_folder / "claims.json").write_text(content, encoding="utf-8")
