@@ -35,7 +35,7 @@ def two_releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Release]
 def two_images(engine: DockerEngine, two_releases: dict[str, Release]) -> Iterator[dict[str, Packaged]]:
     """Their images in the registry, built once for all modules."""
     pushed = {
-        name: engine.push(engine.build(release, REPOSITORY, print), (), print) for name, release in releases.items()
+        name: engine.push(engine.build(release, REPOSITORY, print), (), print) for name, release in two_releases.items()
     }
     yield pushed
     for image in pushed.values():
