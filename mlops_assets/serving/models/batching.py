@@ -19,7 +19,7 @@ from mlops_assets.serving.models.waiting import SMALL, Request, Text, Waiting, c
 BATCH_S = 0.02
 """How long a batch may take, which is about as long as the next text waits."""
 _PREPARED_AT_ONCE = 1_500
-"""Cost of the texts that are prepared in one go, in a few milliseconds. Beside four clients with batches of 1,000 texts,
+"""Cost of the texts that are prepared in one go, in a few milliseconds. Beside four clients with batches of 1,000,
 the p99 of single texts was 56 to 78 ms with 4,000 (classic model, two cores), 41 ms with 1,500.
 """
 _KEPT = 0.9
