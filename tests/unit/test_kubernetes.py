@@ -16,6 +16,8 @@ from tests.fakes.kubernetes_api import VERSION, Cluster, kubernetes_api
 from tests.kubernetes_instance import IMAGE, STACK, instance_config, launch, write_instance
 from tests.user_clone import make_clone, settings_of
 
+pytestmark = pytest.mark.slow
+
 STEPS = STACK / "steps.yaml"
 OF_THE_CLUSTER = {"storage", "compute_logs"}
 

@@ -15,6 +15,8 @@ from mlops_assets.artifact import BrokenArtifact
 from mlops_assets.serving.models.bert import BertModel, batches
 from tests.tiny_bert import tiny_frame, train_tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -42,6 +42,7 @@ def test_long_texts_are_cut_and_keep_their_last_special_token() -> None:
     assert (ids[0], ids[-1]) == (2, 3)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_weights() -> None:
     import torch
 
