@@ -3,6 +3,8 @@
 import json
 import random
 
+import pytest
+
 from mlops_assets.params.models import BertRecipe
 from mlops_assets.training.bert import compact
 from mlops_assets.training.bert import data as bert_data
