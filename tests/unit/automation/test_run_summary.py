@@ -23,6 +23,8 @@ from tests.unit.automation.runs import failing_with
 from tests.unit.automation.runs import run_of as run_of_sensor
 from tests.user_clone import make_clone, settings_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
