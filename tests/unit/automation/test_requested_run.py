@@ -10,6 +10,8 @@ from mlops_assets.automation.requested_run import WAITS, RequestedRun, RunOutcom
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from tests.unit.automation.runs import failing_with, nothing, run_of
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RUN = "12345678-abcd"
 FAILED = RunOutcome("failed for now", RUN, "the store is away")

@@ -15,6 +15,8 @@ from mlops_assets.versioning.git.history import GitHistory, Position, Upstream
 from tests.unit.automation.runs import failing_with, nothing, run_of
 from tests.user_clone import git, make_clone, settings_of
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = "a" * 40, "b" * 40
 MAIN, NONE = Position("main", "main", NEW), Upstream()
 

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import prediction_drift, sudden_change
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def answers() -> pd.DataFrame:

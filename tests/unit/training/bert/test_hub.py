@@ -12,6 +12,8 @@ from mlops_assets.training.bert import compact, hub
 from mlops_assets.training.bert import data as bert_data
 from tests.fakes.hub import COMMIT, FakeHub
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("negative", "neutral", "positive")
 NAME = "someone/small-bert"
 TOKENS = ("unk", "sep", "pad", "cls", "mask")

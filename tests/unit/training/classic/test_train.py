@@ -16,6 +16,8 @@ from mlops_assets.training.classic.train import ExportDiffers, train_classic
 from mlops_assets.training.trained import Trained
 from tests.unit.training.invented import invented
 
+pytestmark = pytest.mark.slow
+
 SMALL = ClassicRecipe(trees=20, max_leaf_nodes=20)
 WITH = TrainedWith(dataset_version="d" * 12, label_rule="binary", recipe=SMALL.digest(), code="c" * 12)
 
