@@ -208,7 +208,7 @@ async def _refuse(refused: Refused, request_id: str, scope: Scope, receive: Rece
 
 async def _discard(receive: Receive, *, complete: bool) -> None:
     read = 0
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError):  # the answer was sent: a client that goes on sending loses its connection
         async with asyncio.timeout(_DISCARD_S):
             while not complete and read < _DISCARD_BYTES:
                 message = await receive()
