@@ -49,3 +49,6 @@ def _end_group(leader: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader.pid, signal.SIGKILL)
     leader.wait()
+    # Its end of the output closes when the last of the group has ended. A daemon that left the group may hold it open.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        leader.communicate(timeout=_GRACE_S)
