@@ -84,17 +84,16 @@ def deployed_image(
     """The service that runs the release, proven by its own answer: it names the model that it serves.
 
     The new one is verified beside the old one and only then takes over; on any failure the old one keeps serving.
+    After a rollback, what was rolled back to keeps serving until there is a new release.
     With skip_deploy, or if HEAD is on no release branch (GIT_BRANCH), the running one stays as it is.
     """
     run_id, skip = context.run.run_id, run_options.skip_deploy
     with as_dagster_failure():
         done = put_live(settings, service, repository, git_history, context.log.info, skip=skip, run_id=run_id)
     live = done.live
-    if not done.deploys:
+    if live is None:
         kept = {"kept": True, "reason": done.reason}
         context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=kept))
-    elif live is None:
-        yield dg.MaterializeResult(metadata={"kept": True, "reason": done.reason})
     else:
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(live.release_version),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ class Deployment:
     url: str
     changed: bool
     previous: str | None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A person rolled back: `release_version` serves until there is a new release."""
+
+    release_version: str
+    reason: str
 
 
 class Service:
@@ -116,16 +125,21 @@ class Service:
                 self._deploy(other, read_release(old), report, f"the move to {self.target} failed")
             raise
 
-    def held_back(self, wanted: str) -> str | None:
-        """Why release `wanted` must not go live by itself: a person rolled back from it. None if it may."""
-        lives = [entry for entry in self.log.entries() if entry.outcome == "live"]
-        if not lives or not lives[0].caused_by.startswith(ROLLBACK) or lives[0].release_version == wanted:
+    def held_back(self, wanted: str) -> Hold | None:
+        """What serves instead of release `wanted`, because a person rolled back from it. None if it may go live."""
+        lives = [entry for entry in self.log.entries(100_000) if entry.outcome == "live"]
+        if not lives or lives[0].release_version == wanted:
             return None
-        if wanted not in {entry.release_version for entry in lives[1:]}:
+        kept = lives[0].release_version
+        # Another target, other settings or a new container do not end the hold: the newest entry may be a run's.
+        same = list(takewhile(lambda entry: entry.release_version == kept, lives))
+        rollback = next((entry for entry in same if entry.caused_by.startswith(ROLLBACK)), None)
+        if rollback is None or wanted not in {entry.release_version for entry in lives[len(same) :]}:
             return None
-        return (
-            f"release {wanted} was rolled back to {lives[0].release_version} ({lives[0].caused_by}): "
-            f"it stays until there is a new one, or make rollback TO={wanted}"
+        return Hold(
+            kept,
+            f"release {wanted} was rolled back to {kept} ({rollback.caused_by}): "
+            f"it stays until there is a new one, or make rollback TO={wanted}",
         )
 
     def roll_back(self, releases: Path, to: str, report: Report, *, asked_by: str) -> Deployment:

@@ -117,15 +117,15 @@ def serving_due(settings: Settings, service: Service, held: str | None) -> "Due"
 def _live_due(service: Service, wanted: str) -> "Due":
     from mlops_assets.training.due import Due
 
+    hold = service.held_back(wanted)
+    to_serve = hold.release_version if hold else wanted
     live = service.live()
     if live is None:
         return Due(True, "the service does not answer")
-    if held := service.held_back(wanted):
-        return Due(False, held)
     if live.target != service.target:
         return Due(True, f"target {service.target} is wanted, {live.target} serves")
-    if live.release_version != wanted:
-        return Due(True, f"release {wanted} is wanted, {live.release_version} is live")
+    if live.release_version != to_serve:
+        return Due(True, f"release {to_serve} is wanted, {live.release_version} is live")
     if live.moved_from:
         return Due(True, f"the service was started in {live.moved_from}, which was moved: it starts anew here")
-    return Due(False, f"release {wanted} is live")
+    return Due(False, hold.reason if hold else f"release {wanted} is live")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mlops_assets.deploy.release import read_release
 from mlops_assets.deploy.service import Live, Service
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
@@ -22,14 +23,12 @@ class PutLive:
     """What became of the service.
 
     reason: why it serves what it serves
-    live: what answers after a deployment; None if the running service stays as it is
-    deploys: False if this run deploys nothing, whatever the release
+    live: what answers; None if this run deploys nothing
     changed: False if the release served already
     """
 
     reason: str
     live: Live | None = None
-    deploys: bool = True
     changed: bool = False
 
 
@@ -43,15 +42,18 @@ def put_live(
     skip: bool,
     run_id: str,
 ) -> PutLive:
-    """Deploy the champion's release unless this run must not, or a person rolled back from it."""
+    """Deploy the champion's release unless this run must not. If a person rolled back from it, what was rolled back to
+    serves on, and is brought back if it does not answer.
+    """
     if why := not_to_deploy(settings, git_history, skip=skip):
         report(f"{why}: the running service stays as it is")
-        return PutLive(why, deploys=False)
+        return PutLive(why)
     refuse_missing_upstream("deployed_image", settings, repository)
     release = champion_release(settings)
-    if held := service.held_back(release.version):
-        report(held)
-        return PutLive(held)
+    hold = service.held_back(release.version)
+    if hold:
+        report(hold.reason)
+        release = read_release(settings.releases / hold.release_version)
     done = service.deploy(release, report, caused_by=f"run {run_id}")
     live = service.live()
     if live is None or live.release_version != release.version:
@@ -59,4 +61,5 @@ def put_live(
         raise AnotherReleaseAnswers(
             f"release {release.version} was deployed, but {service.url} answers {answer}: see its log"
         )
-    return PutLive(f"model {live.model_version} answers at {live.url}", live, changed=done.changed)
+    answers = f"model {live.model_version} answers at {live.url}"
+    return PutLive(f"{answers}; {hold.reason}" if hold else answers, live, changed=done.changed)

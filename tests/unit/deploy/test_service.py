@@ -141,7 +141,8 @@ def test_a_rollback_holds_until_there_is_a_new_release(place: Place, releases: t
     service.roll_back(first.folder.parent, "", silent, asked_by="make rollback")
     held = service.held_back(second.version)
     assert held is not None
-    assert f"make rollback TO={second.version}" in held
+    assert held.release_version == first.version
+    assert f"make rollback TO={second.version}" in held.reason
     assert service.held_back("newer") is None
     service.roll_back(first.folder.parent, second.version, silent, asked_by="make rollback")
     assert service.held_back(second.version) is None
