@@ -32,6 +32,8 @@ class Section(BaseModel):
         defer_build=True,
     )
     section: ClassVar[str] = ""
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are younger than models: where they have their default, the digest is as it was without them."""
 
     @classmethod
     def from_params(cls, values: Mapping[str, Any]) -> Self:
@@ -44,7 +46,9 @@ class Section(BaseModel):
 
     def digest(self) -> str:
         """The first 12 hex digits of the SHA-256 of every value: equal sections, written any way, share it."""
-        values = json.dumps({"section": self.section, **self.model_dump()}, sort_keys=True)
+        fields = type(self).model_fields
+        unset = {name for name in self.later if getattr(self, name) == fields[name].default}
+        values = json.dumps({"section": self.section, **self.model_dump(exclude=unset)}, sort_keys=True)
         return hashlib.sha256(values.encode()).hexdigest()[:12]
 
 

@@ -1,6 +1,6 @@
 """Digests of recipes: a model is retrained when its own changes, so no rewrite of the parameters may change one."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -41,3 +41,17 @@ PRETRAINED = {"base_model": "indobenchmark/indobert-base-p1", "revision": "refs/
 )
 def test_digests_of_stored_models_stay(section: type[Section], params: dict[str, Any], digest: str) -> None:
     assert section.from_params(params).digest() == digest
+
+
+def test_a_key_that_came_later_counts_once_it_is_set() -> None:
+    class Before(Section):
+        epochs: int = 1
+        """How often."""
+
+    class Since(Before):
+        later: ClassVar[frozenset[str]] = frozenset({"most_minutes"})
+        most_minutes: int | None = None
+        """How long."""
+
+    assert Since().digest() == Before().digest()
+    assert Since(most_minutes=3).digest() != Before().digest()
