@@ -19,6 +19,8 @@ from mlops_assets.versioning.versions import Version
 
 KEPT = ".before-restore"
 _PLAN = "plan.json"
+_BY_APP = ("data/raw", "data/validated")
+"""Outputs with a folder for each app."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def app_of(name: str) -> str:
 
 
 def _folders(output: str, listing: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
-    """The folders that are exchanged as a whole, a model's or an app's, with the MD5 of their files."""
-    if not output.startswith("data/"):
+    """The folders that are exchanged as a whole, a model's, an app's or that of the labels, with their files' MD5."""
+    if output not in _BY_APP:
         return [(output, dict(listing))]
     apps: dict[str, dict[str, str]] = {}
     for name, md5 in listing.items():

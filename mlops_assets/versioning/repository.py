@@ -10,14 +10,15 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlops_assets.artifact import model_version
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import pointed_object
-from mlops_assets.versioning.git.pipeline_commit import CARD, DECISION, METRICS, Change
+from mlops_assets.versioning.git.pipeline_commit import CARD, DECISION, METRICS, OPTIONAL, Change
 from mlops_assets.versioning.pipeline_clone import PipelineClone
-from mlops_assets.versioning.version_data import DATA, Base, VersionData
+from mlops_assets.versioning.version_data import DATA, Base, VersionData, data_version
 from mlops_assets.versioning.version_writer import SCORES, Committed, DataVersion, VersionWriter
 from mlops_assets.versioning.versions import ANEW, Version, list_versions
 
@@ -32,6 +33,7 @@ class VersionRepository:
     def __init__(self, clone: PipelineClone) -> None:
         self.clone = clone
         self._writer = VersionWriter(clone)
+        self._staged_data: list[str] = []
         self._staged_models: list[str] = []
         self._metrics: dict[str, str] = {}
 
@@ -65,8 +67,8 @@ class VersionRepository:
         """The data version at the branch's tip, as of the last `prepare`; None before the first of either."""
         if not self.clone.exists():
             return None
-        pointer = self.clone.branch.file(self.clone.branch.tip(), "data/validated.dvc")
-        return None if pointer is None else pointed_object(pointer)[:12]
+        tip = self.clone.branch.tip()
+        return data_version({f"{output}.dvc": self.clone.branch.file(tip, f"{output}.dvc") for output in DATA})
 
     def look_at_origin(self, *, share: bool = True) -> str | None:
         """Learn which versions other clones pushed to origin; the reason if that is not possible, else None.
@@ -140,10 +142,20 @@ class VersionRepository:
             text = branch.file(commit or branch.tip(), DECISION)
             return None if text is None else json.loads(text)
 
-    def stage_data(self, raw: Mapping[str, Path], validated: Mapping[str, Path]) -> None:
-        """Make `.pipeline/data/raw` and `…/validated` hold exactly these files, by relative name."""
+    def stage_data(
+        self,
+        raw: Mapping[str, Path],
+        validated: Mapping[str, Path],
+        optional: Mapping[str, Mapping[str, Path]] = MappingProxyType({}),
+    ) -> None:
+        """Make `.pipeline/data/raw` and `…/validated` hold exactly these files, by relative name.
+
+        `optional` is further data by output; without files the next version has no such output.
+        """
         with self.locked():
-            self._writer.stage({"data/raw": raw, "data/validated": validated})
+            more = {output: optional.get(output, {}) for output in OPTIONAL}
+            self._writer.stage({"data/raw": raw, "data/validated": validated, **more})
+            self._staged_data = [output for output in DATA if more.get(output, True)]
 
     def commit_data(self, run_id: str, message: str, summary: Mapping[str, Any] | None = None) -> DataVersion:
         """Version what `stage_data` staged.
@@ -154,16 +166,19 @@ class VersionRepository:
         """
         with self.locked():
             tip, anew = self.clone.tip(), self.base().anew
-            pointers = self._writer.pointers(DATA)
+            pointers = self._writer.pointers(self._staged_data)
             if anew and all(self.clone.branch.file(tip, path) == text for path, text in pointers.items()):
                 anew = None
-            version = pointed_object(pointers["data/validated.dvc"])[:12]
+            version = data_version(pointers)
+            if version is None:
+                raise PermanentFailure("stage_data comes before commit_data")
             trailers = {"Pipeline-Run": run_id, "Data-Version": version}
             if summary is not None:
                 trailers["Data-Summary"] = json.dumps(summary, ensure_ascii=False, sort_keys=True)
             if anew:
                 trailers[ANEW] = " ".join(anew.split())
-            done = self._writer.commit(Change(message, pointers, trailers))
+            gone = frozenset(f"{output}.dvc" for output in OPTIONAL) - pointers.keys()
+            done = self._writer.commit(Change(message, pointers, trailers, gone))
             return DataVersion(**vars(done), dataset_version=version, anew=anew)
 
     def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:

@@ -3,6 +3,8 @@
 A version that another clone made may name a folder inside that clone. It is read if possible, and never written to.
 """
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -12,13 +14,26 @@ from mlops_assets.versioning.dvc.commands import DvcFailure
 from mlops_assets.versioning.dvc.data_remote import DataRemote
 from mlops_assets.versioning.dvc.objects import ObjectFolder, damaged, pointed_object
 from mlops_assets.versioning.dvc.remote import DEFAULT_FOLDER, Remote, other_clone
-from mlops_assets.versioning.git.pipeline_commit import CONFIG
+from mlops_assets.versioning.git.pipeline_commit import CONFIG, OPTIONAL
 from mlops_assets.versioning.git.user_repository import BRANCH
 from mlops_assets.versioning.pipeline_clone import PipelineClone
 
-DATA = ("data/raw", "data/validated")
+DATA = ("data/raw", "data/validated", *OPTIONAL)
 NO_LONGER_STORED = "no longer stored"
 """Of a version's data that was pruned, or that this clone's own remote lost."""
+
+
+def data_version(pointers: Mapping[str, str | None]) -> str | None:
+    """The name of the data that these pointers (path -> text) stand for; None without validated reviews.
+
+    It is the digest of the validated reviews, and changes with the optional data if there is any.
+    """
+    named = {output: pointed_object(text) for output in DATA[1:] if (text := pointers.get(f"{output}.dvc")) is not None}
+    if (validated := named.get("data/validated")) is None:
+        return None
+    if len(named) == 1:
+        return validated[:12]
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlops_assets.artifact import model_version
@@ -62,15 +63,20 @@ class FakeVersionRepository:
     def versions(self, live_model: str | None = None, *, newest: int | None = None) -> list[Any]:
         return []
 
-    def stage_data(self, raw: Mapping[str, Path], validated: Mapping[str, Path]) -> None:
+    def stage_data(
+        self,
+        raw: Mapping[str, Path],
+        validated: Mapping[str, Path],
+        optional: Mapping[str, Mapping[str, Path]] = MappingProxyType({}),
+    ) -> None:
         staging = Staging(self.folder)
-        for name, files in (("data/raw", raw), ("data/validated", validated)):
+        for name, files in {"data/raw": raw, "data/validated": validated, **optional}.items():
             staging.make(name, files)
             self._staged[name] = staging.object_of(name)
 
     def commit_data(self, run_id: str, message: str, summary: Mapping[str, Any] | None = None) -> DataVersion:
         version = self._staged["data/validated"][:12]
-        files = {name: self._staged[name] for name in ("data/raw", "data/validated")}
+        files = {name: value for name, value in self._staged.items() if name.startswith("data/")}
         commit, changed = self._commit(run_id, message, files, {"Data-Version": version, "Data-Summary": summary})
         return DataVersion(commit, changed, len(files) if changed else 0, "none", self.code, version)
 

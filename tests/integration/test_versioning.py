@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,3 +247,25 @@ def test_one_changed_month_costs_what_that_month_alone_costs() -> None:
     assert figures["one_changed_month_against_that_month_alone_cpu"] < 2
     assert figures["nothing_changed"]["cpu_s"] < 2
     assert figures["remote_grew_by_bytes"] < 150_000
+
+
+def test_optional_data_is_versioned_only_while_there_is_any(tmp_path: Path) -> None:
+    user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
+    plain = user.version_data()
+    labels = user.write("data/labels/labels.jsonl", "{}\n")
+    repository = user.repository()
+
+    def version(run_id: str, files: dict[str, Path]) -> Any:
+        repository.prepare()
+        repository.stage_data(user.months, user.months, {"data/labels": files})
+        return repository.commit_data(run_id, run_id)
+
+    labelled = version("run-2", {"labels.jsonl": labels})
+    assert labelled.dataset_version not in {plain.dataset_version, None}
+    assert repository.dataset_version() == labelled.dataset_version
+    assert repository.stored_files("data/labels")["labels.jsonl"].read_text() == "{}\n"
+    assert repository.stored_files("data/labels", plain.commit) == {}
+    assert version("run-3", {"labels.jsonl": labels}).commit == labelled.commit
+    gone = version("run-4", {})
+    assert gone.dataset_version == plain.dataset_version
+    assert repository.stored_files("data/labels") == {}

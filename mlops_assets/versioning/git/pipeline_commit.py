@@ -13,7 +13,16 @@ from datetime import datetime
 from mlops_assets.versioning.git.commands import Git
 from mlops_assets.versioning.git.user_repository import Code
 
-POINTERS = ("data/raw.dvc", "data/validated.dvc", "models/bert.dvc", "models/classic.dvc")
+LABELS = "data/labels"
+OPTIONAL = (LABELS,)
+"""Data that a version has only if there is any; versions of earlier releases lack it."""
+POINTERS = (
+    "data/raw.dvc",
+    "data/validated.dvc",
+    *(f"{output}.dvc" for output in OPTIONAL),
+    "models/bert.dvc",
+    "models/classic.dvc",
+)
 METRICS = ("models/bert_metrics.json", "models/metrics.json")
 DECISION, CARD = "models/decision.json", "models/model_card.md"
 """Which model serves and why, and its card. The working files have other names, so a checkout does not remove them."""
