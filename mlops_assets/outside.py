@@ -5,11 +5,11 @@ from typing import Any
 from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.engine import Login
 from mlops_assets.deploy.process.backend import ProcessBackend
+from mlops_assets.deploy.server_settings import refuse_unusable
 from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Watching
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
-from mlops_assets.serving.options import ServerOptions
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.steps.take_imports import FileSource
@@ -49,8 +49,8 @@ def service(settings: Settings) -> Service:
     """The service on `PORT` by `DEPLOY_TARGET`."""
     folder = settings.service_folder
     environment = settings.server_environment()
-    ServerOptions.from_environment(environment)  # a value that the server would refuse is refused before any run
     key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
+    refuse_unusable(environment, key)  # before any run
     password = settings.registry_password
     watching = settings.section(Watching)
     docker = DockerBackend(

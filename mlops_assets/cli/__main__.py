@@ -152,12 +152,10 @@ def _run(command: str) -> int:
     if command == "stop":
         print("Stopped the service." if service.stop(caused_by="make stop") else "No service was running.")
         return 0
-    live = service.live()
-    print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
-    from mlops_assets.cli.status import print_status, print_warning
+    from mlops_assets.cli.status import print_service, print_status
 
-    print_warning(settings, live)
-    return 0 if print_status(settings) and live else 1
+    serves = print_service(settings, service)
+    return 0 if print_status(settings) and serves else 1
 
 
 if __name__ == "__main__":

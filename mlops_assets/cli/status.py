@@ -1,20 +1,38 @@
-"""The part of `make status` about runs: how the last run ended, whether the next is overdue, what waits."""
+"""`make status`: what serves, how the last run ended, whether the next is overdue, what waits."""
 
 from datetime import datetime
 
 from mlops_assets.deploy.live_model import trained_on
-from mlops_assets.deploy.service import Live
+from mlops_assets.deploy.release import release_version
+from mlops_assets.deploy.service import Live, Service
 from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, read_summary, summary_paths
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
+from mlops_assets.training.champion import champion_folder
 
 
 def print_warning(settings: Settings, live: Live | None) -> None:
     """Warn if the live model was trained on generated reviews."""
     if live and (warning := trained_on(settings, live).warning):
         print(f"Warning: {warning}")
+
+
+def print_service(settings: Settings, service: Service) -> bool:
+    """Print what is live and what is wrong with it; False if nothing answers, or everybody without a key."""
+    live = service.live()
+    print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
+    print_warning(settings, live)
+    if live and live.other_settings:
+        print(f"Waits: these settings of the service changed since it was started: {live.other_settings}. make run")
+    champion = champion_folder(settings.models)
+    if champion and (hold := service.held_back(release_version(champion, lock=settings.serving_lock))):
+        print(f"Held: {hold.reason}")
+    is_open = "API_KEYS" in settings.server and service.answers_without_key()
+    if is_open:
+        print(f"Error: API_KEYS is set, and {service.url} answers without a key. make run")
+    return live is not None and not is_open
 
 
 def print_status(settings: Settings) -> bool:

@@ -43,8 +43,8 @@ class Servers(Running[Instance], Protocol[Instance]):
         """The instance that is live, if it runs."""
         ...
 
-    def public(self, instance: Instance) -> bool:
-        """Whether it holds the public port that the settings name."""
+    def as_set(self, instance: Instance) -> bool:
+        """Whether it has the present settings: its own, and the public port."""
         ...
 
     def start(self, release: Release) -> Instance:
@@ -78,12 +78,14 @@ class PublicServer:
     """The live instance; `client` asks it on the public port. `pid` is 0 in a container.
 
     moved_from: the folder that it was started in, if that has been moved since
+    other_settings: the names of the settings that have changed since it was started
     """
 
     client: ServiceClient
     since: str
     pid: int = 0
     moved_from: str = ""
+    other_settings: str = ""
 
 
 class Backend(Protocol):

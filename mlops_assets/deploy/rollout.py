@@ -129,7 +129,7 @@ def _serves_already(old: Instance, release: Release, golden: tuple[Golden, ...],
         _prove(old, release, golden, servers)
     except (NoAnswer, WrongAnswer):
         return False  # It is another release, or it is ill: a new instance takes its place.
-    return servers.public(old)
+    return servers.as_set(old)
 
 
 def _prove(instance: Instance, release: Release, golden: tuple[Golden, ...], servers: Running[Instance]) -> float:

@@ -26,6 +26,7 @@ class Live:
     """What answers on the public port, by its own word; `since` is ISO time in UTC, `pid` 0 in a container.
 
     moved_from: the folder that it was started in, if that has been moved since
+    other_settings: the names of the settings that have changed since it was started
     """
 
     model_version: str
@@ -36,6 +37,7 @@ class Live:
     url: str
     target: Target = "process"
     moved_from: str = ""
+    other_settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,10 @@ class Service:
             if (live := _ask(backend)) is not None:
                 return live
         return None
+
+    def answers_without_key(self) -> bool:
+        """Whether what serves tells a client without a key what only a client with a key may know."""
+        return any(_open(backend) for backend in (self._chosen, *self._others()))
 
     def packaged(self, release_version: str) -> Packaged | None:
         """The release's image if it was proven and pushed."""
@@ -248,7 +254,16 @@ def _ask(backend: Backend) -> Live | None:
         url=backend.url,
         target=backend.target,
         moved_from=public.moved_from,
+        other_settings=public.other_settings,
     )
+
+
+def _open(backend: Backend) -> bool:
+    public = backend.live()
+    try:
+        return public is not None and public.client.ask("GET", "/model/info").status == 200
+    except NoAnswer:
+        return False
 
 
 def _version_of(instance: Any, servers: Servers[Any]) -> str | None:

@@ -154,6 +154,7 @@ class LiveModel(_Stored):
     url: str
     target: str = "process"
     moved_from: str = ""
+    other_settings: str = ""
     trained_on: TrainedOnRecord = TrainedOnRecord()
     warning: str | None = None
 

@@ -128,4 +128,6 @@ def _live_due(service: Service, wanted: str) -> "Due":
         return Due(True, f"release {to_serve} is wanted, {live.release_version} is live")
     if live.moved_from:
         return Due(True, f"the service was started in {live.moved_from}, which was moved: it starts anew here")
+    if live.other_settings:
+        return Due(True, f"release {to_serve} is live with other settings than these: {live.other_settings}")
     return Due(False, hold.reason if hold else f"release {wanted} is live")

@@ -39,6 +39,7 @@ class Server:
     refused: int = 0
     answered: int = 0
     failed: int = 0
+    settings: str = ""
 
 
 class _Client(ServiceClient):
@@ -66,6 +67,8 @@ class FakeBackend:
     """Requests of clients between two looks at the counts of the live server."""
     answers: bool = True
     """Whether a deployment can go here."""
+    settings: str = ""
+    """The present settings of a server."""
     said: list[str] = field(default_factory=list)
     """What the service asked of it; several backends may share one list."""
     steps: list[str] = field(default_factory=list)
@@ -80,7 +83,10 @@ class FakeBackend:
         return True
 
     def live(self) -> PublicServer | None:
-        return PublicServer(_Client(self, self.serving), "2026-01-01", 1) if self.serving else None
+        if self.serving is None:
+            return None
+        other = "" if self.as_set(self.serving) else "API_KEYS"
+        return PublicServer(_Client(self, self.serving), "2026-01-01", 1, other_settings=other)
 
     def packaged(self, release_version: str) -> Packaged | None:
         return None
@@ -107,14 +113,14 @@ class FakeBackend:
     def current(self) -> Server | None:
         return self.serving
 
-    def public(self, instance: Server) -> bool:
-        return True
+    def as_set(self, instance: Server) -> bool:
+        return instance.settings == self.settings
 
     def start(self, release: Release) -> Server:
         self.steps.append("start")
         self.said.append(f"{self.target} starts {release.version}")
         behaviour = "wrong answers" if release.version == self.wrong else self.behaviour
-        return Server(release, behaviour, f"server-{len(self.steps)}")
+        return Server(release, behaviour, f"server-{len(self.steps)}", settings=self.settings)
 
     def running(self, instance: Server) -> bool:
         if instance.behaviour == "dies when live" and self.serving is instance:
@@ -128,6 +134,8 @@ class FakeBackend:
         if path == "/ready":
             status = {"never ready": "loading", "broken": "broken"}.get(instance.behaviour, "ready")
             return Reply(200 if status == "ready" else 503, {"status": status, "reason": f"it is {status}"}, 0.0)
+        if path == "/model/info":
+            return Reply(401 if instance.settings else 200, {}, 0.0)
         if path == "/health":
             version = "000000000000" if instance.behaviour == "wrong version" else release.model_version
             body = {

@@ -43,8 +43,9 @@ class _Threads:
 class Clients(_Threads):
     """Keep-alive clients that ask without a pause; every exception, status but 200, or odd answer is a failure."""
 
-    def __init__(self, port: int, answers: dict[str, float], count: int = 8) -> None:
+    def __init__(self, port: int, answers: dict[str, float], count: int = 8, key: str = "") -> None:
         super().__init__(port, count)
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         self.failures: list[str] = []
         self.asked: dict[str, int] = dict.fromkeys(answers, 0)
         self._answers = answers
@@ -54,7 +55,7 @@ class Clients(_Threads):
         body = json.dumps({"text": TEXTS[0]})
         while not self._stop.is_set():
             try:
-                connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+                connection.request("POST", "/predict", body, self._headers)
                 response = connection.getresponse()
                 answer = json.loads(response.read())
                 version = answer["model_version"]

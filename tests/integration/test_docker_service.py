@@ -1,5 +1,7 @@
 """The docker target with the real engine: swaps under load, and what returns by itself."""
 
+import hashlib
+import json
 import subprocess
 import threading
 
@@ -34,6 +36,23 @@ def test_ten_thousand_requests_meet_five_swaps_and_none_fails(engine, service, r
     (container,) = servers(engine, service)
     assert container.attrs["Config"]["Image"] == images["b"].reference
     assert releases["b"].version in container.name
+
+
+def test_changed_settings_reach_a_running_container_and_can_be_read_nowhere(engine, service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    key, port = "c0rrect-horse", port_of(service)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    closed = Service(DockerBackend(service.folder, port, environment={"API_KEYS": f"d:{digest}"}, key=key))
+    assert closed.live().other_settings == "API_KEYS"
+    assert closed.answers_without_key()
+    with Clients(port, answers_of(releases["a"]), key=key) as clients:
+        assert closed.deploy(releases["a"], silent, watching=UNWATCHED).changed
+    assert clients.failures == []
+    assert not closed.answers_without_key()
+    assert not closed.deploy(releases["a"], silent, watching=UNWATCHED).changed
+    (container,) = servers(engine, service)
+    assert digest not in json.dumps(container.labels)
+    assert service.live().other_settings == "API_KEYS"
 
 
 def test_of_two_deployments_at_once_one_waits_for_the_other(engine, service, releases):

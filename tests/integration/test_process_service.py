@@ -1,6 +1,7 @@
 """The process target with real processes: it serves, changes hands under load, and refuses what is broken."""
 
 import contextlib
+import hashlib
 import os
 import select
 import signal
@@ -135,6 +136,26 @@ def test_a_service_whose_clone_was_renamed_goes_on_and_the_next_deployment_bring
         assert not service.deploy(releases["a"], silent, watching=UNWATCHED).changed
     finally:
         service.stop()
+
+
+def test_changed_settings_reach_a_running_service_and_can_be_read_nowhere(service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    key, port = "c0rrect-horse", port_of(service)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    closed = Service(
+        ProcessBackend(service.folder, port, environment={**ENVIRONMENT, "API_KEYS": f"d:{digest}"}, key=key)
+    )
+    assert closed.live().other_settings == "API_KEYS"
+    assert closed.answers_without_key()
+    with Clients(port, answers_of(releases["a"]), key=key) as clients:
+        assert closed.deploy(releases["a"], silent, watching=UNWATCHED).changed
+    assert clients.failures == []
+    assert not closed.answers_without_key()
+    assert closed.live().other_settings == ""
+    assert not closed.deploy(releases["a"], silent, watching=UNWATCHED).changed
+    assert digest not in (service.folder / "state.json").read_text()
+    (service.folder / "settings.key").unlink()
+    assert set(closed.live().other_settings.split(", ")) == {"API_KEYS", "HOST_ADDRESS", "PATH"}
 
 
 def test_a_release_that_cannot_start_is_refused_with_its_traceback(service, releases, tmp_path):

@@ -1,5 +1,7 @@
 """What the environment says about the deployment, and that its secrets show nowhere."""
 
+import hashlib
+
 import pytest
 
 from mlops_assets import outside
@@ -7,6 +9,8 @@ from mlops_assets.failures import BadSetting
 from mlops_assets.serving.options import BadOption
 from mlops_assets.settings import Settings
 from tests.repository import ROOT
+
+KEYS = f"web:{'0' * 64},deployer:{hashlib.sha256(b'k3y').hexdigest()}"
 
 
 def load(**environ: str) -> Settings:
@@ -59,10 +63,20 @@ def test_nonsense_is_refused(environ: dict[str, str], said: str) -> None:
         load(**environ)
 
 
-@pytest.mark.parametrize("environ", [{"MAX_TEXTS": "4001"}, {"DEADLINE_S": "soon"}])
-def test_what_the_server_would_refuse_is_refused_before_anything_runs(environ: dict[str, str]) -> None:
-    with pytest.raises(BadOption, match=next(iter(environ))):
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"MAX_TEXTS": "4001"}, "MAX_TEXTS"),
+        ({"DEADLINE_S": "soon"}, "DEADLINE_S"),
+        ({"API_KEYS": KEYS}, "DEPLOY_KEY is empty"),
+        ({"API_KEYS": KEYS, "DEPLOY_KEY": "the old key"}, "DEPLOY_KEY is none of its keys"),
+    ],
+)
+def test_what_the_server_would_refuse_is_refused_before_anything_runs(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(BadOption, match=said) as refused:
         outside.service(load(**environ))
+    assert "the old key" not in str(refused.value)
+    outside.service(load(API_KEYS=KEYS, DEPLOY_KEY="k3y"))
 
 
 def test_secrets_show_nowhere_and_the_server_gets_its_own_alone() -> None:

@@ -12,6 +12,7 @@ from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway, gateway_na
 from mlops_assets.deploy.docker.images import ImageRecord, Images
 from mlops_assets.deploy.docker.servers import DockerServers
 from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.server_settings import ServerSettings
 from mlops_assets.deploy.service_client import ServiceClient
 from mlops_assets.serving.options import ServerOptions, is_loopback
 from mlops_assets.serving.overview_file import SHOWN
@@ -49,6 +50,7 @@ class DockerBackend:
         if is_loopback(self.host):
             # In its container the server listens on all addresses; the gateway publishes it to this machine alone.
             self.environment = {"ALLOW_ANONYMOUS": "1", **self.environment}
+        self._settings = ServerSettings(self.folder, self.environment, self.host)
 
     @property
     def project(self) -> str:
@@ -77,7 +79,7 @@ class DockerBackend:
         if self.network:
             host, port = gateway_name(self.project), gateway_config.PORT
         client = ServiceClient(host, port, timeout_s=5, certificate=self.certificate)
-        return PublicServer(client, instance.since)
+        return PublicServer(client, instance.since, other_settings=self._settings.differing(instance.settings))
 
     def packaged(self, release_version: str) -> Packaged | None:
         return self._record.get(release_version)
@@ -142,7 +144,7 @@ class DockerBackend:
             engine,
             self._gateway(engine),
             self.project,
-            self.environment,
+            self._settings,
             image=image,
             key=self.key,
             shown=(self.folder / SHOWN).absolute(),

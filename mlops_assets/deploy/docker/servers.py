@@ -1,6 +1,7 @@
 """Containers behind the gateway: one slot is live, the other takes the next release."""
 
 import contextlib
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from mlops_assets.deploy.docker.engine import SERVER_PORT, DockerEngine, port_of
 from mlops_assets.deploy.docker.gateway import HaproxyGateway
 from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
 from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.server_settings import ServerSettings
 from mlops_assets.deploy.service_client import Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
@@ -22,6 +24,8 @@ _SHOWN = "/shown"
 """The path of the folder `shown` inside a container."""
 ALIAS = "model-service"
 """The name by which whatever serves is found on the network: who scrapes it asks there."""
+_SETTINGS = "mlops.settings"
+"""The label with the digests of the settings that a container was started with."""
 _STOP_S = 20
 _LOG_LINES = 30
 
@@ -32,7 +36,7 @@ class NeverStarted(PermanentFailure):
 
 @dataclass(frozen=True)
 class ServerContainer:
-    """One container in one slot; `host` and `port` are its own, past the gateway."""
+    """One container in one slot; `host` and `port` are its own, past the gateway, `settings` are digests."""
 
     id: str
     name: str
@@ -41,6 +45,7 @@ class ServerContainer:
     port: int
     image: str
     since: str
+    settings: Mapping[str, str]
 
 
 class DockerServers:
@@ -51,7 +56,7 @@ class DockerServers:
         engine: DockerEngine,
         gateway: HaproxyGateway,
         project: str,
-        environment: Mapping[str, str],
+        settings: ServerSettings,
         *,
         image: str = "",
         key: str = "",
@@ -61,7 +66,7 @@ class DockerServers:
         """`shown` is the folder that the containers may read; `inside` says that this process is on their network."""
         self._shown, self._inside = shown, inside
         self._engine, self._gateway, self._project = engine, gateway, project
-        self._environment, self._image, self._key = dict(environment), image, key
+        self._settings, self._image, self._key = settings, image, key
 
     def sweep(self) -> None:
         self._gateway.ensure()
@@ -89,8 +94,8 @@ class DockerServers:
                 return self._described(container)
         return None
 
-    def public(self, instance: ServerContainer) -> bool:
-        return instance.slot == self._gateway.live()
+    def as_set(self, instance: ServerContainer) -> bool:
+        return instance.slot == self._gateway.live() and not self._settings.differing(instance.settings)
 
     def start(self, release: Release) -> ServerContainer:
         live = self._gateway.live()
@@ -113,7 +118,7 @@ class DockerServers:
                 name,
                 gpus=release.wants_gpu,
                 environment={
-                    **self._environment,
+                    **self._settings.environment,
                     "LAST_SUCCESS_FILE": f"{_SHOWN}/{LAST_SUCCESS}",
                     "OVERVIEW_FILE": f"{_SHOWN}/{OVERVIEW}",
                 },
@@ -122,6 +127,7 @@ class DockerServers:
                     "mlops.role": "server",
                     "mlops.slot": slot,
                     "mlops.release": release.version,
+                    _SETTINGS: json.dumps(self._settings.digests()),
                 },
                 networking_config=network,
                 host={
@@ -192,6 +198,7 @@ class DockerServers:
             port=SERVER_PORT if self._inside else port_of(container),
             image=container.attrs["Config"]["Image"],
             since=container.attrs["State"]["StartedAt"],
+            settings=json.loads(container.labels.get(_SETTINGS, "{}")),
         )
 
 

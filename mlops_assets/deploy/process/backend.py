@@ -12,7 +12,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, 
 from mlops_assets.deploy.process.control_socket import command, public_socket
 from mlops_assets.deploy.process.system import alive, control_argument, ended, inherited, listen
 from mlops_assets.deploy.release import Release
+from mlops_assets.deploy.server_settings import ServerSettings
 from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
@@ -37,7 +38,7 @@ _OWN = re.compile(r"\w+-[0-9a-f]{6}")
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """One server process; `port` is its private port and 0 until it listens."""
+    """One server process; `port` is its private port and 0 until it listens, `settings` are digests."""
 
     name: str
     pid: int
@@ -49,6 +50,7 @@ class ServerProcess:
     public_port: int
     since: str
     port: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class ProcessBackend:
@@ -75,6 +77,7 @@ class ProcessBackend:
             "LAST_SUCCESS_FILE": str(self.folder / SHOWN / LAST_SUCCESS),
             "OVERVIEW_FILE": str(self.folder / SHOWN / OVERVIEW),
         }
+        self._settings = ServerSettings(self.folder, environment or {}, host)
         self._state = self.folder / "state.json"
         self._public: socket.socket | None = None
         """A duplicate of the public port's socket, open during a deployment."""
@@ -94,7 +97,8 @@ class ProcessBackend:
         if process is None or process.public_port != self._port:
             return None
         client = ServiceClient(host_to_ask(process.public_host), process.public_port, timeout_s=5)
-        return PublicServer(client, process.since, process.pid, self.moved_from(process))
+        other = self._settings.differing(process.settings)
+        return PublicServer(client, process.since, process.pid, self.moved_from(process), other)
 
     def packaged(self, release_version: str) -> None:
         """None: the release's folder is all that a process needs."""
@@ -163,9 +167,10 @@ class ProcessBackend:
         except NoAnswer:
             return False
 
-    def public(self, instance: ServerProcess) -> bool:
+    def as_set(self, instance: ServerProcess) -> bool:
         """False also if its folder was moved since it started: it reads and writes files at the old path."""
-        return self._holds_address(instance) and not self.moved_from(instance)
+        other = self._settings.differing(instance.settings)
+        return self._holds_address(instance) and not self.moved_from(instance) and not other
 
     def moved_from(self, instance: ServerProcess) -> str:
         """The folder of a process that was started elsewhere, as before a move of this folder; empty for our own."""
@@ -214,6 +219,7 @@ class ProcessBackend:
             public_host=self._host,
             public_port=self._port,
             since=datetime.now(UTC).isoformat(timespec="seconds"),
+            settings=self._settings.digests(),
         )
 
     def running(self, instance: ServerProcess) -> bool:

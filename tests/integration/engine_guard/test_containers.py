@@ -17,6 +17,7 @@ from mlops_assets.deploy.docker import gateway as gateway_module
 from mlops_assets.deploy.docker.engine import DockerEngine
 from mlops_assets.deploy.docker.gateway import GatewayDown, HaproxyGateway
 from mlops_assets.deploy.docker.servers import DockerServers
+from mlops_assets.deploy.server_settings import ServerSettings
 from mlops_assets.team_server.instance import rendered
 from tests.integration.engine_guard.fake_engine import (
     DIGEST,
@@ -83,7 +84,8 @@ def test_the_launcher_and_the_deployer_ask_for_nothing_else(
             haproxy.ensure()
         shown = clone / ".serving" / "shown"
         image = f"{REPOSITORY}@{DIGEST}"
-        DockerServers(deployer, haproxy, service, {}, image=image, shown=shown, inside=True).start(release)
+        settings = ServerSettings(clone / ".serving", {"LOG_TEXTS": "1"})
+        DockerServers(deployer, haproxy, service, settings, image=image, shown=shown, inside=True).start(release)
     changes = [f"{method} {path}" for method, path in engine.changes()]
     for change in (
         "POST /containers/create", f"POST /networks/{PROJECT}-engine/connect", f"POST /containers/{'a' * 64}/start",

@@ -4,16 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from mlops_assets.cli.status import print_status, print_warning
+from mlops_assets.cli.status import print_service, print_status, print_warning
 from mlops_assets.deploy import live_model
-from mlops_assets.deploy.service import Live
+from mlops_assets.deploy.release import build_release, read_release
+from mlops_assets.deploy.service import Live, Service
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting.messages import text_of
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reporting.summary_pages import serving_lines
 from mlops_assets.reviews.play_store.crawl_state import CrawlState
+from mlops_assets.settings import Settings
+from tests.fakes.service import UNWATCHED, FakeBackend, silent
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.unit.reporting.summaries import FAILED, summary, write
 from tests.user_clone import free_port, make_clone, settings_of
@@ -52,6 +56,52 @@ def test_a_live_model_of_generated_reviews_is_said_to_be_one(
     shown = "\n".join([*serving_lines(summary(live=told)), text_of(summary(live=told))])
     assert shown.count("Warning: This model was trained on generated reviews") == (2 if warned else 0)
     assert json.loads(json.dumps(told)) == told
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> tuple[Settings, FakeBackend, Service]:
+    """A clone whose champion serves, and was put there after another release."""
+    settings = settings_of(make_clone(tmp_path / "clone"))
+    backend = FakeBackend(settings.service_folder)
+    service = Service(backend, watching=UNWATCHED)
+    for intercept in (0.4, 0.0):
+        seal_tiny_model(tmp_path / str(intercept), intercept=intercept)
+        release = build_release(tmp_path / str(intercept), settings.releases, lock=settings.serving_lock)
+        service.deploy(release, silent, caused_by="run 1")
+    version = seal_tiny_model(settings.models / "champion", intercept=0.0)
+    record = {"model": "classic", "model_version": version, "dataset_version": "d" * 12}
+    (settings.models / "champion.json").write_text(json.dumps(record), encoding="utf-8")
+    return settings, backend, service
+
+
+def test_a_service_that_should_be_closed_and_is_open_is_an_error(
+    deployed: tuple[Settings, FakeBackend, Service], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, backend, service = deployed
+    assert print_service(settings, service)
+    closed = settings.model_copy(update={"server": {"API_KEYS": SecretStr("d:0")}})
+    backend.settings = "a key"
+    assert not print_service(closed, service)
+    said = capsys.readouterr().out
+    assert "Waits: these settings of the service changed since it was started: API_KEYS" in said
+    assert "Error: API_KEYS is set, and http://127.0.0.1:8080 answers without a key" in said
+    service.deploy(read_release(settings.releases / service.log.entries()[0].release_version), silent)
+    assert print_service(closed, service)
+    assert "Error" not in capsys.readouterr().out
+
+
+def test_a_rollback_that_holds_is_said(
+    deployed: tuple[Settings, FakeBackend, Service], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, backend, service = deployed
+    print_service(settings, service)
+    assert "Held" not in capsys.readouterr().out
+    service.roll_back(settings.releases, "", silent, asked_by="make rollback")
+    assert print_service(settings, service)
+    assert "Held: release " in capsys.readouterr().out
+    backend.serving = None
+    assert not print_service(settings, service)
+    assert "Live: nothing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("serves", "generated", "warned"), [(None, True, 2), ("m2", True, 2), (None, False, 0)])

@@ -128,6 +128,16 @@ def test_a_rollback_holds_although_the_service_moved_to_another_target(steps: St
     assert (moved.target, moved.release_version) == ("docker", to)
 
 
+def test_settings_that_changed_are_a_deployment(steps: Steps) -> None:
+    steps.choose(0.0)
+    steps.put_live()
+    steps.backend.settings = "a key"
+    assert "live with other settings than these: API_KEYS" in steps.due().reason
+    assert steps.put_live().changed
+    assert not steps.due()
+    assert not steps.put_live().changed
+
+
 def test_a_deployment_that_does_not_answer_afterwards_fails(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     steps.choose(0.0)
 

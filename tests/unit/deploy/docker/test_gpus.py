@@ -15,6 +15,7 @@ from mlops_assets.deploy.docker.images import ImageRecord, Images
 from mlops_assets.deploy.docker.servers import DockerServers, NeverStarted
 from mlops_assets.deploy.release import Release, build_release
 from mlops_assets.deploy.rollout import DeploymentRefused
+from mlops_assets.deploy.server_settings import ServerSettings
 from mlops_assets.failures import PermanentFailure
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.repository import ROOT
@@ -67,7 +68,8 @@ def try_out(engine: DockerEngine, release: Release, folder: Path) -> None:
 
 def deploy(engine: DockerEngine, release: Release, folder: Path) -> None:
     gateway = SimpleNamespace(live=lambda: None, network="n", address=lambda _slot: "10.0.0.2")
-    DockerServers(engine, gateway, "p", {}, image="image", shown=folder / "shown").start(release)  # type: ignore[arg-type]  # stand-ins
+    settings = ServerSettings(folder, {})
+    DockerServers(engine, gateway, "p", settings, image="image", shown=folder / "shown").start(release)  # type: ignore[arg-type]  # stand-ins
 
 
 @pytest.mark.parametrize("started", [try_out, deploy])
