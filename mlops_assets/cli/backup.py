@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from mlops_assets.backup.archive import Manifest, unpack_archive, write_archive
 from mlops_assets.backup.history_files import copy_history, put_back, rows
 from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.reviews.labels.table import FOLDER, NAME, LabelTable
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def back_up(settings: Settings, to: str) -> int:
     with _scratch(settings.root) as staged:
         copy_history(settings.instance_folder, settings.service_folder, settings.prediction_log, staged)
         versions = _versions(settings)
+        if (labels := LabelTable(settings.data / FOLDER)).files():
+            shutil.copyfile(labels.path, staged / NAME)
         for name, database in databases.items():
             if name == "dagster" and not database.exists():
                 continue  # the stack's database was started alone and has no history yet
@@ -85,6 +88,9 @@ def restore_backup(settings: Settings, file: str, *, overwrite: bool) -> int:
             kept = [f"database {name}" for name in replaced if name]
             places = (settings.instance_folder, settings.service_folder, settings.prediction_log)
             kept += [str(path) for path in put_back(unpacked, *places, stamp)]
+            if manifest.has(NAME):
+                added = LabelTable(settings.data / FOLDER).merge((unpacked / NAME).read_text(encoding="utf-8"))
+                print(f"Labels of people: {added} joined those that are here")
         counts = _counts(settings.instance_folder, settings.prediction_log, databases)
     print(f"Restored {archive.name} of {manifest.made_at}: {_listed(counts)}")
     for name in kept:

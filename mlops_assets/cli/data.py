@@ -1,11 +1,13 @@
 """Commands about reviews and versions: import, erase, versions, deployments, restore, rollback, sbom, audit."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlops_assets import document
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews.labels.table import FOLDER, NAME, LabelTable
 from mlops_assets.settings import Settings
 
 
@@ -50,6 +52,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         author_key=key,
         copies=copies,
         forget_texts=lambda digests: _forget_in_log(settings, digests),
+        forget_labels=lambda digests: _forget_labels(settings, copies, digests),
     )
     for name, rows in done.rows.items():
         print(f"{name}: {rows} rows removed")
@@ -77,6 +80,14 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         "\nModels and their cards that were made before may quote its text: make run FORCE_RETRAIN=1 makes them anew."
     )
     return 1 if trouble else 0
+
+
+def _forget_labels(settings: Settings, copies: Sequence[Path], digests: frozenset[str]) -> None:
+    """Remove what people said of these texts."""
+    tables = [settings.data / FOLDER, *(path.parent for folder in copies for path in folder.rglob(NAME))]
+    for folder in tables:
+        if gone := LabelTable(folder).erase(digests):
+            print(f"{(folder / NAME).relative_to(settings.root)}: {gone} labels removed")
 
 
 def _forget_in_log(settings: Settings, digests: frozenset[str]) -> None:
@@ -139,6 +150,8 @@ def restore_version(settings: Settings, version: str) -> int:
     print(f"Restored {done.version.commit[:12]} ({done.version.subject}): {', '.join(done.changed) or 'nothing to do'}")
     if done.kept:
         print(f"What was there before is kept in {done.kept}")
+        if (kept := done.kept / "data" / FOLDER / NAME).is_file():
+            print(f"Labels that people gave since then are in it: make labels FILE={shlex.quote(str(kept))} adds them")
     restore_service(settings, things["repository"], things["service"], things["git_history"], done.version, print)
     return 0
 

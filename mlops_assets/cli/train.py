@@ -22,6 +22,8 @@ from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.params.models import Evaluation
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.rules import FileHints
+from mlops_assets.reviews.labels.agreed import agreed
+from mlops_assets.reviews.labels.table import FOLDER, LabelTable
 from mlops_assets.reviews.stored.label import add_labels
 from mlops_assets.reviews.stored.split import add_sides
 from mlops_assets.reviews.stored.usable import training_digest, training_frame
@@ -84,7 +86,8 @@ def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> pd.Data
         folder = settings.data / "validated"
         if not any(folder.glob("*/*.parquet")):
             raise PermanentFailure(f"{folder} holds no reviews: name a file with --reviews, or collect with make run")
-        return training_frame(folder, label_rule, settings.sections["sides"])
+        people = agreed(LabelTable(settings.data / FOLDER).given())
+        return training_frame(folder, label_rule, settings.sections["sides"], people)
     rows = read_reviews(
         reviews, app_id=settings.only_app, naive_zone=settings.time_zone, hints=FileHints.of(settings)
     ).frame

@@ -13,6 +13,7 @@ from mlops_assets.files import replace_file
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.checkout import KEPT, Exchange, app_of, finish_exchanges, new_exchange, write_differing
 from mlops_assets.versioning.dvc.objects import file_md5
+from mlops_assets.versioning.git.pipeline_commit import LABELS
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.versions import Version, find_version
 
@@ -45,6 +46,7 @@ def restore(
 
     Raises `UnknownVersion`, or `PermanentFailure` if neither cache nor remote has the data; nothing has changed then.
     """
+    from mlops_assets.reviews.labels.table import FOLDER, LabelTable
     from mlops_assets.reviews.stored.erase import drop_erased, mask_stored
     from mlops_assets.reviews.stored.privacy import Erased
 
@@ -58,6 +60,7 @@ def restore(
         changed = write_differing(repository.clone, version, exchange.new)
         drop_erased(exchange.new / "data", Erased.load(root / "data" / "raw"))
         mask_stored(exchange.new / "data")
+        LabelTable(exchange.new / "data" / FOLDER).keep_erased(LabelTable(root / "data" / FOLDER))
         at_phase("new content complete")
         replace_file(root / KEPT / _BASE, json.dumps({"commit": version.commit, "tip": tip}))
         if changed and exchange.run(changed):
@@ -257,6 +260,7 @@ def settle(
                 drop_erased(data)
             if commit in base.foreign:
                 take_over(raw, data / "raw", report)
+            _take_over_labels(repository, commit, data, report, foreign=commit in base.foreign)
         repository.taken_over()
     for path in back:
         report(f"{path} was absent here and came back from the newest version")
@@ -281,6 +285,21 @@ def take_over(files: Mapping[str, Path], raw: Path, report: Callable[[str], None
         done = store.upsert(app_of(name), columns.read_frame(files[name]))
         if done.new + done.edited + done.updated:
             report(f"{name}: {done.new} new, {done.edited + done.updated} changed reviews of another clone's version")
+
+
+def _take_over_labels(
+    repository: VersionRepository, commit: str, data: Path, report: Callable[[str], None], *, foreign: bool
+) -> None:
+    """Add the labels in another clone's version to those that are here; in a fresh clone, those in its own version."""
+    from mlops_assets.reviews.labels.agreed import agreement
+    from mlops_assets.reviews.labels.table import FOLDER, NAME, LabelTable
+
+    if not foreign and (data / FOLDER).is_dir():
+        return
+    if theirs := repository.stored_files(LABELS, commit).get(NAME):
+        table = LabelTable(data / FOLDER)
+        if added := table.merge(theirs.read_text(encoding="utf-8")):
+            report(f"{added} labels of people came from another version; {agreement(table.given())}")
 
 
 def _bring_back(repository: VersionRepository, commit: str, apps: Collection[str]) -> list[str]:

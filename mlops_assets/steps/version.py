@@ -75,6 +75,7 @@ def commit_version(
     settings: Settings, source: ReviewSource, repository: VersionRepository, run_id: str
 ) -> tuple[DataVersion, "Counts"]:
     """The version, and its labelled reviews in numbers."""
+    from mlops_assets.reviews.labels.table import FOLDER, LabelTable
     from mlops_assets.reviews.stored.snapshot import take_snapshot
     from mlops_assets.reviews.stored.store import ReviewStore
     from mlops_assets.reviews.stored.usable import are_copies, count, files_below
@@ -85,10 +86,10 @@ def commit_version(
     scratch = settings.instance_folder / "snapshot" / "raw"
     raw = take_snapshot(settings.data / "raw", source.name, evidence.apps, scratch)
     repository.prepare()
-    repository.stage_data(raw, evidence.now)
+    repository.stage_data(raw, evidence.now, {f"data/{FOLDER}": LabelTable(settings.data / FOLDER).files()})
     staged = files_below(repository.data_folder / "validated")
     are_copies(evidence.now, staged)
-    counts = count(staged, _labelling(settings))
+    counts = count(staged, _labelling(settings, repository))
     summary = {"source": source.name, "rows": counts.rows, "months": counts.months, "labels": counts.labels}
     return repository.commit_data(run_id, f"Data of {', '.join(counts.rows)}", summary), counts
 
@@ -97,7 +98,7 @@ def usable_reviews(settings: Settings, repository: VersionRepository) -> "pd.Dat
     """The reviews of the version in the pipeline's clone, with their sides, and their labels (null without one)."""
     from mlops_assets.reviews.stored.usable import files_below, with_labels_and_sides
 
-    return with_labels_and_sides(files_below(repository.data_folder / "validated"), _labelling(settings))
+    return with_labels_and_sides(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
 
 
 def labelled_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
@@ -111,7 +112,7 @@ def labelled_counts(settings: Settings, repository: VersionRepository) -> "Count
     """The labelled reviews of the version in the pipeline's clone, in numbers."""
     from mlops_assets.reviews.stored.usable import count, files_below
 
-    return count(files_below(repository.data_folder / "validated"), _labelling(settings))
+    return count(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
 
 
 def current_dataset_version(repository: VersionRepository) -> str:
@@ -122,7 +123,17 @@ def current_dataset_version(repository: VersionRepository) -> str:
     return version
 
 
-def _labelling(settings: Settings) -> "Labelling":
+def labels_of_people(repository: VersionRepository) -> dict[str, str]:
+    """Digest of the text -> label, as people agree in the version in the pipeline's clone."""
+    from mlops_assets.reviews.labels.agreed import agreed
+    from mlops_assets.reviews.labels.table import FOLDER, LabelTable
+
+    return agreed(LabelTable(repository.data_folder / FOLDER).given())
+
+
+def _labelling(settings: Settings, repository: VersionRepository) -> "Labelling":
     from mlops_assets.reviews.stored.usable import Labelling
 
-    return Labelling(settings.label_rule, settings.sections["sides"], settings.instance_folder / "labels.parquet")
+    people = labels_of_people(repository)
+    kept = settings.instance_folder / "labels.parquet"
+    return Labelling(settings.label_rule, settings.sections["sides"], kept, people)

@@ -8,6 +8,7 @@ import pytest
 
 from mlops_assets.failures import Failure, rerun_may_help
 from mlops_assets.params.operations import RetentionRules
+from mlops_assets.reviews.labels.table import LabelTable
 from mlops_assets.steps.restore import restore
 from mlops_assets.versioning.checkout import KEPT, finish_exchanges
 from mlops_assets.versioning.retention import prune_versions
@@ -148,3 +149,28 @@ def test_pruning_reports_then_removes_what_nothing_reaches(user: UserClone) -> N
     assert prune(much_later, dry_run=True, deployed=(versions[0].models["bert"], versions[2].models["bert"])) == ()
     assert prune(much_later)
     assert user.remote_holds_the_tip()
+
+
+def test_labels_come_back_as_they_were_and_newer_ones_are_kept_and_erased_ones_stay_gone(tmp_path: Path) -> None:
+    user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
+    table, now = LabelTable(user.root / "data" / "labels"), datetime(2026, 3, 1, tzinfo=UTC)
+
+    def version() -> str:
+        repository = user.repository()
+        repository.prepare()
+        repository.stage_data(user.months, user.months, {"data/labels": table.files()})
+        return repository.commit_data("run", "labels").commit
+
+    plain = user.version_data().commit
+    table.add("a", "positive", "Ani", now=now)
+    table.add("b", "positive", "Ani", now=now)
+    first = version()
+    table.add("c", "negative", "Ani", now=now)
+    version()
+    table.erase({"b"})
+    done = restore(user.repository(), first)
+    assert [each.text for each in table.given()] == ["a"]
+    assert done.kept is not None
+    assert [each.text for each in LabelTable(done.kept / "data" / "labels").given()] == ["a", "c"]
+    assert "data/labels" not in restore(user.repository(), plain).changed
+    assert [each.text for each in table.given()] == ["a"]

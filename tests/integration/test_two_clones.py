@@ -12,7 +12,9 @@ from mlops_assets.cli import data as commands
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.outside import build
 from mlops_assets.params.operations import RetentionRules
+from mlops_assets.reviews.labels.table import LabelTable
 from mlops_assets.steps.restore import restore
+from mlops_assets.text import text_digest
 from mlops_assets.versioning.retention import prune_versions
 from tests.integration.sharing_clones import (
     LATER,
@@ -240,3 +242,24 @@ def test_an_origin_that_is_down_is_said_and_the_run_goes_on(clones: tuple[Clone,
     (tmp_path / "down.git").rename(tmp_path / "origin.git")
     one.run("more", remote=store)
     assert one.tip() == tip_at_origin(tmp_path)
+
+
+def test_labels_of_two_people_at_once_merge(clones: tuple[Clone, Clone], tmp_path: Path) -> None:
+    store, (one, two) = tmp_path / "store", clones
+    one.run("one", remote=store)
+    for clone, person, answer in ((one, "Ani", "positive"), (two, "Budi", "negative")):
+        table = LabelTable(clone.root / "data" / "labels")
+        table.add(text_digest("mantap one 1"), answer, person, now=LATER)
+        table.add(text_digest(f"mantap {person}"), answer, person, now=LATER)
+    one.run("one", remote=store)
+    two.run("two", remote=store)
+    assert "2 labels of people came from another version; all agree on 0 of 1 texts that several people labelled" in (
+        two.said
+    )
+    one.run("one", remote=store)
+    tables = [LabelTable(clone.root / "data" / "labels").path.read_text() for clone in clones]
+    assert tables[0] == tables[1]
+    assert len(tables[0].splitlines()) == 4
+    fresh = clone_of_origin(tmp_path, "fresh")
+    fresh.run("fresh", remote=store)
+    assert LabelTable(fresh.root / "data" / "labels").path.read_text() == tables[0]

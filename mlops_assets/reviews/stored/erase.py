@@ -64,11 +64,13 @@ def erase(
     author_key: str | None = None,
     copies: Iterable[Path] = (),
     forget_texts: Callable[[frozenset[str]], None] = lambda _: None,
+    forget_labels: Callable[[frozenset[str]], None] = lambda _: None,
 ) -> Erasure:
     """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine,
     predictions, crawls and cleaned imports, and from the stored files under `copies`.
 
     `forget_texts` gets the digests of the reviews' texts before a file changes: if it fails, another call finds them.
+    `forget_labels` gets those that no other stored review has.
     `author` needs the key that the reviews were collected with. Raises `AuthorKeyMissing`, `NothingToErase`.
     """
     if not review and not author:
@@ -89,7 +91,9 @@ def erase(
     ).save(store.folder)
     files = [*_parquet_files(data), *_predictions(data), *_cleaned_imports(data / "imports"), *aside]
     before = {path: _rows(path) for path in files}
-    forget_texts(frozenset(digest for path in files for digest in _text_digests(path, ids)))
+    texts = frozenset(digest for path in files for digest in _text_digests(path, ids))
+    forget_texts(texts)
+    forget_labels(texts - _texts_of_others(store, ids) if texts else texts)
     for app_id in store.apps():
         store.erase(app_id, ids)
     removed = dict[str, int]()
@@ -244,6 +248,16 @@ def _text_digests(path: Path, ids: set[str]) -> Iterable[str]:
     table = columns.read_rows(path, ["review_id", "review_text"])
     hit = pc.is_in(table["review_id"], value_set=pa.array(sorted(ids), pa.string()))
     return (text_digest(text) for text in table.filter(hit)["review_text"].to_pylist() if text)
+
+
+def _texts_of_others(store: ReviewStore, ids: set[str]) -> set[str]:
+    """The digests of the current texts of all other reviews."""
+    found = set[str]()
+    for path in (store.path(app, month) for app in store.apps() for month in store.months(app)):
+        table = columns.read_rows(path, ["review_id", "review_text"])
+        others = pc.invert(pc.is_in(table["review_id"], value_set=pa.array(sorted(ids), pa.string())))
+        found |= {text_digest(text) for text in table.filter(others)["review_text"].unique().to_pylist() if text}
+    return found
 
 
 def _filter_file(path: Path, ids: set[str]) -> None:

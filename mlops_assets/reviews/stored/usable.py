@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 import pandas as pd
@@ -15,26 +16,32 @@ import pyarrow.parquet as pq
 from mlops_assets.files import stamp
 from mlops_assets.params.choices import LabelRule
 from mlops_assets.reviews.stored import columns
-from mlops_assets.reviews.stored.label import labels_of
+from mlops_assets.reviews.stored.label import labels_of, with_labels_of_people
 from mlops_assets.reviews.stored.split import sides_of
 
 COLUMNS = ("review_id", "app_id", "review_text", "rating", "review_date", "app_version", "source")
 """What models and claims need of a review."""
 
 _COUNTS = b"counts"
+_MADE = ("label", "side", "person")
+"""The columns that are computed once and kept."""
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """The rules for labels and sides, and the file with those of the reviews that were labelled last."""
+    """The rules for labels and sides, and the file with those of the reviews that were labelled last.
+
+    `people` are labels that people gave, by the digest of the text: they beat the stars.
+    """
 
     rule: LabelRule
     percents: Mapping[str, float]
     kept: Path
+    people: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, files: Mapping[str, Path]) -> str:
-        """Changes with the files, the rule and the percents."""
-        return _digest([content_key(files), self.rule, sorted(self.percents.items())])
+        """Changes with the files, the rule, the percents and people's labels."""
+        return _digest([content_key(files), self.rule, sorted(self.percents.items()), sorted(self.people.items())])
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,8 @@ def are_copies(files: Mapping[str, Path], copies: Mapping[str, Path]) -> None:
 
 
 def with_labels_and_sides(files: Mapping[str, Path], labelling: Labelling) -> pd.DataFrame:
-    """The reviews by review_date and review_id, with their `side` and their `label` (null without one).
+    """The reviews by review_date and review_id, with their `side`, their `label` (null without one), and `person`: what
+    people say of the text (null: nothing).
 
     Raises `UnknownColumns` if a file does not have the columns of a stored review.
     """
@@ -124,17 +132,19 @@ def with_labels_and_sides(files: Mapping[str, Path], labelling: Labelling) -> pd
     frame = _in_order(files)
     kept = _kept(labelling.kept, key)
     if kept is None:
-        frame = _label(frame, labelling.rule, labelling.percents)
+        frame = _label(frame, labelling.rule, labelling.percents, labelling.people)
         _keep(frame, labelling.kept, key)
     else:
-        frame = frame.assign(label=kept["label"], side=kept["side"])
+        frame = frame.assign(**{name: kept[name] for name in _MADE})
     _last.keep(key, frame)
     return frame.copy(deep=False)
 
 
-def training_frame(folder: Path, rule: LabelRule, percents: Mapping[str, float]) -> pd.DataFrame:
+def training_frame(
+    folder: Path, rule: LabelRule, percents: Mapping[str, float], people: Mapping[str, str] = MappingProxyType({})
+) -> pd.DataFrame:
     """The labelled reviews of a folder with their sides, by review_date and review_id; nothing is kept."""
-    return labelled(_label(_in_order(files_below(folder)), rule, percents))
+    return labelled(_label(_in_order(files_below(folder)), rule, percents, people))
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -191,12 +201,15 @@ def _in_order(files: Mapping[str, Path]) -> pd.DataFrame:
     return read_usable(files).sort_values(["review_date", "review_id"], kind="stable", ignore_index=True)
 
 
-def _label(frame: pd.DataFrame, rule: LabelRule, percents: Mapping[str, float]) -> pd.DataFrame:
-    return frame.assign(label=labels_of(frame["rating"], rule), side=sides_of(frame["review_text"], percents))
+def _label(
+    frame: pd.DataFrame, rule: LabelRule, percents: Mapping[str, float], people: Mapping[str, str]
+) -> pd.DataFrame:
+    by_stars = frame.assign(label=labels_of(frame["rating"], rule), side=sides_of(frame["review_text"], percents))
+    return with_labels_of_people(by_stars, rule, people)
 
 
 def _keep(frame: pd.DataFrame, path: Path, key: str) -> None:
-    table = pa.table({name: pa.array(frame[name], pa.string(), from_pandas=True) for name in ("label", "side")})
+    table = pa.table({name: pa.array(frame[name], pa.string(), from_pandas=True) for name in _MADE})
     about = json.dumps({"key": key, **asdict(counts_of(labelled(frame)))})
     columns.write_table(table, path, about={_COUNTS: about.encode()})
 

@@ -296,3 +296,12 @@ def test_erasing_passes_over_the_files_of_a_killed_writer(data):
     columns.write_table(columns.read_table(month), month.parent / ".pending-0" / month.name)
     assert erase(data, review="gp:000010").rows
     assert "gp:000010" not in {review_id for review_id, _ in everything(data)}
+
+
+def test_labels_of_a_text_go_with_the_last_review_that_has_it(tmp_path):
+    store = ReviewStore(tmp_path / "raw")
+    store.upsert(SOME_APP, frame(review("a", review_text="bagus"), review("b", review_text="Bagus"), review("c")))
+    asked: list[frozenset[str]] = []
+    erase(tmp_path, review="a", forget_labels=asked.append)
+    erase(tmp_path, review="b", forget_labels=asked.append)
+    assert asked == [frozenset(), frozenset({text_digest("bagus")})]

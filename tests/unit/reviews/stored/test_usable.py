@@ -1,5 +1,7 @@
 """Usable reviews: read once in a process, labelled once on disk, and never out of date."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -7,6 +9,7 @@ from mlops_assets.params.choices import LabelRule
 from mlops_assets.reviews.stored import columns, usable
 from mlops_assets.reviews.stored.columns import UnknownColumns
 from mlops_assets.reviews.stored.usable import Labelling
+from mlops_assets.text import text_digest
 from tests.review_reads import ReviewReads
 from tests.unit.reviews.rows import APP, frame, review
 
@@ -116,3 +119,25 @@ def test_training_takes_labelled_reviews_alone_and_refuses_other_columns(folder)
     columns.write_table(rows, folder / APP / "2026-02.parquet")
     with pytest.raises(UnknownColumns, match="column author is missing"):
         usable.training_frame(folder, "binary", PERCENTS)
+
+
+def test_a_persons_label_beats_the_stars(folder):
+    files, plain = usable.files_below(folder), labelling(folder)
+    before = usable.count(files, plain)
+    said = {"teks 1": "positive", "teks 3": "negative", "teks 5": "neutral"}
+    people = replace(plain, people={text_digest(text): label for text, label in said.items()})
+    frame = usable.with_labels_and_sides(files, people).set_index("review_id")
+    assert frame["label"].fillna("none").to_dict() == {
+        "r1": "positive",
+        "r3": "negative",
+        "r5": "none",
+        "r6": "positive",
+    }
+    assert frame["person"].fillna("none").tolist() == ["positive", "negative", "neutral", "none"]
+    assert usable.count(files, people).training_data != before.training_data
+
+
+def test_a_label_that_agrees_with_the_stars_changes_no_training_data(folder):
+    files, plain = usable.files_below(folder), labelling(folder)
+    people = replace(plain, people={text_digest("teks 1"): "negative", "unknown": "positive"})
+    assert usable.count(files, people).training_data == usable.count(files, plain).training_data

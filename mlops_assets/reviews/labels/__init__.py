@@ -1,0 +1,1 @@
+"""Labels that people gave: the table, what they agree on, files of labels, and which texts to label next."""
