@@ -11,6 +11,7 @@ from mlops_assets.artifact import TrainedWith
 from mlops_assets.params.models import BertRecipe, Evaluation
 from mlops_assets.serving.models.model import load
 from mlops_assets.training.bert.train import train_bert
+from mlops_assets.training.references import References
 from mlops_assets.training.trained import Trained
 
 RECIPE = {"layers": 2, "hidden": 32, "heads": 2, "vocabulary_size": 300, "max_length": 32, "epochs": 3}
@@ -47,6 +48,7 @@ def train_tiny(
     report: Callable[[str], None] = lambda _: None,
     run_id: str = "run",
     rules: Evaluation | None = None,
+    references: References | None = None,
     **changes: Any,
 ) -> Trained:
     """A sealed model in `folder`."""
@@ -61,4 +63,5 @@ def train_tiny(
         checkpoints=checkpoints,
         load=load,
         rules=rules,
+        references=references,
     )

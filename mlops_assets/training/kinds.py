@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.params.models import Evaluation
+    from mlops_assets.training.references import References
     from mlops_assets.training.trained import Trained
 
 
@@ -31,6 +32,8 @@ class Training:
     checkpoints: Path
     """Where a training that can be continued keeps its state."""
     rules: "Evaluation"
+    references: "References | None" = None
+    """Reviews of reference apps to learn from; None without such apps."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":
         checkpoints=training.checkpoints,
         load=load,
         rules=training.rules,
+        references=training.references,
     )
 
 
@@ -106,6 +110,7 @@ def _train_classic(training: Training, recipe: ClassicRecipe) -> "Trained":
         report=training.report,
         load=load,
         rules=training.rules,
+        references=training.references,
     )
 
 

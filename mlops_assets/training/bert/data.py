@@ -20,6 +20,7 @@ class Examples:
 
     ids: Ids
     labels: np.ndarray  # (n,) int64
+    weights: np.ndarray | None = None  # (n,) float32, 1 on average; None: all weigh alike
 
 
 def encode(tokenizer: "Tokenizer", texts: Iterable[str], max_length: int) -> Ids:

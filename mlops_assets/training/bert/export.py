@@ -128,8 +128,9 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
     report: Callable[[str], None],
     load: Load,
     rules: Evaluation | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write, measure, verify and seal; returns the metrics that the manifest holds."""
+    """Write, measure, verify and seal; returns the metrics that the manifest holds, `more` among them."""
     exporter = Exporter(base, folder, labels, recipe, trained_with, load)
     exporter.write()
     exporter.write_int8(frame["review_text"][frame["side"] == "train"].tolist())
@@ -173,6 +174,7 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
             "fp32": {"n": len(expected), "largest_difference_from_torch": float(f"{difference:.1e}")},
             "int8": int8,
         },
+        **(more or {}),
     }
     golden = [
         Golden(sentence, tuple(round(float(p), 6) for p in given))

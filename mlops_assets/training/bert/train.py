@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,15 @@ from mlops_assets.training.bert.device import Device, find_device
 from mlops_assets.training.bert.state import Meter, Progress
 from mlops_assets.training.judging import evaluate
 from mlops_assets.training.judging.calibration import log_loss
+from mlops_assets.training.references import JUDGED_ON, References
 from mlops_assets.training.trained import Trained
 
 Report = Callable[[str], None]
 
+ALONE = "alone"
+"""The folder below the checkpoints for those of the training without references."""
+MOST_ALONE = 20_000
+"""With more own reviews than this to train on, the model without references is not trained to compare with."""
 SCORED_TOGETHER = 512
 """Texts that are packed and scored at a time: enough to fill rows, few enough for small memory."""
 
@@ -39,39 +45,32 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
     checkpoints: Path,
     load: bert_export.Load,
     rules: Evaluation | None = None,
+    references: References | None = None,
 ) -> Trained:
     """Train on the train side, choose on validation, write and seal the model in the empty `folder`, report all sides.
 
-    `frame` has review_text, label and side. `load` opens a sealed folder as the server does: every figure and every
+    `frame` has review_text, label and side. `references` are learned from too, and a second model, without them, shows
+    what they bring. `load` opens a sealed folder as the server does: every figure and every
     comparison with torch is made on what will serve. A killed run continues from `checkpoints` when called again.
     """
     labels = evaluate.label_names(frame)
-    sides = {side: frame[frame["side"] == side] for side in ("train", "validation")}
+    train, validation = (frame[frame["side"] == side] for side in ("train", "validation"))
     device = find_device(recipe.device, recipe.precision)
-    train_texts = sides["train"]["review_text"].tolist()
-    base = compact.build(train_texts, recipe, labels) if recipe.compact else hub.load_base(recipe, labels)
-    examples = {
-        side: bert_data.Examples(
-            ids=bert_data.encode(base.tokenizer, rows["review_text"], recipe.max_length),
-            labels=evaluate.indices(rows["label"], labels),
-        )
-        for side, rows in sides.items()
-    }
-    report(
-        f"{base.source} BERT, {sum(p.numel() for p in base.model.parameters()) / 1e6:.1f} M parameters, on {device}: "
-        f"{len(train_texts)} reviews to train on, {len(sides['validation'])} to choose the epoch"
+    both, counted = references.beside(train) if references else (train, None)
+    train_on = partial(
+        _train_on, validation=validation, recipe=recipe, labels=labels, trained_with=trained_with, device=device
     )
-    progress = fit(
-        base.model,
-        examples["train"],
-        examples["validation"],
-        recipe,
-        mask_id=bert_data.mask_id(base.tokenizer),
-        device=device,
-        report=report,
-        checkpoints=checkpoints,
-        identity=_identity(trained_with, base.source, examples["train"], device),
-    )
+    base, progress = train_on(both, counted, report=report, checkpoints=checkpoints)
+    from_references = dict[str, Any]()
+    if references is not None:
+        held_out = frame[frame["side"].isin(JUDGED_ON)]
+        alone = None
+        if references and len(train) <= MOST_ALONE:
+            report("trains without the reference apps, to compare")
+            without, _ = train_on(train, None, report=report, checkpoints=checkpoints / ALONE)
+            alone = partial(answers, without, recipe=recipe, device=device)
+        beside = answers(base, held_out["review_text"].tolist(), recipe=recipe, device=device)
+        from_references = references.figures(held_out, beside, alone, labels, rules or Evaluation())
     metrics = bert_export.export(
         base,
         folder,
@@ -83,7 +82,9 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
         report=report,
         load=load,
         rules=rules,
+        more=from_references,
     )
+    checkpoint.remove(checkpoints / ALONE)
     checkpoint.remove(checkpoints)
     version = model_version(folder)
     training = {
@@ -93,6 +94,56 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
         "resumed_at": progress.resumed_at,
     }
     return Trained(version, {**metrics, "run_id": run_id, "model_version": version, "training": training})
+
+
+def _train_on(  # noqa: PLR0913 - what a training takes; each is a different thing
+    train: pd.DataFrame,
+    counted: np.ndarray | None,
+    *,
+    validation: pd.DataFrame,
+    recipe: BertRecipe,
+    labels: Sequence[str],
+    trained_with: TrainedWith,
+    device: Device,
+    report: Report,
+    checkpoints: Path,
+) -> tuple[compact.Base, Progress]:
+    """A base trained on the rows of `train`, each counted `counted` (n,) times or once, to its best epoch."""
+    texts = train["review_text"].tolist()
+    base = compact.build(texts, recipe, labels) if recipe.compact else hub.load_base(recipe, labels)
+    learned, asked = (
+        bert_data.Examples(
+            ids=bert_data.encode(base.tokenizer, rows["review_text"], recipe.max_length),
+            labels=evaluate.indices(rows["label"], labels),
+        )
+        for rows in (train, validation)
+    )
+    if counted is not None:
+        learned = replace(learned, weights=(counted / counted.mean()).astype(np.float32))
+    report(
+        f"{base.source} BERT, {sum(p.numel() for p in base.model.parameters()) / 1e6:.1f} M parameters, on {device}: "
+        f"{len(texts)} reviews to train on, {len(validation)} to choose the epoch"
+    )
+    progress = fit(
+        base.model,
+        learned,
+        asked,
+        recipe,
+        mask_id=bert_data.mask_id(base.tokenizer),
+        device=device,
+        report=report,
+        checkpoints=checkpoints,
+        identity=_identity(trained_with, base.source, learned, device),
+    )
+    return base, progress
+
+
+def answers(base: compact.Base, texts: Sequence[str], *, recipe: BertRecipe, device: Device) -> np.ndarray:
+    """Probabilities (n, labels) of a base as it was trained, neither exported nor calibrated."""
+    base.model.to(device.kind)
+    given = score(base.model, bert_data.encode(base.tokenizer, texts, recipe.max_length), recipe.max_length, device)
+    base.model.to("cpu")
+    return given
 
 
 def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
@@ -112,7 +163,6 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
     Without validation reviews the last epoch stands.
     """
     import torch
-    from torch.nn.functional import cross_entropy
 
     cut = bert_data.CutEmbedding(model, {i for text in (*train.ids, *validation.ids, [mask_id]) for i in text})
     train_ids, validation_ids, [[mask_id]] = cut.narrow(train.ids), cut.narrow(validation.ids), cut.narrow([[mask_id]])
@@ -143,7 +193,7 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
                     group["lr"] = recipe.learning_rate * rate_at(progress.step, steps, recipe.warmup)
                 with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
                     logits = packing.logits(model, batch, varlen=varlen)  # (texts, labels)
-                    loss = cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
+                    loss = loss_of(logits.float(), truth, train, chosen, recipe)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
                 optimizer.step()
@@ -164,6 +214,17 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
     model.to("cpu").eval()
     cut.restore()
     return progress
+
+
+def loss_of(logits: Any, truth: Any, train: bert_data.Examples, chosen: np.ndarray, recipe: BertRecipe) -> Any:
+    """The mean loss of a batch: `logits` (texts, labels) and label indices `truth` of the texts `chosen` of `train`."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    if train.weights is None:
+        return cross_entropy(logits, truth, label_smoothing=recipe.label_smoothing)
+    losses = cross_entropy(logits, truth, label_smoothing=recipe.label_smoothing, reduction="none")
+    return (losses * torch.from_numpy(train.weights[chosen]).to(losses)).mean()
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:
@@ -209,6 +270,8 @@ def groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
 def _identity(trained_with: TrainedWith, source: str, train: bert_data.Examples, device: Device) -> str:
     """What a checkpoint must have been made of to be continued."""
     parts = [replace(trained_with, dataset_version="").__dict__, source, str(device), train.ids, train.labels.tolist()]
+    if train.weights is not None:
+        parts.append(train.weights.tolist())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -23,12 +23,16 @@ from mlops_assets.training.classic import report as classic_report
 from mlops_assets.training.classic.features import Features, Matrix
 from mlops_assets.training.classic.report import ForestBrings
 from mlops_assets.training.judging import calibration, evaluate
+from mlops_assets.training.references import References
 from mlops_assets.training.trained import GOLDEN_SENTENCES, Trained
 
 MOST_DIFFERENCE = 1e-6
 """How far the exported model may differ from scikit-learn's in any probability (1e-4 in single precision)."""
 
 VERIFIED_REVIEWS = 2000
+
+MOST_ALONE = 100_000
+"""With more own reviews than this to train on, the model without references is not trained to compare with."""
 
 
 class ExportDiffers(PermanentFailure):
@@ -84,7 +88,7 @@ class Vote:
         return self.members(self.features.of(texts))[self.taken]
 
 
-def train_classic(
+def train_classic(  # noqa: PLR0913 - what a training takes; each is a different thing
     frame: pd.DataFrame,
     recipe: ClassicRecipe,
     folder: Path,
@@ -94,8 +98,11 @@ def train_classic(
     report: Callable[[str], None],
     load: Callable[[Path], Answers],
     rules: Evaluation | None = None,
+    references: References | None = None,
 ) -> Trained:
     """Train on the train side, choose and calibrate on validation, measure, seal into the empty `folder`, verify.
+
+    `references` are learned from too, and a second model, without them, shows what they bring.
 
     `load` reads the sealed folder as the server will; its answers must be scikit-learn's. If they are not, or
     anything else fails, the folder holds no manifest and so no model.
@@ -109,9 +116,22 @@ def train_classic(
     train = frame[frame["side"] == "train"]
     held_out = frame[frame["side"] != "train"].reset_index(drop=True)
     report(f"classic: {len(train)} reviews to train on, {len(held_out)} held out")
-    vote = fit(train, held_out[held_out["side"] == "validation"], names, recipe, report)
+    validation = held_out[held_out["side"] == "validation"]
+    if references:
+        report(f"classic: {len(references.reviews)} reviews of reference apps, own ones count {references.own_weight}")
+        both, counted = references.beside(train)
+        vote = fit(both, validation, names, recipe, report, counted)
+    else:
+        vote = fit(train, validation, names, recipe, report)
     report(f"classic: fitted in {time.monotonic() - started:.1f} s, measuring")
     members = vote.members(vote.features.of(held_out["review_text"].tolist()))
+    alone, from_references = vote, dict[str, Any]()
+    if references is not None:
+        if references and len(train) <= MOST_ALONE:
+            alone = fit(train, validation, names, recipe, lambda _: None)
+        from_references = references.figures(
+            held_out, members[vote.taken], None if alone is vote else alone.probabilities, names, rules
+        )
     metrics = {
         "model": "classic",
         "dataset_version": trained_with.dataset_version,
@@ -122,8 +142,8 @@ def train_classic(
             train,
             held_out[held_out["side"] == "test"],
             names,
-            lambda weights, truth: _logistic(weights, truth, vote.mix.strength).predict_proba,
-            lambda texts: vote.features.of(texts).weights,
+            lambda weights, truth: logistic(weights, truth, alone.mix.strength).predict_proba,
+            lambda texts: alone.features.of(texts).weights,
             recipe,
             rules,
         ),
@@ -134,6 +154,7 @@ def train_classic(
             "by": "log loss on validation",
         },
         "data": evaluate.data_figures(frame),
+        **from_references,
     }
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, vote)
@@ -165,18 +186,19 @@ def fit(
     names: Sequence[str],
     recipe: ClassicRecipe,
     report: Callable[[str], None],
+    counted: np.ndarray | None = None,
 ) -> Vote:
     """Both members fitted on `train`; strength, the forest's share and the temperature chosen on `validation`.
 
-    The forest has a vote only if it lowers the log loss on validation beyond noise, against the logistic regression
-    at the strength that is best for it alone. Without enough validation reviews to choose by, the middle strength
-    stands and the forest has none.
+    A review of `train` counts `counted` (n,) times, whole numbers, or once. The forest has a vote only if it lowers the
+    log loss on validation beyond noise, against the logistic regression at the strength that is best for it alone.
+    Without enough validation reviews to choose by, the middle strength stands and the forest has none.
     """
     truth = evaluate.indices(train["label"], names)
     features, matrix = classic_features.fit(train["review_text"].tolist(), recipe)
     report(f"classic: {matrix.words.shape[1]} word and {matrix.chars.shape[1]} character n-grams")
     weights = matrix.weights
-    trees = forest.grow(matrix.presence, truth, recipe)
+    trees = forest.grow(matrix.presence, truth, recipe, counted)
     report(f"classic: {recipe.trees} trees grown")
     asked = features.of(validation["review_text"].tolist())
     right = evaluate.indices(validation["label"], names)
@@ -192,7 +214,8 @@ def fit(
         searched = np.arange(len(truth))
         if len(truth) > recipe.search_reviews:
             searched = np.random.default_rng(recipe.seed).choice(len(truth), recipe.search_reviews, replace=False)
-        tried = {value: _logistic(weights[searched], truth[searched], value) for value in recipe.strengths}
+        drawn = None if counted is None else counted[searched]
+        tried = {value: logistic(weights[searched], truth[searched], value, drawn) for value in recipe.strengths}
         losses = {
             (value, share): _calibrated_losses(_mixed(model.predict_proba(asked.weights), from_trees, share), right)
             for value, model in tried.items()
@@ -216,7 +239,7 @@ def fit(
     mixes = {}
     for name, (strength, share) in choices.items():
         if strength not in fitted:
-            fitted[strength] = _logistic(weights, truth, strength)
+            fitted[strength] = logistic(weights, truth, strength, counted)
         uncalibrated = Mix(fitted[strength], strength, share, temperature=1.0)
         temperature = 1.0
         if len(right):
@@ -226,14 +249,26 @@ def fit(
     return Vote(features, trees, mixes, taken, brings)
 
 
-def _logistic(weights: Any, truth: np.ndarray, strength: float) -> Any:
+def logistic(weights: Any, truth: np.ndarray, strength: float, counted: np.ndarray | None = None) -> Any:
+    """A fitted logistic regression in which all labels weigh alike. Reviews that are `counted` (n,), those of several
+    apps, count together as many as they are, and their n-grams are held back by how little they tell.
+    """
+    from scipy.sparse import diags_array
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     # lbfgs spends its time in sparse products of one thread; BLAS threads spinning beside it, with another process on
     # the same cores, made the fit ten times slower.
     with threadpool_limits(1):
-        return LogisticRegression(C=strength, class_weight="balanced", max_iter=1000).fit(weights, truth)
+        if counted is None:
+            return LogisticRegression(C=strength, class_weight="balanced", max_iter=1000).fit(weights, truth)
+        of_label = np.bincount(truth, counted)
+        balanced = counted * len(truth) / (np.count_nonzero(of_label) * of_label[truth])
+        telling = classic_features.telling(weights, truth, balanced)
+        fitted = LogisticRegression(C=strength, max_iter=1000)
+        fitted.fit(weights @ diags_array(telling, format="csr"), truth, sample_weight=balanced)
+        fitted.coef_ = fitted.coef_ * telling
+        return fitted
 
 
 def _mixed(logistic: np.ndarray, trees: np.ndarray, share: float) -> np.ndarray:

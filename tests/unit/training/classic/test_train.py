@@ -239,8 +239,8 @@ def test_the_vocabulary_of_many_reviews_is_learnt_on_a_bounded_draw():
 
 def test_strengths_are_compared_on_a_bounded_draw_and_the_winner_fitted_on_all(tmp_path, monkeypatch):
     fitted = []
-    real = classic._logistic
-    monkeypatch.setattr(classic, "_logistic", lambda w, t, s: fitted.append(w.shape[0]) or real(w, t, s))
+    real = classic.logistic
+    monkeypatch.setattr(classic, "logistic", lambda w, t, s, c=None: fitted.append(w.shape[0]) or real(w, t, s, c))
     frame = invented(900)
     training = int((frame["side"] == "train").sum())
     train(frame, tmp_path / "m", SMALL.model_copy(update={"search_reviews": 100}))

@@ -1,0 +1,89 @@
+"""Reviews of reference apps beside an app's own on the train side: how they weigh, and what they bring."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.params.models import Evaluation
+from mlops_assets.training.judging import evaluate
+from mlops_assets.training.judging.evaluate import Difference
+
+JUDGED_ON = ("gate", "test")
+"""The sides on which a model is compared with the one without references. They chose nothing in its training."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Labelled reviews of other apps, for the train side alone."""
+
+    reviews: pd.DataFrame
+    """review_text, label and app_id. Empty if cross-validation left the references out."""
+    own_weight: int
+    """How many times an own review counts; a reference's counts once."""
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """How the weight was chosen, for the metrics."""
+
+    def __bool__(self) -> bool:
+        return len(self.reviews) > 0
+
+    def beside(self, train: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+        """Own reviews and then the references' (n rows: review_text, label), and how often each counts (n,)."""
+        columns = ["review_text", "label"]
+        rows = pd.concat([train[columns], self.reviews[columns]], ignore_index=True)
+        counted = np.ones(len(rows), dtype=np.int64)
+        counted[: len(train)] = self.own_weight
+        return rows.astype(object), counted
+
+    def figures(
+        self,
+        held_out: pd.DataFrame,
+        beside: np.ndarray,
+        alone: Callable[[list[str]], np.ndarray] | None,
+        names: Sequence[str],
+        rules: Evaluation,
+    ) -> dict[str, Any]:
+        """The entry `references` of a model's metrics: which they are, how an own review weighs, what they bring.
+
+        `beside` are the model's answers (n, labels) to `held_out`; `alone` answers as the same recipe without
+        references does, None if that was not trained.
+        """
+        apps = self.reviews["app_id"].value_counts().sort_index()
+        brought = alone and _brings(held_out, beside, alone, names, rules)
+        return {
+            "references": {
+                "apps": {str(app): int(rows) for app, rows in apps.items()},
+                "reviews": len(self.reviews),
+                "own_weight": self.own_weight,
+                **self.chosen,
+                "brings": brought and asdict(brought),
+                "said": self._said(brought),
+            }
+        }
+
+    def _said(self, brought: Difference | None) -> str:
+        if not self:
+            return "Cross-validation left the references out."
+        if brought is None:
+            return "What they bring was not measured: too many own reviews for a second training, or none held out."
+        return f"They change the accuracy by {brought} on the distinct texts of {' and '.join(JUDGED_ON)}."
+
+
+def _brings(
+    held_out: pd.DataFrame,
+    beside: np.ndarray,
+    alone: Callable[[list[str]], np.ndarray],
+    names: Sequence[str],
+    rules: Evaluation,
+) -> Difference | None:
+    """The accuracy with references less that without, paired over distinct texts."""
+    rows = np.flatnonzero(held_out["side"].isin(JUDGED_ON))
+    texts = evaluate.text_keys(held_out["review_text"].iloc[rows])
+    rows = rows[np.sort(np.unique(texts, return_index=True)[1])]
+    if not len(rows):
+        return None
+    asked = held_out.iloc[rows]
+    truth, without = evaluate.indices(asked["label"], names), alone(asked["review_text"].tolist())
+    return evaluate.difference(truth, beside[rows], without, range(len(rows)), rules, accuracy=True)
