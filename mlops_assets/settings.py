@@ -88,6 +88,7 @@ class Settings(BaseModel):
     root: Path
     source: Source
     apps: tuple[str, ...]
+    reference_apps: tuple[str, ...] = ()
     extra_app: str | None = None
     first_month: str
     label_rule: LabelRule
@@ -156,12 +157,15 @@ class Settings(BaseModel):
         source = env.choice("SOURCE", get_args(Source)) or ("file" if reviews else choices.source)
         if source != "file" and reviews:
             raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
+        if extra_app in choices.reference_apps:
+            raise BadSetting(f"APP={extra_app} is under reference_apps in params.yaml: leave one of the two out")
         ui_port = env.whole("UI_PORT", 3000, 1, 65535)
         ui = f"http://127.0.0.1:{ui_port}"
         settings = cls(
             root=root,
             source=source,
             apps=tuple(dict.fromkeys([*choices.apps, *([extra_app] if extra_app else [])])),
+            reference_apps=choices.reference_apps,
             extra_app=extra_app,
             first_month=choices.first_month,
             label_rule=choices.labels,

@@ -11,7 +11,7 @@ from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import Choices
 from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
 from mlops_assets.params.operations import OperationRules, RetrainRules, Versions, Watching
-from mlops_assets.params.reviews import CollectOptions, DriftOptions, Sides, ValidationOptions
+from mlops_assets.params.reviews import CollectOptions, DriftOptions, ReferenceRules, Sides, ValidationOptions
 from mlops_assets.params.section import Section
 
 
@@ -38,8 +38,8 @@ def read_yaml(text: str) -> Any:
 
 
 SECTIONS = (
-    "sides", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain", "deploy", "versions",
-    "operations",
+    "sides", "reference", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain", "deploy",
+    "versions", "operations",
 )  # fmt: skip
 """Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
 
@@ -48,6 +48,7 @@ class Params(Choices):
     """The parameters of the pipeline: what it does, versioned with git."""
 
     sides: Sides
+    reference: ReferenceRules = Field(default_factory=ReferenceRules)
     play_store: CollectOptions = Field(default_factory=CollectOptions)
     validation: ValidationOptions = Field(default_factory=ValidationOptions)
     drift: DriftOptions = Field(default_factory=DriftOptions)

@@ -196,3 +196,12 @@ class Sides(Section):
         if abs(total - 100) > 1e-9:
             raise ValueError(f"sides must add up to 100 percent, got {total:g}")
         return self
+
+
+class ReferenceRules(Section):
+    """The reviews of `reference_apps`. See [files.md](files.md#reference-apps)."""
+
+    section: ClassVar[str] = "reference"
+
+    reviews_per_app: Whole = Field(default=5000, ge=1, le=1_000_000)
+    """The newest usable reviews of each reference app that are collected and versioned; older ones do not count."""

@@ -11,12 +11,14 @@ from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
 from mlops_assets.steps.plan import StageDue, due_below
 from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.versioning.git.history import GitHistory
+from mlops_assets.versioning.git.pipeline_commit import LABELS, REFERENCE_RAW, REFERENCE_VALIDATED
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.version_writer import DataVersion
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.reviews.stored.reference import ReferenceFiles
     from mlops_assets.reviews.stored.usable import Counts, Labelling
 
 _SHOWN = 20
@@ -85,13 +87,37 @@ def commit_version(
     refuse_broken(evidence, source.incomplete(ReviewStore(settings.data / "raw")))
     scratch = settings.instance_folder / "snapshot" / "raw"
     raw = take_snapshot(settings.data / "raw", source.name, evidence.apps, scratch)
+    references = _reference_files(settings, source.name)
     repository.prepare()
-    repository.stage_data(raw, evidence.now, {f"data/{FOLDER}": LabelTable(settings.data / FOLDER).files()})
+    optional = {
+        LABELS: LabelTable(settings.data / FOLDER).files(),
+        REFERENCE_RAW: references.raw,
+        REFERENCE_VALIDATED: references.validated,
+    }
+    repository.stage_data(raw, evidence.now, optional)
     staged = files_below(repository.data_folder / "validated")
     are_copies(evidence.now, staged)
     counts = count(staged, _labelling(settings, repository))
-    summary = {"source": source.name, "rows": counts.rows, "months": counts.months, "labels": counts.labels}
+    summary: dict[str, Any] = {
+        "source": source.name,
+        "rows": counts.rows,
+        "months": counts.months,
+        "labels": counts.labels,
+    }
+    if references.rows:
+        summary["references"] = references.rows
     return repository.commit_data(run_id, f"Data of {', '.join(counts.rows)}", summary), counts
+
+
+def _reference_files(settings: Settings, source: str) -> "ReferenceFiles":
+    """The reviews of reference apps that go into the version: none beside generated ones."""
+    from mlops_assets.params.reviews import ReferenceRules
+    from mlops_assets.reviews.stored.reference import newest_reviews, reference_folder
+
+    apps = () if source == "sample" else settings.reference_apps
+    most = settings.section(ReferenceRules).reviews_per_app
+    scratch = settings.instance_folder / "snapshot" / "reference"
+    return newest_reviews(reference_folder(settings.data), apps, most, scratch)
 
 
 def usable_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
@@ -106,6 +132,19 @@ def labelled_reviews(settings: Settings, repository: VersionRepository) -> "pd.D
     from mlops_assets.reviews.stored.usable import labelled
 
     return labelled(usable_reviews(settings, repository))
+
+
+def reference_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
+    """The reviews of reference apps that models learn from: those of the version that have a label and are on the train
+    side. No row if there are none.
+
+    Equal texts share their side, so no text is here that is on another side of the apps' own reviews.
+    """
+    from mlops_assets.reviews.stored.reference import reference_folder
+    from mlops_assets.reviews.stored.usable import files_below, train_side
+
+    folder = reference_folder(repository.data_folder) / "validated"
+    return train_side(files_below(folder), _labelling(settings, repository))
 
 
 def labelled_counts(settings: Settings, repository: VersionRepository) -> "Counts":

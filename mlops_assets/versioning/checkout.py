@@ -13,13 +13,13 @@ from pathlib import Path
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.files import replace_file, sync
 from mlops_assets.versioning.dvc.objects import ObjectFolder, file_md5
-from mlops_assets.versioning.git.pipeline_commit import METRICS
+from mlops_assets.versioning.git.pipeline_commit import METRICS, REFERENCE_RAW, REFERENCE_VALIDATED
 from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.versions import Version
 
 KEPT = ".before-restore"
 _PLAN = "plan.json"
-_BY_APP = ("data/raw", "data/validated")
+_BY_APP = ("data/raw", "data/validated", REFERENCE_RAW, REFERENCE_VALIDATED)
 """Outputs with a folder for each app."""
 
 

@@ -26,9 +26,11 @@ NO_LONGER_STORED = "no longer stored"
 def data_version(pointers: Mapping[str, str | None]) -> str | None:
     """The name of the data that these pointers (path -> text) stand for; None without validated reviews.
 
-    It is the digest of the validated reviews, and changes with the optional data if there is any.
+    It is the digest of the validated reviews, and changes with the optional data if there is any; raw reviews do not
+    count.
     """
-    named = {output: pointed_object(text) for output in DATA[1:] if (text := pointers.get(f"{output}.dvc")) is not None}
+    texts = {output: pointers.get(f"{output}.dvc") for output in DATA if not output.endswith("/raw")}
+    named = {output: pointed_object(text) for output, text in texts.items() if text is not None}
     if (validated := named.get("data/validated")) is None:
         return None
     if len(named) == 1:

@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from mlops_assets.artifact import model_version
+from mlops_assets.versioning.git.pipeline_commit import OPTIONAL
 from mlops_assets.versioning.git.user_repository import Code
 from mlops_assets.versioning.staging import Staging
-from mlops_assets.versioning.version_data import Base
+from mlops_assets.versioning.version_data import Base, data_version
 from mlops_assets.versioning.version_writer import Committed, DataVersion
 
 
@@ -40,8 +41,12 @@ class FakeVersionRepository:
         return self.commits[-1]["commit"] if self.commits else None
 
     def dataset_version(self) -> str | None:
-        name = self.commits[-1]["files"].get("data/validated") if self.commits else None
-        return name[:12] if name else None
+        return self._version(self.commits[-1]["files"]) if self.commits else None
+
+    @staticmethod
+    def _version(files: Mapping[str, str]) -> str | None:
+        pointers = {f"{name}.dvc": f"outs:\n- md5: {value}\n" for name, value in files.items()}
+        return data_version(pointers)
 
     @property
     def user_root(self) -> Path:
@@ -70,13 +75,17 @@ class FakeVersionRepository:
         optional: Mapping[str, Mapping[str, Path]] = MappingProxyType({}),
     ) -> None:
         staging = Staging(self.folder)
-        for name, files in {"data/raw": raw, "data/validated": validated, **optional}.items():
+        more = {name: optional.get(name, {}) for name in OPTIONAL}
+        for name, files in {"data/raw": raw, "data/validated": validated, **more}.items():
             staging.make(name, files)
-            self._staged[name] = staging.object_of(name)
+            self._staged.pop(name, None)
+            if more.get(name, True):
+                self._staged[name] = staging.object_of(name)
 
     def commit_data(self, run_id: str, message: str, summary: Mapping[str, Any] | None = None) -> DataVersion:
-        version = self._staged["data/validated"][:12]
         files = {name: value for name, value in self._staged.items() if name.startswith("data/")}
+        version = self._version(files)
+        assert version is not None, "stage_data comes before commit_data"
         commit, changed = self._commit(run_id, message, files, {"Data-Version": version, "Data-Summary": summary})
         return DataVersion(commit, changed, len(files) if changed else 0, "none", self.code, version)
 
@@ -112,7 +121,8 @@ class FakeVersionRepository:
             failure, self.failure = self.failure, None
             raise failure
         before = self.commits[-1]["files"] if self.commits else {}
-        after = {**before, **files}
+        gone = {name for name in OPTIONAL if name not in self._staged}
+        after = {name: value for name, value in {**before, **files}.items() if name not in gone}
         if after == before:
             return self.commits[-1]["commit"], False
         commit = hashlib.sha1(repr((len(self.commits), sorted(after.items()))).encode()).hexdigest()  # noqa: S324  a name as git's

@@ -147,6 +147,17 @@ def training_frame(
     return labelled(_label(_in_order(files_below(folder)), rule, percents, people))
 
 
+def train_side(files: Mapping[str, Path], labelling: Labelling) -> pd.DataFrame:
+    """The labelled reviews of the files that are on the train side, by app and date. Neither kept nor remembered, so
+    the frame that was read last stays.
+    """
+    for path in files.values():
+        columns.require_schema(path)
+    frame = _read(files).sort_values(["app_id", "review_date", "review_id"], kind="stable")
+    found = labelled(_label(frame, labelling.rule, labelling.percents, labelling.people))
+    return cast("pd.DataFrame", found[found["side"] == "train"].reset_index(drop=True))
+
+
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `with_labels_and_sides` that have a label."""
     return cast("pd.DataFrame", frame[frame["label"].notna()].reset_index(drop=True))

@@ -14,7 +14,9 @@ from mlops_assets.versioning.git.commands import Git
 from mlops_assets.versioning.git.user_repository import Code
 
 LABELS = "data/labels"
-OPTIONAL = (LABELS,)
+REFERENCE_RAW, REFERENCE_VALIDATED = "data/reference/raw", "data/reference/validated"
+"""The reviews of reference apps."""
+OPTIONAL = (LABELS, REFERENCE_RAW, REFERENCE_VALIDATED)
 """Data that a version has only if there is any; versions of earlier releases lack it."""
 POINTERS = (
     "data/raw.dvc",

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.versioning.git.access import parse_settings
 from mlops_assets.versioning.git.commands import Git, GitFailure, LockHeld
-from mlops_assets.versioning.git.pipeline_commit import AUTHOR, EMAIL, FILES
+from mlops_assets.versioning.git.pipeline_commit import AUTHOR, EMAIL, FILES, POINTERS
 from mlops_assets.versioning.git.user_repository import BRANCH, UserRepository
 from mlops_assets.versioning.staging import RECORD
 
@@ -25,7 +25,7 @@ SENDING = "sending-to-user"
 """A file in the clone's git folder while the branch is pushed to the user: left over, it means a push was killed."""
 
 _LOCK = ".lock"
-_EXCLUDED = (f"/{_LOCK}", f"/{RECORD}", "/data/raw", "/data/validated", "/models/bert", "/models/classic", ".gitignore")
+_EXCLUDED = (f"/{_LOCK}", f"/{RECORD}", *(f"/{path.removesuffix('.dvc')}" for path in POINTERS), ".gitignore")
 _SETTINGS = {
     "remote.origin.url": "..",
     "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*",

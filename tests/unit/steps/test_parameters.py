@@ -18,6 +18,7 @@ from tests.user_clone import make_clone, settings_of
 PROJECT = Path(__file__).parents[3]
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "sides": ({"train": 60, "validation": 7.5, "gate": 5, "test": 7.5}, "sides must add up to 100 percent, got 80"),
+    "reference": ({"reviews_per_app": 0}, "reference.reviews_per_app must be a whole number from 1 to 1000000, got 0"),
     "play_store": ({"requests_per_second": 0}, "play_store.requests_per_second must be a number"),
     "validation": ({"sample": 1}, "validation.sample must be a whole number from 100, got 1"),
     "drift": ({"alfa": 0.1}, "drift.alfa is no parameter"),
