@@ -42,8 +42,9 @@ class Golden:
 class TrainedWith:
     """What a model was trained with. It is due again if any of this but the data version changed.
 
-    `training_data` is a digest of what training reads of the labelled reviews, `reviews` their number. Manifests of
-    older versions lack both.
+    `training_data` is a digest of what training reads of the labelled reviews and of the reference apps', `reviews` the
+    number of the former, `references` a digest of which apps are references and of their weight. Manifests of older
+    versions lack all three.
     """
 
     dataset_version: str
@@ -52,6 +53,7 @@ class TrainedWith:
     code: str
     training_data: str = ""
     reviews: int = 0
+    references: str = ""
 
 
 @dataclass(frozen=True)

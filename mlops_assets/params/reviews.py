@@ -205,3 +205,6 @@ class ReferenceRules(Section):
 
     reviews_per_app: Whole = Field(default=5000, ge=1, le=1_000_000)
     """The newest usable reviews of each reference app that are collected and versioned; older ones do not count."""
+    own_weight: Whole = Field(default=3, ge=1, le=100)
+    """How many times an own review counts in training; a reference app's counts once. Cross-validation on the train
+    side chooses another weight, or none of the references, if that is better beyond noise."""

@@ -8,7 +8,7 @@ from mlops_assets import artifact
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, labelled_reviews
+from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training import champion
 from mlops_assets.training.champion import Decision
@@ -126,7 +126,6 @@ def _decide(
 ) -> Decision:
     """The decision between the candidates and the model that serves."""
     from mlops_assets.params.models import Evaluation
-    from mlops_assets.reviews.stored.usable import training_digest
     from mlops_assets.training.judging.contender import contender
     from mlops_assets.training.judging.gate import decide
 
@@ -143,7 +142,7 @@ def _decide(
         gate,
         required=_why_wanted(
             incumbent,
-            training_digest(frame),
+            labelled_counts(settings, repository).training_data,
             live.model_version if live else None,
             forced=forced,
             on_gpu=settings.image_variant == "gpu",

@@ -58,6 +58,7 @@ def due_below(
                 settings.sections,
                 training_data=counts.training_data,
                 reviews=counts.labelled,
+                references=counts.references,
             ),
             settings.section(RetrainRules),
             settings.now(),

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews, usable_reviews
+from mlops_assets.steps.version import (
+    current_dataset_version,
+    labelled_counts,
+    labelled_reviews,
+    reference_reviews,
+    usable_reviews,
+)
 from mlops_assets.training.due import Due, training_due
 from mlops_assets.training.kinds import ModelKind, Training
 from mlops_assets.training.metrics import Metrics
@@ -15,6 +21,8 @@ from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlops_assets.training.references import References
 
 _MISTAKES_AMONG = 2000
 """The newest test reviews that are asked for mistakes: seconds, however many there are."""
@@ -58,6 +66,7 @@ def train(
         settings.sections,
         training_data=counts.training_data,
         reviews=counts.labelled,
+        references=counts.references,
     )
     due = training_due(model, metrics, wanted, settings.section(RetrainRules), settings.now(), force=force)
     frame = labelled_reviews(settings, repository)
@@ -75,6 +84,7 @@ def train(
             report=report,
             checkpoints=settings.instance_folder / "checkpoints" / kind.name,
             rules=settings.section(Evaluation),
+            references=_references(frame, settings, repository),
         )
         trained = kind.train(training, kind.recipe(settings.sections))
         _keep_profile(settings, repository, wanted.dataset_version)
@@ -84,6 +94,20 @@ def train(
         measured = Metrics.of({**trained.metrics, "trained_at": settings.now().isoformat()})
         measured.write(metrics)
     return TrainedModel(due, measured, _mistakes(frame, settings, kind))
+
+
+def _references(frame: "pd.DataFrame", settings: Settings, repository: VersionRepository) -> "References | None":
+    """The reviews of reference apps to learn from; None without such apps."""
+    from mlops_assets.params.models import Evaluation
+    from mlops_assets.params.reviews import ReferenceRules
+    from mlops_assets.training.judging.evaluate import label_names
+    from mlops_assets.training.judging.reference_weight import weighed
+
+    found = reference_reviews(settings, repository)
+    if found.empty:
+        return None
+    wanted, confidence = settings.section(ReferenceRules).own_weight, settings.section(Evaluation).confidence
+    return weighed(frame[frame["side"] == "train"], found, label_names(frame), wanted, confidence)
 
 
 def _mistakes(frame: "pd.DataFrame", settings: Settings, kind: ModelKind) -> "pd.DataFrame":

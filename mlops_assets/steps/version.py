@@ -97,7 +97,7 @@ def commit_version(
     repository.stage_data(raw, evidence.now, optional)
     staged = files_below(repository.data_folder / "validated")
     are_copies(evidence.now, staged)
-    counts = count(staged, _labelling(settings, repository))
+    counts = _beside_references(count(staged, _labelling(settings, repository)), settings, repository)
     summary: dict[str, Any] = {
         "source": source.name,
         "rows": counts.rows,
@@ -151,7 +151,16 @@ def labelled_counts(settings: Settings, repository: VersionRepository) -> "Count
     """The labelled reviews of the version in the pipeline's clone, in numbers."""
     from mlops_assets.reviews.stored.usable import count, files_below
 
-    return count(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
+    counts = count(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
+    return _beside_references(counts, settings, repository)
+
+
+def _beside_references(counts: "Counts", settings: Settings, repository: VersionRepository) -> "Counts":
+    from mlops_assets.params.reviews import ReferenceRules
+    from mlops_assets.reviews.stored.usable import beside_references
+
+    own_weight = settings.section(ReferenceRules).own_weight
+    return beside_references(counts, reference_reviews(settings, repository), own_weight)
 
 
 def current_dataset_version(repository: VersionRepository) -> str:

@@ -13,6 +13,7 @@ _WORDS = {
     "label_rule": "the label rule changed",
     "recipe": "the recipe changed",
     "code": "the training code changed",
+    "references": "the reference apps or their weight changed",
 }
 
 
@@ -41,7 +42,7 @@ def training_due(
         return Due(True, f"the model is damaged: {broken}")
     measured = Metrics.read(metrics)
     changes = [
-        f"{words} ({getattr(had, name)} -> {getattr(wanted, name)})"
+        f"{words} ({getattr(had, name) or 'none'} -> {getattr(wanted, name) or 'none'})"
         for name, words in _WORDS.items()
         if getattr(had, name) != getattr(wanted, name)
     ]
@@ -57,10 +58,11 @@ def training_due(
 
 def _enough(had: TrainedWith, wanted: TrainedWith, trained_at: str | None, rules: RetrainRules, now: datetime) -> Due:
     """Whether the changed training data is enough for a training, and the last one long enough ago."""
-    # An edited text changes no number, and counts as a change of one review.
+    # An edited text changes no number, and counts as a change of one review. So do new reviews of reference apps.
     more = wanted.reviews - had.reviews
     changed = max(1, abs(more))
-    number = f"{more:+d} labelled reviews" if more else "edited reviews"
+    edited = "edited reviews, or others of the reference apps" if wanted.references else "edited reviews"
+    number = f"{more:+d} labelled reviews" if more else edited
     if changed < rules.new_reviews:
         return Due(False, f"{number} since the training, retrain.new_reviews is {rules.new_reviews}")
     last = datetime.fromisoformat(trained_at) if trained_at else None

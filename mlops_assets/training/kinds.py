@@ -73,10 +73,11 @@ class ModelKind:
         *,
         training_data: str,
         reviews: int,
+        references: str = "",
     ) -> TrainedWith:
         """What a training on this data would be made with."""
         recipe = self.recipe(sections).digest()
-        return TrainedWith(dataset_version, label_rule, recipe, self.code(), training_data, reviews)
+        return TrainedWith(dataset_version, label_rule, recipe, self.code(), training_data, reviews, references)
 
 
 def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":

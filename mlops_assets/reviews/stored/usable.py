@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -47,7 +47,7 @@ class Labelling:
 @dataclass(frozen=True)
 class Counts:
     """How many labelled reviews there are, by app, label and side, their first and last month, and a digest of what
-    training reads of them: text, label and side.
+    training reads of them, and of reference apps: text, label, side and weight.
     """
 
     rows: Mapping[str, int]
@@ -55,6 +55,8 @@ class Counts:
     labels: Mapping[str, int]
     sides: Mapping[str, int]
     training_data: str
+    references: str = ""
+    """A digest of which apps are references and of their weight; empty without any. They are in no number here."""
 
     @property
     def labelled(self) -> int:
@@ -194,6 +196,15 @@ def training_digest(frame: pd.DataFrame) -> str:
     for row, count in sorted(Counter(zip(frame["review_text"], frame["label"], frame["side"], strict=True)).items()):
         digest.update(json.dumps([*row, count]).encode())
     return digest.hexdigest()[:12]
+
+
+def beside_references(counts: Counts, references: pd.DataFrame, own_weight: int) -> Counts:
+    """Counts of the same reviews, with digests of the labelled `references` that training reads too."""
+    if references.empty:
+        return counts
+    training_data = _digest([counts.training_data, training_digest(references), own_weight])[:12]
+    which = _digest([sorted(references["app_id"].unique()), own_weight])[:12]
+    return replace(counts, training_data=training_data, references=which)
 
 
 def _read(files: Mapping[str, Path]) -> pd.DataFrame:

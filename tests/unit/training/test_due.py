@@ -61,6 +61,7 @@ def test_an_equal_training_is_not_due(tmp_path: Path) -> None:
         ({"label_rule": "ternary"}, "the label rule changed"),
         ({"recipe": "r2"}, "the recipe changed"),
         ({"code": "c2"}, "the training code changed"),
+        ({"references": "r1"}, "the reference apps or their weight changed (none -> r1)"),
     ],
 )
 def test_each_change_of_what_it_was_trained_with_makes_it_due(tmp_path: Path, change: dict, said: str) -> None:
@@ -96,8 +97,9 @@ def test_new_data_waits_until_it_is_enough_and_the_last_training_long_enough_ago
     wanted = replace(WITH, training_data="t2", reviews=reviews)
     answer = training_due(tmp_path / "classic", tmp_path / "metrics.json", wanted, hours=hours, **rules)
     assert (bool(answer), reason in answer.reason) == (due, True), answer.reason
-    changed = replace(wanted, recipe="r2")
-    assert training_due(tmp_path / "classic", tmp_path / "metrics.json", changed, hours=hours, **rules)
+    for change in ({"recipe": "r2"}, {"references": "r1"}):
+        changed = replace(wanted, **change)
+        assert training_due(tmp_path / "classic", tmp_path / "metrics.json", changed, hours=hours, **rules)
 
 
 def test_a_model_of_an_older_version_which_kept_no_digest_is_due_once(tmp_path: Path) -> None:
