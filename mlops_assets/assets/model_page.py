@@ -77,28 +77,52 @@ def about_decision(decision: Decision, champion: Metrics) -> metadata.Metadata:
                 for name, change in decision.figures.get("slices", {}).items()
             ]
         ),
+        "against_anchor": metadata.table(list(_against_anchor(decision))),
         "decision": dg.MetadataValue.json(dict(decision.figures)),
     }
-
-
-_ON_GATE = {"gate": "gate", "newest": "newest window of gate"}
 
 
 def _compared(decision: Decision) -> Iterator[dict[str, Any]]:
     figures = decision.figures
     if "difference" not in figures:
         return
-    for side, change in (("gate", figures["difference"]), ("newest", figures["newest_difference"])):
-        candidate, champion = (Scores.of(figures[model][side]) for model in ("candidate", "champion"))
+    measure = figures.get("measure", "macro-F1")
+    once = ", each text once" if "measure" in figures else ""
+    sides = [
+        (name, *(figures[model][side] for model in ("candidate", "champion")), figures[change])
+        for name, side, change in (
+            (f"gate{once}", "gate", "difference"),
+            (f"newest window of gate{once}", "newest", "newest_difference"),
+        )
+    ]
+    if often := figures.get("by_frequency"):
+        sides.insert(1, ("gate, by frequency", often[decision.candidate], often["serving"], None))
+    for name, *records, change in sides:
+        candidate, champion = map(Scores.of, records)
         if candidate.n:
             yield {
-                "macro-F1 on": f"{_ON_GATE[side]}, n = {candidate.n}",
-                f"{decision.candidate} {decision.candidate_version}": _with_interval(
-                    candidate.macro_f1, candidate.macro_f1_interval
-                ),
-                f"serving {decision.against}": _with_interval(champion.macro_f1, champion.macro_f1_interval),
-                "difference, points": _points(change),
+                f"{measure} on": f"{name}, n = {candidate.n}",
+                f"{decision.candidate} {decision.candidate_version}": _of(measure, candidate),
+                f"serving {decision.against}": _of(measure, champion),
+                "difference, points": _points(change) if change else "-",
             }
+
+
+def _of(measure: str, scores: Scores) -> str:
+    if measure == "accuracy":
+        return _with_interval(scores.accuracy, scores.accuracy_interval)
+    return _with_interval(scores.macro_f1, scores.macro_f1_interval)
+
+
+def _against_anchor(decision: Decision) -> Iterator[dict[str, Any]]:
+    anchor = decision.figures.get("anchor") or {}
+    for kind, change in anchor.get("changes", {}).items():
+        yield {
+            "model": kind,
+            f"accuracy against {anchor['model_version']} (live since {anchor['since']}), points": _points(change),
+            "n": change["n"],
+            "promotions since then that were only as good": anchor["as_good"],
+        }
 
 
 def _points(change: Mapping[str, Any]) -> str:

@@ -162,6 +162,10 @@ class Evaluation(Section):
     """How models are measured, and when one may replace another. A change judges both models again."""
 
     section: ClassVar[str] = "evaluate"
+    gone: ClassVar[Mapping[str, str]] = {
+        "margin_points": "use evaluate.worse_points, which bounds the estimate instead of its interval, in points of "
+        "accuracy; without it 0.75"
+    }
 
     newest_months: int = Field(default=3, ge=1, le=120)
     """The latest months of the gate and test sides that are also measured by themselves, as the newest reviews."""
@@ -169,13 +173,21 @@ class Evaluation(Section):
     """Resamples of each bootstrap. More make intervals steadier and the evaluation slower."""
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
     """Confidence of the intervals."""
-    margin_points: float = Field(default=3.0, ge=0, le=20)
-    """If a retrain was asked for, the new model may be worse by this many points of macro-F1, its interval included."""
+    worse_points: float = Field(default=0.75, ge=0, le=100)
+    """If a new model is needed, its accuracy on the gate side (each distinct text once) may be this many points below
+    that of the live model. The default is half-way between 3 points worse and 1.5 points better."""
+    tie_points: float = Field(default=0.5, ge=0, le=100)
+    """Of models whose accuracy differs by at most this many points the cheapest kind is chosen: classic, then BERT."""
+    anchor_days: int = Field(default=90, ge=1, le=3650)
+    """The anchor is the model that was live so many days ago (the oldest one if all are younger)."""
+    anchor_points: float = Field(default=1.5, ge=0, le=100)
+    """After two promotions of models that were only as good, more need proof that they are at most this many points
+    below the anchor."""
     slice_points: float = Field(default=2.0, ge=0, le=100)
     """The new model is refused if its accuracy on a slice (such as one app's reviews, or those with slang) falls by
-    more than this many points, with the whole interval beyond it."""
+    more than this many points, with the whole interval beyond it. Intervals are corrected for the number of slices."""
     slice_reviews: int = Field(default=30, ge=1, le=100_000)
-    """A slice with fewer reviews on the gate side is shown, but decides nothing."""
+    """A slice with fewer distinct texts on the gate side is shown, but decides nothing."""
     max_calibration_error: float = Field(default=0.15, ge=0.01, le=1)
     """The largest calibration error (ECE) of a model that may go live, unless chance explains a larger one."""
     max_milliseconds: float = Field(default=250.0, gt=0)

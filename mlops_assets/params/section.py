@@ -34,6 +34,8 @@ class Section(BaseModel):
     section: ClassVar[str] = ""
     later: ClassVar[frozenset[str]] = frozenset()
     """Keys that are younger than models: where they have their default, the digest is as it was without them."""
+    gone: ClassVar[Mapping[str, str]] = {}
+    """Keys that were replaced, with what to write instead."""
 
     @classmethod
     def from_params(cls, values: Mapping[str, Any]) -> Self:
@@ -119,6 +121,8 @@ def _refusal(model: type[Section], error: ValidationError, values: Mapping[str, 
         if _is_section(kind):
             path = f"{path}.{step}" if path else str(step)
             if step not in kind.model_fields:
+                if step in kind.gone:
+                    return f"{path} is no parameter any more: {kind.gone[str(step)]}"
                 return f"{path} is no parameter, known are {', '.join(kind.model_fields)}"
             field = kind.model_fields[str(step)]
             kind, rule = field.annotation, rule_of(field.annotation, field.metadata)

@@ -232,7 +232,7 @@ def score(side: Score | None) -> str:
 
 
 def change(summary: RunSummary, kind: str) -> str:
-    """A model's macro-F1 on the gate side less that of the model that served when this run decided."""
+    """A model's score on the gate side less that of the model that served when this run decided."""
     champion = summary.champion
     if champion is None or champion.run_id not in {summary.run_id, summary.promoted_by}:
         return "not judged"
@@ -243,7 +243,8 @@ def change(summary: RunSummary, kind: str) -> str:
     found = champion.figures.get("changes", {}).get(kind)
     if not found:
         return "other labels than the serving model"
-    points = f"{found['points']:+.1f} points macro-F1 [{found['low']:+.1f}, {found['high']:+.1f}], n = {found['n']}"
+    measure = champion.figures.get("measure", "macro-F1")
+    points = f"{found['points']:+.1f} points {measure} [{found['low']:+.1f}, {found['high']:+.1f}], n = {found['n']}"
     return f"{points}, against {champion.against}"
 
 

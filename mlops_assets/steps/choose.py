@@ -156,6 +156,7 @@ def _decide(
         model_version=verdict.serves,
         promoted=verdict.promote,
         reason=verdict.reason,
+        basis=verdict.basis,
         run_id=run_id,
         judged_on=dataset_version,
         candidate=verdict.candidate,

@@ -41,8 +41,11 @@ class Decision:
     """The contender that the verdict is about."""
     against: str | None = None
     """The version that served until then."""
+    basis: str | None = None
+    """Why it was promoted: `first`, `better` or `as good`; None if it was not, or if the record is older."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """What the verdict was reached on: n, candidate, champion, difference, newest_difference, slices, changes."""
+    """What the verdict was reached on: n distinct texts, candidate, champion, difference, newest_difference, slices,
+    changes, by_frequency, anchor. `measure` says what differences are measured in; old records lack it: macro-F1."""
     forward: Mapping[str, Any] | None = None
     """Scores of the model that served until then on reviews that arrived after its data."""
     candidates: Mapping[Kind, str] = field(default_factory=dict)

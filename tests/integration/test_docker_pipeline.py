@@ -114,7 +114,11 @@ def test_a_rollback_needs_no_registry_and_holds_until_there_is_a_new_release(
     first = health(place)["release_version"]
     settings = docker_settings(place)
     # So few reviews show nothing beyond noise: a wide margin lets the new model through.
-    write_params(place[0], classic=OTHER, evaluate={"rounds": 200, "margin_points": 20, "slice_reviews": 100_000})
+    write_params(
+        place[0],
+        classic=OTHER,
+        evaluate={"rounds": 200, "worse_points": 100, "anchor_points": 100, "slice_reviews": 100_000},
+    )
     forced = settings_of(place[0], NOW=CLOCK, PORT=str(place[1]), DEPLOY_TARGET="docker", FORCE_RETRAIN="1")
     assert run_pipeline(forced) == 0
     second = health(place)["release_version"]

@@ -103,7 +103,7 @@ def place_in(folder: Path, engine: DockerEngine, **params: Any) -> Iterator[Plac
 @pytest.fixture(scope="module")
 def ran(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A clone in which nothing ran yet; the margin is so wide that April's model takes the place of February's."""
-    evaluate = {"rounds": 200, "margin_points": 20}
+    evaluate = {"rounds": 200, "worse_points": 100, "anchor_points": 100}
     yield from place_in(tmp_path_factory.mktemp("ran") / "clone", engine, evaluate=evaluate)
 
 

@@ -27,7 +27,7 @@ START = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FAST = {
     "play_store": {"requests_per_second": 1000, "retries": 1, "backoff_s": 0, "backoff_most_s": 0},
     # So few reviews show nothing beyond noise: a wide margin lets the new model through.
-    "evaluate": {"rounds": 200, "margin_points": 20},
+    "evaluate": {"rounds": 200, "worse_points": 100, "anchor_points": 100},
 }
 IMPORTED = "review_id,review_text,rating,review_date\n" + "".join(
     f"theirs-{n},{'mantap dan membantu' if n % 3 else 'gagal masuk terus'} {n},{5 if n % 3 else 1},2026-03-1{n % 10}\n"

@@ -67,7 +67,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Two versions: February's, and April's with more months, another champion, and a review fewer."""
     # A margin so wide that the second version's model takes the first one's place.
     found = Place(
-        make_clone(tmp_path_factory.mktemp("versions") / "clone", evaluate={"rounds": 200, "margin_points": 20})
+        make_clone(
+            tmp_path_factory.mktemp("versions") / "clone",
+            evaluate={"rounds": 200, "worse_points": 100, "anchor_points": 100},
+        )
     )
     assert run_pipeline(found.settings("2026-02-15T00:00:00Z")) == 0
     found.erased = sorted(found.ids())[0]

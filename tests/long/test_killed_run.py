@@ -34,7 +34,7 @@ POINTS = {
 }
 """The line of a run's output at which it is killed. The second of two is in the rerun of the first."""
 ENDED = "was killed; ended it"
-ALWAYS_PROMOTES = {"rounds": 200, "margin_points": 20, "slice_reviews": 100_000}
+ALWAYS_PROMOTES = {"rounds": 200, "worse_points": 100, "anchor_points": 100, "slice_reviews": 100_000}
 """So that each new month ends in a deployment."""
 
 

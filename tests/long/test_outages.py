@@ -23,7 +23,7 @@ START = datetime(2026, 3, 20, 12, tzinfo=UTC)
 APART = timedelta(minutes=5)
 PARAMS = {
     "play_store": {"requests_per_second": 1000, "retries": 1, "backoff_s": 0, "backoff_most_s": 0},
-    "evaluate": {"rounds": 200, "margin_points": 20, "slice_reviews": 100_000},
+    "evaluate": {"rounds": 200, "worse_points": 100, "anchor_points": 100, "slice_reviews": 100_000},
 }
 """Quick, and each new month of reviews ends in a deployment."""
 

@@ -2,21 +2,24 @@
 
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets import artifact
 from mlops_assets.params.models import Evaluation
-from mlops_assets.training.judging import bootstrap, evaluate, slices
+from mlops_assets.training.judging import calibration, evaluate, slices
 from mlops_assets.training.judging.evaluate import Difference
 
 _TIMED_TEXTS = 30
+
+CHEAPEST_FIRST = ("classic", "bert", "blend")
+"""The kinds of model by what an answer costs."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,17 @@ class Contender:
     milliseconds: float | None = None
     """Median time of one review alone; None if it was not measured, and then it is not judged."""
     megabytes: float | None = None
+    kind: str | None = None
+    """The kind of model, if that may differ from the other one's: between kinds the cheaper one wins a tie."""
+
+    def on(self, rows: np.ndarray) -> Self:
+        """The same model with its answers to some of the rows."""
+        if len(self.probabilities) <= rows.max(initial=-1):
+            raise ValueError(f"{self.name} answered {len(self.probabilities)} reviews, row {rows.max()} is asked for")
+        return replace(self, probabilities=self.probabilities[rows])
 
 
-def contender(name: str, folder: Path, gate: pd.DataFrame) -> Contender:
+def contender(name: str, folder: Path, gate: pd.DataFrame, *, timed: bool = True) -> Contender:
     """The model's answers to the gate side as the server would give them, and what serving it costs."""
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.trained import GOLDEN_SENTENCES
@@ -43,7 +54,7 @@ def contender(name: str, folder: Path, gate: pd.DataFrame) -> Contender:
     probabilities = model.probabilities(texts)
     times: list[float] = []
     # Always the same number: among a handful of gate reviews a single hiccup of the machine would be the median.
-    for text in islice(cycle(texts or GOLDEN_SENTENCES), _TIMED_TEXTS):
+    for text in islice(cycle(texts or GOLDEN_SENTENCES), _TIMED_TEXTS if timed else 0):
         started = time.perf_counter()
         model.probabilities([text])
         times.append((time.perf_counter() - started) * 1000)
@@ -52,9 +63,14 @@ def contender(name: str, folder: Path, gate: pd.DataFrame) -> Contender:
         model_version=artifact.model_version(folder),
         labels=tuple(model.labels),
         probabilities=probabilities,
-        milliseconds=statistics.median(times),
+        milliseconds=statistics.median(times) if timed else None,
         megabytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
+        kind=artifact.read(folder, verify=False).kind,
     )
+
+
+Basis = Literal["first", "better", "as good"]
+"""Why a model was promoted: none had a say before it, it is better beyond noise, or it is as good and wanted."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +84,24 @@ class Verdict:
     champion: str | None = None
     champion_version: str | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
+    """Why it was promoted; None if it was not."""
 
     @property
     def serves(self) -> str | None:
         """The version that serves from here on."""
         return self.candidate_version if self.promote else self.champion_version
+
+
+def one_row_a_text(gate: pd.DataFrame) -> np.ndarray:
+    """The positions of one row for each distinct text of the gate side, in their order.
+
+    A text that has several labels counts with the most frequent one, and with the newest row that has it.
+    """
+    rows = pd.DataFrame({"text": evaluate.text_keys(gate["review_text"]), "label": gate["label"].to_numpy()})
+    rows["often"] = rows.groupby(["text", "label"])["label"].transform("size")
+    rows["at"] = gate["review_date"].to_numpy()
+    return np.sort(rows.sort_values(["text", "often", "at"], kind="stable").drop_duplicates("text", keep="last").index)
 
 
 def difference(
@@ -82,44 +111,52 @@ def difference(
     rules: Evaluation,
     *,
     mask: np.ndarray | None = None,
-    accuracy: bool = False,
+    score: Literal["accuracy", "macro-F1"] = "accuracy",
+    among: int = 1,
 ) -> Difference:
-    """Macro-F1 (or accuracy) of candidate less champion on the rows of `mask`, with its paired interval.
+    """Accuracy (or macro-F1) of candidate less champion on the rows of `mask`, with its paired interval.
 
-    Rows of one label alone are compared by accuracy: a single wrong answer there halves macro-F1.
+    The rows have distinct texts. The interval is corrected for `among` so many comparisons at once.
     """
     rows = np.arange(len(gate)) if mask is None else np.flatnonzero(mask)
+    confidence = 1 - (1 - rules.confidence) / among
     return evaluate.difference(
         truth_of(candidate, gate)[rows],
         candidate.probabilities[rows],
         champion.probabilities[rows],
-        evaluate.text_keys(gate["review_text"].iloc[rows]).tolist(),
-        rules,
-        accuracy=accuracy or measure_of(gate, mask) == "accuracy",
+        range(len(rows)),
+        rules.model_copy(update={"confidence": confidence}),
+        accuracy=score == "accuracy",
     )
 
 
-def measure_of(gate: pd.DataFrame, mask: np.ndarray | None = None) -> Literal["macro-F1", "accuracy"]:
-    """What models are compared by on the rows of `mask`."""
-    labels = gate["label"] if mask is None else gate["label"][mask]
-    return "macro-F1" if labels.nunique() > 1 else "accuracy"
+@dataclass(frozen=True)
+class Parts:
+    """How two models differ on parts of the gate side. Intervals are corrected for the number of parts that decide."""
 
+    newest: Difference | None
+    slices: Mapping[str, Difference]
+    deciding: frozenset[str]
+    """The slices that have a say: enough texts, and no other word for the label or the month."""
+    newest_decides: bool
 
-def slice_changes(
-    candidate: Contender, champion: Contender, gate: pd.DataFrame, rules: Evaluation
-) -> dict[str, Difference]:
-    """The paired change of accuracy in every slice of the gate side."""
-    return {
-        name: difference(candidate, champion, gate, rules, mask=mask, accuracy=True)
-        for name, mask in slices.slices(gate)
-    }
+    @classmethod
+    def of(cls, candidate: Contender, champion: Contender, gate: pd.DataFrame, rules: Evaluation) -> Self:
+        window = slices.newest_window(gate, rules.newest_months)
+        masks = dict(slices.slices(gate))
+        deciding = {name for name, mask in masks.items() if slices.decides(name) and mask.sum() >= rules.slice_reviews}
+        newest_decides = bool(window.sum() >= rules.slice_reviews)
+        among = max(1, len(deciding) + newest_decides)
 
+        def change(mask: np.ndarray) -> Difference:
+            return difference(candidate, champion, gate, rules, mask=mask, among=among)
 
-def newest_change(
-    candidate: Contender, champion: Contender, gate: pd.DataFrame, rules: Evaluation
-) -> Difference | None:
-    mask = slices.newest_window(gate, rules.newest_months)
-    return difference(candidate, champion, gate, rules, mask=mask) if mask.any() else None
+        return cls(
+            newest=change(window) if window.any() else None,
+            slices={name: change(mask) for name, mask in masks.items()},
+            deciding=frozenset(deciding),
+            newest_decides=newest_decides,
+        )
 
 
 def verdict_on(
@@ -130,33 +167,31 @@ def verdict_on(
     *,
     promote: bool,
     reason: str,
+    basis: Basis | None = None,
+    parts: Parts | None = None,
 ) -> Verdict:
     window = slices.newest_window(gate, rules.newest_months)
 
-    texts = evaluate.text_keys(gate["review_text"])
-
     def scored(each: Contender, mask: np.ndarray) -> dict[str, Any]:
-        own = each.probabilities[mask]
-        return evaluate.scores(gate["label"][mask], own, each.labels, texts=texts[mask].tolist(), rules=rules)
+        labels, own = gate["label"][mask], each.probabilities[mask]
+        return evaluate.scores(labels, own, each.labels, rules=rules, short=True)
 
     def measured(each: Contender) -> dict[str, Any]:
-        whole = scored(each, np.ones(len(gate), dtype=bool))
-        kept = ("calibration_error", "calibration_error_by_chance")
         return {
-            "gate": {**evaluate.brief(whole), **{name: whole[name] for name in kept if name in whole}},
-            "newest": evaluate.brief(scored(each, window)),
+            "gate": {**scored(each, np.ones(len(gate), dtype=bool)), **calibrated(each, gate)},
+            "newest": scored(each, window),
             "milliseconds": each.milliseconds,
             "megabytes": each.megabytes,
         }
 
-    figures: dict[str, Any] = {"n": len(gate), "candidate": measured(candidate)}
+    figures: dict[str, Any] = {"n": len(gate), "measure": "accuracy", "candidate": measured(candidate)}
     if champion is not None and champion.labels == candidate.labels and not gate.empty:
-        newest = newest_change(candidate, champion, gate, rules)
+        parts = parts or Parts.of(candidate, champion, gate, rules)
         figures |= {
             "champion": measured(champion),
             "difference": asdict(difference(candidate, champion, gate, rules)),
-            "newest_difference": asdict(newest) if newest else None,
-            "slices": {name: asdict(d) for name, d in slice_changes(candidate, champion, gate, rules).items()},
+            "newest_difference": asdict(parts.newest) if parts.newest else None,
+            "slices": {name: asdict(change) for name, change in parts.slices.items()},
         }
     return Verdict(
         promote=promote,
@@ -166,18 +201,53 @@ def verdict_on(
         champion=champion.name if champion else None,
         champion_version=champion.model_version if champion else None,
         figures=figures,
+        basis=basis if promote else None,
     )
 
 
-def compared(best: Contender, other: Contender, gate: pd.DataFrame, rules: Evaluation) -> str:
-    change = difference(best, other, gate, rules)
-    return f"{measure_of(gate)} {change}{'' if change.low > 0 else ', within noise'}"
+def in_order(contenders: Sequence[Contender], gate: pd.DataFrame, rules: Evaluation) -> list[Contender]:
+    """The contenders, best first. Of those within `tie_points` of the best one the cheapest kind comes first."""
+    accuracy = {each.name: accuracy_of(each, gate) for each in contenders}
+    left, order = list(contenders), list[Contender]()
+    while left:
+        best = max(accuracy[each.name] for each in left)
+        close = [each for each in left if accuracy[each.name] >= best - rules.tie_points - 1e-9]
+        order.append(min(close, key=lambda each: (cost(each.name), -accuracy[each.name])))
+        left.remove(order[-1])
+    return order
 
 
-def rank(contender: Contender, gate: pd.DataFrame) -> tuple[float, float]:
-    truth, many = truth_of(contender, gate), len(contender.labels)
-    counts = evaluate.confusion(truth, contender.probabilities.argmax(axis=1), many)
-    return float(bootstrap.macro_f1_of(counts)), float(bootstrap.accuracy_of(counts))
+def cost(kind: str) -> int:
+    """What an answer of this kind of model costs, as a rank."""
+    return CHEAPEST_FIRST.index(kind) if kind in CHEAPEST_FIRST else len(CHEAPEST_FIRST)
+
+
+def compared(first: Contender, other: Contender, gate: pd.DataFrame, rules: Evaluation) -> str:
+    """Why the first of two contenders comes before the other."""
+    change = difference(first, other, gate, rules)
+    if change.points >= 0:
+        return f"{first.name} is ahead of {other.name}, {told(change)}{'' if change.low > 0 else ', within noise'}"
+    return f"{first.name} costs less than {other.name} and is within {rules.tie_points:g} points of it, {told(change)}"
+
+
+def told(change: Difference, score: str = "accuracy") -> str:
+    """A difference over distinct texts, in words."""
+    return f"{score} {change.points:+.1f} points ({change.low:+.1f} to {change.high:+.1f}, n={change.n} texts)"
+
+
+def calibrated(contender: Contender, gate: pd.DataFrame) -> dict[str, float]:
+    """The calibration error on the gate side, and how large chance alone makes it."""
+    if gate.empty:
+        return {}
+    error = calibration.expected_calibration_error(contender.probabilities, truth_of(contender, gate))
+    by_chance = calibration.error_by_chance(contender.probabilities, range(len(gate)))
+    return {"calibration_error": round(error, 6), "calibration_error_by_chance": round(by_chance, 6)}
+
+
+def accuracy_of(contender: Contender, gate: pd.DataFrame) -> float:
+    """Accuracy in percent."""
+    right = contender.probabilities.argmax(axis=1) == truth_of(contender, gate)
+    return 100 * float(right.mean()) if len(right) else 0.0
 
 
 def truth_of(contender: Contender, gate: pd.DataFrame) -> np.ndarray:

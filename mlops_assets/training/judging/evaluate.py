@@ -60,8 +60,11 @@ def scores(
     *,
     texts: Sequence[int] | Sequence[str] | None = None,
     rules: Evaluation | None = None,
+    short: bool = False,
 ) -> dict[str, Any]:
     """Accuracy, macro-F1, per-class figures, log loss and calibration error of probabilities (n, labels).
+
+    `short`: accuracy and macro-F1 alone.
 
     Intervals come from a bootstrap over distinct `texts` (over rows without them); they are None over fewer than
     `LEAST_TEXTS`. An empty side has `n` 0 alone. A side with a single label has no macro-F1: the same answer to every
@@ -77,8 +80,6 @@ def scores(
         truth * many + answered, many * many, texts=texts, rounds=rules.rounds, seed=rules.seed
     ).reshape(-1, many, many)
 
-    losses = calibration.log_losses(probabilities, truth)
-    drawn_losses = bootstrap.resampled_means(losses, texts=texts, rounds=rules.rounds, seed=rules.seed)
     distinct = len(truth) if texts is None else len(set(texts))
 
     def with_interval(name: str, value: float, values: np.ndarray) -> dict[str, Any]:
@@ -88,14 +89,21 @@ def scores(
 
     macro_f1, mixed = float(bootstrap.macro_f1_of(counts)), len(set(truth.tolist())) > 1
     none = {"macro_f1": None, "macro_f1_interval": None}
-    f1, drawn_f1 = bootstrap.f1_of(counts), bootstrap.f1_of(drawn)
-    recall, drawn_recall = _share(counts, axis=-1), _share(drawn, axis=-1)
-    precision, drawn_precision = _share(counts, axis=-2), _share(drawn, axis=-2)
-    return {
+    found = {
         "n": len(truth),
         "distinct_texts": distinct,
         **with_interval("accuracy", float(bootstrap.accuracy_of(counts)), bootstrap.accuracy_of(drawn)),
         **(with_interval("macro_f1", macro_f1, bootstrap.macro_f1_of(drawn)) if mixed else none),
+    }
+    if short:
+        return found
+    losses = calibration.log_losses(probabilities, truth)
+    drawn_losses = bootstrap.resampled_means(losses, texts=texts, rounds=rules.rounds, seed=rules.seed)
+    f1, drawn_f1 = bootstrap.f1_of(counts), bootstrap.f1_of(drawn)
+    recall, drawn_recall = _share(counts, axis=-1), _share(drawn, axis=-1)
+    precision, drawn_precision = _share(counts, axis=-2), _share(drawn, axis=-2)
+    return {
+        **found,
         "majority_share": _plain(counts.sum(axis=1).max() / len(truth)),
         **with_interval("log_loss", float(losses.mean()), drawn_losses),
         "calibration_error": _plain(calibration.expected_calibration_error(probabilities, truth)),

@@ -13,8 +13,9 @@ from mlops_assets.training.judging.contender import (
     Verdict,
     compared,
     difference,
+    in_order,
     pair,
-    rank,
+    told,
     verdict_on,
 )
 from mlops_assets.training.judging.first_model import (
@@ -52,18 +53,18 @@ def first_to_go(
         for each in contenders
         if (fault := _fault(each, champion, gate, evidence[each.name], proofs[each.name], rules, first))
     }
-    ranked = sorted(contenders, key=lambda each: (each.name not in faults, rank(each, gate)), reverse=True)
+    ranked = sorted(in_order(contenders, gate, rules), key=lambda each: each.name in faults)
     best = ranked[0]
     sentences = [] if champion is None else [_no_say(champion, contenders[0], first)]
     if promote := best.name not in faults:
         others = [other for other in ranked[1:] if other.name not in faults]
-        ahead = [f"{best.name} is ahead of {other.name}, {compared(best, other, gate, rules)}" for other in others]
+        ahead = [compared(best, other, gate, rules) for other in others]
         sentences.append("; ".join([f"first model: {proofs[best.name].reason}", *ahead, *faults.values()]))
     else:
         if champion is not None:
             sentences.append("it serves all the same, for no new model may take its place")
         sentences.append("; ".join([*faults.values(), *_wanted(list(proofs.values()))]))
-    verdict = verdict_on(best, champion, gate, rules, promote=promote, reason=": ".join(sentences))
+    verdict = verdict_on(best, champion, gate, rules, promote=promote, reason=": ".join(sentences), basis="first")
     evidence_figures = {"shown": {name: asdict(proof) for name, proof in proofs.items()}, "no_say": first.no_say}
     return replace(verdict, figures={**verdict.figures, **evidence_figures})
 
@@ -102,7 +103,7 @@ def _fault(
     if champion is not None and first.same_app and not gate.empty and champion.labels == contender.labels:
         overall = difference(contender, champion, gate, rules)
         if overall.high < 0:
-            return f"worse beyond noise: {pair(contender, champion)}, macro-F1 {overall}"
+            return f"worse beyond noise: {pair(contender, champion)}, {told(overall)}"
     return None
 
 

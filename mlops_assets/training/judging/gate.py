@@ -1,34 +1,45 @@
 """Which model serves: pure functions that return their reason. The gate side of the data decides.
 
-If no serving model has a say, `first_choice.py` decides.
+If no serving model has a say, `first_choice.py` decides. docs/promotion.md has the rules and how often they err.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from statistics import NormalDist
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.models import Evaluation
-from mlops_assets.training.judging import evaluate, slices
+from mlops_assets.training.judging import evaluate
+from mlops_assets.training.judging.anchor import Anchor, standard_error
 from mlops_assets.training.judging.budgets import broken_budget
 from mlops_assets.training.judging.contender import (
     Contender,
+    Parts,
     Verdict,
     compared,
+    cost,
     difference,
-    measure_of,
-    newest_change,
+    in_order,
+    one_row_a_text,
     pair,
-    rank,
-    slice_changes,
+    told,
     verdict_on,
 )
 from mlops_assets.training.judging.evaluate import LEAST_TEXTS, Difference
 from mlops_assets.training.judging.first_choice import first_to_go
 from mlops_assets.training.judging.first_model import FirstModel
 
-__all__ = ["Contender", "Verdict", "decide", "judge"]
+__all__ = ["Anchor", "Contender", "Verdict", "decide", "judge"]
+
+BETTER, WORSE = 1.5, -3.0
+"""Points of accuracy of the challengers that a decision is to tell apart."""
+
+_OFTEN = 0.1
+"""Errors above this share are told with the decision."""
 
 
 def decide(
@@ -39,73 +50,43 @@ def decide(
     required: str | None = None,
     rules: Evaluation | None = None,
     first: FirstModel | None = None,
+    anchor: Anchor | None = None,
 ) -> Verdict:
     """The best contender that keeps its budgets and may take the place of the model that serves.
 
     If the best is stopped the next is judged: a challenger of the champion's own kind has the narrower interval.
 
-    `gate` holds the rows of the gate side (review_text, label, rating, app_id, review_date); `required` says why a new
-    model is wanted even when it is only as good ("the data changed", "forced"), or is None. `first` says whether the
-    champion has a say; if it has none, a contender is judged as a first model.
+    `gate` holds the rows of the gate side (review_text, label, rating, app_id, review_date), which count once for each
+    text; `required` says why a new model is wanted even when it is only as good ("the data changed", "forced"), or is
+    None. `first` says whether the champion has a say; if it has none, a contender is judged as a first model. `anchor`
+    is the model of some time ago that bounds what many promotions may lose together.
     """
     rules, first = rules or Evaluation(), first or FirstModel()
     if not contenders:
         raise PermanentFailure("no model was trained: there is nothing to judge")
-    if champion is None or first.no_say or champion.labels != contenders[0].labels:
-        verdict = first_to_go(contenders, champion, gate, rules, first)
+    rows = one_row_a_text(gate)
+    texts = gate.iloc[rows].reset_index(drop=True)
+    asked = [each.on(rows) for each in contenders]
+    serving, anchor = champion and champion.on(rows), anchor and anchor.on(rows)
+    if serving is None or first.no_say or serving.labels != asked[0].labels:
+        verdict, anchor = first_to_go(asked, serving, texts, rules, first), None
     else:
-        verdict = _compared_with(champion, contenders, gate, rules, required, first.stays)
-    changes = {
-        each.name: asdict(difference(each, champion, gate, rules))
-        for each in contenders
-        if champion is not None and champion.labels == each.labels and not gate.empty
+        verdict = _compared_with(serving, asked, texts, rules, required, first.stays, anchor)
+    figures: dict[str, Any] = {
+        "reviews": len(gate),
+        "changes": {
+            each.name: asdict(difference(each, serving, texts, rules))
+            for each in asked
+            if serving is not None and serving.labels == each.labels and not gate.empty
+        },
     }
-    return replace(verdict, figures={**verdict.figures, "changes": changes})
-
-
-def _compared_with(
-    champion: Contender,
-    contenders: Sequence[Contender],
-    gate: pd.DataFrame,
-    rules: Evaluation,
-    required: str | None,
-    stays: str | None,
-) -> Verdict:
-    """The verdict if the champion has its say; `stays` says why nothing replaces it, whatever the gate side says."""
-    if stays or gate.empty:
-        why = stays or "the gate side holds no reviews, so nothing can decide between models"
-        reason = f"{champion.name} {champion.model_version} stays: {why}"
-        return verdict_on(contenders[0], champion, gate, rules, promote=False, reason=reason)
-    broken = {each.name: why for each in contenders if (why := broken_budget(each, gate, rules))}
-    sound = [each for each in contenders if each.name not in broken]
-    ranked = sorted(sound or contenders, key=lambda each: rank(each, gate), reverse=True)
-    if not sound:
-        return verdict_on(ranked[0], champion, gate, rules, promote=False, reason="; ".join(broken.values()))
-    verdict, others = _first_that_may(ranked, champion, gate, rules, required)
-    return replace(verdict, reason="; ".join([verdict.reason, *others, *broken.values()]))
-
-
-def _first_that_may(
-    ranked: Sequence[Contender],
-    champion: Contender,
-    gate: pd.DataFrame,
-    rules: Evaluation,
-    required: str | None,
-) -> tuple[Verdict, list[str]]:
-    """The verdict on the best contender that may serve, or on the best of all, and what is to be said of the others."""
-    best = ranked[0]
-    verdict = judge(best, champion, gate, required=required, rules=rules)
-    ahead = [f"{best.name} is ahead of {other.name}, {compared(best, other, gate, rules)}" for other in ranked[1:]]
-    if verdict.promote or champion.model_version == best.model_version:
-        return verdict, ahead
-    for other in ranked[1:]:
-        if champion.model_version == other.model_version:
-            continue
-        second = judge(other, champion, gate, required=required, rules=rules)
-        if second.promote:
-            return second, [*ahead, f"{best.name} may not: {verdict.reason}"]
-        ahead.append(f"{other.name} may not either: {second.reason}")
-    return verdict, ahead
+    if len(rows) < len(gate):
+        figures["by_frequency"] = {each.name: _by_frequency(each, gate, rules) for each in contenders}
+        if champion is not None and champion.labels == contenders[0].labels:
+            figures["by_frequency"]["serving"] = _by_frequency(champion, gate, rules)
+    if anchor is not None:
+        figures["anchor"] = anchor.record(asked, texts, rules)
+    return replace(verdict, figures={**verdict.figures, **figures})
 
 
 def judge(
@@ -115,71 +96,167 @@ def judge(
     *,
     required: str | None = None,
     rules: Evaluation | None = None,
+    anchor: Anchor | None = None,
 ) -> Verdict:
-    """Promote a first model that knows its texts, a better one beyond noise, or one as good if a new model is needed.
-
-    A broken budget, a newest window that is worse beyond noise or a slice that falls stops promotion. Intervals are
-    paired bootstraps over the distinct texts of the gate side.
-    """
-    rules = rules or Evaluation()
-    if champion is None or champion.labels != candidate.labels:
-        return first_to_go([candidate], champion, gate, rules, FirstModel())
-    if gate.empty:
-        raise PermanentFailure("the gate side holds no reviews, so nothing can decide between models: collect more")
-    promote, reason = False, ""
-    if champion.model_version == candidate.model_version:
-        reason = f"{candidate.name} {candidate.model_version} serves already"
-    elif broken := broken_budget(candidate, gate, rules):
-        reason = broken
-    else:
-        overall = difference(candidate, champion, gate, rules)
-        stopped = _stopped(candidate, champion, gate, overall, rules)
-        promote, reason = (
-            (False, stopped) if stopped else _compared(candidate, champion, gate, overall, required, rules)
-        )
-    return verdict_on(candidate, champion, gate, rules, promote=promote, reason=reason)
+    """The verdict on one candidate; see `decide`."""
+    return decide([candidate], champion, gate, required=required, rules=rules, anchor=anchor)
 
 
-def _stopped(
-    candidate: Contender, champion: Contender, gate: pd.DataFrame, overall: Difference, rules: Evaluation
-) -> str | None:
-    """Why the gate side or a part of it forbids promotion, or None; a part with few reviews has no say."""
-    if overall.high < 0:
-        return f"worse beyond noise: {pair(candidate, champion)}, macro-F1 {overall}"
-    newest = newest_change(candidate, champion, gate, rules)
-    measure = measure_of(gate, slices.newest_window(gate, rules.newest_months))
-    if newest and newest.n >= rules.slice_reviews and newest.high < 0:
-        return f"worse on the newest window: {pair(candidate, champion)}, {measure} {newest}"
-    for name, change in slice_changes(candidate, champion, gate, rules).items():
-        if change.n >= rules.slice_reviews and change.high < -rules.slice_points:
-            fall = f"accuracy {change}, a fall of {rules.slice_points:g} points is allowed"
-            return f"slice '{name}' falls: {pair(candidate, champion)}, {fall}"
-    return None
+def _by_frequency(contender: Contender, gate: pd.DataFrame, rules: Evaluation) -> dict[str, Any]:
+    """The scores over all reviews: a text counts as often as it was written."""
+    texts = evaluate.text_keys(gate["review_text"]).tolist()
+    return evaluate.scores(
+        gate["label"], contender.probabilities, contender.labels, texts=texts, rules=rules, short=True
+    )
 
 
-def _compared(
+def _compared_with(
+    champion: Contender,
+    contenders: Sequence[Contender],
+    gate: pd.DataFrame,
+    rules: Evaluation,
+    required: str | None,
+    stays: str | None,
+    anchor: Anchor | None,
+) -> Verdict:
+    """The verdict if the champion has its say; `stays` says why nothing replaces it, whatever the gate side says."""
+    if stays or gate.empty:
+        why = stays or "the gate side holds no reviews, so nothing can decide between models"
+        reason = f"{champion.name} {champion.model_version} stays: {why}"
+        return verdict_on(contenders[0], champion, gate, rules, promote=False, reason=reason)
+    broken = {each.name: why for each in contenders if (why := broken_budget(each, gate, rules))}
+    sound = in_order([each for each in contenders if each.name not in broken], gate, rules)
+    if not sound:
+        best = in_order(contenders, gate, rules)[0]
+        return verdict_on(best, champion, gate, rules, promote=False, reason="; ".join(broken.values()))
+    verdict, others = _first_that_may(sound, champion, gate, rules, required, anchor)
+    return replace(verdict, reason="; ".join([verdict.reason, *others, *broken.values()]))
+
+
+def _first_that_may(
+    ordered: Sequence[Contender],
+    champion: Contender,
+    gate: pd.DataFrame,
+    rules: Evaluation,
+    required: str | None,
+    anchor: Anchor | None,
+) -> tuple[Verdict, list[str]]:
+    """The verdict on the best contender that may serve, or on the best of all, and what is to be said of the others."""
+    best = ordered[0]
+    verdict = _judge(best, champion, gate, rules, required, anchor)
+    ahead = [compared(best, other, gate, rules) for other in ordered[1:]]
+    if verdict.promote or champion.model_version == best.model_version:
+        return verdict, ahead
+    for other in ordered[1:]:
+        if champion.model_version == other.model_version:
+            continue
+        second = _judge(other, champion, gate, rules, required, anchor)
+        if second.promote:
+            return second, [*ahead, f"{best.name} may not: {verdict.reason}"]
+        ahead.append(f"{other.name} may not either: {second.reason}")
+    return verdict, ahead
+
+
+def _judge(
     candidate: Contender,
     champion: Contender,
     gate: pd.DataFrame,
-    overall: Difference,
+    rules: Evaluation,
+    required: str | None,
+    anchor: Anchor | None,
+) -> Verdict:
+    """Promote what is better beyond noise, or as good if a new model is needed and the anchor allows it.
+
+    The newest window or a slice that is worse beyond noise stops promotion.
+    """
+    if champion.model_version == candidate.model_version:
+        reason = f"{candidate.name} {candidate.model_version} serves already"
+        return verdict_on(candidate, champion, gate, rules, promote=False, reason=reason)
+    parts = Parts.of(candidate, champion, gate, rules)
+    change = difference(candidate, champion, gate, rules)
+    better = change.low > 0
+    models = pair(candidate, champion)
+    refused = _worse(candidate, champion, gate, change, rules) or _part_falls(parts, models, rules)
+    if not refused and change.n < LEAST_TEXTS:
+        refused = f"too few gate texts to compare: {told(change)}, at least {LEAST_TEXTS} are needed"
+    if not refused and not better:
+        refused = _not_as_good(candidate, champion, change, required, rules) or (
+            anchor and anchor.forbids(candidate, gate, rules)
+        )
+    said = f"{models}, {told(change)}"
+    reason = refused or (
+        f"better beyond noise: {said}" if better else f"as good, and a new model is needed ({required}): {said}"
+    )
+    if required and not better:
+        reason += _cannot_tell(change, rules)
+    return verdict_on(
+        candidate,
+        champion,
+        gate,
+        rules,
+        promote=not refused,
+        reason=reason,
+        basis="better" if better else "as good",
+        parts=parts,
+    )
+
+
+def _worse(
+    candidate: Contender, champion: Contender, gate: pd.DataFrame, change: Difference, rules: Evaluation
+) -> str | None:
+    """Why the whole gate side forbids promotion, or None."""
+    if change.high < 0:
+        return f"worse beyond noise: {pair(candidate, champion)}, {told(change)}"
+    # Accuracy hides a rare label that is lost; macro-F1 does not.
+    macro = difference(candidate, champion, gate, rules, score="macro-F1")
+    return f"worse beyond noise: {pair(candidate, champion)}, {told(macro, 'macro-F1')}" if macro.high < 0 else None
+
+
+def _part_falls(parts: Parts, models: str, rules: Evaluation) -> str | None:
+    """Which part of the gate side forbids promotion, or None; a part with few texts has no say."""
+    if parts.newest and parts.newest_decides and parts.newest.high < 0:
+        return f"worse on the newest window: {models}, {told(parts.newest)}"
+    for name in sorted(parts.deciding):
+        if parts.slices[name].high < -rules.slice_points:
+            fall = f"{told(parts.slices[name])}, a fall of {rules.slice_points:g} points is allowed"
+            return f"slice '{name}' falls: {models}, {fall}"
+    return None
+
+
+def _not_as_good(
+    candidate: Contender,
+    champion: Contender,
+    change: Difference,
     required: str | None,
     rules: Evaluation,
-) -> tuple[bool, str]:
-    compared_on = f"{pair(candidate, champion)}, macro-F1 {overall}"
-    better = overall.low > 0
-    if not better and required is None:
-        return False, f"within noise, and no new model is needed: {compared_on}"
-    if not better and overall.low <= -rules.margin_points:
-        limit = f"the interval reaches to -{rules.margin_points:g} points or below"
-        return False, f"a new model is needed ({required}), but this one may be worse: {compared_on}, {limit}"
-    texts = len(set(evaluate.text_keys(gate["review_text"]).tolist()))
-    if texts < LEAST_TEXTS:
-        return (
-            False,
-            f"too few gate texts to compare: {compared_on}, {texts} distinct, at least {LEAST_TEXTS} are needed",
-        )
-    return True, (
-        f"better beyond noise: {compared_on}"
-        if better
-        else f"as good, and a new model is needed ({required}): {compared_on}"
+) -> str | None:
+    """Why a candidate that is not better beyond noise may not be promoted for being as good, or None."""
+    said = f"{pair(candidate, champion)}, {told(change)}"
+    if required is None:
+        return f"within noise, and no new model is needed: {said}"
+    least = -rules.worse_points
+    if candidate.kind != champion.kind and candidate.kind and champion.kind:
+        least = rules.tie_points if cost(candidate.kind) > cost(champion.kind) else -rules.tie_points
+    if change.points < least:
+        return f"a new model is needed ({required}), but this one looks worse: {said}, at least {least:+g} is needed"
+    return None
+
+
+def _cannot_tell(change: Difference, rules: Evaluation) -> str:
+    """What so few texts cannot tell, in words; empty if they can."""
+    rejected, promoted = errors(change, rules)
+    if max(rejected, promoted) <= _OFTEN:
+        return ""
+    return (
+        f" (n={change.n} cannot tell much: a model that is truly {BETTER:g} points better is rejected in "
+        f"{rejected:.0%}, one that is truly {-WORSE:g} points worse promoted in {promoted:.0%})"
     )
+
+
+def errors(change: Difference, rules: Evaluation) -> tuple[float, float]:
+    """How often a comparison with this standard error rejects a better model, and promotes a worse one."""
+    error = standard_error(change, rules)
+    if not error or not np.isfinite(error):
+        return 0.0, 0.0
+    noise = NormalDist(sigma=error)
+    return noise.cdf(-rules.worse_points - BETTER), 1 - noise.cdf(-rules.worse_points - WORSE)

@@ -47,6 +47,15 @@ def slices(frame: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     yield from ((name, mask) for name, mask in masks.items() if mask.any())
 
 
+def decides(name: str) -> bool:
+    """Whether a slice may stop a promotion.
+
+    Stars are another word for the label: whenever the balance between the labels shifts, a model gains on some of them
+    and loses on others. Of the months the newest window decides.
+    """
+    return not name.startswith(("stars ", "month "))
+
+
 def months(frame: pd.DataFrame) -> pd.Series:
     """The UTC month of each review as YYYY-MM."""
     return frame["review_date"].dt.strftime("%Y-%m")

@@ -97,6 +97,31 @@ def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
     assert page["slice_changes"].value.splitlines()[2:] == ["| slang | 50 | +1.5 \\[-1.0, +4.0\\] |"]
 
 
+def test_the_page_shows_each_text_once_the_frequent_ones_beside_and_the_anchor():
+    side = {"n": 50, "accuracy": 0.8, "macro_f1": 0.79, "accuracy_interval": [0.7, 0.9], "macro_f1_interval": None}
+    often, change = {**side, "n": 90, "accuracy": 0.95}, {"n": 50, "points": 1.5, "low": -1.0, "high": 4.0}
+    compared = {"gate": side, "newest": {"n": 0}}
+    figures = {
+        "measure": "accuracy",
+        "candidate": compared,
+        "champion": compared,
+        "difference": change,
+        "newest_difference": None,
+        "by_frequency": {"bert": often, "serving": often},
+        "anchor": {"model_version": "oldest", "since": "2026-01-01", "as_good": 1, "changes": {"bert": change}},
+    }
+    decision = Decision("new", candidate="bert", candidate_version="new", against="old", figures=figures)
+    page = model_page.about_decision(decision, Metrics.of({"test": {"n": 0}}))
+    score, frequent = "0.800 \\[0.700, 0.900\\]", "0.950 \\[0.700, 0.900\\]"
+    assert page["comparison"].value.splitlines()[2:] == [
+        f"| gate, each text once, n = 50 | {score} | {score} | +1.5 \\[-1.0, +4.0\\] |",
+        f"| gate, by frequency, n = 90 | {frequent} | {frequent} | \\- |",
+    ]
+    header, _, row = page["against_anchor"].value.splitlines()
+    assert "accuracy against oldest (live since 2026-01-01), points" in header
+    assert row == "| bert | +1.5 \\[-1.0, +4.0\\] | 50 | 1 |"
+
+
 def test_a_decision_that_came_back_without_figures_has_a_page():
     page = model_page.about_decision(Decision("old"), Metrics.of({"test": {"n": 0}}))
     assert page["comparison"].value == page["slice_changes"].value == page["scores"].value == "none"

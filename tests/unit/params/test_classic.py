@@ -52,3 +52,9 @@ def test_every_value_counts_in_the_digest(field):
 
 def test_equal_values_of_two_sections_have_two_digests():
     assert Evaluation().digest() != ClassicRecipe().digest()
+
+
+def test_a_key_that_was_replaced_is_refused_with_the_one_that_replaced_it():
+    told = "evaluate.margin_points is no parameter any more: use evaluate.worse_points, "
+    with pytest.raises(BadSetting, match=told):
+        Evaluation.from_params({"margin_points": 3})

@@ -34,9 +34,9 @@ PRETRAINED = {"base_model": "indobenchmark/indobert-base-p1", "revision": "refs/
         (BertRecipe, PRETRAINED, "394f8f6eb14a"),
         (BertRecipe, {**TINY_BERT, "device": "cpu", "checkpoint_steps": 7}, "ff40a9e3cc62"),
         (BertRecipe, {"base_model": "a/b", "dropout": 0, "warmup": 0, "max_length": 64}, "c4615a089ee2"),
-        (Evaluation, {}, "0a7e6681134a"),
-        (Evaluation, {"margin_points": 1, "rounds": 300}, "fc81b9f035e9"),
-        (Evaluation, {"max_milliseconds": 50, "max_megabytes": 100, "seed": 1, "confidence": 0.9}, "93dedff8b2d9"),
+        (Evaluation, {}, "3931c5c9e136"),
+        (Evaluation, {"worse_points": 1, "rounds": 300}, "8218550a44b5"),
+        (Evaluation, {"max_milliseconds": 50, "max_megabytes": 100, "seed": 1, "confidence": 0.9}, "e7f0c19e0ba9"),
     ],
 )
 def test_digests_of_stored_models_stay(section: type[Section], params: dict[str, Any], digest: str) -> None:

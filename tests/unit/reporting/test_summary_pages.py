@@ -31,6 +31,9 @@ def test_each_models_change_against_the_serving_one_stands_beside_its_score() ->
     assert change(summary("run-1", champion=champion), "classic") == (
         "+1.2 points macro-F1 [-0.5, +3.0], n = 65, against m0"
     )
+    figures = {"measure": "accuracy", "changes": {"classic": points}}
+    told = change(summary("run-1", champion={**champion, "figures": figures}), "classic")
+    assert told == "+1.2 points accuracy [-0.5, +3.0], n = 65, against m0"
     assert change(summary("run-1", champion=champion), "bert") == "serves already"
     assert change(summary("run-1", champion={**champion, "against": None}), "classic") == "no model served before"
     assert change(summary("run-2", champion=champion), "classic") == "not judged"
