@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> None:
     trained = _train(arguments, settings, frame, label_rule, report)
     _write_report(out, frame, trained)
     print(f"{arguments.kind} {trained.model_version} in {out / 'model'}")
-    for side in (*evaluate.HELD_OUT, "newest"):
+    for side in (*evaluate.HELD_OUT, "newest", "people"):
         print(f"{side:>10}  {_line(trained.metrics[side])}")
 
 

@@ -7,9 +7,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-Side = Literal["validation", "gate", "test", "newest"]
-SIDES: tuple[Side, ...] = ("validation", "gate", "test", "newest")
-"""The parts of a data version that models are scored on, in the order in which they are used."""
+Side = Literal["validation", "gate", "test", "newest", "people"]
+SIDES: tuple[Side, ...] = ("validation", "gate", "test", "newest", "people")
+"""The parts of a data version that models are scored on, in the order in which they are used; `people` are the held-out
+texts that people labelled."""
 
 WATCHED_JOBS = ("pipeline", "refresh_models")
 """Jobs whose end shows that the pipeline works; a nightly pruning that succeeds shows nothing of the kind."""
@@ -92,6 +93,7 @@ class ModelScores(_Stored):
     gate: Score | None = None
     test: Score | None = None
     newest: Score | None = None
+    people: Score | None = None
 
     def on(self, side: Side) -> Score | None:
         """The figures on one side."""

@@ -157,7 +157,7 @@ def _checks(summary: RunSummary, *, passed: bool) -> list[str]:
 def _models(summary: RunSummary) -> Table:
     header = (
         *("Model", "Version", "Data", "Validation", "Gate", "Change at the gate", "Test"),
-        "Newest months of gate and test",
+        *("Newest months of gate and test", "Labels of people"),
     )
     rows = [
         (
@@ -169,6 +169,7 @@ def _models(summary: RunSummary) -> Table:
             change(summary, kind),
             score(scores.test),
             score(scores.newest),
+            score(scores.people, "fewer than 100 texts"),
         )
         for kind, scores in summary.trained_models.items()
     ]
@@ -221,10 +222,10 @@ def serving_lines(summary: RunSummary) -> list[str]:
     return [*lines, *(f"Warning: {warning}." for warning in summary.warnings)]
 
 
-def score(side: Score | None) -> str:
+def score(side: Score | None, none: str = "no reviews") -> str:
     """One side's figures with n."""
     if side is None or not side.n:
-        return "no reviews"
+        return none
     low, high = side.accuracy_interval or (None, None)
     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
     mixed = f", macro-F1 {side.macro_f1:.3f}" if side.macro_f1 is not None else ", one label alone"

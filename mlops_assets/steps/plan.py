@@ -44,8 +44,9 @@ def due_below(
     """Every stage below `versioned_dataset`; where no stage is due the run ends there."""
     from mlops_assets.params.operations import RetrainRules
     from mlops_assets.training.champion import champion_due
-    from mlops_assets.training.due import training_due
+    from mlops_assets.training.due import score_by_people_due, training_due
     from mlops_assets.training.kinds import KINDS
+    from mlops_assets.training.metrics import Metrics
 
     models = settings.models
     trainings = {
@@ -66,11 +67,17 @@ def due_below(
         )
         for kind in KINDS.values()
     }
+    stages = {
+        kind.asset: trainings[kind.asset]
+        or score_by_people_due(Metrics.read(models / kind.metrics_file), counts.people_texts, counts.people_labels)
+        or trainings[kind.asset]
+        for kind in KINDS.values()
+    }
     verdict = champion_due(models)
     serving = serving_due(settings, service, not_to_deploy(settings, git_history, skip=skip_deploy))
     scored = predictions_due(settings, dataset_version)
     return [
-        *(StageDue(asset, training.due, training.reason) for asset, training in trainings.items()),
+        *(StageDue(asset, stage.due, stage.reason) for asset, stage in stages.items()),
         StageDue("champion_model", verdict.due, verdict.reason),
         StageDue("serving_image", serving.due, serving.reason),
         StageDue("deployed_image", serving.due, serving.reason),

@@ -1,9 +1,9 @@
 """Trains a model of one kind on the current data version, unless the one that is there would come out again."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_missing_upstream
@@ -14,7 +14,7 @@ from mlops_assets.steps.version import (
     reference_reviews,
     usable_reviews,
 )
-from mlops_assets.training.due import Due, training_due
+from mlops_assets.training.due import Due, score_by_people_due, training_due
 from mlops_assets.training.kinds import ModelKind, Training
 from mlops_assets.training.metrics import Metrics
 from mlops_assets.versioning.repository import VersionRepository
@@ -71,6 +71,13 @@ def train(
     due = training_due(model, metrics, wanted, settings.section(RetrainRules), settings.now(), force=force)
     frame = labelled_reviews(settings, repository)
     measured = Metrics.read(metrics)
+    people = score_by_people_due(measured, counts.people_texts, counts.people_labels)
+    if not due and measured is not None and people:
+        measured = measured.with_score_by_people(
+            {**_score_by_people(settings, kind, frame), "labels": counts.people_labels}
+        )
+        measured.write(metrics)
+        due = Due(False, f"{due.reason}; {people.reason}")
     if due or measured is None:
         metrics.unlink(missing_ok=True)
         scratch = settings.instance_folder / "training" / kind.name
@@ -92,6 +99,9 @@ def train(
         shutil.rmtree(model, ignore_errors=True)
         scratch.replace(model)
         measured = Metrics.of({**trained.metrics, "trained_at": settings.now().isoformat()})
+        measured = measured.with_score_by_people(
+            {**measured.record.get("people", {"n": 0}), "labels": counts.people_labels}
+        )
         measured.write(metrics)
     return TrainedModel(due, measured, _mistakes(frame, settings, kind))
 
@@ -108,6 +118,17 @@ def _references(frame: "pd.DataFrame", settings: Settings, repository: VersionRe
         return None
     wanted, confidence = settings.section(ReferenceRules).own_weight, settings.section(Evaluation).confidence
     return weighed(frame[frame["side"] == "train"], found, label_names(frame), wanted, confidence)
+
+
+def _score_by_people(settings: Settings, kind: ModelKind, frame: "pd.DataFrame") -> Mapping[str, Any]:
+    """The score of the model that is there by the labels that people gave since its training."""
+    from mlops_assets.params.models import Evaluation
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.training.judging.people import score_by_people, texts_of_people
+
+    texts, model = texts_of_people(frame), load(settings.models / kind.name)
+    answers = model.probabilities(texts["review_text"].tolist())
+    return score_by_people(texts, answers, model.labels, settings.section(Evaluation))
 
 
 def _mistakes(frame: "pd.DataFrame", settings: Settings, kind: ModelKind) -> "pd.DataFrame":

@@ -14,6 +14,7 @@ _SIDES = (
     ("gate", "decides between models"),
     ("test", "only reports"),
     ("newest", "the part of gate and test from the latest months"),
+    ("people", "held-out texts by the labels that people gave them"),
 )
 _FEWEST_SHOWN = 10
 """Slices with fewer reviews are counted, not listed."""
@@ -63,7 +64,7 @@ def _data(manifest: Manifest, data: Mapping[str, Any]) -> Iterator[Block]:
             f"{data['rows']} labelled reviews of {', '.join(data['apps'])}, "
             f"{_day(data['oldest_review'])} to {_day(data['newest_review'])}",
             f"By side: {sides}. By label: {labels}. A text stands on one side only, by its hash",
-            "Labels are the reviewers' stars, not a reader's judgement of the text",
+            "Labels are the reviewers' stars, but where people labelled the text",
         ]
     if warning := manifest.trained_on.warning:
         lines.append(warning)

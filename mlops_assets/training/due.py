@@ -7,7 +7,7 @@ from pathlib import Path
 from mlops_assets import artifact
 from mlops_assets.artifact import BrokenArtifact, TrainedWith
 from mlops_assets.params.operations import RetrainRules
-from mlops_assets.training.metrics import Metrics
+from mlops_assets.training.metrics import LEAST_LABELLED, Metrics
 
 _WORDS = {
     "label_rule": "the label rule changed",
@@ -56,12 +56,22 @@ def training_due(
     return _enough(had, wanted, measured.trained_at, rules, now)
 
 
+def score_by_people_due(measured: Metrics | None, texts: int, labels: str) -> Due:
+    """Whether a model with these metrics is to be scored anew by people's labels of `texts` held-out texts."""
+    has_none = measured is None or not measured.people.n
+    if measured is None or measured.people_labels == labels or (has_none and texts < LEAST_LABELLED):
+        return Due(False, "")
+    return Due(True, f"people labelled {texts} held-out texts: the score by people is measured anew")
+
+
 def _enough(had: TrainedWith, wanted: TrainedWith, trained_at: str | None, rules: RetrainRules, now: datetime) -> Due:
     """Whether the changed training data is enough for a training, and the last one long enough ago."""
     # An edited text changes no number, and counts as a change of one review. So do new reviews of reference apps.
     more = wanted.reviews - had.reviews
     changed = max(1, abs(more))
-    edited = "edited reviews, or others of the reference apps" if wanted.references else "edited reviews"
+    edited = (
+        "edited reviews, or others of the reference apps" if wanted.references else "edited reviews or other labels"
+    )
     number = f"{more:+d} labelled reviews" if more else edited
     if changed < rules.new_reviews:
         return Due(False, f"{number} since the training, retrain.new_reviews is {rules.new_reviews}")

@@ -10,8 +10,12 @@ from mlops_assets.files import replace_file
 
 Interval = tuple[float | None, float | None]
 
-SIDES = ("validation", "gate", "test", "newest")
-"""What a model is measured on: the held-out sides, and the part of gate and test from the latest months."""
+SIDES = ("validation", "gate", "test", "newest", "people")
+"""What a model is measured on: the held-out sides, the part of gate and test from the latest months, and the held-out
+texts that people labelled."""
+
+LEAST_LABELLED = 100
+"""Held-out texts that people must have labelled before a model is scored by their labels."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Metrics:
     gate: Scores = field(default_factory=Scores)
     test: Scores = field(default_factory=Scores)
     newest: Scores = field(default_factory=Scores)
+    people: Scores = field(default_factory=Scores)
     slices: Mapping[str, Scores] = field(default_factory=dict)
     """Slice of the test side, such as `app com.example`, -> scores."""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -107,6 +112,15 @@ class Metrics:
     def write(self, path: Path) -> None:
         """Replace the metrics file."""
         replace_file(path, json.dumps(self.record, indent=1, sort_keys=True) + "\n")
+
+    @property
+    def people_labels(self) -> str:
+        """The digest of people's labels that the score by people was measured with."""
+        return (self.record.get("people") or {}).get("labels", "")
+
+    def with_score_by_people(self, score: Mapping[str, Any]) -> Self:
+        """These metrics with another score by people."""
+        return self.of({**self.record, "people": score})
 
     def measured(self) -> dict[str, Scores]:
         """Side -> scores, of the sides that hold reviews."""

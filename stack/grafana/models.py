@@ -14,7 +14,7 @@ def _scores(side: str) -> Query:
 
 def _score_panel(title: str, side: str, about: str) -> Panel:
     told = f"{about} Macro-F1 with its 95 % interval as it stood after each run; n and data are in the table below."
-    return Panel(title, told, [_scores(side)], unit="percentunit", most=1, width=8, decimals=1, bands=_KINDS)
+    return Panel(title, told, [_scores(side)], unit="percentunit", most=1, width=6, decimals=1, bands=_KINDS)
 
 
 DASHBOARD = Dashboard(
@@ -35,6 +35,9 @@ DASHBOARD = Dashboard(
                     "Forward",
                     "forward",
                     "The serving model on reviews that arrived after its data: what deployment really met.",
+                ),
+                _score_panel(
+                    "Labels of people", "people", "Held-out texts by the labels that people gave them, from 100 on."
                 ),
                 Panel(
                     "Scores after the last run",

@@ -18,6 +18,7 @@ from mlops_assets.params.choices import LabelRule
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.label import labels_of, with_labels_of_people
 from mlops_assets.reviews.stored.split import sides_of
+from mlops_assets.text import text_digest
 
 COLUMNS = ("review_id", "app_id", "review_text", "rating", "review_date", "app_version", "source")
 """What models and claims need of a review."""
@@ -47,7 +48,8 @@ class Labelling:
 @dataclass(frozen=True)
 class Counts:
     """How many labelled reviews there are, by app, label and side, their first and last month, and a digest of what
-    training reads of them, and of reference apps: text, label, side and weight.
+    training reads of them, and of reference apps: text, label, side and weight. `people_texts` are held-out texts that
+    people labelled, `people_labels` is a digest of these labels.
     """
 
     rows: Mapping[str, int]
@@ -55,6 +57,8 @@ class Counts:
     labels: Mapping[str, int]
     sides: Mapping[str, int]
     training_data: str
+    people_texts: int
+    people_labels: str
     references: str = ""
     """A digest of which apps are references and of their weight; empty without any. They are in no number here."""
 
@@ -184,7 +188,14 @@ def counts_of(frame: pd.DataFrame) -> Counts:
         labels={str(label): int(n) for label, n in frame["label"].value_counts().sort_index().items()},
         sides={str(side): int(n) for side, n in frame["side"].value_counts().items()},
         training_data=training_digest(frame),
+        people_texts=len(people := _people_on_held_out(frame)),
+        people_labels=_digest(people)[:12] if people else "",
     )
+
+
+def _people_on_held_out(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    rows = frame[(frame["side"] != "train") & frame["person"].notna()]
+    return sorted({(text_digest(text), label) for text, label in zip(rows["review_text"], rows["label"], strict=True)})
 
 
 def training_digest(frame: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ Overview = Mapping[str, Any]
 _STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
 _KINDS = {"bert": "s1", "classic": "s2"}
 _RAMP = ("bad", "poor", "fair", "fine", "good")
-_SIDES = {"test": "test side", "newest": "newest window", "forward": "forward"}
+_SIDES = {"test": "test side", "newest": "newest window", "people": "labels of people", "forward": "forward"}
 
 
 def content(served: ServedModel, metrics: Metrics, path: Path | None) -> str:

@@ -24,7 +24,7 @@ from mlops_assets.training.bert import int8 as bert_int8
 from mlops_assets.training.bert.compact import Base
 from mlops_assets.training.bert.graph import split_layer_norms
 from mlops_assets.training.bert.state import Progress
-from mlops_assets.training.judging import calibration, evaluate
+from mlops_assets.training.judging import calibration, evaluate, people
 from mlops_assets.training.trained import GOLDEN_SENTENCES
 
 ONNX = "model.onnx"
@@ -156,13 +156,15 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
     report(f"int8 agrees with fp32 on {agreed}: {variant} serves")
     truth = evaluate.indices(held_out["label"], labels)
     temperature = calibration.fit_temperature(held[variant][on_validation], truth[on_validation])
+    calibrated = calibration.apply_temperature(held[variant], temperature)
     metrics = {
         "model": "bert",
         "base_model": base.source,
         "base_licence": base.licence,
         "dataset_version": trained_with.dataset_version,
         "code_version": trained_with.code,
-        **evaluate.judged(held_out, calibration.apply_temperature(held[variant], temperature), labels, rules),
+        **evaluate.judged(held_out, calibrated, labels, rules),
+        "people": people.score_by_people(held_out, calibrated, labels, rules),
         "data": evaluate.data_figures(frame),
         "parameters": sum(p.numel() for p in base.model.parameters()),
         "best_epoch": progress.best_epoch,

@@ -22,7 +22,7 @@ from mlops_assets.training.classic import forest
 from mlops_assets.training.classic import report as classic_report
 from mlops_assets.training.classic.features import Features, Matrix
 from mlops_assets.training.classic.report import ForestBrings
-from mlops_assets.training.judging import calibration, evaluate
+from mlops_assets.training.judging import calibration, evaluate, people
 from mlops_assets.training.references import References
 from mlops_assets.training.trained import GOLDEN_SENTENCES, Trained
 
@@ -137,6 +137,7 @@ def train_classic(  # noqa: PLR0913 - what a training takes; each is a different
         "dataset_version": trained_with.dataset_version,
         "code_version": trained_with.code,
         **evaluate.judged(held_out, members[vote.taken], names, rules),
+        "people": people.score_by_people(held_out, members[vote.taken], names, rules),
         "members": classic_report.members(held_out, names, members, vote.taken, vote.brings, rules),
         "learning_curve": classic_report.learning_curve(
             train,

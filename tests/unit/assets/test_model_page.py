@@ -91,7 +91,7 @@ def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
     )
     page = model_page.about_decision(decision, Metrics.of(dict.fromkeys(SIDES, side)))
     assert [line.split(" | ")[0] for line in page["scores"].value.splitlines()[2:]] == [
-        "| validation", "| gate", "| test", "| newest", "| forward, of old",
+        "| validation", "| gate", "| test", "| newest", "| people", "| forward, of old",
     ]  # fmt: skip
     assert page["comparison"].value.splitlines()[2:] == ["| gate, n = 50 | 0.790 | 0.790 | +1.5 \\[-1.0, +4.0\\] |"]
     assert page["slice_changes"].value.splitlines()[2:] == ["| slang | 50 | +1.5 \\[-1.0, +4.0\\] |"]

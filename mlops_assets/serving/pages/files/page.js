@@ -82,7 +82,7 @@ async function model() {
     rows.push(["Data", "version " + info.dataset_version + (apps ? ", reviews of " + apps : "")]);
     if (info.release_version) rows.push(["Release", info.release_version]);
     rows.push(["Since", new Date(info.since).toLocaleString()]);
-    for (const side of ["gate", "test"]) {
+    for (const side of ["gate", "test", "people"]) {
       const scores = info.metrics[side];
       if (scores && scores.n) rows.push(["Accuracy, " + side, percent(scores.accuracy) + " of " + scores.n + " reviews"]);
     }
