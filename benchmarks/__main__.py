@@ -19,7 +19,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 REAL_REVIEWS = FOLDER.parents[1] / "shared" / "data" / "pintu_reviews.csv"
-NEEDS_REVIEWS = {"classic", "bert_training", "serving"}
+NEEDS_REVIEWS = {"classic", "bert_training", "people", "serving"}
 NAMES = (
     "orchestration",
     "collection",
@@ -28,6 +28,7 @@ NAMES = (
     "versioning",
     "classic",
     "bert_training",
+    "people",
     "serving",
     "soak",
 )

@@ -4,7 +4,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def against_classic(path: Path, changes: Mapping[str, Any] | None = None, folds:
     for known, asked in StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(train, train["label"], texts):
         sides = {"train": train.iloc[known], "validation": validation, "held_out": train.iloc[asked]}
         started, started_cpu = time.perf_counter(), time.process_time()
-        answers["compact"][asked] = _answers(sides, recipe)
+        answers["compact"][asked] = trained_answers(sides, recipe)
         seconds.append((time.perf_counter() - started, time.process_time() - started_cpu))
         answers["classic"][asked] = ours(sides["train"], validation)(sides["held_out"]["review_text"].tolist())
         right = {name: given[asked].argmax(axis=1) == truth[asked] for name, given in answers.items()}
@@ -95,11 +95,13 @@ def against_classic(path: Path, changes: Mapping[str, Any] | None = None, folds:
 def _accuracy(sides: dict[str, pd.DataFrame], recipe: BertRecipe, *, padded: bool) -> float:
     """Held-out accuracy of a compact model trained with the recipe; `padded` gives every text a row of its own."""
     truth = evaluate.indices(sides["held_out"]["label"], NAMES)
-    return round(float((_answers(sides, recipe, padded=padded).argmax(axis=1) == truth).mean()), 6)
+    return round(float((trained_answers(sides, recipe, padded=padded).argmax(axis=1) == truth).mean()), 6)
 
 
-def _answers(sides: dict[str, pd.DataFrame], recipe: BertRecipe, *, padded: bool = False) -> np.ndarray:
-    """Probabilities (n, labels) of a compact model on the side `held_out`."""
+def trained_answers(
+    sides: dict[str, pd.DataFrame], recipe: BertRecipe, counted: np.ndarray | None = None, *, padded: bool = False
+) -> np.ndarray:
+    """Probabilities (n, labels) of a compact model on the side `held_out`; train rows count `counted` (n,) times."""
     device = find_device(precision="fp32" if padded else "auto")
     base = compact.build(sides["train"]["review_text"].tolist(), recipe, NAMES)
     examples = {
@@ -109,6 +111,8 @@ def _answers(sides: dict[str, pd.DataFrame], recipe: BertRecipe, *, padded: bool
         )
         for side, rows in sides.items()
     }
+    if counted is not None:
+        examples["train"] = replace(examples["train"], weights=(counted / counted.mean()).astype(np.float32))
     fit = first_fit = packing.fit
     if padded:
         fit = _a_row_each

@@ -37,6 +37,8 @@ def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> met
     }
     if metrics.members:
         page["members"] = _members(metrics.members)
+    if metrics.references:
+        page["references"] = _references(metrics.references)
     if metrics.export:
         page["export"] = metadata.table(list(_variants(metrics)))
     page["by_label"] = metadata.table(list(_by_label(metrics)))
@@ -176,6 +178,12 @@ def _members(members: Mapping[str, Any]) -> dg.MetadataValue:
     test = {name: Scores.of(members.get("test", {}).get(name)) for name in ("logistic", "forest", "vote")}
     rows = [score_row(f"{name}, test", scores) for name, scores in test.items() if scores.n]
     return metadata.shown(Table.of(rows), Paragraph(members.get("said", "")))
+
+
+def _references(references: Mapping[str, Any]) -> dg.MetadataValue:
+    """The reference apps that the model learned from, and in words what they bring."""
+    rows = [{"reference app": app, "reviews": reviews} for app, reviews in references["apps"].items()]
+    return metadata.shown(Table.of(rows), Paragraph(references["said"]))
 
 
 def _mistakes(mistakes: "pd.DataFrame") -> dg.MetadataValue:

@@ -39,6 +39,7 @@ def model_card(
         *_figures(metrics, forward),
         *_labels(metrics.get("test", {})),
         *_members(metrics.get("members", {})),
+        *_references(metrics.get("references", {})),
         *_slices(metrics.get("slices", [])),
         *_limits(metrics),
         *_licence(metrics.get("base_model"), metrics.get("base_licence")),
@@ -122,6 +123,19 @@ def _members(members: Mapping[str, Any]) -> Iterator[Block]:
         yield Heading("Members, on test")
         yield Table(["member", "n", "accuracy", "macro-F1"], rows)
         yield Paragraph(members.get("said", ""))
+
+
+def _references(references: Mapping[str, Any]) -> Iterator[Block]:
+    if not references:
+        return
+    apps = ", ".join(f"{app} {reviews}" for app, reviews in references["apps"].items())
+    yield Heading("Reference apps")
+    yield Bullets(
+        [
+            f"Learned from beside the apps' own reviews: {apps or 'none'}. They are in none of the other figures",
+            references["said"].removesuffix("."),
+        ]
+    )
 
 
 def _slices(slices: Sequence[Mapping[str, Any]]) -> Iterator[Block]:

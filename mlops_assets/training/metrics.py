@@ -83,6 +83,8 @@ class Metrics:
     """Slice of the test side, such as `app com.example`, -> scores."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Rows, sides, labels, apps, sources, oldest and newest review of what the model was trained with."""
+    references: Mapping[str, Any] = field(default_factory=dict)
+    """Reviews by reference app, how own reviews weigh against them and why, and what they bring; empty without any."""
     confusion_matrix: Mapping[str, Any] = field(default_factory=dict)
     reliability: Sequence[Mapping[str, Any]] = ()
     # Of the classic model alone.

@@ -64,11 +64,14 @@ class References:
         }
 
     def _said(self, brought: Difference | None) -> str:
+        chosen_by = self.chosen.get("chosen_by", "as configured")
         if not self:
-            return "Cross-validation left the references out."
+            return f"The reference apps are left out, {chosen_by}."
+        weight = f"An own review counts {self.own_weight} times, {chosen_by}."
         if brought is None:
-            return "What they bring was not measured: too many own reviews for a second training, or none held out."
-        return f"They change the accuracy by {brought} on the distinct texts of {' and '.join(JUDGED_ON)}."
+            return f"{weight} What the reference apps bring was not measured: too many own reviews, or none held out."
+        sides = " and ".join(JUDGED_ON)
+        return f"{weight} The reference apps change the accuracy by {brought} on the distinct texts of {sides}."
 
 
 def _brings(

@@ -48,7 +48,7 @@ def weighed(
     told = f"as configured: on {n} own texts of the train side, cross-validated, no other weight is better beyond noise"
     if best:
         told = (
-            f"cross-validation on {n} own texts of the train side: a log loss lower by {best['gain']:.4f} "
+            f"by cross-validation on {n} own texts of the train side: a log loss lower by {best['gain']:.4f} "
             f"({best['low']:.4f} to {best['high']:.4f}) than with own reviews counting {wanted}"
         )
     chosen = {"chosen_by": told, "n": n, "tried": tried}

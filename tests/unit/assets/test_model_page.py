@@ -12,6 +12,7 @@ from mlops_assets.training.champion import Decision
 from mlops_assets.training.classic.train import train_classic
 from mlops_assets.training.judging.evaluate import mistakes
 from mlops_assets.training.metrics import SIDES, Metrics
+from mlops_assets.training.references import References
 from tests.unit.training.invented import invented
 
 
@@ -36,6 +37,7 @@ def page(frame, tmp_path_factory):
         run_id="run",
         report=lambda _: None,
         load=load,
+        references=References(invented(50, seed=1).assign(app_id="other.app"), 3),
     )
     test = frame[frame["side"] == "test"]
     found = mistakes(test, load(folder).probabilities(test["review_text"].tolist()), ("negative", "positive"))
@@ -54,6 +56,14 @@ def test_pictures_and_slices_are_there_and_the_long_table_of_mistakes_is_last(pa
     months = [line.split(" | ")[0] for line in page["slices_by_month"].value.splitlines()[2:]]
     assert months == sorted(months, reverse=True)
     assert "month" not in page["slices"].value
+
+
+def test_the_reference_apps_stand_with_what_they_bring(page, frame):
+    told = page["references"].value
+    texts = frame["review_text"][frame["side"].isin(["gate", "test"])].nunique()
+    assert "| other.app | 50 |" in told
+    assert "An own review counts 3 times, as configured. The reference apps change the accuracy by " in told
+    assert f"n={texts})" in told
 
 
 def test_every_label_has_its_figures_on_every_side(page):

@@ -21,7 +21,7 @@ OTHER = "com.other.app"
 
 
 def write(folder: Path, app: str, rows: int, *, seed: int, **values: Any) -> None:
-    told = invented(rows, seed=seed)
+    told: Any = invented(rows, seed=seed)
     reviews = [
         review(f"{app}-{seed}-{n}", app_id=app, review_text=row.review_text, rating=int(row.rating), **values)
         for n, row in enumerate(told.itertuples())
@@ -30,7 +30,7 @@ def write(folder: Path, app: str, rows: int, *, seed: int, **values: Any) -> Non
 
 
 @pytest.fixture
-def clone(tmp_path) -> tuple[Settings, FakeVersionRepository]:
+def clone(tmp_path) -> tuple[Settings, Any]:
     """A version of 600 own reviews, without references."""
     settings = settings_of(make_clone(tmp_path / "clone", reference={"own_weight": 5}))
     repository = FakeVersionRepository()
@@ -44,7 +44,7 @@ def references(repository: FakeVersionRepository) -> Path:
     return repository.data_folder / "reference" / "validated"
 
 
-def train_classic(settings: Settings, repository: FakeVersionRepository):
+def train_classic(settings: Settings, repository: Any):
     return train(CLASSIC, settings, repository, run_id="run", force=False, report=lambda _: None)
 
 

@@ -47,6 +47,14 @@ def test_every_side_stands_with_its_size_and_interval(manifest):
     assert "| forward | reviews that arrived after this model's data | 77 |" in card
 
 
+def test_reference_apps_are_named_with_what_they_bring(manifest):
+    told = {"apps": {"other.app": 70}, "said": "The reference apps change the accuracy by +1.0 points."}
+    card = model_card(dataclasses.replace(manifest, metrics={**manifest.metrics, "references": told}), "0123456789ab")
+    assert "## Reference apps\n" in card
+    assert "other.app 70. They are in none of the other figures\n- The reference apps change" in card
+    assert "## Reference apps" not in model_card(manifest, "0123456789ab")
+
+
 def test_tables_are_whole(manifest):
     for block in model_card(manifest, "v").split("\n\n"):
         if block.startswith("|"):

@@ -73,12 +73,12 @@ def test_the_metrics_say_what_the_references_bring_on_distinct_texts(tmp_path):
 
 
 def test_references_that_were_left_out_teach_nothing_and_are_on_record(tmp_path):
-    left_out = References(reviews_of(UNKNOWN).iloc[:0], 3, {"chosen_by": "cross-validation"})
+    left_out = References(reviews_of(UNKNOWN).iloc[:0], 3, {"chosen_by": "by cross-validation"})
     told = classic(tmp_path / "without", left_out)
     classic(tmp_path / "never", None)
 
     assert told.metrics["references"]["brings"] is None
-    assert told.metrics["references"]["said"] == "Cross-validation left the references out."
+    assert told.metrics["references"]["said"] == "The reference apps are left out, by cross-validation."
     for name in ("weights.npz", "vocabulary.json"):
         assert (tmp_path / "without" / name).read_bytes() == (tmp_path / "never" / name).read_bytes()
 
