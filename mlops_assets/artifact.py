@@ -21,9 +21,15 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
 
-Kind = Literal["bert", "classic"]
-METRICS_FILES: Mapping[Kind, str] = {"bert": "bert_metrics.json", "classic": "metrics.json"}
-"""The kinds of model, each with its metrics file, which lies beside its folder below `models/`."""
+Kind = Literal["bert", "classic", "blend"]
+METRICS_FILES: Mapping[Kind, str] = {
+    "classic": "metrics.json",
+    "bert": "bert_metrics.json",
+    "blend": "blend_metrics.json",
+}
+"""The kinds of model, the cheapest to serve first, each with its metrics file beside its folder below `models/`."""
+MEMBERS: tuple[Kind, ...] = ("bert", "classic")
+"""The kinds that a blend is made of; each lies whole in a folder of its name in the blend's."""
 
 
 class BrokenArtifact(PermanentFailure):
@@ -159,9 +165,8 @@ def read_golden(folder: Path) -> tuple[Golden, ...]:
 
 
 def _content(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST
-    )
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name != MANIFEST)
 
 
 def _manifest_digest(folder: Path) -> str:

@@ -210,8 +210,7 @@ class UserClone:
         test = f'{{"n": 10, "accuracy": {accuracy}, "macro_f1": {accuracy}}}'
         metrics = f'{{"model": "classic", "test": {test}, "slices": {rows}}}\n'
         return {
-            "bert": self.root / "models" / "bert",
-            "classic": self.root / "models" / "classic",
+            "folders": {kind: self.root / "models" / kind for kind in ("bert", "classic")},
             "metrics": {name: self.write(f"models/{name}", metrics) for name in ("metrics.json", "bert_metrics.json")},
         }
 

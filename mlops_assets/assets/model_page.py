@@ -9,7 +9,7 @@ import dagster as dg
 from mlops_assets.assets import metadata
 from mlops_assets.document import Paragraph, Table
 from mlops_assets.training.champion import Decision
-from mlops_assets.training.metrics import Interval, Metrics, Scores
+from mlops_assets.training.metrics import MEMBERS, Interval, Metrics, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,8 +174,8 @@ def _variants(metrics: Metrics) -> Iterator[dict[str, Any]]:
 
 
 def _members(members: Mapping[str, Any]) -> dg.MetadataValue:
-    """What each member reaches on test, and in words whether the forest earns its place."""
-    test = {name: Scores.of(members.get("test", {}).get(name)) for name in ("logistic", "forest", "vote")}
+    """What each member reaches on test, and in words what the others bring to the best."""
+    test = {name: Scores.of(members.get("test", {}).get(name)) for name in MEMBERS}
     rows = [score_row(f"{name}, test", scores) for name, scores in test.items() if scores.n]
     return metadata.shown(Table.of(rows), Paragraph(members.get("said", "")))
 

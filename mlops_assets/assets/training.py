@@ -1,4 +1,4 @@
-"""The assets that hold models: one of each kind, and the better of them."""
+"""The assets that hold models: one of each kind that is trained, and the best of them and their blend."""
 
 import dagster as dg
 
@@ -80,11 +80,14 @@ def champion_model(
     service: dg.ResourceParam[Service],
     run_options: RunOptions,
 ) -> dg.MaterializeResult:
-    """The better of the two models on the gate side of the data, with the decision and its reason.
+    """The best of the two models and their blend on the gate side of the data, with the decision and its reason.
+
+    The blend averages the log-odds of both by a weight chosen on validation: `models/blend/`. It costs the time and
+    memory of both models. It is made if both were trained on the same reviews; else the reason says why not.
 
     The model that serves stays unless a new one is better beyond noise, or is as good and wanted because the data
     changed. If no model serves, or a model of other reviews does, the first to go is a model that has shown that its
-    answers come from the text. Both models, their scores and the decision are committed as one version.
+    answers come from the text. The models, their scores and the decision are committed as one version.
     """
     with as_dagster_failure():
         chosen = choose(settings, repository, service.live, run_id=context.run.run_id, forced=run_options.force_retrain)

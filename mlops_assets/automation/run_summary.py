@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.artifact import METRICS_FILES
 from mlops_assets.automation.dagster_internals import report_with_metadata
 from mlops_assets.automation.promotion import PROMOTES
 from mlops_assets.automation.run_record import record_of
@@ -16,7 +17,6 @@ from mlops_assets.reporting.summarise import joined, summarise
 from mlops_assets.reporting.summary_pages import as_markdown, write_summary
 from mlops_assets.settings import Settings
 from mlops_assets.training.champion import read_decision
-from mlops_assets.training.kinds import KINDS
 
 MADE_BY_HAND = "mlops/make_run"
 """Tag of a run in the process of `make run`."""
@@ -35,7 +35,7 @@ def summary_of(instance: dg.DagsterInstance, run_id: str, settings: Settings, li
     records = [record_of(instance, run_id)]
     if promoted is not None:
         records.insert(0, record_of(instance, promoted))
-    metrics = {kind.name: _json(settings.models / kind.metrics_file) for kind in KINDS.values()}
+    metrics = {kind: _json(settings.models / name) for kind, name in METRICS_FILES.items()}
     decision, service = read_decision(settings.models), live_model.live_record(settings, live)
     champion = decision.record() if decision else None
     found = [summarise(record, settings, metrics=metrics, champion=champion, live=service) for record in records]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets import artifact
+from mlops_assets.artifact import METRICS_FILES
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_missing_upstream
@@ -13,7 +14,6 @@ from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training import champion
 from mlops_assets.training.champion import Decision
 from mlops_assets.training.due import Due
-from mlops_assets.training.kinds import KINDS
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def choose(
 def choose_anew(
     settings: Settings, repository: VersionRepository, live: "Live | None", *, run_id: str, forced: bool
 ) -> Decision:
-    """Judge the candidates, commit both with the decision and the card, put the better one under `models/champion`.
+    """Judge the candidates, commit them with the decision and the card, put the best one under `models/champion`.
+
+    The candidates are the trained models and, if both are there, their blend, which is made here.
 
     They are judged against the live model. After a rollback or a failed deployment that is not the champion; unless a
     candidate wins, the live model then becomes the champion again.
@@ -75,12 +77,9 @@ def choose_anew(
     card = model_card(
         manifest, decision.model_version, decision=decision, forward=None if decision.promoted else decision.forward
     )
-    candidates = [KINDS[kind] for kind in decision.candidates]
-    folders = {kind.name: models / kind.name for kind in candidates}
     repository.stage_models(
-        bert=folders.get("bert"),
-        classic=folders.get("classic"),
-        metrics={kind.metrics_file: models / kind.metrics_file for kind in candidates},
+        {kind: models / kind for kind in decision.candidates},
+        metrics={METRICS_FILES[kind]: models / METRICS_FILES[kind] for kind in decision.candidates},
     )
     version = repository.commit_models(
         run_id,
@@ -126,12 +125,25 @@ def _decide(
 ) -> Decision:
     """The decision between the candidates and the model that serves."""
     from mlops_assets.params.models import Evaluation
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.training.blend.train import bring_blend
     from mlops_assets.training.judging.contender import contender
     from mlops_assets.training.judging.gate import decide
 
-    models, present = settings.models, champion.candidates(settings.models)
-    rules = settings.section(Evaluation)
+    models, rules = settings.models, settings.section(Evaluation)
     frame = labelled_reviews(settings, repository)
+    training_data = labelled_counts(settings, repository).training_data
+    no_blend = bring_blend(
+        models,
+        settings.instance_folder / "training" / "blend",
+        frame,
+        training_data=training_data,
+        run_id=run_id,
+        trained_at=settings.now().isoformat(),
+        load=load,
+        rules=rules,
+    )
+    present = champion.candidates(models)
     gate = frame[frame["side"] == "gate"].reset_index(drop=True)
     dataset_version = current_dataset_version(repository)
     contenders = [contender(kind, models / kind, gate) for kind in present]
@@ -142,7 +154,7 @@ def _decide(
         gate,
         required=_why_wanted(
             incumbent,
-            labelled_counts(settings, repository).training_data,
+            training_data,
             live.model_version if live else None,
             forced=forced,
             on_gpu=settings.image_variant == "gpu",
@@ -155,7 +167,7 @@ def _decide(
     decision = Decision(
         model_version=verdict.serves,
         promoted=verdict.promote,
-        reason=verdict.reason,
+        reason=f"{verdict.reason}; no blend: {no_blend}" if no_blend else verdict.reason,
         basis=verdict.basis,
         run_id=run_id,
         judged_on=dataset_version,

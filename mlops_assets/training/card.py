@@ -7,7 +7,8 @@ from mlops_assets.artifact import Manifest
 from mlops_assets.document import Block, Bullets, Heading, Paragraph, Table, markdown
 from mlops_assets.params.models import COMPACT
 from mlops_assets.training.champion import Decision
-from mlops_assets.training.kinds import KINDS
+from mlops_assets.training.kinds import TITLES
+from mlops_assets.training.metrics import MEMBERS
 
 _SIDES = (
     ("validation", "chose hyper-parameters, epoch and calibration"),
@@ -49,7 +50,7 @@ def model_card(
 
 
 def _title(manifest: Manifest) -> str:
-    return f"Sentiment of app reviews: {KINDS[manifest.kind].title}"
+    return f"Sentiment of app reviews: {TITLES[manifest.kind]}"
 
 
 def _data(manifest: Manifest, data: Mapping[str, Any]) -> Iterator[Block]:
@@ -116,7 +117,7 @@ def _labels(test: Mapping[str, Any]) -> Iterator[Block]:
 def _members(members: Mapping[str, Any]) -> Iterator[Block]:
     rows = [
         [name, str(own["n"]), _with_interval(own, "accuracy"), _with_interval(own, "macro_f1")]
-        for name in ("logistic", "forest", "vote")
+        for name in MEMBERS
         if (own := members.get("test", {}).get(name, {})).get("n")
     ]
     if rows:

@@ -130,13 +130,20 @@ def undo_unrecorded(models: Path) -> None:
 
 
 def candidates(models: Path) -> dict[Kind, str]:
-    """Model kind -> version, of the models that have scores; a failed training leaves a model without any."""
+    """Model kind -> version, of the models that have scores; a failed training leaves a model without any.
+
+    A blend of other members than those that are here is none.
+    """
     found: dict[Kind, str] = {}
     for kind, name in METRICS_FILES.items():
         if (models / kind / artifact.MANIFEST).is_file():
             version, metrics = artifact.model_version(models / kind), Metrics.read(models / name)
             if metrics and metrics.model_version == version:
                 found[kind] = version
+    if "blend" in found:
+        members = artifact.read(models / "blend", verify=False).runtime["members"]
+        if members != {kind: found.get(kind) for kind in artifact.MEMBERS}:
+            del found["blend"]
     return found
 
 

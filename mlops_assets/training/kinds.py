@@ -1,4 +1,4 @@
-"""The kinds of model in one table. A third kind is an entry here, in `artifact.Kind`, and a room beside `bert`."""
+"""The kinds of model that are trained, in one table, and the titles of all kinds. A blend is made of trained models."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Training:
 
 @dataclass(frozen=True)
 class ModelKind:
-    """A kind of model: how it is called, what it is trained with, and what trains it."""
+    """A kind of model that is trained: how it is called, what it is trained with, and what trains it."""
 
     name: Kind
     title: str
@@ -132,3 +132,7 @@ CLASSIC = ModelKind(
     train=_train_classic,
 )
 KINDS: Mapping[Kind, ModelKind] = {kind.name: kind for kind in (BERT, CLASSIC)}
+TITLES: Mapping[Kind, str] = {
+    **{kind.name: kind.title for kind in KINDS.values()},
+    "blend": "blend of BERT and the classic model",
+}

@@ -18,6 +18,10 @@ LEAST_LABELLED = 100
 """Held-out texts that people must have labelled before a model is scored by their labels."""
 
 
+MEMBERS = ("logistic", "forest", "vote", "bert", "classic", "blend")
+"""The members of a classic model and of a blend, in the order in which they are shown, and what they make together."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """What answers to `n` reviews reached. A figure is None if it was not measured or has no meaning.
@@ -87,8 +91,9 @@ class Metrics:
     """Reviews by reference app, how own reviews weigh against them and why, and what they bring; empty without any."""
     confusion_matrix: Mapping[str, Any] = field(default_factory=dict)
     reliability: Sequence[Mapping[str, Any]] = ()
-    # Of the classic model alone.
     members: Mapping[str, Any] = field(default_factory=dict)
+    """Of the classic model and of a blend: what the members reach on test, and what they bring, `said` in words."""
+    # Of the classic model alone.
     learning_curve: Sequence[Mapping[str, Any]] = ()
     # Of BERT alone.
     base_model: str | None = None

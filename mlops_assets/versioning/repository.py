@@ -13,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mlops_assets.artifact import model_version
+from mlops_assets.artifact import Kind, model_version
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import pointed_object
-from mlops_assets.versioning.git.pipeline_commit import CARD, DECISION, METRICS, OPTIONAL, Change
+from mlops_assets.versioning.git.pipeline_commit import CARD, DECISION, METRICS, MODELS, OPTIONAL, Change
 from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.version_data import DATA, Base, VersionData, data_version
-from mlops_assets.versioning.version_writer import SCORES, Committed, DataVersion, VersionWriter
+from mlops_assets.versioning.version_writer import Committed, DataVersion, VersionWriter
 from mlops_assets.versioning.versions import ANEW, Version, list_versions
 
 
@@ -181,17 +181,16 @@ class VersionRepository:
             done = self._writer.commit(Change(message, pointers, trailers, gone))
             return DataVersion(**vars(done), dataset_version=version, anew=anew)
 
-    def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:
-        """Stage model folders and metrics files, by name (`metrics.json`).
+    def stage_models(self, folders: Mapping[Kind, Path], metrics: Mapping[str, Path]) -> None:
+        """Stage model folders by kind, and metrics files by name (`metrics.json`).
 
         A model without a folder stays as it is on the branch, without its scores: they belong to another version.
         """
         for name in metrics:
             if f"models/{name}" not in METRICS:
                 raise PermanentFailure(f"{name!r} is no metrics file of the pipeline: {', '.join(METRICS)}")
-        folders = {name: folder for name, folder in (("bert", bert), ("classic", classic)) if folder is not None}
         with self.locked():
-            self._writer.stage({f"models/{name}": _files_in(folder) for name, folder in folders.items()})
+            self._writer.stage({f"models/{kind}": _files_in(folder) for kind, folder in folders.items()})
             self._staged_models = list(folders)
             self._metrics = {f"models/{name}": path.read_text(encoding="utf-8") for name, path in metrics.items()}
 
@@ -221,11 +220,11 @@ class VersionRepository:
                 files[DECISION] = json.dumps(decision, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
             if card:
                 files[CARD] = card
-            dropped = {path for pointer, path in SCORES.items() if pointer not in pointers and path not in files}
+            dropped = {path for pointer, path in MODELS.items() if pointer not in pointers and path not in files}
             return self._writer.commit(Change(message, files, trailers, frozenset(dropped)))
 
     def _model_versions(self, tip: str | None) -> str:
-        """The trailer with the versions of both models: those of the tip, replaced by the staged ones."""
+        """The trailer with the versions of the models: those of the tip, replaced by the staged ones."""
         before = self.clone.branch.trailers(tip).get("Model-Versions", "")
         versions = dict(entry.split("=", 1) for entry in before.split())
         versions |= {name: model_version(self.clone.folder / "models" / name) for name in self._staged_models}

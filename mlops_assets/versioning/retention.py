@@ -49,7 +49,7 @@ def plan_retention(
         reason = "serves" if model == serving[0] else "rollback"
         for index in _newest(versions, lambda version, model=model: model in version.models.values()):
             holds_serving[index] = reason
-            # The other model of that version may be a later one, trained on other data.
+            # Another model of that version may be a later one, trained on other data.
             holder = versions[index]
             data = {holder.data_of(kind) for kind, held in holder.models.items() if held == model}
             for data_index in _newest(versions, lambda version, data=data: version.dataset_version in data):

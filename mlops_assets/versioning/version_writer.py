@@ -11,14 +11,12 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.data_remote import DamagedCache, DataRemote
 from mlops_assets.versioning.dvc.objects import pointed_object
 from mlops_assets.versioning.git.pipeline_branch import PipelineBranch
-from mlops_assets.versioning.git.pipeline_commit import CARD, CONFIG, DECISION, DVC_IGNORE, POINTERS, Change
+from mlops_assets.versioning.git.pipeline_commit import CARD, CONFIG, DECISION, DVC_IGNORE, MODELS, POINTERS, Change
 from mlops_assets.versioning.git.user_repository import Code
 from mlops_assets.versioning.pipeline_clone import DVC_IGNORE_TEXT, PipelineClone, write_if_new
 from mlops_assets.versioning.staging import Staging
 from mlops_assets.versioning.versions import is_generated
 
-SCORES = {"models/bert.dvc": "models/bert_metrics.json", "models/classic.dvc": "models/metrics.json"}
-"""The metrics file that belongs to each model's pointer."""
 _RULE = ".gitignore and .dvcignore must name the outputs exactly (/data/raw), never /data/*: correct them and commit"
 
 
@@ -145,8 +143,8 @@ class VersionWriter:
             if text is None or self._clone.cache.is_complete(pointed_object(text)):
                 continue
             if self._remote.missing(self._remote.objects_of([pointed_object(text)])):
-                lost |= {path, SCORES.get(path, path)}
-        if any(path in SCORES for path in lost):
+                lost |= {path, MODELS.get(path, path)}
+        if any(path in MODELS for path in lost):
             lost |= {DECISION, CARD} - files.keys()
         return frozenset(lost)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops_assets.artifact import METRICS_FILES
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.versioning.dvc.objects import pointed_object
@@ -38,10 +39,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Version:
-    """A commit of the branch. `models`, `scores` and `trained_on` have the keys `bert` and `classic`.
+    """A commit of the branch. `models`, `scores` and `trained_on` have the kinds of model as keys.
 
-    models_dataset_version: the data for which models were last trained; if only one of the two models was trained then,
-        `trained_on` names the older data of the other
+    models_dataset_version: the data for which models were last trained; `trained_on` names the older data of a kind
+        that was not trained then
     champion: the version of the model that was chosen to serve; an earlier commit may have brought it
     objects: the folder versions (`<md5>.dir`) by path
     config: the version's `.dvc/config`
@@ -189,8 +190,8 @@ def _version(record: _Record, files: Mapping[tuple[str, str], bytes]) -> Version
     months = summary.get("months", [])
     metrics_of = {
         kind: json.loads(content)
-        for kind, path in (("bert", METRICS[0]), ("classic", METRICS[1]))
-        if (content := files.get((commit, path))) is not None
+        for kind, name in METRICS_FILES.items()
+        if (content := files.get((commit, f"models/{name}"))) is not None
     }
     config = files.get((commit, CONFIG))
     return Version(

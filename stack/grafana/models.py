@@ -2,7 +2,7 @@
 
 from stack.grafana.panels import Dashboard, Panel, Query, sql
 
-_KINDS = ("bert", "classic")
+_KINDS = ("bert", "classic", "blend")
 
 
 def _scores(side: str) -> Query:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mlops_assets.artifact import model_version
+from mlops_assets.artifact import Kind, model_version
 from mlops_assets.versioning.git.pipeline_commit import OPTIONAL
 from mlops_assets.versioning.git.user_repository import Code
 from mlops_assets.versioning.staging import Staging
@@ -89,10 +89,9 @@ class FakeVersionRepository:
         commit, changed = self._commit(run_id, message, files, {"Data-Version": version, "Data-Summary": summary})
         return DataVersion(commit, changed, len(files) if changed else 0, "none", self.code, version)
 
-    def stage_models(self, bert: Path | None, classic: Path | None, metrics: Mapping[str, Path]) -> None:
-        for name, folder in (("bert", bert), ("classic", classic)):
-            if folder is not None:
-                self._staged[f"models/{name}"] = model_version(folder)
+    def stage_models(self, folders: Mapping[Kind, Path], metrics: Mapping[str, Path]) -> None:
+        for kind, folder in folders.items():
+            self._staged[f"models/{kind}"] = model_version(folder)
         self._metrics = {f"models/{name}": path.read_text(encoding="utf-8") for name, path in metrics.items()}
 
     def decision(self, commit: str | None = None) -> dict[str, Any] | None:

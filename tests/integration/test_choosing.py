@@ -107,7 +107,7 @@ def test_a_model_that_failed_to_train_leaves_no_scores_in_the_version(place: Pla
     assert "models/metrics.json" in names
     repository = place.user.repository()
     repository.prepare()
-    repository.stage_models(bert=None, classic=None, metrics={})
+    repository.stage_models({}, metrics={})
     repository.commit_models("run-8", "Neither was trained", "0" * 12)
     names = place.user.git("ls-tree", "-r", "--name-only", "pipeline").splitlines()
     assert "models/metrics.json" not in names

@@ -1,10 +1,10 @@
 """What every model offers, and how a sealed folder becomes a model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,9 +37,11 @@ class Model(Protocol):
 class Tokenises(Protocol):
     """A model that pads its batches: texts become tokens first, so that a batch takes texts of similar length."""
 
-    def tokenise(self, texts: Sequence[str]) -> list[list[int]]: ...
+    def tokenise(self, texts: Sequence[str]) -> Sequence[Sized]:
+        """What `of_tokens` takes of each text; its length is that in tokens."""
+        ...
 
-    def of_tokens(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
+    def of_tokens(self, tokenised: Any, /) -> np.ndarray:
         """The probabilities of tokenised texts."""
         ...
 
@@ -89,13 +91,22 @@ def load(folder: Path, *, threads: int = 0) -> Model:
 
 
 def _open(folder: Path, manifest: Manifest, threads: int) -> Model:
-    if manifest.kind == "bert":
-        from mlops_assets.serving.models.bert import BertModel
-
-        return BertModel(folder, manifest, threads=threads)
     from mlops_assets.serving.models.classic import ClassicModel
 
-    return ClassicModel(folder, manifest)
+    if manifest.kind == "classic":
+        return ClassicModel(folder, manifest)
+    from mlops_assets.serving.models.bert import BertModel
+
+    if manifest.kind == "bert":
+        return BertModel(folder, manifest, threads=threads)
+    from mlops_assets.serving.models.blend import BlendModel
+
+    bert, classic = (artifact.read(folder / member, verify=False) for member in artifact.MEMBERS)
+    return BlendModel(
+        manifest,
+        BertModel(folder / "bert", bert, threads=threads),
+        ClassicModel(folder / "classic", classic),
+    )
 
 
 def load_with_golden(folder: Path, load_model: Callable[[Path], Model] = load) -> LoadedModel:

@@ -18,7 +18,7 @@ from mlops_assets.serving.served_model import ServedModel
 Overview = Mapping[str, Any]
 """The overview file or a part of it; its keys are the file format."""
 _STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
-_KINDS = {"bert": "s1", "classic": "s2"}
+_KINDS = {"bert": "s1", "classic": "s2", "blend": "s3"}
 _RAMP = ("bad", "poor", "fair", "fine", "good")
 _SIDES = {"test": "test side", "newest": "newest window", "people": "labels of people", "forward": "forward"}
 

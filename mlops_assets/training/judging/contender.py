@@ -49,7 +49,7 @@ def contender(name: str, folder: Path, gate: pd.DataFrame, *, timed: bool = True
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.trained import GOLDEN_SENTENCES
 
-    model = load(folder)
+    model, manifest = load(folder), artifact.read(folder, verify=False)
     texts = gate["review_text"].tolist()
     probabilities = model.probabilities(texts)
     times: list[float] = []
@@ -64,8 +64,9 @@ def contender(name: str, folder: Path, gate: pd.DataFrame, *, timed: bool = True
         labels=tuple(model.labels),
         probabilities=probabilities,
         milliseconds=statistics.median(times) if timed else None,
-        megabytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
-        kind=artifact.read(folder, verify=False).kind,
+        megabytes=sum((folder / name).stat().st_size for name in manifest.files.keys() - {*manifest.training_files})
+        / 1e6,
+        kind=manifest.kind,
     )
 
 

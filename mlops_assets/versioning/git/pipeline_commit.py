@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mlops_assets.artifact import METRICS_FILES
 from mlops_assets.versioning.git.commands import Git
 from mlops_assets.versioning.git.user_repository import Code
 
@@ -18,14 +19,10 @@ REFERENCE_RAW, REFERENCE_VALIDATED = "data/reference/raw", "data/reference/valid
 """The reviews of reference apps."""
 OPTIONAL = (LABELS, REFERENCE_RAW, REFERENCE_VALIDATED)
 """Data that a version has only if there is any; versions of earlier releases lack it."""
-POINTERS = (
-    "data/raw.dvc",
-    "data/validated.dvc",
-    *(f"{output}.dvc" for output in OPTIONAL),
-    "models/bert.dvc",
-    "models/classic.dvc",
-)
-METRICS = ("models/bert_metrics.json", "models/metrics.json")
+MODELS = {f"models/{kind}.dvc": f"models/{metrics}" for kind, metrics in METRICS_FILES.items()}
+"""The pointer of each kind of model, with the metrics file that belongs to it."""
+POINTERS = ("data/raw.dvc", "data/validated.dvc", *(f"{output}.dvc" for output in OPTIONAL), *MODELS)
+METRICS = tuple(MODELS.values())
 DECISION, CARD = "models/decision.json", "models/model_card.md"
 """Which model serves and why, and its card. The working files have other names, so a checkout does not remove them."""
 CONFIG = ".dvc/config"

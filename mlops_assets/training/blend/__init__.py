@@ -1,0 +1,1 @@
+"""The blend of the two trained models: a weight between them."""
