@@ -56,12 +56,12 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
     from mlops_assets.params.models import BertRecipe
     from mlops_assets.reviews.files.files import read_reviews
     from mlops_assets.reviews.stored.label import add_labels
-    from mlops_assets.reviews.stored.split import PERCENTS, add_sides
+    from mlops_assets.reviews.stored.split import add_sides
     from mlops_assets.training.bert.train import train_bert
 
     rows = read_reviews(reviews).frame
     rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
-    frame: pd.DataFrame = add_sides(add_labels(rows, "binary"), PERCENTS).reset_index(drop=True)
+    frame: pd.DataFrame = add_sides(add_labels(rows, "binary")).reset_index(drop=True)
     recipe = BertRecipe(epochs=3)
     trained_with = TrainedWith("0" * 12, "binary", recipe.digest(), "benchmark")
     with tempfile.TemporaryDirectory() as scratch:

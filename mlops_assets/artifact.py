@@ -49,8 +49,8 @@ class TrainedWith:
     """What a model was trained with. It is due again if any of this but the data version changed.
 
     `training_data` is a digest of what training reads of the labelled reviews and of the reference apps', `reviews` the
-    number of the former, `references` a digest of which apps are references and of their weight. Manifests of older
-    versions lack all three.
+    number of the former, `references` a digest of which apps are references and of their weight, `split` how texts were
+    dealt to the sides. Manifests of older versions lack all four.
     """
 
     dataset_version: str
@@ -60,6 +60,7 @@ class TrainedWith:
     training_data: str = ""
     reviews: int = 0
     references: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def versioned_dataset(
         "versions": metadata.table(made.newest),
         "labelled_reviews": made.counts.labelled,
         "dagster/row_count": made.counts.labelled,
-        "rows_by_side": metadata.table([made.counts.sides]),
+        "rows_by_side": metadata.table(made.sides),
         "due": dg.MetadataValue.json([asdict(stage) for stage in made.due]),
         "folder": metadata.link(repository.data_folder),
     }

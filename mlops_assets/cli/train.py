@@ -20,12 +20,13 @@ from mlops_assets import artifact
 from mlops_assets.document import for_spreadsheet
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.params.models import Evaluation
+from mlops_assets.params.reviews import Sides
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.labels.agreed import agreed
 from mlops_assets.reviews.labels.table import FOLDER, LabelTable
 from mlops_assets.reviews.stored.label import add_labels
-from mlops_assets.reviews.stored.split import add_sides
+from mlops_assets.reviews.stored.split import Split, add_sides, places_of
 from mlops_assets.reviews.stored.usable import training_digest, training_frame
 from mlops_assets.serving.models.model import load
 from mlops_assets.settings import Settings, wait_passively
@@ -67,38 +68,41 @@ def _run(arguments: argparse.Namespace) -> None:
     if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
         raise PermanentFailure(f"{out} is not empty: name another folder")
     label_rule = arguments.labels or settings.label_rule
-    frame = _frame(arguments.reviews, settings, label_rule)
+    frame, split = _frame(arguments.reviews, settings, label_rule)
     began = time.monotonic()
 
     def report(line: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {line}", file=sys.stderr, flush=True)
 
-    trained = _train(arguments, settings, frame, label_rule, report)
+    trained = _train(arguments, settings, frame, split, label_rule, report)
     _write_report(out, frame, trained)
     print(f"{arguments.kind} {trained.model_version} in {out / 'model'}")
     for side in (*evaluate.HELD_OUT, "newest", "people"):
         print(f"{side:>10}  {_line(trained.metrics[side])}")
 
 
-def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> pd.DataFrame:
-    """Labelled reviews with sides, of a file or of the clone's validated data."""
+def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> tuple[pd.DataFrame, Split]:
+    """Labelled reviews with sides, of a file or of the clone's validated data, and how they were dealt to the sides."""
     if reviews is None:
         folder = settings.data / "validated"
         if not any(folder.glob("*/*.parquet")):
             raise PermanentFailure(f"{folder} holds no reviews: name a file with --reviews, or collect with make run")
         people = agreed(LabelTable(settings.data / FOLDER).given())
-        return training_frame(folder, label_rule, settings.sections["sides"], people)
-    rows = read_reviews(
-        reviews, app_id=settings.only_app, naive_zone=settings.time_zone, hints=FileHints.of(settings)
-    ).frame
-    rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
-    return add_sides(add_labels(rows, label_rule), settings.sections["sides"]).reset_index(drop=True)
+        rows = training_frame(folder, label_rule, people)
+    else:
+        rows = read_reviews(
+            reviews, app_id=settings.only_app, naive_zone=settings.time_zone, hints=FileHints.of(settings)
+        ).frame
+        rows = add_labels(rows[rows["review_text"].notna() & rows["rating"].between(1, 5)], label_rule)
+    split = Split.of(settings.section(Sides), places_of(rows["review_text"]).nunique())
+    return add_sides(rows, split).reset_index(drop=True), split
 
 
 def _train(
     arguments: argparse.Namespace,
     settings: Settings,
     frame: pd.DataFrame,
+    split: Split,
     label_rule: str,
     report: Callable[[str], None],
 ) -> Trained:
@@ -112,6 +116,7 @@ def _train(
             settings.sections,
             training_data=training_digest(frame),
             reviews=len(frame),
+            split=str(split),
         ),
         run_id="shell",
         report=report,

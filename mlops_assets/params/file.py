@@ -47,7 +47,7 @@ SECTIONS = (
 class Params(Choices):
     """The parameters of the pipeline: what it does, versioned with git."""
 
-    sides: Sides
+    sides: Sides = Field(default_factory=Sides)
     reference: ReferenceRules = Field(default_factory=ReferenceRules)
     play_store: CollectOptions = Field(default_factory=CollectOptions)
     validation: ValidationOptions = Field(default_factory=ValidationOptions)

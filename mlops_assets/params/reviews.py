@@ -173,26 +173,41 @@ class DriftOptions(Section):
     """Floor of the content: the AUC of a classifier that tells new reviews from old ones. 0.5 is a coin toss."""
 
 
-Share = Annotated[float, Field(gt=0, lt=100)]
+Share = Annotated[float | None, Field(gt=0, lt=100), Rule("a number above 0 and below 100")]
 
 
 class Sides(Section):
-    """The percentages of distinct texts on each side, 100 together. A change deals all texts anew and retrains."""
+    """Leave this section out, and the pipeline chooses: of distinct texts, 7.5 % each are validation and test. The gate
+    side has 30 % up to 500 labelled texts and falls to 5 % at 20,000; the rest is train. A text may move from gate to
+    train, never back.
+
+    Or fix the percentages, all four, 100 together. A change then deals all texts anew and retrains.
+    """
 
     section: ClassVar[str] = "sides"
 
-    train: Share
+    train: Share = None
     """Texts that the models learn from."""
-    validation: Share
+    validation: Share = None
     """Texts that choose among settings during a training."""
-    gate: Share
+    gate: Share = None
     """Texts that decide whether a new model replaces the live one."""
-    test: Share
+    test: Share = None
     """Texts that only measure the models."""
+
+    @property
+    def percents(self) -> dict[str, float]:
+        """The fixed percentages by side; empty if the pipeline chooses."""
+        return {side: percent for side, percent in self.model_dump().items() if percent is not None}
 
     @model_validator(mode="after")
     def _make_the_whole(self) -> Self:
-        total = self.train + self.validation + self.gate + self.test
+        percents = self.percents
+        if not percents:
+            return self
+        if missing := [side for side in type(self).model_fields if side not in percents]:
+            raise ValueError(f"sides.{missing[0]} is missing, it must be a number above 0 and below 100")
+        total = sum(percents.values())
         if abs(total - 100) > 1e-9:
             raise ValueError(f"sides must add up to 100 percent, got {total:g}")
         return self

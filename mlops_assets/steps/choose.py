@@ -9,7 +9,7 @@ from mlops_assets.artifact import METRICS_FILES
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews
+from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews, split_of_model
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training import champion
 from mlops_assets.training.champion import Decision
@@ -125,6 +125,7 @@ def _decide(
 ) -> Decision:
     """The decision between the candidates and the model that serves."""
     from mlops_assets.params.models import Evaluation
+    from mlops_assets.reviews.stored.split import gate_texts
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.blend.train import bring_blend
     from mlops_assets.training.judging.contender import contender
@@ -144,7 +145,8 @@ def _decide(
         rules=rules,
     )
     present = champion.candidates(models)
-    gate = frame[frame["side"] == "gate"].reset_index(drop=True)
+    judged = [*(models / kind for kind in present), *([incumbent] if incumbent else [])]
+    gate = gate_texts(frame, {split_of_model(settings, folder) for folder in judged})
     dataset_version = current_dataset_version(repository)
     contenders = [contender(kind, models / kind, gate) for kind in present]
     defender = contender("champion", incumbent, gate) if incumbent else None
@@ -160,7 +162,7 @@ def _decide(
             on_gpu=settings.image_variant == "gpu",
         ),
         rules=rules,
-        first=_first_model(settings, repository, frame, incumbent, defender, contenders),
+        first=_first_model(settings, repository, frame, gate, incumbent, defender, contenders),
     )
     if verdict.serves is None:
         raise PermanentFailure(f"no model may serve, and none did before: {verdict.reason}")
@@ -193,6 +195,7 @@ def _first_model(
     settings: Settings,
     repository: VersionRepository,
     frame: "pd.DataFrame",
+    gate: "pd.DataFrame",
     incumbent: Path | None,
     defender: "Contender | None",
     contenders: "Sequence[Contender]",
@@ -211,7 +214,6 @@ def _first_model(
     first = defender is None or say.no_say is not None or defender.labels != contenders[0].labels
     if classic is None or not first:
         return say
-    gate = frame[frame["side"] == "gate"]
     if not held_out(classic.labels, gate, classic.probabilities, "").small:
         return say
     recipe = settings.section(ClassicRecipe)

@@ -60,6 +60,7 @@ def due_below(
                 training_data=counts.training_data,
                 reviews=counts.labelled,
                 references=counts.references,
+                split=counts.split,
             ),
             settings.section(RetrainRules),
             settings.now(),
@@ -87,7 +88,7 @@ def due_below(
 
 def predictions_due(settings: Settings, dataset_version: str) -> "Due":
     """Whether the champion has to be asked about the reviews of the data version."""
-    from mlops_assets.reviews.stored.predictions import About, sides_digest
+    from mlops_assets.reviews.stored.predictions import About
     from mlops_assets.training.champion import champion_folder, last_decision
     from mlops_assets.training.due import Due
 
@@ -99,7 +100,7 @@ def predictions_due(settings: Settings, dataset_version: str) -> "Due":
         return Due(True, "there are no predictions yet")
     if about.model_version != model_version:
         return Due(True, f"model {model_version} is the champion, the predictions are of {about.model_version}")
-    if (about.dataset_version, about.sides) != (dataset_version, sides_digest(settings.sections["sides"])):
+    if about.dataset_version != dataset_version:
         return Due(True, f"data {dataset_version} is current, the predictions are of {about.dataset_version}")
     return Due(False, f"model {model_version} scored data {dataset_version}")
 

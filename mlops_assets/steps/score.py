@@ -7,7 +7,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.plan import predictions_due
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, usable_reviews
+from mlops_assets.steps.version import current_dataset_version, split_of_model, usable_reviews
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def score(settings: Settings, repository: VersionRepository) -> Scores:
 
 def _write_predictions(settings: Settings, repository: VersionRepository, dataset_version: str) -> int:
     """How many texts the champion was asked."""
-    from mlops_assets.reviews.stored.predictions import About, predict, read, sides_digest, write
+    from mlops_assets.reviews.stored.predictions import About, predict, read, write
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.champion import champion_folder, last_decision
 
@@ -57,17 +57,16 @@ def _write_predictions(settings: Settings, repository: VersionRepository, datase
         raise PermanentFailure("there is no champion to predict with: materialize champion_model")
     model_version = last_decision(settings.models).model_version
     model = load(folder)
-    sides = settings.sections["sides"]
-    about = About(model_version, dataset_version, tuple(model.labels), sides_digest(sides))
+    about = About(model_version, dataset_version, tuple(model.labels))
     before = About.read(settings.predictions)
-    same = before is not None and (before.model_version, before.sides) == (model_version, about.sides)
+    same = before is not None and before.model_version == model_version
     frame, scored = predict(
         usable_reviews(settings, repository),
         model.labels,
         model.probabilities,
         known=read(settings.predictions) if same else None,
         now=settings.now(),
-        percents=sides,
+        split=split_of_model(settings, folder),
     )
     write(frame, about, settings.predictions)
     return scored

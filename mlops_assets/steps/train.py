@@ -67,6 +67,7 @@ def train(
         training_data=counts.training_data,
         reviews=counts.labelled,
         references=counts.references,
+        split=counts.split,
     )
     due = training_due(model, metrics, wanted, settings.section(RetrainRules), settings.now(), force=force)
     frame = labelled_reviews(settings, repository)

@@ -1,8 +1,10 @@
 """Make a data version of the usable reviews, and read what the newest one holds."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets import artifact
 from mlops_assets.deploy.service import Service
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.sources.review_source import ReviewSource
@@ -10,6 +12,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
 from mlops_assets.steps.plan import StageDue, due_below
 from mlops_assets.steps.preconditions import refuse_missing_upstream
+from mlops_assets.trained_on import SAMPLE_SOURCE
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.git.pipeline_commit import LABELS, REFERENCE_RAW, REFERENCE_VALIDATED
 from mlops_assets.versioning.repository import VersionRepository
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.reviews.stored.reference import ReferenceFiles
+    from mlops_assets.reviews.stored.split import Split
     from mlops_assets.reviews.stored.usable import Counts, Labelling
 
 _SHOWN = 20
@@ -33,6 +37,21 @@ class VersionedReviews:
     counts: "Counts"
     due: tuple[StageDue, ...]
     newest: tuple[dict[str, Any], ...]
+
+    @property
+    def sides(self) -> list[dict[str, Any]]:
+        """The sides with their labelled reviews, and their percents of the distinct texts."""
+        from mlops_assets.reviews.stored.split import SIDES, Split
+
+        percents = Split.parse(self.counts.split).percents
+        return [
+            {
+                "side": side,
+                "reviews": self.counts.sides.get(side, 0),
+                "percent of distinct texts": f"{percents[side]:g}",
+            }
+            for side in SIDES
+        ]
 
     @property
     def anything_due(self) -> bool:
@@ -79,6 +98,7 @@ def commit_version(
     """The version, and its labelled reviews in numbers."""
     from mlops_assets.reviews.labels.table import FOLDER, LabelTable
     from mlops_assets.reviews.stored.snapshot import take_snapshot
+    from mlops_assets.reviews.stored.split import Split
     from mlops_assets.reviews.stored.store import ReviewStore
     from mlops_assets.reviews.stored.usable import are_copies, count, files_below
 
@@ -97,7 +117,8 @@ def commit_version(
     repository.stage_data(raw, evidence.now, optional)
     staged = files_below(repository.data_folder / "validated")
     are_copies(evidence.now, staged)
-    counts = _beside_references(count(staged, _labelling(settings, repository)), settings, repository)
+    labelling = _labelling(settings, repository, generated=source.name == SAMPLE_SOURCE)
+    counts = _beside_references(count(staged, labelling), settings, repository)
     summary: dict[str, Any] = {
         "source": source.name,
         "rows": counts.rows,
@@ -106,7 +127,8 @@ def commit_version(
     }
     if references.rows:
         summary["references"] = references.rows
-    return repository.commit_data(run_id, f"Data of {', '.join(counts.rows)}", summary), counts
+    gate = None if labelling.sides.percents else round(Split.parse(counts.split).percents["gate"])
+    return repository.commit_data(run_id, f"Data of {', '.join(counts.rows)}", summary, gate_percent=gate), counts
 
 
 def _reference_files(settings: Settings, source: str) -> "ReferenceFiles":
@@ -140,27 +162,35 @@ def reference_reviews(settings: Settings, repository: VersionRepository) -> "pd.
 
     Equal texts share their side, so no text is here that is on another side of the apps' own reviews.
     """
+    return _references(settings, repository, current_split(settings, repository))
+
+
+def _references(settings: Settings, repository: VersionRepository, split: "Split") -> "pd.DataFrame":
     from mlops_assets.reviews.stored.reference import reference_folder
     from mlops_assets.reviews.stored.usable import files_below, train_side
 
     folder = reference_folder(repository.data_folder) / "validated"
-    return train_side(files_below(folder), _labelling(settings, repository))
+    return train_side(files_below(folder), _labelling(settings, repository), split)
 
 
 def labelled_counts(settings: Settings, repository: VersionRepository) -> "Counts":
     """The labelled reviews of the version in the pipeline's clone, in numbers."""
+    return _beside_references(_own_counts(settings, repository), settings, repository)
+
+
+def _own_counts(settings: Settings, repository: VersionRepository) -> "Counts":
     from mlops_assets.reviews.stored.usable import count, files_below
 
-    counts = count(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
-    return _beside_references(counts, settings, repository)
+    return count(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
 
 
 def _beside_references(counts: "Counts", settings: Settings, repository: VersionRepository) -> "Counts":
     from mlops_assets.params.reviews import ReferenceRules
+    from mlops_assets.reviews.stored.split import Split
     from mlops_assets.reviews.stored.usable import beside_references
 
-    own_weight = settings.section(ReferenceRules).own_weight
-    return beside_references(counts, reference_reviews(settings, repository), own_weight)
+    references = _references(settings, repository, Split.parse(counts.split))
+    return beside_references(counts, references, settings.section(ReferenceRules).own_weight)
 
 
 def current_dataset_version(repository: VersionRepository) -> str:
@@ -179,9 +209,34 @@ def labels_of_people(repository: VersionRepository) -> dict[str, str]:
     return agreed(LabelTable(repository.data_folder / FOLDER).given())
 
 
-def _labelling(settings: Settings, repository: VersionRepository) -> "Labelling":
+def current_split(settings: Settings, repository: VersionRepository) -> "Split":
+    """How texts are dealt to the sides in the version in the pipeline's clone."""
+    from mlops_assets.reviews.stored.split import Split
+
+    return Split.parse(_own_counts(settings, repository).split)
+
+
+def split_of_model(settings: Settings, folder: Path) -> "Split":
+    """How texts were dealt to the sides when the model in this folder was trained.
+
+    Models of older versions do not record it: that was as params.yaml says, else with 5 % on the gate side.
+    """
+    from mlops_assets.params.reviews import Sides
+    from mlops_assets.reviews.stored.split import LEAST_GATE, Split
+
+    recorded = artifact.read(folder, verify=False).trained_with.split
+    return Split.parse(recorded) if recorded else Split.of(settings.section(Sides), 0, LEAST_GATE)
+
+
+def _labelling(settings: Settings, repository: VersionRepository, *, generated: bool | None = None) -> "Labelling":
+    """The rules for labels and sides; `generated` says whether the reviews are, by default as those of the tip."""
+    from mlops_assets.params.reviews import Sides
     from mlops_assets.reviews.stored.usable import Labelling
 
-    people = labels_of_people(repository)
-    kept = settings.instance_folder / "labels.parquet"
-    return Labelling(settings.label_rule, settings.sections["sides"], kept, people)
+    return Labelling(
+        settings.label_rule,
+        settings.section(Sides),
+        settings.instance_folder / "labels.parquet",
+        labels_of_people(repository),
+        repository.smallest_gate(generated=generated),
+    )

@@ -60,12 +60,14 @@ def _data(manifest: Manifest, data: Mapping[str, Any]) -> Iterator[Block]:
         f"code {source.code}",
     ]
     if data:
-        sides = ", ".join(f"{side} {rows}" for side, rows in data["sides"].items())
+        texts = data.get("texts", {})
+        shares = {side: f" ({100 * count / sum(texts.values()):.0f} % of the texts)" for side, count in texts.items()}
+        sides = ", ".join(f"{side} {rows}{shares.get(side, '')}" for side, rows in data["sides"].items())
         labels = ", ".join(f"{label} {rows}" for label, rows in data["labels"].items())
         lines += [
             f"{data['rows']} labelled reviews of {', '.join(data['apps'])}, "
             f"{_day(data['oldest_review'])} to {_day(data['newest_review'])}",
-            f"By side: {sides}. By label: {labels}. A text stands on one side only, by its hash",
+            f"By side: {sides}. By label: {labels}. A text is on one side only, by its hash",
             "Labels are the reviewers' stars, but where people labelled the text",
         ]
     if warning := manifest.trained_on.warning:

@@ -74,10 +74,11 @@ class ModelKind:
         training_data: str,
         reviews: int,
         references: str = "",
+        split: str = "",
     ) -> TrainedWith:
         """What a training on this data would be made with."""
         recipe = self.recipe(sections).digest()
-        return TrainedWith(dataset_version, label_rule, recipe, self.code(), training_data, reviews, references)
+        return TrainedWith(dataset_version, label_rule, recipe, self.code(), training_data, reviews, references, split)
 
 
 def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":

@@ -16,11 +16,23 @@ from typing import Any
 from mlops_assets.artifact import Kind, model_version
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import pointed_object
-from mlops_assets.versioning.git.pipeline_commit import CARD, DECISION, METRICS, MODELS, OPTIONAL, Change
+from mlops_assets.versioning.git.pipeline_commit import (
+    CARD,
+    DECISION,
+    GATE_PERCENTS,
+    METRICS,
+    MODELS,
+    OPTIONAL,
+    Change,
+    gate_percents,
+)
 from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.version_data import DATA, Base, VersionData, data_version
 from mlops_assets.versioning.version_writer import Committed, DataVersion, VersionWriter
-from mlops_assets.versioning.versions import ANEW, Version, list_versions
+from mlops_assets.versioning.versions import ANEW, Version, is_generated, list_versions
+
+_GATE_OF_OLD_VERSIONS = 5
+"""Versions that record no percent of the gate side had this one."""
 
 
 class VersionElsewhere(PermanentFailure):
@@ -157,12 +169,32 @@ class VersionRepository:
             self._writer.stage({"data/raw": raw, "data/validated": validated, **more})
             self._staged_data = [output for output in DATA if more.get(output, True)]
 
-    def commit_data(self, run_id: str, message: str, summary: Mapping[str, Any] | None = None) -> DataVersion:
+    def smallest_gate(self, *, generated: bool | None = None) -> int | None:
+        """The smallest percent of the gate side that was ever used, for generated reviews or real ones (by default
+        those of the tip); None before the first. As of the last `prepare`.
+        """
+        if not self.clone.exists() or (tip := self.clone.branch.tip()) is None:
+            return None
+        trailers = self.clone.branch.trailers(tip)
+        known, of_tip = gate_percents(trailers), is_generated(trailers)
+        generated = of_tip if generated is None else generated
+        if not known and "Data-Version" in trailers and generated == of_tip:
+            return _GATE_OF_OLD_VERSIONS
+        return known.get(_kind(generated=generated))
+
+    def commit_data(
+        self,
+        run_id: str,
+        message: str,
+        summary: Mapping[str, Any] | None = None,
+        *,
+        gate_percent: int | None = None,
+    ) -> DataVersion:
         """Version what `stage_data` staged.
 
         `summary` (source, rows by app, months, label mix) is kept as a JSON trailer; a version of generated reviews
-        does not go to origin. If nothing changed there is no commit, and a remote folder that lost objects gets them
-        again.
+        does not go to origin. `gate_percent` is that of the gate side, where the pipeline chooses it. If nothing
+        changed there is no commit, and a remote folder that lost objects gets them again.
         """
         with self.locked():
             tip, anew = self.clone.tip(), self.base().anew
@@ -175,6 +207,8 @@ class VersionRepository:
             trailers = {"Pipeline-Run": run_id, "Data-Version": version}
             if summary is not None:
                 trailers["Data-Summary"] = json.dumps(summary, ensure_ascii=False, sort_keys=True)
+            if gate_percent is not None:
+                trailers[GATE_PERCENTS] = f"{_kind(generated=is_generated(trailers))}={gate_percent}"
             if anew:
                 trailers[ANEW] = " ".join(anew.split())
             gone = frozenset(f"{output}.dvc" for output in OPTIONAL) - pointers.keys()
@@ -229,6 +263,10 @@ class VersionRepository:
         versions = dict(entry.split("=", 1) for entry in before.split())
         versions |= {name: model_version(self.clone.folder / "models" / name) for name in self._staged_models}
         return " ".join(f"{name}={version}" for name, version in sorted(versions.items()))
+
+
+def _kind(*, generated: bool) -> str:
+    return "generated" if generated else "real"
 
 
 def _files_in(folder: Path) -> dict[str, Path]:

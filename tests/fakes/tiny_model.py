@@ -31,7 +31,12 @@ def learnt_from(*apps: str, sources: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def seal_tiny_model(
-    folder: Path, *, dataset_version: str = "d" * 12, intercept: float = 0.0, metrics: Mapping[str, Any] | None = None
+    folder: Path,
+    *,
+    dataset_version: str = "d" * 12,
+    intercept: float = 0.0,
+    metrics: Mapping[str, Any] | None = None,
+    split: str = "",
 ) -> str:
     """Write the model into the empty `folder`; the intercept moves all answers. Returns the model version."""
     folder.mkdir(parents=True)
@@ -56,17 +61,20 @@ def seal_tiny_model(
         [Golden(text, tuple(map(float, row))) for text, row in zip(TEXTS, answers, strict=True)],
         dataset_version,
         metrics=metrics,
+        split=split,
     )
 
 
-def seal(folder: Path, golden, dataset_version: str = "d" * 12, training_files=(), metrics=None) -> str:
+def seal(
+    folder: Path, golden, dataset_version: str = "d" * 12, training_files=(), metrics=None, split: str = ""
+) -> str:
     """Seal again with other golden sentences."""
     return artifact.seal(
         folder,
         kind="classic",
         labels=("negative", "positive"),
         text_version=TEXT_VERSION,
-        trained_with=TrainedWith(dataset_version, "binary", "recipe", "code"),
+        trained_with=TrainedWith(dataset_version, "binary", "recipe", "code", split=split),
         metrics={
             "gate": {"n": 3, "accuracy": 1.0},
             "test": {"n": 3, "accuracy": 1.0, "macro_f1": 1.0},

@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from mlops_assets import artifact
 from mlops_assets.deploy.service import Live
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.split import Split
 from mlops_assets.settings import Settings
 from mlops_assets.steps import choose as choosing
 from mlops_assets.steps.restore import restore_champion
@@ -206,6 +208,20 @@ def test_a_live_model_of_generated_reviews_gives_way_and_serves_on_only_where_no
     assert (record["promoted"], record["model_version"]) == (True, candidate)
     assert record["reason"].startswith(f"{told}first model: classic, macro-F1 0.")
     assert place.stored()["reason"] == record["reason"]
+
+
+def test_models_are_judged_on_no_text_that_one_of_them_learned_from(place: Place) -> None:
+    """As if the live model came from a clone with another split of the texts."""
+    place.train(-0.5)
+    on_all = place.choose()["figures"]["n"]
+    known = Split.explicit({"train": 50, "validation": 10, "gate": 20, "test": 20})
+    live = place.serve(-0.6, split=str(known))
+    place.train(-0.55)
+    rows = pd.concat(map(columns.read_frame, place.user.months.values()))
+    gate = Split.explicit(ALMOST_ALL_GATE).sides_of(rows["review_text"]) == "gate"
+    fair = gate & known.sides_of(rows["review_text"]).isin(["gate", "test"])
+    assert 0 < fair.sum() < on_all == gate.sum()
+    assert place.choose(live)["figures"]["n"] == fair.sum()
 
 
 def test_a_real_app_s_own_model_keeps_its_say(place: Place) -> None:

@@ -11,6 +11,7 @@ from benchmarks import versioning
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import folder_object, pointed_object
 from mlops_assets.versioning.git.pipeline_commit import FILES, parse_trailers
+from mlops_assets.versioning.version_writer import DataVersion
 from tests.user_clone import APP, QUICK_DVC, REAL_DVC, UserClone, sh
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -88,6 +89,40 @@ def test_nothing_new_is_no_commit_and_calls_no_dvc(tmp_path: Path) -> None:
     again, same_models = user.version_data(run_id="run-2"), user.version_models("w", run_id="run-2")
     assert (again.changed, again.dataset_version, again.pushed_objects) == (False, first.dataset_version, 0)
     assert (same_models.changed, same_models.commit) == (False, models.commit)
+
+
+def test_the_smallest_gate_side_ever_used_stays_on_record(tmp_path: Path) -> None:
+    """Of generated and real reviews apart, also under models, for a colleague, and if only the share fell."""
+    user = UserClone(tmp_path / "user", dvc=QUICK_DVC, origin=True)
+    repository = user.repository()
+
+    def commit(percent: int, source: str = "file") -> DataVersion:
+        repository.prepare()
+        repository.stage_data(user.months, user.months)
+        summary = {"source": source, "rows": {APP: 2}}
+        return repository.commit_data("run-1", "Data", summary, gate_percent=percent)
+
+    assert repository.smallest_gate() is None
+    assert commit(20).changed
+    assert not commit(20).changed
+    assert commit(12).changed
+    user.month("2026-03", b"march")
+    assert commit(30).changed
+    user.version_models("first")
+    assert (repository.smallest_gate(), repository.smallest_gate(generated=True)) == (12, None)
+    colleague = UserClone.of_origin(tmp_path / "colleague").repository()
+    colleague.prepare()
+    assert colleague.smallest_gate() == 12
+    user.month("2026-04", b"april")
+    commit(18, "sample")
+    assert (repository.smallest_gate(), repository.smallest_gate(generated=False)) == (18, 12)
+
+
+def test_data_of_a_version_that_records_no_gate_side_had_five_percent_on_it(tmp_path: Path) -> None:
+    user = UserClone(tmp_path / "user", dvc=QUICK_DVC)
+    user.version_data()
+    assert user.repository().smallest_gate() == 5
+    assert user.repository().smallest_gate(generated=True) is None
 
 
 def test_a_models_commit_keeps_the_data_and_names_what_it_was_trained_on(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """The serving model's answer to every stored review, in a file; only new texts are scored."""
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_assets.reviews.stored import columns
-from mlops_assets.reviews.stored.split import PERCENTS, side_of
+from mlops_assets.reviews.stored.split import Split
 from mlops_assets.text import text_digest
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -43,7 +42,6 @@ class About:
     model_version: str
     dataset_version: str
     labels: tuple[str, ...]
-    sides: str
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -51,12 +49,7 @@ class About:
         if not path.is_file():
             return None
         stored = json.loads((pq.read_metadata(path).metadata or {}).get(_ABOUT, b"null"))
-        return cls(**{**stored, "labels": tuple(stored["labels"])}) if stored else None
-
-
-def sides_digest(percents: Mapping[str, float]) -> str:
-    """Names the shares of the sides that rows were dealt to."""
-    return hashlib.sha256(json.dumps(dict(percents), sort_keys=True).encode()).hexdigest()[:12]
+        return cls(stored["model_version"], stored["dataset_version"], tuple(stored["labels"])) if stored else None
 
 
 def predict(
@@ -66,11 +59,12 @@ def predict(
     *,
     known: pd.DataFrame | None,
     now: datetime,
-    percents: Mapping[str, float] = PERCENTS,
+    split: Split,
 ) -> tuple[pd.DataFrame, int]:
     """A row for each of `reviews` (review_id, app_id, review_date, review_text), and how many texts were scored.
 
-    `known` are the same model's earlier rows: equal texts keep their answer. Each distinct text is scored once.
+    `known` are the same model's earlier rows: equal texts keep their answer. Each distinct text is scored once. `split`
+    is the one that the model was trained with.
     """
     texts = reviews["review_text"].fillna("").astype(str)
     of_text = {text: text_digest(text) for text in texts.unique()}
@@ -87,7 +81,7 @@ def predict(
     if unknown:
         rows = probabilities([first_form[digest] for digest in unknown])
         answers.update(zip(unknown, rows.tolist(), strict=True))
-    sides = {digest: side_of(text, percents) for digest, text in first_form.items()}
+    sides = {digest: split.side_of(text) for digest, text in first_form.items()}
     digests = [of_text[text] for text in texts]
     given = [list(answers[digest]) for digest in digests]
     identity = zip(reviews["app_id"], reviews["review_id"], digests, strict=True)

@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 
 from mlops_assets.files import stamp
 from mlops_assets.params.choices import LabelRule
+from mlops_assets.params.reviews import Sides
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.label import labels_of, with_labels_of_people
-from mlops_assets.reviews.stored.split import sides_of
+from mlops_assets.reviews.stored.split import Split, add_sides, places_of
 from mlops_assets.text import text_digest
 
 COLUMNS = ("review_id", "app_id", "review_text", "rating", "review_date", "app_version", "source")
 """What models and claims need of a review."""
 
 _COUNTS = b"counts"
-_MADE = ("label", "side", "person")
+_MADE = ("label", "person", "side")
 """The columns that are computed once and kept."""
 
 
@@ -32,24 +33,32 @@ _MADE = ("label", "side", "person")
 class Labelling:
     """The rules for labels and sides, and the file with those of the reviews that were labelled last.
 
-    `people` are labels that people gave, by the digest of the text: they beat the stars.
+    `people` are labels that people gave, by the digest of the text: they beat the stars. `smallest_gate` is the
+    smallest percent that the gate side ever had, None before the first.
     """
 
     rule: LabelRule
-    percents: Mapping[str, float]
+    sides: Sides
     kept: Path
     people: Mapping[str, str] = field(default_factory=dict)
+    smallest_gate: int | None = None
 
     def key(self, files: Mapping[str, Path]) -> str:
-        """Changes with the files, the rule, the percents and people's labels."""
-        return _digest([content_key(files), self.rule, sorted(self.percents.items()), sorted(self.people.items())])
+        """Changes with the files, the rule, the sides of params.yaml and people's labels."""
+        sides = sorted(self.sides.percents.items())
+        return _digest([content_key(files), self.rule, sides, sorted(self.people.items())])
+
+    def split(self, texts: int) -> Split:
+        """The split of so many distinct labelled texts."""
+        return Split.of(self.sides, texts, self.smallest_gate)
 
 
 @dataclass(frozen=True)
 class Counts:
     """How many labelled reviews there are, by app, label and side, their first and last month, and a digest of what
-    training reads of them, and of reference apps: text, label, side and weight. `people_texts` are held-out texts that
-    people labelled, `people_labels` is a digest of these labels.
+    training reads of them, and of reference apps: text, label, side and weight. `texts` are the distinct texts, `split`
+    is how they were dealt to the sides. `people_texts` are held-out texts that people labelled, `people_labels` is a
+    digest of these labels.
     """
 
     rows: Mapping[str, int]
@@ -57,6 +66,8 @@ class Counts:
     labels: Mapping[str, int]
     sides: Mapping[str, int]
     training_data: str
+    texts: int
+    split: str
     people_texts: int
     people_labels: str
     references: str = ""
@@ -132,35 +143,35 @@ def with_labels_and_sides(files: Mapping[str, Path], labelling: Labelling) -> pd
 
     Raises `UnknownColumns` if a file does not have the columns of a stored review.
     """
-    key = labelling.key(files)
+    counts = _kept_counts(labelling, files)
+    key = f"{labelling.key(files)} {counts.split}" if counts else ""
     if (known := _last.get(key)) is not None:
         return known
     frame = _in_order(files)
-    kept = _kept(labelling.kept, key)
-    if kept is None:
-        frame = _label(frame, labelling.rule, labelling.percents, labelling.people)
-        _keep(frame, labelling.kept, key)
+    if counts is None:
+        frame, counts = _label(frame, labelling)
+        _keep(frame, labelling.kept, labelling.key(files), counts)
+        key = f"{labelling.key(files)} {counts.split}"
     else:
+        kept = columns.to_frame(pq.read_table(labelling.kept))
         frame = frame.assign(**{name: kept[name] for name in _MADE})
     _last.keep(key, frame)
     return frame.copy(deep=False)
 
 
-def training_frame(
-    folder: Path, rule: LabelRule, percents: Mapping[str, float], people: Mapping[str, str] = MappingProxyType({})
-) -> pd.DataFrame:
-    """The labelled reviews of a folder with their sides, by review_date and review_id; nothing is kept."""
-    return labelled(_label(_in_order(files_below(folder)), rule, percents, people))
+def training_frame(folder: Path, rule: LabelRule, people: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
+    """The labelled reviews of a folder, without sides, by review_date and review_id; nothing is kept."""
+    return labelled(_with_labels(_in_order(files_below(folder)), rule, people))
 
 
-def train_side(files: Mapping[str, Path], labelling: Labelling) -> pd.DataFrame:
-    """The labelled reviews of the files that are on the train side, by app and date. Neither kept nor remembered, so
-    the frame that was read last stays.
+def train_side(files: Mapping[str, Path], labelling: Labelling, split: Split) -> pd.DataFrame:
+    """The labelled reviews of the files that are on the train side of `split`, by app and date. Neither kept nor
+    remembered, so the frame that was read last stays.
     """
     for path in files.values():
         columns.require_schema(path)
     frame = _read(files).sort_values(["app_id", "review_date", "review_id"], kind="stable")
-    found = labelled(_label(frame, labelling.rule, labelling.percents, labelling.people))
+    found = add_sides(labelled(_with_labels(frame, labelling.rule, labelling.people)), split)
     return cast("pd.DataFrame", found[found["side"] == "train"].reset_index(drop=True))
 
 
@@ -171,23 +182,24 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 def count(files: Mapping[str, Path], labelling: Labelling) -> Counts:
     """Counts of the labelled reviews. The files are read only if nobody labelled their reviews before."""
-    key = labelling.key(files)
-    if (kept := _kept_counts(labelling.kept, key)) is None:
+    if (kept := _kept_counts(labelling, files)) is None:
         with_labels_and_sides(files, labelling)
-        kept = _kept_counts(labelling.kept, key)
+        kept = _kept_counts(labelling, files)
     if kept is None:
         raise RuntimeError(f"{labelling.kept} does not hold what was just written to it: is another run at work?")
     return kept
 
 
-def counts_of(frame: pd.DataFrame) -> Counts:
-    """Counts of a frame of labelled reviews."""
+def counts_of(frame: pd.DataFrame, split: Split, texts: int) -> Counts:
+    """Counts of a frame of labelled reviews with so many distinct texts."""
     return Counts(
         rows={str(app): int(n) for app, n in frame["app_id"].value_counts().sort_index().items()},
         months=[f"{frame['review_date'].min():%Y-%m}", f"{frame['review_date'].max():%Y-%m}"] if len(frame) else [],
         labels={str(label): int(n) for label, n in frame["label"].value_counts().sort_index().items()},
         sides={str(side): int(n) for side, n in frame["side"].value_counts().items()},
         training_data=training_digest(frame),
+        texts=texts,
+        split=str(split),
         people_texts=len(people := _people_on_held_out(frame)),
         people_labels=_digest(people)[:12] if people else "",
     )
@@ -234,28 +246,33 @@ def _in_order(files: Mapping[str, Path]) -> pd.DataFrame:
     return read_usable(files).sort_values(["review_date", "review_id"], kind="stable", ignore_index=True)
 
 
-def _label(
-    frame: pd.DataFrame, rule: LabelRule, percents: Mapping[str, float], people: Mapping[str, str]
-) -> pd.DataFrame:
-    by_stars = frame.assign(label=labels_of(frame["rating"], rule), side=sides_of(frame["review_text"], percents))
-    return with_labels_of_people(by_stars, rule, people)
+def _with_labels(frame: pd.DataFrame, rule: LabelRule, people: Mapping[str, str]) -> pd.DataFrame:
+    return with_labels_of_people(frame.assign(label=labels_of(frame["rating"], rule)), rule, people)
 
 
-def _keep(frame: pd.DataFrame, path: Path, key: str) -> None:
+def _label(frame: pd.DataFrame, labelling: Labelling) -> tuple[pd.DataFrame, Counts]:
+    """The rows with label and side, and the counts of those that have a label."""
+    frame, places = _with_labels(frame, labelling.rule, labelling.people), places_of(frame["review_text"])
+    texts = int(places[frame["label"].notna()].nunique())
+    split = labelling.split(texts)
+    frame = frame.assign(side=split.sides_at(places))
+    return frame, counts_of(labelled(frame), split, texts)
+
+
+def _keep(frame: pd.DataFrame, path: Path, key: str, counts: Counts) -> None:
     table = pa.table({name: pa.array(frame[name], pa.string(), from_pandas=True) for name in _MADE})
-    about = json.dumps({"key": key, **asdict(counts_of(labelled(frame)))})
-    columns.write_table(table, path, about={_COUNTS: about.encode()})
+    columns.write_table(table, path, about={_COUNTS: json.dumps({"key": key, **asdict(counts)}).encode()})
 
 
-def _kept(path: Path, key: str) -> pd.DataFrame | None:
-    return columns.to_frame(pq.read_table(path)) if _kept_counts(path, key) is not None else None
-
-
-def _kept_counts(path: Path, key: str) -> Counts | None:
-    if not path.is_file():
+def _kept_counts(labelling: Labelling, files: Mapping[str, Path]) -> Counts | None:
+    """The counts in the file of labels; None if that is of other files or rules, or if the split is another one now."""
+    if not labelling.kept.is_file():
         return None
-    about = json.loads((pq.read_metadata(path).metadata or {}).get(_COUNTS, b"{}"))
-    return Counts(**about) if about.pop("key", None) == key and about.keys() == Counts.__annotations__.keys() else None
+    about = json.loads((pq.read_metadata(labelling.kept).metadata or {}).get(_COUNTS, b"{}"))
+    if about.pop("key", None) != labelling.key(files) or about.keys() != Counts.__annotations__.keys():
+        return None
+    counts = Counts(**about)
+    return counts if counts.split == str(labelling.split(counts.texts)) else None
 
 
 def _digest(value: object) -> str:

@@ -228,6 +228,7 @@ def data_figures(frame: pd.DataFrame) -> dict[str, Any]:
     return {
         "rows": len(frame),
         "sides": {side: int((frame["side"] == side).sum()) for side in SIDES},
+        "texts": {side: int(frame["review_text"][frame["side"] == side].nunique()) for side in SIDES},
         "labels": {name: int((frame["label"] == name).sum()) for name in LABELS if (frame["label"] == name).any()},
         "apps": sorted(set(frame["app_id"])),
         "sources": sorted(set(frame["source"])) if "source" in frame else [],

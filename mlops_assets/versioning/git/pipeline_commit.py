@@ -35,7 +35,10 @@ JOINS = "Joins"
 AUTHOR = "Review pipeline"
 EMAIL = "pipeline@localhost"
 
-_DATA_TRAILERS = ("Data-Version", "Data-Summary")
+GATE_PERCENTS = "Gate-Percent"
+"""The trailer with the smallest percent that the gate side ever had, by kind of reviews: `generated=18 real=12`."""
+
+_DATA_TRAILERS = ("Data-Version", "Data-Summary", GATE_PERCENTS)
 _MODEL_TRAILERS = ("Models-Data-Version", "Model-Versions", "Champion")
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+): (.*)$")
 
@@ -62,7 +65,8 @@ def compose(git: Git, tip: str | None, change: Change, code: Code, *, joined: st
     for path, content in change.files.items():
         blobs[path] = git.run("hash-object", "-w", "--no-filters", "--stdin", stdin=content.encode())
     carried, champion = trailers_of(git, tip), change.trailers.get("Champion")
-    if joined is None and blobs == before and champion in (None, carried.get("Champion")):
+    same = blobs == before and champion in (None, carried.get("Champion")) and not _gate_falls(carried, change.trailers)
+    if joined is None and same:
         return None
     parents = [argument for parent in (tip, joined, code.commit) if parent for argument in ("-p", parent)]
     message = f"{change.subject}\n\n{_trailers(carried, change, code, joined)}"
@@ -88,11 +92,29 @@ def _trailers(carried: Mapping[str, str], change: Change, code: Code, joined: st
     kept = _DATA_TRAILERS if models_dropped else (*_DATA_TRAILERS, *_MODEL_TRAILERS)
     trailers = {name: value for name, value in carried.items() if name in kept}
     trailers |= {**change.trailers, "Code": code.commit or "none"}
+    if gates := _smallest_gates(carried, change.trailers):
+        trailers[GATE_PERCENTS] = " ".join(f"{kind}={percent}" for kind, percent in sorted(gates.items()))
     if joined:
         trailers[JOINS] = joined
     if code.dirty:
         trailers["Code-Dirty"] = code.dirty
     return "".join(f"{name}: {value}\n" for name, value in trailers.items())
+
+
+def gate_percents(trailers: Mapping[str, str]) -> dict[str, int]:
+    """The smallest percent of the gate side that was ever used, by kind of reviews: generated or real."""
+    parts = (part.split("=", 1) for part in trailers.get(GATE_PERCENTS, "").split())
+    return {kind: int(percent) for kind, percent in parts}
+
+
+def _smallest_gates(carried: Mapping[str, str], brought: Mapping[str, str]) -> dict[str, int]:
+    known, new = gate_percents(carried), gate_percents(brought)
+    return {kind: min(known.get(kind, percent), percent) for kind, percent in (known | new).items()}
+
+
+def _gate_falls(carried: Mapping[str, str], brought: Mapping[str, str]) -> bool:
+    """Whether the change brings a smaller gate side than one on record: a commit for itself, before a model trains."""
+    return bool(gate_percents(carried)) and _smallest_gates(carried, brought) != gate_percents(carried)
 
 
 def _identity(at: datetime) -> dict[str, str]:

@@ -14,6 +14,7 @@ from mlops_assets.definitions import build_definitions
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.drift.history import read_history
 from mlops_assets.reviews.stored.predictions import About, predict, write
+from mlops_assets.reviews.stored.split import Split
 from mlops_assets.steps.judge_drift import compare_with_training
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.trained_on import TrainedOn
@@ -106,13 +107,20 @@ def test_a_model_that_grows_unsure_of_the_newest_is_a_warning(clone: CheckedClon
             best = top - np.array([zlib.crc32(text.encode()) % 1000 for text in texts]) / 10_000
             return np.stack([1 - best, best], axis=1)
 
-        return predict(rows, ("negative", "positive"), sure, known=None, now=datetime(2027, 4, day, tzinfo=UTC))[0]
+        return predict(
+            rows,
+            ("negative", "positive"),
+            sure,
+            known=None,
+            now=datetime(2027, 4, day, tzinfo=UTC),
+            split=Split.nested(5),
+        )[0]
 
     later = reviews.assign(
         review_id=reviews["review_id"] + "-later", review_date=reviews["review_date"] + pd.Timedelta(days=365)
     )
     first, frame = scored(reviews, 0.99, 1), scored(later, 0.8 if unsure else 0.99, 2)
-    about = About("m" * 12, "d" * 12, ("negative", "positive"), "s" * 12)
+    about = About("m" * 12, "d" * 12, ("negative", "positive"))
     write(pd.concat([first, frame], ignore_index=True), about, clone.settings.predictions)
     one = _judge(clone, "predictions", check)
     assert (one.passed, one.severity, one.blocking) == (not unsure, dg.AssetCheckSeverity.WARN, False)

@@ -13,10 +13,12 @@ from mlops_assets.reviews.drift.prediction_drift import measure_predictions
 from mlops_assets.reviews.stored import predictions
 from mlops_assets.reviews.stored.erase import erase
 from mlops_assets.reviews.stored.predictions import About, predict
+from mlops_assets.reviews.stored.split import Split
 
 LABELS = ("negative", "positive")
 FIRST, LATER = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
-ABOUT = About("m" * 12, "d" * 12, LABELS, "s" * 12)
+ABOUT = About("m" * 12, "d" * 12, LABELS)
+SPLIT = Split.nested(5)
 
 
 class Model:
@@ -46,7 +48,7 @@ def reviews(texts: Sequence[str], start: str = "2026-01-01", name: str = "r") ->
 def test_every_review_has_its_answer_and_each_distinct_text_is_scored_once() -> None:
     model = Model()
     frame, scored = predict(
-        reviews(["bagus", "Bagus ", "jelek", "bagus"]), LABELS, model.probabilities, known=None, now=FIRST
+        reviews(["bagus", "Bagus ", "jelek", "bagus"]), LABELS, model.probabilities, known=None, now=FIRST, split=SPLIT
     )
     assert (scored, model.asked) == (2, ["bagus", "jelek"])
     assert frame["sentiment"].tolist() == ["positive", "positive", "negative", "positive"]
@@ -56,12 +58,12 @@ def test_every_review_has_its_answer_and_each_distinct_text_is_scored_once() -> 
 
 def test_only_new_and_edited_reviews_are_scored_when_the_data_grows(tmp_path: Path) -> None:
     path, model = tmp_path / "predictions.parquet", Model()
-    first, _ = predict(reviews(["bagus", "jelek"]), LABELS, model.probabilities, known=None, now=FIRST)
+    first, _ = predict(reviews(["bagus", "jelek"]), LABELS, model.probabilities, known=None, now=FIRST, split=SPLIT)
     predictions.write(first, ABOUT, path)
     assert About.read(path) == ABOUT
     model.asked.clear()
     grown = reviews(["bagus", "jelek sekali", "jelek"])
-    frame, scored = predict(grown, LABELS, model.probabilities, known=predictions.read(path), now=LATER)
+    frame, scored = predict(grown, LABELS, model.probabilities, known=predictions.read(path), now=LATER, split=SPLIT)
     assert (scored, model.asked) == (1, ["jelek sekali"])
     assert frame["first_scored"].tolist() == [FIRST, LATER, LATER]
     assert predictions.read(path)["confidence"].tolist() == pytest.approx([0.8, 0.8])
@@ -75,7 +77,7 @@ def test_a_file_that_is_absent_or_of_something_else_tells_nothing(tmp_path: Path
 
 def test_an_erased_review_leaves_the_predictions(tmp_path: Path) -> None:
     path = tmp_path / "data" / "predictions.parquet"
-    frame, _ = predict(reviews(["bagus", "jelek"]), LABELS, Model().probabilities, known=None, now=FIRST)
+    frame, _ = predict(reviews(["bagus", "jelek"]), LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
     predictions.write(frame, ABOUT, path)
     assert erase(tmp_path / "data", review="r1").rows == {"data/predictions.parquet": 1}
     assert predictions.read(path)["review_id"].tolist() == ["r0"]
@@ -101,9 +103,9 @@ def scored_later(positive: float, sure: float) -> pd.DataFrame:
         return ask
 
     old = reviews(texts(3000, 0.7, 1))
-    first, _ = predict(old, LABELS, answers(Model(0.9)), known=None, now=FIRST)
+    first, _ = predict(old, LABELS, answers(Model(0.9)), known=None, now=FIRST, split=SPLIT)
     new = reviews(texts(2500, positive, 2), "2026-07-01", "n")
-    frame, _ = predict(pd.concat([old, new]), LABELS, answers(Model(sure)), known=first, now=LATER)
+    frame, _ = predict(pd.concat([old, new]), LABELS, answers(Model(sure)), known=first, now=LATER, split=SPLIT)
     return frame.assign(confidence=[max(row) for row in frame["probabilities"]])
 
 
@@ -119,7 +121,7 @@ def test_a_change_in_the_answers_shows_as_what_it_is() -> None:
 
 def test_the_first_run_of_a_model_judges_nothing_whatever_changed_within_its_data() -> None:
     first = reviews([*texts(2000, 0.9, 1), *texts(1000, 0.2, 2)])
-    frame, _ = predict(first, LABELS, Model().probabilities, known=None, now=FIRST)
+    frame, _ = predict(first, LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
     report = measure_predictions(frame.assign(confidence=0.8), DriftOptions())
     assert not report.drifted
     told = (
@@ -131,9 +133,9 @@ def test_the_first_run_of_a_model_judges_nothing_whatever_changed_within_its_dat
 def mixed_by_month(shares: Sequence[float], later: float) -> pd.DataFrame:
     """Months of 500 reviews with these shares of praise, and 1,500 that came after the model's first answers."""
     old = reviews([text for month, share in enumerate(shares) for text in texts(500, share, month)])
-    first, _ = predict(old, LABELS, Model().probabilities, known=None, now=FIRST)
+    first, _ = predict(old, LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
     new = reviews(texts(1500, later, 99), "2027-07-01", "n")
-    frame, _ = predict(pd.concat([old, new]), LABELS, Model().probabilities, known=first, now=LATER)
+    frame, _ = predict(pd.concat([old, new]), LABELS, Model().probabilities, known=first, now=LATER, split=SPLIT)
     return frame.assign(confidence=[max(row) for row in frame["probabilities"]])
 
 
@@ -168,7 +170,7 @@ def test_another_apps_reviews_are_no_drift_of_the_first_apps_answers() -> None:
 
 
 def test_a_handful_of_reviews_is_not_judged() -> None:
-    frame, _ = predict(reviews(texts(60, 0.5, 1)), LABELS, Model().probabilities, known=None, now=FIRST)
+    frame, _ = predict(reviews(texts(60, 0.5, 1)), LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
     report = measure_predictions(frame.assign(confidence=0.8), DriftOptions())
     assert not report.drifted
     assert report.reason.startswith("not judged: ")

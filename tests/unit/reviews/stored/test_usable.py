@@ -6,14 +6,16 @@ import pandas as pd
 import pytest
 
 from mlops_assets.params.choices import LabelRule
+from mlops_assets.params.reviews import Sides
 from mlops_assets.reviews.stored import columns, usable
 from mlops_assets.reviews.stored.columns import UnknownColumns
+from mlops_assets.reviews.stored.split import Split
 from mlops_assets.reviews.stored.usable import Labelling
 from mlops_assets.text import text_digest
 from tests.review_reads import ReviewReads
 from tests.unit.reviews.rows import APP, frame, review
 
-PERCENTS = {"train": 80, "validation": 7.5, "gate": 5, "test": 7.5}
+ALL_TEST = {"train": 1, "validation": 1, "gate": 1, "test": 97}
 
 
 @pytest.fixture
@@ -31,8 +33,10 @@ def another_process(monkeypatch) -> None:
     monkeypatch.setattr(usable, "_last", usable._LastFrame())
 
 
-def labelling(folder, rule: LabelRule = "binary", **percents) -> Labelling:
-    return Labelling(rule, {**PERCENTS, **percents}, folder.parent / "labels.parquet")
+def labelling(folder, rule: LabelRule = "binary", sides=None, smallest_gate: int | None = None) -> Labelling:
+    return Labelling(
+        rule, Sides.from_params(sides or {}), folder.parent / "labels.parquet", smallest_gate=smallest_gate
+    )
 
 
 def test_files_are_read_once_until_one_is_written_or_removed(folder, monkeypatch):
@@ -82,7 +86,7 @@ def test_labels_and_sides_are_made_once_for_all_processes(folder, monkeypatch):
     made = usable.with_labels_and_sides(files, labelling(folder))
     assert made["label"].fillna("none").tolist() == ["negative", "none", "positive", "positive"]
     another_process(monkeypatch)
-    monkeypatch.setattr(usable, "sides_of", None)  # would fail if it were called
+    monkeypatch.setattr(usable, "places_of", None)  # would fail if it were called
     pd.testing.assert_frame_equal(usable.with_labels_and_sides(files, labelling(folder)), made)
     another_process(monkeypatch)
     reads = ReviewReads(monkeypatch)
@@ -97,10 +101,25 @@ def test_another_rule_other_shares_and_new_reviews_are_labelled_anew(folder, mon
     usable.with_labels_and_sides(files, labelling(folder))
     another_process(monkeypatch)
     assert usable.count(files, labelling(folder, "ternary")).labels == {"negative": 1, "neutral": 1, "positive": 2}
-    shares = {"train": 1, "validation": 1, "gate": 1, "test": 97}
-    assert usable.count(files, labelling(folder, "ternary", **shares)).sides == {"test": 4}
+    assert usable.count(files, labelling(folder, "ternary", ALL_TEST)).sides == {"test": 4}
     columns.write_frame(frame(review("r8", rating=1)), folder / APP / "2026-02.parquet")
     assert usable.count(usable.files_below(folder), labelling(folder)).labels == {"negative": 2, "positive": 1}
+
+
+def test_a_gate_side_that_was_smaller_once_deals_the_reviews_anew(folder, monkeypatch):
+    """What was kept holds while the split is the same, as in the run that first puts it on record."""
+    rows = [review(f"r{n}", review_text=f"teks {n}", rating=1 + 4 * (n % 2)) for n in range(300)]
+    columns.write_frame(frame(*rows), folder / APP / "2026-01.parquet")
+    files = usable.files_below(folder)
+    at_first = usable.with_labels_and_sides(files, labelling(folder))["side"]
+    another_process(monkeypatch)
+    reads = ReviewReads(monkeypatch)
+    counts = usable.count(files, labelling(folder, smallest_gate=30))
+    assert (reads.most, counts.texts, counts.sides["gate"]) == (0, 301, int((at_first == "gate").sum()))
+    later = usable.with_labels_and_sides(files, labelling(folder, smallest_gate=12))["side"]
+    assert 0 < (later == "gate").sum() < (at_first == "gate").sum()
+    assert set(at_first[later != at_first]) == {"gate"}
+    assert usable.count(files, labelling(folder, smallest_gate=12)).split == str(Split.nested(12))
 
 
 def test_a_damaged_file_of_labels_is_no_answer(folder, monkeypatch):
@@ -112,13 +131,12 @@ def test_a_damaged_file_of_labels_is_no_answer(folder, monkeypatch):
 
 
 def test_training_takes_labelled_reviews_alone_and_refuses_other_columns(folder):
-    trained_on = usable.training_frame(folder, "binary", PERCENTS)
+    trained_on = usable.training_frame(folder, "binary")
     assert trained_on["review_id"].tolist() == ["r1", "r5", "r6"]
-    assert set(trained_on["side"]) <= set(PERCENTS)
     rows = columns.read_rows(folder / APP / "2026-02.parquet").drop_columns("author")
     columns.write_table(rows, folder / APP / "2026-02.parquet")
     with pytest.raises(UnknownColumns, match="column author is missing"):
-        usable.training_frame(folder, "binary", PERCENTS)
+        usable.training_frame(folder, "binary")
 
 
 def test_a_persons_label_beats_the_stars(folder):
