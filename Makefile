@@ -13,7 +13,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test quick test-long lint bench lock import erase versions deployments restore rollback backup \
+.PHONY: help install run ui stop status why test quick test-long lint bench lock import label labels erase versions deployments restore rollback backup \
   restore-backup audit sbom up down FORCE
 
 # 141: who read the list, such as `head`, has seen enough.
@@ -58,6 +58,12 @@ why: .venv/.installed  ## Why it ran, why it did not: what each trigger decided
 
 import: .venv/.installed  ## Take a file of reviews into data/imports, without names: FILE=
 	@$(VENV)/python -m mlops_assets.cli import --file="$$FILE"
+
+label: install  ## A page on which people label reviews, on http://127.0.0.1:3001 (LABEL_PORT=)
+	@$(VENV)/python -m mlops_assets.cli label
+
+labels: install  ## Labels of people: TO=labels.csv writes, FILE= [BY=name] takes in, neither counts
+	@$(VENV)/python -m mlops_assets.cli labels --file="$$FILE" --to="$$TO" --by="$$BY"
 
 erase: .venv/.installed  ## Remove a person's reviews from every current file: AUTHOR= or REVIEW=
 	@$(VENV)/python -m mlops_assets.cli erase --author="$$AUTHOR" --review="$$REVIEW"

@@ -119,6 +119,7 @@ class Settings(BaseModel):
     git_branches: tuple[str, ...] = ("main", "master")
     git_fast_forward: bool = False
     ui_port: int = 3000
+    label_port: int = 3001
     dagster_url: str = "http://127.0.0.1:3000"
     reload_url: str = ""
     shared_instance: bool = False
@@ -193,6 +194,7 @@ class Settings(BaseModel):
             git_branches=_branches(env.text("GIT_BRANCH", "main,master")),
             git_fast_forward=env.flag("GIT_FAST_FORWARD"),
             ui_port=ui_port,
+            label_port=env.whole("LABEL_PORT", 3001, 1, 65535),
             dagster_url=env.url("DAGSTER_URL", ui),
             reload_url=env.url("DAGSTER_RELOAD_URL", env.text("DAGSTER_URL", ui)),
             shared_instance=env.flag("SHARED_INSTANCE"),

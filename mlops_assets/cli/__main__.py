@@ -76,6 +76,8 @@ COMMANDS = {
     "status": "what serves, and how the last run ended",
     "why": "what each trigger decided, and with which numbers",
     "import": "a cleaned copy of a file of reviews into data/imports",
+    "label": "the page on which people label reviews",
+    "labels": "labels of people from a file or into one, and how many there are",
     "erase": "remove a person's reviews from every current file",
     "versions": "list the versions of data and models",
     "deployments": "what was live when, who or what put it there",
@@ -88,6 +90,8 @@ COMMANDS = {
 }
 _ARGUMENTS = {
     "import": ("file",),
+    "label": (),
+    "labels": ("file", "to", "by"),
     "erase": ("author", "review"),
     "versions": (),
     "deployments": (),
@@ -102,11 +106,14 @@ _ARGUMENTS = {
 
 def _on_data(given: argparse.Namespace) -> int:
     from mlops_assets.cli import backup, data
+    from mlops_assets.cli.label import command as label
     from mlops_assets.settings import Settings
 
     settings = Settings.load().where_it_last_ran()
     commands: dict[str, Callable[[], int]] = {
         "import": lambda: data.import_file(settings, given.file),
+        "label": lambda: label.serve(settings),
+        "labels": lambda: label.exchange(settings, file=given.file, to=given.to, by=given.by),
         "erase": lambda: data.erase_reviews(settings, author=given.author, review=given.review),
         "versions": lambda: data.show_versions(settings),
         "deployments": lambda: data.show_deployments(settings),

@@ -9,14 +9,12 @@ neither for the name that it was called by nor for the page that asks.
 import sys
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Scope
 
 from mlops_assets.automation.dagster_internals import run_dev
-from mlops_assets.serving.options import is_loopback
+from mlops_assets.cli.guard import Guard, Refusal
 from mlops_assets.settings import Settings
 
 LOADS_NOTHING_ELSEWHERE = (
@@ -27,55 +25,10 @@ _NOT_SIMPLE = {"application/json", "application/graphql"}
 """Content types that a browser sends to another site only after asking it, which Dagster's webserver never allows."""
 
 
-class Guard:
-    """Refuses what a browser sends on behalf of another site's page.
-
-    urls: the addresses that people and the pipeline open; only their host names and loopback names are answered, since
-    a page can give its own name to this machine's address (DNS rebinding).
-    """
-
-    def __init__(self, app: ASGIApp, urls: Collection[str]) -> None:
-        self._app = app
-        self._locations = {urlsplit(url).netloc.lower() for url in urls}
-        self._names = {urlsplit(url).hostname for url in urls}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on; `lifespan` passes."""
-
-        async def send_with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append("Content-Security-Policy", LOADS_NOTHING_ELSEWHERE)
-            await send(message)
-
-        if scope["type"] in {"http", "websocket"} and (refused := self._refusal(scope)):
-            status, reason = refused
-            await PlainTextResponse(f"{reason}\n", status)(scope, receive, send)
-            return
-        await self._app(scope, receive, send_with_policy)
-
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and reason."""
-        headers = Headers(scope=scope)
-        [host, *more] = headers.getlist("host") or [""]
-        name = _location(f"//{host}").hostname or ""
-        if more or not (name in self._names or is_loopback(name)):
-            return 403, (
-                f"This UI does not answer as {host!r}: open it at {sorted(self._locations)[0]}, "
-                "or set DAGSTER_URL to the address that people open"
-            )
-        for origin in headers.getlist("origin"):
-            if _location(origin).netloc.lower() not in {host.lower(), *self._locations}:
-                return 403, f"A page of {origin!r} may not use this UI: open the UI itself"
-        elsewhere = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
-        if elsewhere and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "A page of another site may not use this UI: open the UI itself"
-        if scope["type"] == "http" and scope["path"].rstrip("/").endswith("/graphql"):
-            return _misasked(scope, headers)
-        return None
-
-
-def _misasked(scope: Scope, headers: Headers) -> tuple[int, str] | None:
+def _misasked(scope: Scope, headers: Headers) -> Refusal | None:
     """Why GraphQL is not asked like this. A GET without a query passes: it shows a page for writing queries."""
+    if scope["type"] != "http" or not scope["path"].rstrip("/").endswith("/graphql"):
+        return None
     if scope["method"] != "POST" and scope["query_string"]:
         return 405, "Ask GraphQL by POST: any image or link can make a browser send a GET"
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -84,12 +37,10 @@ def _misasked(scope: Scope, headers: Headers) -> tuple[int, str] | None:
     return None
 
 
-def _location(url: str) -> Any:
-    """The parts of an address; those of no address if it is malformed."""
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return urlsplit("")
+def dagster_guard(app: ASGIApp, urls: Collection[str]) -> Guard:
+    """The webserver behind its guard; `urls` are the addresses that people and the pipeline open."""
+    hint = "set DAGSTER_URL to the address that people open"
+    return Guard(app, urls, policy=LOADS_NOTHING_ELSEWHERE, hint=hint, further=_misasked)
 
 
 def main() -> None:
@@ -104,7 +55,7 @@ def main() -> None:
     create = cli.create_app_from_workspace_process_context
 
     def create_guarded(*arguments: Any, **options: Any) -> Guard:
-        return Guard(create(*arguments, **options), (settings.dagster_url, settings.reload_url))
+        return dagster_guard(create(*arguments, **options), (settings.dagster_url, settings.reload_url))
 
     cli.create_app_from_workspace_process_context = create_guarded
     cli.main()

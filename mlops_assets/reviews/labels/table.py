@@ -87,6 +87,10 @@ class LabelTable:
             self._append([vars(line) for line in lines])
         return lines
 
+    def take(self, given: Iterable[Given]) -> int:
+        """Add labels that were given at their own times; how many were new."""
+        return self.merge("".join(_line(vars(each)) for each in given))
+
     def merge(self, content: str) -> int:
         """Take over another clone's table; how many lines were new. What either erased stays erased."""
         with self._locked():

@@ -10,7 +10,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
-from mlops_assets.cli.webserver import Guard
+from mlops_assets.cli.webserver import dagster_guard
 
 OWN = "http://127.0.0.1:3000"
 TEAM = "https://team.example/dagster"
@@ -32,7 +32,7 @@ def client() -> TestClient:
         Route("/{path:path}", obey, methods=["GET", "POST", "PUT", "DELETE"]),
         WebSocketRoute("/{path:path}", obey_socket),
     ]
-    return TestClient(Guard(Starlette(routes=routes), (OWN, TEAM)), base_url=OWN)
+    return TestClient(dagster_guard(Starlette(routes=routes), (OWN, TEAM)), base_url=OWN)
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/dagster/graphql", "/graphql/", "/%67raphql"])
