@@ -49,6 +49,7 @@ def train_tiny(
     run_id: str = "run",
     rules: Evaluation | None = None,
     references: References | None = None,
+    trained_with: TrainedWith | None = None,
     **changes: Any,
 ) -> Trained:
     """A sealed model in `folder`."""
@@ -57,7 +58,7 @@ def train_tiny(
         tiny_frame() if frame is None else frame,
         recipe,
         folder,
-        trained_with=TrainedWith("data", "binary", recipe.digest(), "code"),
+        trained_with=trained_with or TrainedWith("data", "binary", recipe.digest(), "code"),
         run_id=run_id,
         report=report,
         checkpoints=checkpoints,
