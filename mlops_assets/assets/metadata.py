@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.document import Block, Code, Picture, Table, markdown
+from mlops_assets.document import Block, Code, Paragraph, Picture, Table, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,13 @@ def balances(found: "Balances", *, brief: bool = False) -> Metadata:
     if brief:
         return {"balance": f"nothing new in {found.summary()}"}
     return {"balance": shown(Code("\n".join(found))), "balance_by_month": table(found.table()[:_MONTHS])}
+
+
+def references(rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> Metadata:
+    """The reviews of reference apps, which count in no other figure; empty if there are none."""
+    blocks: list[Block] = [Table.of(rows)] if rows else []
+    blocks += [Paragraph(note) for note in notes]
+    return {"references": shown(*blocks)} if blocks else {}
 
 
 def picture(png: bytes, alt: str) -> dg.MetadataValue:

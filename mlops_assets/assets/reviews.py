@@ -81,6 +81,7 @@ def raw_reviews(
             "source": collected.source,
             "by_app": metadata.table([app.as_row() for app in collected.apps]),
             **metadata.balances(collected.balances),
+            **metadata.references(collected.references.rows(), collected.references.notes),
             "dagster/row_count": sum(store.count(app) for app in months),
             "dagster/column_schema": metadata.review_schema(),
             "folder": metadata.link(settings.data / "raw"),
@@ -132,6 +133,7 @@ def validated_reviews(
             "personal_data_masked_by_kind": metadata.table(found.masked),
             "imported_months": sum(map(len, imported.values())),
             **metadata.balances(found.imported.balances, brief=not imported),
+            **metadata.references(found.reference_rows),
             "months_validated": sum(not month.unchanged for month in found.months),
             "months_unchanged": sum(month.unchanged for month in found.months),
             "dagster/column_schema": metadata.review_schema(),
@@ -160,8 +162,9 @@ def versioned_dataset(
 ) -> Iterator[dg.MaterializeResult]:
     """The exact data that models are trained on, as one DVC version on the branch `pipeline`.
 
-    It holds the validated reviews of this run's source. Its name is the first 12 hex digits of the md5 in
-    `data/validated.dvc`. If nothing below is due, it gives nothing, and everything below is skipped.
+    It holds the validated reviews of this run's source, apart from them the newest ones of reference apps, and people's
+    labels. Without those two its name is the first 12 hex digits of the md5 in `data/validated.dvc`. If nothing below
+    is due, it gives nothing, and everything below is skipped.
     """
     with as_dagster_failure():
         made = make_version(
@@ -188,6 +191,7 @@ def versioned_dataset(
         "versions": metadata.table(made.newest),
         "labelled_reviews": made.counts.labelled,
         "dagster/row_count": made.counts.labelled,
+        **metadata.references([{"app_id": app, "reviews": count} for app, count in made.references.items()]),
         "rows_by_side": metadata.table(made.sides),
         "due": dg.MetadataValue.json([asdict(stage) for stage in made.due]),
         "folder": metadata.link(repository.data_folder),

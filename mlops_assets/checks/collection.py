@@ -1,12 +1,13 @@
 """Claims about the collection: whether anything of the feed is missing, and whether it is stored as it must be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.partitions import apps_covered
 from mlops_assets.document import as_markdown_text
+from mlops_assets.reviews.sources.references import NOT_BESIDE_THE_SAMPLE, statuses
 from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import stored_files_claim
@@ -32,6 +33,12 @@ _SPECS = [
         asset=RAW,
         description="The source knows every app that params.yaml names. An app that left the store brings nothing new; "
         "its stored reviews stay in use until its line leaves params.yaml, so this stops nothing.",
+    ),
+    dg.AssetCheckSpec(
+        "reference_apps_are_complete",
+        asset=RAW,
+        description="Every app of reference_apps was read as far as reference.reviews_per_app asks. What is stored of "
+        "the others is used, so this stops nothing: the models only learn less of the language.",
     ),
 ]
 
@@ -60,6 +67,15 @@ def build() -> list[dg.AssetChecksDefinition]:
             _named(unknown) or f"all {len(apps)} are known",
             severity=dg.AssetCheckSeverity.WARN,
         )
+        references = statuses(settings, review_source.name)
+        torn = [app for app in references if app.status != "whole"]
+        yield _result(
+            "reference_apps_are_complete",
+            not torn,
+            _named(torn) or _references(settings, review_source.name, references),
+            references,
+            severity=dg.AssetCheckSeverity.WARN,
+        )
 
     return [raw_reviews_checks]
 
@@ -68,6 +84,12 @@ def _collected(apps: Iterable[AppStatus]) -> str:
     waiting = [app.app_id for app in apps if app.status == "never"]
     later = f"; {', '.join(waiting)} was not asked for yet" if waiting else ""
     return f"{sum(app.status != 'never' for app in apps)} apps are whole{later}"
+
+
+def _references(settings: Settings, source: str, apps: Sequence[AppStatus]) -> str:
+    if not settings.reference_apps:
+        return "there are none"
+    return f"all {len(apps)} are" if source != "sample" else NOT_BESIDE_THE_SAMPLE
 
 
 def _result(

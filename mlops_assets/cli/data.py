@@ -7,6 +7,7 @@ from typing import Any
 
 from mlops_assets import document
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.params.choices import is_file
 from mlops_assets.reviews.labels.table import FOLDER, NAME, LabelTable
 from mlops_assets.settings import Settings
 
@@ -36,8 +37,9 @@ def import_file(settings: Settings, file: str) -> int:
 def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     """`make erase`: a person's reviews out of every current file, and which versions still hold them."""
     from mlops_assets import outside
-    from mlops_assets.reviews.files.imports import SOURCE, files_that_hold
+    from mlops_assets.reviews.files.imports import SOURCE, files_in, files_that_hold
     from mlops_assets.reviews.files.rules import FileRules
+    from mlops_assets.reviews.sources.references import file_rules, path_of
     from mlops_assets.reviews.stored.erase import erase
     from mlops_assets.reviews.stored.privacy import Erased
     from mlops_assets.steps.refresh_dashboards import Dashboards
@@ -56,15 +58,15 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     )
     for name, rows in done.rows.items():
         print(f"{name}: {rows} rows removed")
-    imports = files_that_hold(
-        settings.data / "imports",
-        Erased.load(settings.data / "raw"),
-        FileRules.of(settings, source=SOURCE),
-    )
-    for name, rows in imports.items():
-        print(f"data/imports/{name}: {rows} rows left in your own file, which no run takes in again: remove them there")
+    erased = Erased.load(settings.data / "raw")
+    own = files_that_hold(files_in(settings.data / "imports"), erased, FileRules.of(settings, source=SOURCE))
+    for path in (path_of(settings, entry) for entry in filter(is_file, settings.reference_apps)):
+        own |= files_that_hold([path], erased, file_rules(settings, path)) if path.is_file() else {}
+    for path, rows in own.items():
+        name = path.relative_to(settings.root) if path.is_relative_to(settings.root) else path
+        print(f"{name}: {rows} rows left in your own file, which no run takes in again: remove them there")
     if not done.rows:
-        print("No other current file holds it." if imports else "No current file holds it.")
+        print("No other current file holds it." if own else "No current file holds it.")
     if done.note:
         print(f"Note: {done.note}.")
     trouble = Dashboards.of(settings).refresh().trouble

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_assets.reviews.sources.references import CollectedReferences, collect_references
 from mlops_assets.reviews.sources.review_source import ORDINARY, AppCollection, CollectRequest, ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_bad_parameters
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collected:
-    """What one collection brought for each app, and what became of each row if the source reads files."""
+    """What one collection brought for each app, and what became of each row if the source reads files. Reference apps
+    are told apart and count in no figure.
+    """
 
     source: str
     apps: tuple[AppCollection, ...]
     balances: "Balances"
+    references: CollectedReferences
 
     @property
     def new(self) -> int:
@@ -49,7 +53,8 @@ def collect(
     report: Callable[[str], None],
     request: CollectRequest = ORDINARY,
 ) -> Collected:
-    """Collect these months of these apps into `data/raw`, after the checkout has everything that the last version held.
+    """Collect these months of these apps into `data/raw`, after the checkout has everything that the last version held,
+    then the newest reviews of reference apps into `data/reference`.
 
     Raises before any request if a parameter in params.yaml is wrong.
     """
@@ -58,4 +63,5 @@ def collect(
     refuse_bad_parameters(settings)
     settle(repository, settings.data, report, shares=source.name != "sample")
     apps = source.collect(ReviewStore(settings.data / "raw"), months_by_app, report, request)
-    return Collected(source.name, tuple(apps), source.balances())
+    references = collect_references(settings, source.name, report, request)
+    return Collected(source.name, tuple(apps), source.balances(), references)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.artifact import Kind
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews.sources.references import refuse_missing_files
 from mlops_assets.settings import Settings
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.training.champion import candidates, champion_folder
@@ -94,12 +95,13 @@ _IS_THERE: Mapping[str, Callable[[_Clone], bool]] = {
 
 
 def refuse_bad_parameters(settings: Settings) -> None:
-    """Raise `BadSetting` for the first wrong value."""
+    """Raise `BadSetting` for the first wrong value, or a file that params.yaml names and that is not there."""
     from mlops_assets.params.file import SECTION_MODELS
 
     for name, section in SECTION_MODELS.items():
         section.from_params(settings.sections[name])
     validation_options(settings)
+    refuse_missing_files(settings)
 
 
 def validation_options(settings: Settings) -> "ValidationOptions":

@@ -1,5 +1,6 @@
 """Remove what nothing needs any more: old versions, logged predictions, and releases with their images."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,11 +16,14 @@ from mlops_assets.versioning.retention import Pruned, prune_versions
 
 @dataclass(frozen=True)
 class PruneResult:
-    """What was removed, or with `dry_run` would be: the versions' objects, names of releases, logged predictions."""
+    """What was removed, or with `dry_run` would be: the versions' objects, names of releases, logged predictions, and
+    apps that are no references any more.
+    """
 
     versions: Pruned
     releases: tuple[str, ...]
     predictions: int
+    references: tuple[str, ...] = ()
 
 
 def prune(
@@ -57,13 +61,27 @@ def prune(
         prune_releases(settings.releases, frozenset(keep))
     predictions = _prune_predictions(settings, report, dry_run=dry_run)
     service.prune(frozenset(keep), report, dry_run=dry_run)
-    return PruneResult(versions, tuple(releases), predictions)
+    references = _prune_references(settings, report, dry_run=dry_run)
+    return PruneResult(versions, tuple(releases), predictions, references)
 
 
 def existing_log(settings: Settings) -> PredictionStore | None:
     """The service's log of predictions, as the database's owner; None if it logs none, or not to this machine."""
     environ = {name: value.get_secret_value() for name, value in settings.server.items()}
     return open_existing_store(prediction_log_address(environ))
+
+
+def _prune_references(settings: Settings, report: Callable[[str], None], *, dry_run: bool) -> tuple[str, ...]:
+    """Remove the collected reviews of apps that left `reference_apps`; earlier versions hold theirs as long as any."""
+    from mlops_assets.reviews.sources.references import unlisted_apps
+    from mlops_assets.reviews.stored.reference import reference_folder
+
+    gone = tuple(unlisted_apps(settings))
+    for app in gone:
+        report(f"remove the reviews of {app}, which is no reference app any more")
+        for part in ("quarantine", "validated", "raw") if not dry_run else ():
+            shutil.rmtree(reference_folder(settings.data) / part / app, ignore_errors=True)
+    return gone
 
 
 def _prune_predictions(settings: Settings, report: Callable[[str], None], *, dry_run: bool) -> int:

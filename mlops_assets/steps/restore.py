@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +13,19 @@ from mlops_assets.files import replace_file
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.checkout import KEPT, Exchange, app_of, finish_exchanges, new_exchange, write_differing
 from mlops_assets.versioning.dvc.objects import file_md5
-from mlops_assets.versioning.git.pipeline_commit import LABELS
+from mlops_assets.versioning.git.pipeline_commit import LABELS, REFERENCE_RAW, REFERENCE_VALIDATED
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.versions import Version, find_version
 
 if TYPE_CHECKING:
     from mlops_assets.deploy.service import Service
+    from mlops_assets.reviews.stored.store import ReviewStore
     from mlops_assets.training.champion import Decision
     from mlops_assets.versioning.git.history import GitHistory
 
 
+_COLLECTED = (("data/raw", "data/validated"), (REFERENCE_RAW, REFERENCE_VALIDATED))
+"""The outputs of raw and validated reviews: of the apps, and of reference apps."""
 _BASE = "restored.json"
 """Names the version that the checkout was brought back to, and the branch's tip at that time."""
 
@@ -230,6 +233,8 @@ def settle(
     """
     from mlops_assets.reviews.stored.erase import drop_erased, mask_stored
     from mlops_assets.reviews.stored.privacy import ERASED, Erased
+    from mlops_assets.reviews.stored.reference import reference_store
+    from mlops_assets.reviews.stored.store import ReviewStore
 
     with repository.locked():
         finished = finish_exchanges(repository.user_root)
@@ -248,9 +253,9 @@ def settle(
         own = [base.commit] if base.commit and base.commit not in base.foreign else []
         for commit in [*base.foreign, *own]:
             raw = repository.stored_files("data/raw", commit)
-            absent = {app for app in map(app_of, raw) if app and not (data / "raw" / app).is_dir()}
-            if absent:
-                back += _bring_back(repository, commit, absent)
+            found = [path for outputs in _COLLECTED for path in _bring_back(repository, commit, data, outputs)]
+            if found:
+                back += found
                 mask_stored(data)
             known = Erased.load(data / "raw")
             if ERASED in raw and not (listed := Erased.read(raw[ERASED])) <= known:
@@ -259,7 +264,8 @@ def settle(
             elif back or finished:
                 drop_erased(data)
             if commit in base.foreign:
-                take_over(raw, data / "raw", report)
+                take_over(raw, ReviewStore(data / "raw"), report)
+                take_over(repository.stored_files(REFERENCE_RAW, commit), reference_store(data), report)
             _take_over_labels(repository, commit, data, report, foreign=commit in base.foreign)
         repository.taken_over()
     for path in back:
@@ -267,19 +273,17 @@ def settle(
     return back
 
 
-def take_over(files: Mapping[str, Path], raw: Path, report: Callable[[str], None]) -> None:
-    """Store the reviews of another clone's `data/raw` (relative name to file) that differ from those stored here.
+def take_over(files: Mapping[str, Path], store: "ReviewStore", report: Callable[[str], None]) -> None:
+    """Store another clone's raw reviews (relative name to file) that differ from those in `store`.
 
     Nothing that is stored here is lost: of two states of a review the later one is current, the other is its history.
     """
     from mlops_assets.reviews.stored import columns
-    from mlops_assets.reviews.stored.store import ReviewStore
 
-    store = ReviewStore(raw)
     parquet = [name for name in files if name.endswith(".parquet")]
     # A review's history after its newest state: an older state that comes first would count as the newest.
     for name in sorted(parquet, key=lambda name: ("/history/" in name, name)):
-        mine = raw / name
+        mine = store.folder / name
         if mine.is_file() and file_md5(mine) == file_md5(files[name]):
             continue
         done = store.upsert(app_of(name), columns.read_frame(files[name]))
@@ -302,11 +306,17 @@ def _take_over_labels(
             report(f"{added} labels of people came from another version; {agreement(table.given())}")
 
 
-def _bring_back(repository: VersionRepository, commit: str, apps: Collection[str]) -> list[str]:
+def _bring_back(repository: VersionRepository, commit: str, data: Path, outputs: tuple[str, str]) -> list[str]:
+    """Bring back the apps of a version that have no folder of raw reviews here; the paths of what came."""
+    raw = outputs[0]
+    held = {app for app in map(app_of, repository.stored_files(raw, commit)) if app}
+    apps = {app for app in held if not (data.parent / raw / app).is_dir()}
+    if not apps:
+        return []
     exchange = Exchange(repository.user_root, repository.user_root / KEPT / "absent")
     shutil.rmtree(exchange.folder, ignore_errors=True)
     back = set[str]()
-    for output in ("data/raw", "data/validated"):
+    for output in outputs:
         for name, path in repository.stored_files(output, commit).items():
             if app_of(name) in apps:
                 copy = exchange.new / output / name

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.masking import KINDS
+from mlops_assets.reviews.sources.references import validate_references
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.reviews.stored.privacy import TEXTS
 from mlops_assets.settings import Settings
@@ -25,13 +26,14 @@ _EXAMPLES = 10
 @dataclass(frozen=True)
 class ValidatedReviews:
     """The result of each month, what was imported, how many reviews are usable, and whether the blocking claims that
-    need those alone hold.
+    need those alone hold. The months of reference apps are apart and count in no figure.
     """
 
     months: "tuple[MonthResult, ...]"
     imported: TakenImports
     usable: int
     valid: bool
+    references: "tuple[MonthResult, ...]" = ()
 
     @property
     def quarantined(self) -> int:
@@ -53,6 +55,20 @@ class ValidatedReviews:
         for month in self.months:
             counts.update(month.reasons)
         return [{"reason": reason, "reviews": count} for reason, count in counts.most_common()]
+
+    @property
+    def reference_rows(self) -> list[dict[str, Any]]:
+        """Usable and quarantined reviews of each reference app, as table rows."""
+        apps = sorted({month.app_id for month in self.references})
+        months = {app: [month for month in self.references if month.app_id == app] for app in apps}
+        return [
+            {
+                "app_id": app,
+                "usable": sum(month.good for month in found),
+                "quarantined": sum(month.quarantined for month in found),
+            }
+            for app, found in months.items()
+        ]
 
     @property
     def masked(self) -> list[dict[str, Any]]:
@@ -102,7 +118,8 @@ def validate(
         outdated = months_outdated(settings.data, app)
         due = sorted({*months_by_app.get(app, ()), *imported.months_by_app.get(app, ()), *outdated})
         months += validate_months(settings.data, app, due)
+    references = validate_references(settings, source.name)
     know_as_masked(settings.data)
     evidence = Evidence(settings, source, repository)
     valid = all(claim.passed for claim in usable_claims(evidence).values())
-    return ValidatedReviews(tuple(months), imported, evidence.usable, valid)
+    return ValidatedReviews(tuple(months), imported, evidence.usable, valid, references)

@@ -1,5 +1,7 @@
 """Make a data version of the usable reviews, and read what the newest one holds."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets import artifact
 from mlops_assets.deploy.service import Service
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews.sources.references import reference_files
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
@@ -21,7 +24,6 @@ from mlops_assets.versioning.version_writer import DataVersion
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.reviews.stored.reference import ReferenceFiles
     from mlops_assets.reviews.stored.split import Split
     from mlops_assets.reviews.stored.usable import Counts, Labelling
 
@@ -31,12 +33,15 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class VersionedReviews:
-    """The version, its labelled reviews in numbers, what is due below it, and the newest versions as table rows."""
+    """The version, its labelled reviews in numbers, what is due below it, the newest versions as table rows, and how
+    many reviews it holds of each reference app.
+    """
 
     version: DataVersion
     counts: "Counts"
     due: tuple[StageDue, ...]
     newest: tuple[dict[str, Any], ...]
+    references: Mapping[str, int]
 
     @property
     def sides(self) -> list[dict[str, Any]]:
@@ -89,7 +94,8 @@ def make_version(
     )
     live = service.live()
     newest = repository.versions(live.model_version if live else None, newest=_SHOWN)
-    return VersionedReviews(version, counts, tuple(due), tuple(each.row() for each in newest))
+    rows = tuple(each.row() for each in newest)
+    return VersionedReviews(version, counts, tuple(due), rows, reference_rows(repository))
 
 
 def commit_version(
@@ -107,7 +113,7 @@ def commit_version(
     refuse_broken(evidence, source.incomplete(ReviewStore(settings.data / "raw")))
     scratch = settings.instance_folder / "snapshot" / "raw"
     raw = take_snapshot(settings.data / "raw", source.name, evidence.apps, scratch)
-    references = _reference_files(settings, source.name)
+    references = reference_files(settings, source.name)
     repository.prepare()
     optional = {
         LABELS: LabelTable(settings.data / FOLDER).files(),
@@ -129,17 +135,6 @@ def commit_version(
         summary["references"] = references.rows
     gate = None if labelling.sides.percents else round(Split.parse(counts.split).percents["gate"])
     return repository.commit_data(run_id, f"Data of {', '.join(counts.rows)}", summary, gate_percent=gate), counts
-
-
-def _reference_files(settings: Settings, source: str) -> "ReferenceFiles":
-    """The reviews of reference apps that go into the version: none beside generated ones."""
-    from mlops_assets.params.reviews import ReferenceRules
-    from mlops_assets.reviews.stored.reference import newest_reviews, reference_folder
-
-    apps = () if source == "sample" else settings.reference_apps
-    most = settings.section(ReferenceRules).reviews_per_app
-    scratch = settings.instance_folder / "snapshot" / "reference"
-    return newest_reviews(reference_folder(settings.data), apps, most, scratch)
 
 
 def usable_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
@@ -171,6 +166,18 @@ def _references(settings: Settings, repository: VersionRepository, split: "Split
 
     folder = reference_folder(repository.data_folder) / "validated"
     return train_side(files_below(folder), _labelling(settings, repository), split)
+
+
+def reference_rows(repository: VersionRepository) -> dict[str, int]:
+    """How many reviews the version in the pipeline's clone holds of each reference app."""
+    from mlops_assets.reviews.stored.columns import row_count
+    from mlops_assets.reviews.stored.reference import reference_folder
+    from mlops_assets.reviews.stored.usable import files_below
+
+    counts = Counter[str]()
+    for name, path in files_below(reference_folder(repository.data_folder) / "validated").items():
+        counts[name.split("/")[0]] += row_count(path)
+    return dict(counts)
 
 
 def labelled_counts(settings: Settings, repository: VersionRepository) -> "Counts":

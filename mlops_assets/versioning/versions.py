@@ -44,6 +44,7 @@ class Version:
     models_dataset_version: the data for which models were last trained; `trained_on` names the older data of a kind
         that was not trained then
     champion: the version of the model that was chosen to serve; an earlier commit may have brought it
+    references: the reviews of reference apps, by app
     objects: the folder versions (`<md5>.dir`) by path
     config: the version's `.dvc/config`
     elsewhere: where its data is, if not here
@@ -59,6 +60,7 @@ class Version:
     models_dataset_version: str | None
     champion: str | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
+    references: Mapping[str, int] = field(default_factory=dict)
     months: Sequence[str] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class Version:
             "commit": self.commit[:12],
             "date": self.at.strftime("%Y-%m-%d %H:%M"),
             "data version": self.dataset_version or "",
-            "rows": ", ".join(f"{app} {count}" for app, count in self.rows.items()),
+            "rows": _listed(self.rows) + (f"; references: {_listed(self.references)}" if self.references else ""),
             "months": f"{self.months[0]} to {self.months[-1]}" if self.months else "",
             "labels": ", ".join(f"{name} {100 * count / total:.0f} %" for name, count in self.labels.items() if total),
             "models": ", ".join(
@@ -98,6 +100,10 @@ class Version:
         if len(set(data.values())) > 1:
             return ", ".join(f"{kind} {version}" for kind, version in data.items())
         return next(iter(data.values()), "")
+
+
+def _listed(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{app} {count}" for app, count in rows.items())
 
 
 def list_versions(
@@ -204,6 +210,7 @@ def _version(record: _Record, files: Mapping[tuple[str, str], bytes]) -> Version
         models_dataset_version=trailers.get("Models-Data-Version"),
         champion=trailers.get("Champion"),
         rows=summary.get("rows", {}),
+        references=summary.get("references", {}),
         months=months if isinstance(months, list) else sorted(months),
         labels=summary.get("labels", {}),
         scores={kind: score for kind, metrics in metrics_of.items() if (score := _score(metrics)) is not None},

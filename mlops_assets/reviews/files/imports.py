@@ -5,7 +5,7 @@ Not here: reading one file (files.py), pulling a file of which only the DVC poin
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,10 +107,10 @@ def earlier_imports(target: Path) -> list[Path]:
     return [path for path in files_in(target.parent) if pattern.fullmatch(path.name) and path != target]
 
 
-def files_that_hold(folder: Path, erased: Erased, rules: FileRules) -> dict[str, int]:
+def files_that_hold(paths: Iterable[Path], erased: Erased, rules: FileRules) -> dict[Path, int]:
     """Files with rows of reviews or authors that were erased, and how many; files that cannot be read are left out."""
-    found = dict[str, int]()
-    for path in files_in(folder):
+    found = dict[Path, int]()
+    for path in paths:
         try:
             frame = read_reviews(path, rules).frame
         except PermanentFailure:
@@ -120,7 +120,7 @@ def files_that_hold(folder: Path, erased: Erased, rules: FileRules) -> dict[str,
             for review_id, author in zip(frame["review_id"], frame["author"], strict=True)
         )
         if hits:
-            found[path.name] = hits
+            found[path] = hits
     return found
 
 

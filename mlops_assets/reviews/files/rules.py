@@ -61,8 +61,10 @@ class FileRules:
     hints: FileHints = NO_HINTS
 
     @classmethod
-    def of(cls, settings: Settings, *, source: str, collected_at: datetime | None = None) -> Self:
-        """What the variables, params.yaml and the stored reviews say."""
+    def of(
+        cls, settings: Settings, *, source: str, collected_at: datetime | None = None, stored: Path | None = None
+    ) -> Self:
+        """What the variables, params.yaml and the stored reviews say; `stored` instead of `data/raw`."""
         return cls(
             known_apps=settings.apps,
             app_id=settings.only_app,
@@ -72,7 +74,7 @@ class FileRules:
             author_key=settings.author_key.get_secret_value() if settings.author_key else None,
             first_month=settings.first_month,
             now=settings.now(),
-            of_play=lambda app_id: _known_from_play(settings.data / "raw", app_id),
+            of_play=lambda app_id: _known_from_play(stored or settings.data / "raw", app_id),
             erased=Erased.load(settings.data / "raw"),
             hints=FileHints.of(settings),
         )

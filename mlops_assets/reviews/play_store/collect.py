@@ -25,7 +25,7 @@ from mlops_assets.reviews.stored.store import ReviewStore
 Status = Literal["whole", "partial", "unknown"]
 
 
-def collect_app(
+def collect_app(  # noqa: PLR0913 - from where, what, how far, and who is told
     store: ReviewStore,
     play: OpensFeeds,
     app_id: str,
@@ -35,12 +35,14 @@ def collect_app(
     options: CollectOptions,
     report: Callable[[str], None] = lambda _: None,
     reread: bool = False,
+    most: int | None = None,
 ) -> CrawlResult:
     """Read the app's feed as far back as the months need it and store every review seen.
 
     Of months that are covered already only new reviews and an overlap are read; with `reread` they are read again to
-    the first day. An open crawl is finished first. Raises what a rerun or a person must fix: `StoreRefused`, or
-    `TransientFailure` if another run collects the app. A throttled or cut-off feed is a partial `CrawlResult`.
+    the first day. `most` ends a crawl with the page that has the last of so many newest reviews. An open crawl is
+    finished first. Raises what a rerun or a person must fix: `StoreRefused`, or `TransientFailure` if another run
+    collects the app. A throttled or cut-off feed is a partial `CrawlResult`.
     """
     if not months:
         raise ValueError(f"{app_id}: no month to collect")
@@ -53,11 +55,12 @@ def collect_app(
         raise TransientFailure(f"{app_id} is being collected by another run: wait for it") from None
     try:
         state = CrawlState.load(store.folder / app_id, options.language)
-        crawl = Crawl(store, play, app_id, state, now=now, options=options, report=report)
+        crawl = Crawl(store, play, app_id, state, now=now, options=options, report=report, most=most)
         state.last = {"status": crawl.result.status, "reason": crawl.result.reason}
         state.save(store.folder / app_id)
         with closing(crawl):
-            status, reason = _run(crawl, months, reread=reread, accept_deletions=options.accept_deletions)
+            accept = options.accept_deletions
+            status, reason = _run(crawl, months, reread=reread, accept_deletions=accept, most=most)
         result = replace(crawl.result, status=status, reason=reason)
         state.last = {"status": status, "reason": reason, "ended_at": now.isoformat(), "pages": result.pages}
         state.save(store.folder / app_id)
@@ -76,12 +79,22 @@ def collect_apps(
     options: CollectOptions,
     report: Callable[[str], None] = lambda _: None,
     reread: bool = False,
+    most: int | None = None,
 ) -> list[CrawlResult]:
     """`collect_app` for several apps side by side; a failure is raised after the other apps have ended."""
     with ThreadPoolExecutor(max_workers=options.apps_at_once, thread_name_prefix="collect") as pool:
         running = [
             pool.submit(
-                collect_app, store, play, app_id, months, now=now, options=options, report=report, reread=reread
+                collect_app,
+                store,
+                play,
+                app_id,
+                months,
+                now=now,
+                options=options,
+                report=report,
+                reread=reread,
+                most=most,
             )
             for app_id, months in months_by_app.items()
         ]
@@ -116,7 +129,9 @@ def last_collection(store: ReviewStore, app_id: str, options: CollectOptions) ->
     return state.last["status"], state.last["reason"]
 
 
-def _run(crawl: Crawl, months: Sequence[str], *, reread: bool, accept_deletions: bool) -> tuple[Status, str]:
+def _run(
+    crawl: Crawl, months: Sequence[str], *, reread: bool, accept_deletions: bool, most: int | None
+) -> tuple[Status, str]:
     """Finish an open crawl, then read what the months need; status and reason."""
     state, floor_s = crawl.state, _start_s(min(months))
     deep_floor_s: int | None = None
@@ -133,7 +148,9 @@ def _run(crawl: Crawl, months: Sequence[str], *, reread: bool, accept_deletions:
             reread, floor_s = True, min(floor_s, state.held.since_s)
         satisfied = deep_floor_s is not None and deep_floor_s <= floor_s
         whole = state.whole
-        if not satisfied and (reread or whole is None or floor_s < whole.since_s):
+        enough = most is not None and whole is not None and (whole.most or 0) >= most
+        deeper = whole is None or (floor_s < whole.since_s and not enough)
+        if not satisfied and (reread or deeper):
             reason = crawl.read_down_to(floor_s)
         elif not reason and whole is not None:
             reason = crawl.read_what_is_new(whole)

@@ -1,5 +1,6 @@
 """One crawl of one app: each page into the journal, batches of pages into the months, an end that has a reason."""
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -20,9 +21,8 @@ from mlops_assets.reviews.play_store.crawl_state import (
     rows_of,
 )
 from mlops_assets.reviews.play_store.feed import Cookies, Feed, OpensFeeds, Page, PageMissing, TokenRefused
-from mlops_assets.reviews.play_store.progress import CrawlProgress, id_digest, judge_end
+from mlops_assets.reviews.play_store.progress import ENOUGH, CrawlProgress, id_digest, judge_end
 from mlops_assets.reviews.sources.review_source import AppCollection
-from mlops_assets.reviews.stored.privacy import Erased
 from mlops_assets.reviews.stored.store import ReviewStore, StoredChanges
 
 _EMPTY_ANSWERS = 3
@@ -65,8 +65,10 @@ class Crawl:
         now: datetime,
         options: CollectOptions,
         report: Callable[[str], None],
+        most: int | None = None,
     ) -> None:
-        self.state = state
+        """`most`: how many of the newest reviews a crawl reads, to the end of their page; None reads all."""
+        self.state, self._most = state, most
         self.result = CrawlResult(
             app_id, "partial", f"collecting {app_id} was interrupted: run again to go on", StoredChanges()
         )
@@ -74,7 +76,7 @@ class Crawl:
         self._now, self._options, self._report = now, options, report
         self._folder = store.folder / app_id
         self._journal = Journal(self._folder)
-        self._erased = Erased.load(store.folder)
+        self._erased = store.erased
         self._progress = CrawlProgress()
         self._pending: list[JournalPage] = []
         # Without this thread a crawl of 100,000 reviews, 50 ms a page, brings 11 to 15 % fewer reviews per second.
@@ -175,7 +177,9 @@ class Crawl:
                     raise
                 finally:
                     self._count(requests=self.result.requests + feed.requests)
-        if crawl.low_s is None:
+        cut = progress.end == ENOUGH
+        crawl.cut |= cut
+        if crawl.low_s is None or cut:
             crawl.low_s = progress.low_s
         return progress.end or ""
 
@@ -210,7 +214,8 @@ class Crawl:
     def _judge(self, page: Page, cookies: Cookies) -> JournalPage:
         """The page as it is stored, with the reason to end here if there is one."""
         overlap_s = self._options.overlap_days * 86_400
-        known, end, low_s = judge_end(page, self._open, self._progress.known, overlap_s)
+        wanted = math.inf if self._most is None else self._most - self._progress.reviews
+        known, end, low_s = judge_end(page, self._open, self._progress.known, overlap_s, wanted)
         return JournalPage(
             segment=self._open.segment,
             reviews=[review for review in page.reviews if not self._erased.covers(review)],
@@ -278,10 +283,12 @@ class Crawl:
         if before and not newest_s:
             newest_s, newest_ids = before.newest_s, before.newest_ids
         self.state.whole = CoveredSpan(
-            since_s=min(low_s, before.since_s) if before else low_s,
+            # Between a crawl that was cut short and what was covered before, there may be a gap.
+            since_s=min(low_s, before.since_s) if before and not crawl.cut else low_s,
             newest_s=newest_s,
             newest_ids=newest_ids,
             ended_at=self._now.isoformat(),
+            most=self._most if crawl.cut else before.most if before else None,
         )
         self.state.open = None
         self.state.save(self._folder)

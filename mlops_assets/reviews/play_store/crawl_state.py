@@ -25,6 +25,8 @@ from mlops_assets.reviews.stored import columns
 
 FORMAT = 1
 SOURCE = "play_store"
+_LATER = ("most", "cut")
+"""Fields that came later: written only where they say something, so that an earlier version reads the others."""
 
 
 class BrokenCrawlState(PermanentFailure):
@@ -36,12 +38,14 @@ class CoveredSpan:
     """Everything the feed showed from `since_s` (0: from its end) to `newest_s` is stored.
 
     newest_ids: digests of the reviews of the second `newest_s`, because another one may follow within it
+    most: how many of the newest reviews the crawl was to read, if it ended because of that
     """
 
     since_s: int
     newest_s: int
     newest_ids: list[int]
     ended_at: str
+    most: int | None = None
 
 
 @dataclass
@@ -54,6 +58,7 @@ class OpenCrawl:
     segment: an interrupted crawl goes on with its token, then reads what was posted meanwhile as one more segment
     flushed: pages of the journal that are in the months
     stuck: runs in a row that could not get the next page
+    cut: it ended a segment because it had read as many reviews as it may
     """
 
     started_at: str
@@ -64,6 +69,7 @@ class OpenCrawl:
     segment: int = 0
     flushed: int = 0
     stuck: int = 0
+    cut: bool = False
 
 
 @dataclass
@@ -121,7 +127,8 @@ class CrawlState:
 
     def save(self, folder: Path) -> None:
         """Replace crawl.json."""
-        replace_file(folder / "crawl.json", json.dumps(asdict(self), ensure_ascii=False, indent=1))
+        written = asdict(self, dict_factory=lambda items: {name: it for name, it in items if it or name not in _LATER})
+        replace_file(folder / "crawl.json", json.dumps(written, ensure_ascii=False, indent=1))
 
 
 @dataclass(frozen=True)

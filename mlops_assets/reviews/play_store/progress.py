@@ -2,12 +2,16 @@
 
 import hashlib
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from mlops_assets.reviews.play_store.crawl_state import JournalPage, OpenCrawl
 from mlops_assets.reviews.play_store.feed import Cookies, Page
+
+ENOUGH = "read as many of the newest reviews as it may"
+"""Why a segment ended that did not reach what it was to read."""
 
 
 class CrawlProgress:
@@ -27,7 +31,7 @@ class CrawlProgress:
         self.segment = number
         self.token: str | None = None
         self.cookies: Cookies = ()
-        self.pages = self.known = 0
+        self.pages = self.reviews = self.known = 0
         self.end: str | None = None
         self.low_s: int | None = None
         self._tokens, self._seen_in_segment = set[str](), SeenIds()
@@ -44,6 +48,7 @@ class CrawlProgress:
         self.token, self.cookies, self.known = page.token, page.cookies, page.known
         self.end, self.low_s = page.end, page.low_s
         self.pages += 1
+        self.reviews += len(page.reviews)
         if page.token:
             self._tokens.add(page.token)
         latest_s = int(page.scraped_at.timestamp())
@@ -69,9 +74,13 @@ class CrawlProgress:
         return token in self._tokens
 
 
-def judge_end(page: Page, crawl: OpenCrawl, known: int, overlap_s: float) -> tuple[int, str | None, int | None]:
+def judge_end(
+    page: Page, crawl: OpenCrawl, known: int, overlap_s: float, wanted: float = math.inf
+) -> tuple[int, str | None, int | None]:
     """Three answers about `page`: how many known reviews the segment has seen with it (`known` before it), why the
     segment ends here or None, and the oldest second that it has then read without a gap.
+
+    `wanted` is how many more reviews the segment may read.
     """
     times = [review.at_s for review in page.reviews]
     end = low_s = None
@@ -85,6 +94,8 @@ def judge_end(page: Page, crawl: OpenCrawl, known: int, overlap_s: float) -> tup
             end, low_s = "reached what it already had", _gapless_from(times)
     elif times and _mostly_before(times, crawl.floor_s):
         end, low_s = "covered the requested months", crawl.floor_s
+    if end is None and len(times) >= wanted:
+        end, low_s = ENOUGH, _gapless_from(times)
     if page.token is None:
         end, low_s = "the feed ended", 0
     return known, end, low_s

@@ -43,6 +43,19 @@ class PlaySource:
         request: CollectRequest = ORDINARY,
     ) -> Sequence[AppCollection]:
         """Bring the apps up to date side by side, within one rate limit."""
+        wanted = {app: months for app, months in months_by_app.items() if app in self.apps()}
+        return self.collect_months(store, wanted, report, request)
+
+    def collect_months(
+        self,
+        store: "ReviewStore",
+        wanted: Mapping[str, Sequence[str]],
+        report: Callable[[str], None],
+        request: CollectRequest,
+        *,
+        most: int | None = None,
+    ) -> Sequence[AppCollection]:
+        """Bring these months of any apps up to date; of each app at most its `most` newest reviews."""
         from mlops_assets.reviews.play_store.client import PlayStore
         from mlops_assets.reviews.play_store.collect import collect_apps
         from mlops_assets.reviews.play_store.rate_limit import RateLimit
@@ -56,9 +69,8 @@ class PlaySource:
             limit=RateLimit(options.requests_per_second, settings.instance_folder / "play_store.rate"),
             author_key=settings.author_key,
         )
-        wanted = {app: months for app, months in months_by_app.items() if app in self.apps()}
         return collect_apps(
-            store, play, wanted, now=settings.now(), options=options, report=report, reread=request.reread
+            store, play, wanted, now=settings.now(), options=options, report=report, reread=request.reread, most=most
         )
 
     def statuses(self, store: "ReviewStore") -> list[AppStatus]:

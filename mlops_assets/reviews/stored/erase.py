@@ -30,6 +30,7 @@ from mlops_assets.reviews.stored.privacy import (
     masked_forms,
     review_digest,
 )
+from mlops_assets.reviews.stored.reference import reference_folder, reference_store
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.text import text_digest
 
@@ -67,7 +68,7 @@ def erase(
     forget_labels: Callable[[frozenset[str]], None] = lambda _: None,
 ) -> Erasure:
     """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine,
-    predictions, crawls and cleaned imports, and from the stored files under `copies`.
+    predictions, crawls and cleaned imports, also of reference apps, and from the stored files under `copies`.
 
     `forget_texts` gets the digests of the reviews' texts before a file changes: if it fails, another call finds them.
     `forget_labels` gets those that no other stored review has.
@@ -78,34 +79,33 @@ def erase(
     if author and not author_key:
         raise AuthorKeyMissing("AUTHOR needs AUTHOR_KEY, the key that the reviews were collected with: set it in .env")
     hashed = author_hash(author_key, author) if author and author_key else None
-    store = ReviewStore(data / "raw")
+    stores = _stores(data)
     ids = {review} if review else set[str]()
     aside = [path for folder in copies for path in sorted(folder.rglob("*.parquet"))]
     if hashed:
-        ids |= _ids_of_author(data, store, hashed, aside)
+        ids |= _ids_of_author(data, hashed, aside)
     # First the list: a crawl between here and the end must not bring them back.
-    known = Erased.load(store.folder)
+    known = Erased.load(data / "raw")
     Erased(
         known.reviews | {review_digest(review_id) for review_id in ids},
         known.authors | ({hashed} if hashed else frozenset()),
-    ).save(store.folder)
+    ).save(data / "raw")
     files = [*_parquet_files(data), *_predictions(data), *_cleaned_imports(data / "imports"), *aside]
     before = {path: _rows(path) for path in files}
     texts = frozenset(digest for path in files for digest in _text_digests(path, ids))
     forget_texts(texts)
-    forget_labels(texts - _texts_of_others(store, ids) if texts else texts)
-    for app_id in store.apps():
-        store.erase(app_id, ids)
+    forget_labels(texts - _texts_of_others(stores, ids) if texts else texts)
+    for store in stores:
+        for app_id in store.apps():
+            store.erase(app_id, ids)
     removed = dict[str, int]()
     for path, rows in before.items():
-        if not path.is_relative_to(store.folder):
+        if not any(path.is_relative_to(store.folder) for store in stores):
             _filter_file(path, ids)
-        if rows > _rows(path):
-            removed[path.relative_to(data.parent).as_posix()] = rows - _rows(path)
-    for journal in sorted(store.folder.glob(f"*/{Journal.NAME}")):
-        taken = Journal(journal.parent).erase(ids, hashed)
-        if taken:
-            removed[journal.relative_to(data.parent).as_posix()] = taken
+        removed[path.relative_to(data.parent).as_posix()] = rows - _rows(path)
+    for journal in sorted(path for store in stores for path in store.folder.glob(f"*/{Journal.NAME}")):
+        removed[journal.relative_to(data.parent).as_posix()] = Journal(journal.parent).erase(ids, hashed)
+    removed = {name: rows for name, rows in removed.items() if rows}
     return Erasure(removed, tuple(sorted(ids)), EQUAL_NAMES if author else "")
 
 
@@ -137,9 +137,7 @@ def mask_stored(data: Path, copies: Iterable[Path] = ()) -> Counter[str]:
     Only files that were not known to be masked are read. So what an older version stored, or somebody copied here, is
     masked once. Files are replaced one by one: after a kill, the next call masks the rest.
     """
-    store = ReviewStore(data / "raw")
-    for app_id in store.apps():
-        store.months(app_id)  # finishes what a killed writer had begun
+    stores = _stores(data)
     known, masked, found = _known_as_masked(data), dict[str, list[int]](), Counter[str]()
     aside = [path for folder in copies for path in sorted(folder.rglob("*.parquet"))]
     for path in [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]:
@@ -147,7 +145,8 @@ def mask_stored(data: Path, copies: Iterable[Path] = ()) -> Counter[str]:
         if known.get(name) != list(stamp(path)):
             if columns.schema_changes(path) not in ([], ["column reasons is unknown"]):
                 continue  # It is refused by whoever reads it.
-            found += _mask_file_of_store(path, store) if path.is_relative_to(store.folder) else _mask_file(path)
+            store = next((store for store in stores if path.is_relative_to(store.folder)), None)
+            found += _mask_file_of_store(path, store) if store else _mask_file(path)
         masked[name] = list(stamp(path))
     _keep_as_masked(data, known, masked)
     return found
@@ -209,8 +208,9 @@ def _texts(path: Path) -> dict[str, list[str]]:
 def _parquet_files(data: Path) -> list[Path]:
     return [
         path
+        for folder in (data, reference_folder(data))
         for part in ("raw", "validated", "quarantine")
-        for path in sorted((data / part).rglob("*.parquet"))
+        for path in sorted((folder / part).rglob("*.parquet"))
         # A killed writer's files are no stored ones: the next writer removes them.
         if not any(name.startswith(".") for name in path.relative_to(data).parts)
     ]
@@ -230,9 +230,15 @@ def _cleaned_imports(folder: Path) -> list[Path]:
     ]
 
 
-def _ids_of_author(data: Path, store: ReviewStore, hashed: str, aside: Iterable[Path]) -> set[str]:
-    for app_id in store.apps():
-        store.months(app_id)  # finishes what a killed writer had begun
+def _stores(data: Path) -> list[ReviewStore]:
+    """The apps' raw reviews and those of reference apps; what a killed writer had begun is finished."""
+    stores = [ReviewStore(data / "raw"), reference_store(data)]
+    for store in stores:
+        store.apps()
+    return stores
+
+
+def _ids_of_author(data: Path, hashed: str, aside: Iterable[Path]) -> set[str]:
     files = [*_parquet_files(data), *_cleaned_imports(data / "imports"), *aside]
     return {review_id for path in files for review_id in _ids_in(path, hashed)}
 
@@ -250,10 +256,10 @@ def _text_digests(path: Path, ids: set[str]) -> Iterable[str]:
     return (text_digest(text) for text in table.filter(hit)["review_text"].to_pylist() if text)
 
 
-def _texts_of_others(store: ReviewStore, ids: set[str]) -> set[str]:
+def _texts_of_others(stores: Iterable[ReviewStore], ids: set[str]) -> set[str]:
     """The digests of the current texts of all other reviews."""
     found = set[str]()
-    for path in (store.path(app, month) for app in store.apps() for month in store.months(app)):
+    for path in (store.path(app, month) for store in stores for app in store.apps() for month in store.months(app)):
         table = columns.read_rows(path, ["review_id", "review_text"])
         others = pc.invert(pc.is_in(table["review_id"], value_set=pa.array(sorted(ids), pa.string())))
         found |= {text_digest(text) for text in table.filter(others)["review_text"].unique().to_pylist() if text}

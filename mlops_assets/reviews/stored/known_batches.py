@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ _MOST_KEPT = 5
 class KnownBatches:
     """The digests of batches, with the stamps of the app's files and of the list of erased reviews at that time."""
 
-    def __init__(self, folder: Path, app_id: str) -> None:
-        self._folder, self._app = folder, folder / app_id
+    def __init__(self, folder: Path, app_id: str, erased_in: Path | None = None) -> None:
+        self._folder, self._app, self._erased = folder, folder / app_id, (erased_in or folder) / ERASED
         self._path = self._app / ".batches.json"
 
     def digest(self, rows: pd.DataFrame) -> str:
@@ -47,5 +48,5 @@ class KnownBatches:
 
     def _files(self) -> list[list[object]]:
         """Name and stamp of everything that decides what an upsert does, what a killed writer left included."""
-        found = [*self._app.rglob("*.parquet"), *self._app.glob(".pending-*"), self._folder / ERASED]
-        return [[str(path.relative_to(self._folder)), *stamp(path)] for path in sorted(found) if path.exists()]
+        found = [*self._app.rglob("*.parquet"), *self._app.glob(".pending-*"), self._erased]
+        return [[os.path.relpath(path, self._folder), *stamp(path)] for path in sorted(found) if path.exists()]

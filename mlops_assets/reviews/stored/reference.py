@@ -11,11 +11,17 @@ from pathlib import Path
 
 from mlops_assets.files import stamp
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.store import ReviewStore
 
 
 def reference_folder(data: Path) -> Path:
     """The folder of the reference apps' reviews, with `raw`, `validated` and `quarantine` like `data` itself."""
     return data / "reference"
+
+
+def reference_store(data: Path) -> ReviewStore:
+    """The raw reviews of reference apps. What was erased is one list for all reviews."""
+    return ReviewStore(reference_folder(data) / "raw", erased_in=data / "raw")
 
 
 @dataclass(frozen=True)

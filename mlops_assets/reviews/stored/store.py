@@ -72,8 +72,14 @@ class StoredChanges:
 class ReviewStore:
     """Reviews by app and month under one folder, safe against kills and against two writers."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, erased_in: Path | None = None) -> None:
+        """`erased_in` is the folder with the list of what was erased, if that is another one."""
+        self.folder, self._erased_in = folder, erased_in or folder
+
+    @property
+    def erased(self) -> Erased:
+        """What was erased on request and is never stored again."""
+        return Erased.load(self._erased_in)
 
     def apps(self) -> list[str]:
         """Apps with at least one month."""
@@ -114,7 +120,7 @@ class ReviewStore:
 
         What was erased on request is left out and personal data is masked, wherever the rows come from.
         """
-        incoming = mask_texts(_without_erased(columns.conform(rows), Erased.load(self.folder)))
+        incoming = mask_texts(_without_erased(columns.conform(rows), self.erased))
         strangers = sorted(set(incoming["app_id"]) - {app_id})
         if strangers:
             raise ValueError(f"rows of {', '.join(strangers)} given to the store of {app_id}: split them by app first")
@@ -134,7 +140,7 @@ class ReviewStore:
         A batch that changed nothing, or was all new, is kept by its digest. While neither it nor the app's files
         change, it is not compared with them again.
         """
-        known = KnownBatches(self.folder, app_id)
+        known = KnownBatches(self.folder, app_id, self._erased_in)
         batch = known.digest(rows)
         if batch in known:
             return StoredChanges(unchanged=len(rows))

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.reviews.files.files import read_reviews
-from mlops_assets.reviews.files.imports import files_that_hold
+from mlops_assets.reviews.files.imports import files_in, files_that_hold
 from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.play_store.collect import collect_app
 from mlops_assets.reviews.stored import columns
@@ -83,8 +83,8 @@ def test_a_review_goes_from_cleaned_imports_and_from_copies_that_were_put_aside(
     assert {path.relative_to(data.parent).as_posix() for path in copies} <= set(done.rows)
     for path in copies:
         assert "gp:000010" not in columns.read_table(path)["review_id"].to_pylist()
-    left = files_that_hold(data / "imports", Erased.load(data / "raw"), FileRules(known_apps=[APP]))
-    assert list(left) == ["theirs.parquet"]
+    left = files_that_hold(files_in(data / "imports"), Erased.load(data / "raw"), FileRules(known_apps=[APP]))
+    assert list(left) == [tracked]
 
 
 def test_every_version_of_the_text_is_told_to_who_keeps_texts_before_a_file_changes(data):
