@@ -125,11 +125,12 @@ def _decide(
 ) -> Decision:
     """The decision between the candidates and the model that serves."""
     from mlops_assets.params.models import Evaluation
-    from mlops_assets.reviews.stored.split import gate_texts
+    from mlops_assets.reviews.stored.split import gate_texts, held_out_of_all
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.blend.train import bring_blend
     from mlops_assets.training.judging.contender import contender
     from mlops_assets.training.judging.gate import decide
+    from mlops_assets.training.judging.people import texts_of_people
 
     models, rules = settings.models, settings.section(Evaluation)
     frame = labelled_reviews(settings, repository)
@@ -146,10 +147,12 @@ def _decide(
     )
     present = champion.candidates(models)
     judged = [*(models / kind for kind in present), *([incumbent] if incumbent else [])]
-    gate = gate_texts(frame, {split_of_model(settings, folder) for folder in judged})
+    splits = {split_of_model(settings, folder) for folder in judged}
+    gate = gate_texts(frame, splits)
     dataset_version = current_dataset_version(repository)
-    contenders = [contender(kind, models / kind, gate) for kind in present]
-    defender = contender("champion", incumbent, gate) if incumbent else None
+    people = texts_of_people(held_out_of_all(frame, splits))
+    contenders = [contender(kind, models / kind, gate, people=people) for kind in present]
+    defender = contender("champion", incumbent, gate, people=people) if incumbent else None
     verdict = decide(
         contenders,
         defender,

@@ -123,5 +123,15 @@ def gate_texts(frame: pd.DataFrame, judged: Collection[Split]) -> pd.DataFrame:
     return gate[unknown].reset_index(drop=True)
 
 
+def held_out_of_all(frame: pd.DataFrame, judged: Collection[Split]) -> pd.DataFrame:
+    """The rows that are held out and on the train side of no model; `judged` are the splits they were trained with."""
+    held_out = frame[frame["side"] != "train"]
+    places = places_of(held_out["review_text"])
+    unknown = np.ones(len(held_out), dtype=bool)
+    for split in judged:
+        unknown &= (split.sides_at(places) != "train").to_numpy(dtype=bool)
+    return held_out[unknown].reset_index(drop=True)
+
+
 def _place(digest: str) -> float:
     return int(digest[:13], 16) / 16**13 * 100

@@ -20,7 +20,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.models import Evaluation
 from mlops_assets.serving.models.blend import blended
 from mlops_assets.training.champion import candidates
-from mlops_assets.training.judging import calibration, evaluate
+from mlops_assets.training.judging import calibration, evaluate, people
 from mlops_assets.training.judging.contender import one_row_a_text
 from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import GOLDEN_SENTENCES, Trained
@@ -131,6 +131,7 @@ def make_blend(
         "dataset_version": trained_with.dataset_version,
         "code_version": trained_with.code,
         **evaluate.judged(held_out, blend, names, rules),
+        "people": people.score_by_people(held_out, blend, names, rules),
         "members": _members(held_out, {**held, "blend": blend}, names, chosen, rules),
         "chosen": {**asdict(chosen), "by": "log loss on validation, each text once"},
         "data": evaluate.data_figures(frame),

@@ -15,6 +15,7 @@ from mlops_assets import artifact
 from mlops_assets.params.models import Evaluation
 from mlops_assets.training.judging import calibration, evaluate, slices
 from mlops_assets.training.judging.evaluate import Difference
+from mlops_assets.training.judging.people import agrees_with_people
 
 _TIMED_TEXTS = 30
 
@@ -36,6 +37,8 @@ class Contender:
     megabytes: float | None = None
     kind: str | None = None
     """The kind of model, if that may differ from the other one's: between kinds the cheaper one wins a tie."""
+    by_people: np.ndarray | None = None
+    """Which of the held-out texts that people labelled it answers as they do, booleans; None if these are too few."""
 
     def on(self, rows: np.ndarray) -> Self:
         """The same model with its answers to some of the rows."""
@@ -44,8 +47,13 @@ class Contender:
         return replace(self, probabilities=self.probabilities[rows])
 
 
-def contender(name: str, folder: Path, gate: pd.DataFrame, *, timed: bool = True) -> Contender:
-    """The model's answers to the gate side as the server would give them, and what serving it costs."""
+def contender(
+    name: str, folder: Path, gate: pd.DataFrame, *, timed: bool = True, people: pd.DataFrame | None = None
+) -> Contender:
+    """The model's answers to the gate side as the server would give them, and what serving it costs.
+
+    `people` are held-out texts that people labelled.
+    """
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.trained import GOLDEN_SENTENCES
 
@@ -67,6 +75,7 @@ def contender(name: str, folder: Path, gate: pd.DataFrame, *, timed: bool = True
         megabytes=sum((folder / name).stat().st_size for name in manifest.files.keys() - {*manifest.training_files})
         / 1e6,
         kind=manifest.kind,
+        by_people=None if people is None else agrees_with_people(people, model),
     )
 
 
@@ -207,8 +216,10 @@ def verdict_on(
 
 
 def in_order(contenders: Sequence[Contender], gate: pd.DataFrame, rules: Evaluation) -> list[Contender]:
-    """The contenders, best first. Of those within `tie_points` of the best one the cheapest kind comes first."""
-    accuracy = {each.name: accuracy_of(each, gate) for each in contenders}
+    """The contenders, best first by all evidence. Of those within `tie_points` of the best one the cheapest kind comes
+    first.
+    """
+    accuracy = {each.name: by_all_evidence(each, gate) for each in contenders}
     left, order = list(contenders), list[Contender]()
     while left:
         best = max(accuracy[each.name] for each in left)
@@ -216,6 +227,14 @@ def in_order(contenders: Sequence[Contender], gate: pd.DataFrame, rules: Evaluat
         order.append(min(close, key=lambda each: (cost(each.name), -accuracy[each.name])))
         left.remove(order[-1])
     return order
+
+
+def by_all_evidence(contender: Contender, gate: pd.DataFrame) -> float:
+    """Accuracy in percent over the gate side and the texts that people labelled."""
+    if contender.by_people is None:
+        return accuracy_of(contender, gate)
+    right = contender.probabilities.argmax(axis=1) == truth_of(contender, gate)
+    return 100 * float(np.concatenate([right, contender.by_people]).mean())
 
 
 def cost(kind: str) -> int:

@@ -32,6 +32,7 @@ from mlops_assets.training.judging.contender import (
 from mlops_assets.training.judging.evaluate import LEAST_TEXTS, Difference
 from mlops_assets.training.judging.first_choice import first_to_go
 from mlops_assets.training.judging.first_model import FirstModel
+from mlops_assets.training.judging.people import difference_by_people
 
 __all__ = ["Anchor", "Contender", "Verdict", "decide", "judge"]
 
@@ -80,6 +81,8 @@ def decide(
             if serving is not None and serving.labels == each.labels and not gate.empty
         },
     }
+    if asked[0].by_people is not None:
+        figures["people"] = {each.name: _people(each, serving, rules) for each in asked}
     if len(rows) < len(gate):
         figures["by_frequency"] = {each.name: _by_frequency(each, gate, rules) for each in contenders}
         if champion is not None and champion.labels == contenders[0].labels:
@@ -176,7 +179,11 @@ def _judge(
     change = difference(candidate, champion, gate, rules)
     better = change.low > 0
     models = pair(candidate, champion)
-    refused = _worse(candidate, champion, gate, change, rules) or _part_falls(parts, models, rules)
+    refused = (
+        _worse(candidate, champion, gate, change, rules)
+        or _part_falls(parts, models, rules)
+        or _worse_by_people(candidate, champion, rules)
+    )
     if not refused and change.n < LEAST_TEXTS:
         refused = f"too few gate texts to compare: {told(change)}, at least {LEAST_TEXTS} are needed"
     if not refused and not better:
@@ -210,6 +217,22 @@ def _worse(
     # Accuracy hides a rare label that is lost; macro-F1 does not.
     macro = difference(candidate, champion, gate, rules, score="macro-F1")
     return f"worse beyond noise: {pair(candidate, champion)}, {told(macro, 'macro-F1')}" if macro.high < 0 else None
+
+
+def _worse_by_people(candidate: Contender, champion: Contender, rules: Evaluation) -> str | None:
+    """Why the labels of people forbid promotion, or None."""
+    change = difference_by_people(candidate.by_people, champion.by_people, rules)
+    if change is None or change.high >= 0:
+        return None
+    return f"worse by people's labels: {pair(candidate, champion)}, {told(change)}"
+
+
+def _people(each: Contender, serving: Contender | None, rules: Evaluation) -> dict[str, Any]:
+    """What people's labels say of a contender, for the record."""
+    right = each.by_people
+    change = difference_by_people(right, serving.by_people, rules) if serving else None
+    measured = {} if right is None else {"n": len(right), "accuracy": round(float(right.mean()), 6)}
+    return {**measured, "difference": asdict(change) if change else None}
 
 
 def _part_falls(parts: Parts, models: str, rules: Evaluation) -> str | None:
