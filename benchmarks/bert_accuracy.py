@@ -17,6 +17,7 @@ from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import train as bert
 from mlops_assets.training.bert.device import find_device
 from mlops_assets.training.judging import evaluate
+from mlops_assets.training.references import Weights
 
 NAMES = ("negative", "positive")
 
@@ -99,9 +100,9 @@ def _accuracy(sides: dict[str, pd.DataFrame], recipe: BertRecipe, *, padded: boo
 
 
 def trained_answers(
-    sides: dict[str, pd.DataFrame], recipe: BertRecipe, counted: np.ndarray | None = None, *, padded: bool = False
+    sides: dict[str, pd.DataFrame], recipe: BertRecipe, beside: Weights | None = None, *, padded: bool = False
 ) -> np.ndarray:
-    """Probabilities (n, labels) of a compact model on the side `held_out`; train rows count `counted` (n,) times."""
+    """Probabilities (n, labels) of a compact model on the side `held_out`, whose train rows may be weighed."""
     device = find_device(precision="fp32" if padded else "auto")
     base = compact.build(sides["train"]["review_text"].tolist(), recipe, NAMES)
     examples = {
@@ -111,8 +112,8 @@ def trained_answers(
         )
         for side, rows in sides.items()
     }
-    if counted is not None:
-        examples["train"] = replace(examples["train"], weights=(counted / counted.mean()).astype(np.float32))
+    if beside is not None:
+        examples["train"] = replace(examples["train"], weights=beside.counted.astype(np.float32))
     fit = first_fit = packing.fit
     if padded:
         fit = _a_row_each

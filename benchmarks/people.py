@@ -22,6 +22,7 @@ from benchmarks.bert_accuracy import trained_answers
 from benchmarks.classic import PINTU, labelled, replaced
 from mlops_assets.params.models import BertRecipe, ClassicRecipe
 from mlops_assets.params.reviews import ReferenceRules
+from mlops_assets.training.blend import train as blend
 from mlops_assets.training.classic import train as classic
 from mlops_assets.training.judging import calibration, evaluate
 from mlops_assets.training.references import JUDGED_ON, References
@@ -74,11 +75,10 @@ def measured(kinds: tuple[str, ...]) -> dict[str, Any]:
             given["blend"] = {way: _blend(texts, given["bert"][way], given["classic"][way]) for way in given["bert"]}
         found[app] = {"reference": other, "own": len(texts["train"]), "references": len(references.reviews)}
         found[app] |= {kind: _compared(texts, ways) for kind, ways in given.items()}
-        if "replaced" in given:
-            del found[app]["replaced"]
-        if len(given) > 1:
-            best = given.get("blend", given["classic"])
-            found[app]["less_replaced_points"] = _points(texts, best["with_reference"], given["replaced"]["alone"])
+        recipe = _replaced(texts, None)
+        found[app]["less_replaced_points"] = {
+            kind: _points(texts, ways["with_reference"], recipe) for kind, ways in given.items()
+        }
     return found
 
 
@@ -107,17 +107,17 @@ def curve() -> dict[str, Any]:
 
 
 def _classic(texts: Mapping[str, pd.DataFrame], references: References | None) -> Answers:
-    rows, counted = references.beside(texts["train"]) if references else (texts["train"], None)
-    vote = classic.fit(rows, texts["validation"], NAMES, ClassicRecipe(), lambda _: None, counted)
+    rows, beside = references.beside(texts["train"], NAMES) if references else (texts["train"], None)
+    vote = classic.fit(rows, texts["validation"], NAMES, ClassicRecipe(), lambda _: None, beside)
     return {name: vote.probabilities(_texts(texts[name])) for name in ("validation", "stars", "people")}
 
 
 def _bert(texts: Mapping[str, pd.DataFrame], references: References | None) -> Answers:
-    rows, counted = references.beside(texts["train"]) if references else (texts["train"], None)
+    rows, beside = references.beside(texts["train"], NAMES) if references else (texts["train"], None)
     asked = ("validation", "stars", "people")
     held_out = pd.concat([texts[name][["review_text", "label"]] for name in asked])
     sides = {"train": rows, "validation": texts["validation"], "held_out": held_out}
-    given = np.split(trained_answers(sides, BertRecipe(), counted), np.cumsum([len(texts[name]) for name in asked[:2]]))
+    given = np.split(trained_answers(sides, BertRecipe(), beside), np.cumsum([len(texts[name]) for name in asked[:2]]))
     answers = dict(zip(asked, given, strict=True))
     temperature = calibration.fit_temperature(answers["validation"], _truth(texts["validation"]))
     return {name: calibration.apply_temperature(own, temperature) for name, own in answers.items()}
@@ -130,18 +130,16 @@ def _replaced(texts: Mapping[str, pd.DataFrame], references: References | None) 
 
 
 _TRAINED: Mapping[str, Callable[[Mapping[str, pd.DataFrame], References | None], Answers]] = {
-    "replaced": _replaced,
     "classic": _classic,
     "bert": _bert,
 }
 
 
 def _blend(texts: Mapping[str, pd.DataFrame], bert: Answers, classic_: Answers) -> Answers:
-    """The mean of both models' log-odds, at the temperature that validation chooses."""
-    mixed = {name: np.sqrt(bert[name] * classic_[name]) for name in bert}
-    mixed = {name: given / given.sum(axis=1, keepdims=True) for name, given in mixed.items()}
-    temperature = calibration.fit_temperature(mixed["validation"], _truth(texts["validation"]))
-    return {name: calibration.apply_temperature(given, temperature) for name, given in mixed.items()}
+    """Both models' log-odds, with the weight that validation chooses."""
+    answers = {name: {"bert": bert[name], "classic": classic_[name]} for name in bert}
+    chosen = blend.choose(texts["validation"], answers["validation"], NAMES)
+    return {name: chosen.of(given) for name, given in answers.items()}
 
 
 def _compared(texts: Mapping[str, pd.DataFrame], ways: Mapping[str, Answers]) -> dict[str, Any]:
@@ -192,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     only = parser.parse_args(arguments).only
     figures: dict[str, Any] = {}
     if kinds := tuple(kind for kind in ("classic", "bert") if kind in only):
-        figures["apps"] = measured(("replaced", *kinds))
+        figures["apps"] = measured(kinds)
     if "curve" in only:
         figures["curve"] = curve()
     print(json.dumps(figures, indent=1))

@@ -1,18 +1,54 @@
 """Reviews of reference apps beside an app's own on the train side: how they weigh, and what they bring."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets.params.models import Evaluation
+from mlops_assets.text import words_of
 from mlops_assets.training.judging import evaluate
 from mlops_assets.training.judging.evaluate import Difference
 
 JUDGED_ON = ("gate", "test")
 """The sides on which a model is compared with the one without references. They chose nothing in its training."""
+
+
+LENGTHS = (2, 4, 7, 12, 20, 35)
+"""Borders, in words, between lengths of which each is balanced by itself."""
+LEAST_OF_A_LABEL = 5
+"""Reviews of each label without which a length stays as it is."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each review counts (n,), 1 on average.
+
+    In most apps long reviews are complaints, and a model that learned so calls any long text negative. Reference apps
+    are to teach words: their reviews are weighed half the way to equally many of each label at every length. The app's
+    own are not, so that what their lengths tell is kept.
+    """
+
+    counted: np.ndarray
+    balanced: np.ndarray
+    """All the way, and own reviews too: for the forest, which calls long texts negative even so half the way."""
+
+    @classmethod
+    def of(cls, texts: Sequence[str], truth: np.ndarray, counted: np.ndarray, own: np.ndarray) -> Self:
+        """Of reviews with label indices `truth` (n,) that count `counted` (n,) times; `own` (n,) are the app's."""
+        length = np.digitize([len(words_of(text)) for text in texts], LENGTHS)
+        labels = len(np.unique(truth))
+        alike = counted / np.bincount(truth, counted)[truth]
+        ratio = np.ones(len(truth))
+        for each in np.unique(length):
+            rows = length == each
+            if np.count_nonzero(np.bincount(truth[rows]) >= LEAST_OF_A_LABEL) == labels:
+                of_label = np.bincount(truth[rows], alike[rows])
+                ratio[rows] = of_label.sum() / (labels * of_label[truth[rows]])
+        half, whole = counted * np.where(own, 1.0, (1 + ratio) / 2), counted * ratio
+        return cls(half / half.mean(), whole / whole.mean())
 
 
 @dataclass(frozen=True)
@@ -29,13 +65,19 @@ class References:
     def __bool__(self) -> bool:
         return len(self.reviews) > 0
 
-    def beside(self, train: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-        """Own reviews and then the references' (n rows: review_text, label), and how often each counts (n,)."""
+    def without(self, texts: pd.Series) -> "References":
+        """The references less those that hold one of the texts."""
+        theirs = evaluate.text_keys(self.reviews["review_text"])
+        return replace(self, reviews=self.reviews[~np.isin(theirs, evaluate.text_keys(texts))])
+
+    def beside(self, train: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, Weights]:
+        """Own reviews and then the references' (n rows: review_text, label), and how much each counts."""
         columns = ["review_text", "label"]
         rows = pd.concat([train[columns], self.reviews[columns]], ignore_index=True)
-        counted = np.ones(len(rows), dtype=np.int64)
-        counted[: len(train)] = self.own_weight
-        return rows.astype(object), counted
+        own = np.arange(len(rows)) < len(train)
+        counted = np.where(own, float(self.own_weight), 1.0)
+        truth = evaluate.indices(rows["label"], names)
+        return rows.astype(object), Weights.of(rows["review_text"].tolist(), truth, counted, own)
 
     def figures(
         self,

@@ -21,7 +21,7 @@ from mlops_assets.training.bert.device import Device, find_device
 from mlops_assets.training.bert.state import Meter, Progress
 from mlops_assets.training.judging import evaluate
 from mlops_assets.training.judging.calibration import log_loss
-from mlops_assets.training.references import JUDGED_ON, References
+from mlops_assets.training.references import JUDGED_ON, References, Weights
 from mlops_assets.training.trained import Trained
 
 Report = Callable[[str], None]
@@ -56,11 +56,11 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
     labels = evaluate.label_names(frame)
     train, validation = (frame[frame["side"] == side] for side in ("train", "validation"))
     device = find_device(recipe.device, recipe.precision)
-    both, counted = references.beside(train) if references else (train, None)
+    both, beside = references.beside(train, labels) if references else (train, None)
     train_on = partial(
         _train_on, validation=validation, recipe=recipe, labels=labels, trained_with=trained_with, device=device
     )
-    base, progress = train_on(both, counted, report=report, checkpoints=checkpoints)
+    base, progress = train_on(both, beside, report=report, checkpoints=checkpoints)
     from_references = dict[str, Any]()
     if references is not None:
         held_out = frame[frame["side"].isin(JUDGED_ON)]
@@ -98,7 +98,7 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
 
 def _train_on(  # noqa: PLR0913 - what a training takes; each is a different thing
     train: pd.DataFrame,
-    counted: np.ndarray | None,
+    beside: Weights | None,
     *,
     validation: pd.DataFrame,
     recipe: BertRecipe,
@@ -108,7 +108,7 @@ def _train_on(  # noqa: PLR0913 - what a training takes; each is a different thi
     report: Report,
     checkpoints: Path,
 ) -> tuple[compact.Base, Progress]:
-    """A base trained on the rows of `train`, each counted `counted` (n,) times or once, to its best epoch."""
+    """A base trained on the rows of `train`, weighed where reference apps are `beside` them, to its best epoch."""
     texts = train["review_text"].tolist()
     base = compact.build(texts, recipe, labels) if recipe.compact else hub.load_base(recipe, labels)
     learned, asked = (
@@ -118,8 +118,8 @@ def _train_on(  # noqa: PLR0913 - what a training takes; each is a different thi
         )
         for rows in (train, validation)
     )
-    if counted is not None:
-        learned = replace(learned, weights=(counted / counted.mean()).astype(np.float32))
+    if beside is not None:
+        learned = replace(learned, weights=beside.counted.astype(np.float32))
     report(
         f"{base.source} BERT, {sum(p.numel() for p in base.model.parameters()) / 1e6:.1f} M parameters, on {device}: "
         f"{len(texts)} reviews to train on, {len(validation)} to choose the epoch"

@@ -23,7 +23,7 @@ from mlops_assets.training.classic import report as classic_report
 from mlops_assets.training.classic.features import Features, Matrix
 from mlops_assets.training.classic.report import ForestBrings
 from mlops_assets.training.judging import calibration, evaluate, people
-from mlops_assets.training.references import References
+from mlops_assets.training.references import References, Weights
 from mlops_assets.training.trained import GOLDEN_SENTENCES, Trained
 
 MOST_DIFFERENCE = 1e-6
@@ -119,8 +119,8 @@ def train_classic(  # noqa: PLR0913 - what a training takes; each is a different
     validation = held_out[held_out["side"] == "validation"]
     if references:
         report(f"classic: {len(references.reviews)} reviews of reference apps, own ones count {references.own_weight}")
-        both, counted = references.beside(train)
-        vote = fit(both, validation, names, recipe, report, counted)
+        both, beside = references.beside(train, names)
+        vote = fit(both, validation, names, recipe, report, beside)
     else:
         vote = fit(train, validation, names, recipe, report)
     report(f"classic: fitted in {time.monotonic() - started:.1f} s, measuring")
@@ -187,19 +187,20 @@ def fit(
     names: Sequence[str],
     recipe: ClassicRecipe,
     report: Callable[[str], None],
-    counted: np.ndarray | None = None,
+    beside: Weights | None = None,
 ) -> Vote:
     """Both members fitted on `train`; strength, the forest's share and the temperature chosen on `validation`.
 
-    A review of `train` counts `counted` (n,) times, whole numbers, or once. The forest has a vote only if it lowers the
-    log loss on validation beyond noise, against the logistic regression at the strength that is best for it alone.
-    Without enough validation reviews to choose by, the middle strength stands and the forest has none.
+    `beside` says how much each row of `train` counts if reference apps are among them. The forest has a vote only if it
+    lowers the log loss on validation beyond noise, against the logistic regression at the strength that is best for it
+    alone. Without enough validation reviews to choose by, the middle strength stands and the forest has none.
     """
     truth = evaluate.indices(train["label"], names)
     features, matrix = classic_features.fit(train["review_text"].tolist(), recipe)
     report(f"classic: {matrix.words.shape[1]} word and {matrix.chars.shape[1]} character n-grams")
     weights = matrix.weights
-    trees = forest.grow(matrix.presence, truth, recipe, counted)
+    weighed = beside and beside.counted
+    trees = forest.grow(matrix.presence, truth, recipe, beside and beside.balanced)
     report(f"classic: {recipe.trees} trees grown")
     asked = features.of(validation["review_text"].tolist())
     right = evaluate.indices(validation["label"], names)
@@ -215,7 +216,7 @@ def fit(
         searched = np.arange(len(truth))
         if len(truth) > recipe.search_reviews:
             searched = np.random.default_rng(recipe.seed).choice(len(truth), recipe.search_reviews, replace=False)
-        drawn = None if counted is None else counted[searched]
+        drawn = None if weighed is None else weighed[searched]
         tried = {value: logistic(weights[searched], truth[searched], value, drawn) for value in recipe.strengths}
         losses = {
             (value, share): _calibrated_losses(_mixed(model.predict_proba(asked.weights), from_trees, share), right)
@@ -240,7 +241,7 @@ def fit(
     mixes = {}
     for name, (strength, share) in choices.items():
         if strength not in fitted:
-            fitted[strength] = logistic(weights, truth, strength, counted)
+            fitted[strength] = logistic(weights, truth, strength, weighed)
         uncalibrated = Mix(fitted[strength], strength, share, temperature=1.0)
         temperature = 1.0
         if len(right):
@@ -250,9 +251,9 @@ def fit(
     return Vote(features, trees, mixes, taken, brings)
 
 
-def logistic(weights: Any, truth: np.ndarray, strength: float, counted: np.ndarray | None = None) -> Any:
-    """A fitted logistic regression in which all labels weigh alike. Reviews that are `counted` (n,), those of several
-    apps, count together as many as they are, and their n-grams are held back by how little they tell.
+def logistic(weights: Any, truth: np.ndarray, strength: float, weighed: np.ndarray | None = None) -> Any:
+    """A fitted logistic regression in which all labels weigh alike. With reviews of several apps, which have a weight
+    (n,), n-grams are held back by how little they tell.
     """
     from scipy.sparse import diags_array
     from sklearn.linear_model import LogisticRegression
@@ -261,10 +262,10 @@ def logistic(weights: Any, truth: np.ndarray, strength: float, counted: np.ndarr
     # lbfgs spends its time in sparse products of one thread; BLAS threads spinning beside it, with another process on
     # the same cores, made the fit ten times slower.
     with threadpool_limits(1):
-        if counted is None:
+        if weighed is None:
             return LogisticRegression(C=strength, class_weight="balanced", max_iter=1000).fit(weights, truth)
-        of_label = np.bincount(truth, counted)
-        balanced = counted * len(truth) / (np.count_nonzero(of_label) * of_label[truth])
+        of_label = np.bincount(truth, weighed)
+        balanced = weighed * len(truth) / (np.count_nonzero(of_label) * of_label[truth])
         telling = classic_features.telling(weights, truth, balanced)
         fitted = LogisticRegression(C=strength, max_iter=1000)
         fitted.fit(weights @ diags_array(telling, format="csr"), truth, sample_weight=balanced)

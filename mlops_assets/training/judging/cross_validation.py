@@ -9,6 +9,7 @@ from mlops_assets.params.models import ClassicRecipe
 from mlops_assets.training.classic import train as classic
 from mlops_assets.training.judging import calibration, evaluate
 from mlops_assets.training.judging.first_model import HeldOut, held_out
+from mlops_assets.training.references import References
 
 FOLDS = 5
 DRAWN_TEXTS, MOST_TEXTS = 1000, 5000
@@ -17,11 +18,14 @@ drawn, up to the second number, until `RARE_TEXTS` of the rarest label are among
 RARE_TEXTS = 60
 
 
-def cross_validated(frame: pd.DataFrame, labels: Sequence[str], recipe: ClassicRecipe) -> HeldOut | None:
+def cross_validated(
+    frame: pd.DataFrame, labels: Sequence[str], recipe: ClassicRecipe, references: References | None = None
+) -> HeldOut | None:
     """The whole recipe's answers to every review of the train side, each by a model that never saw its text.
 
     `frame` holds review_text, label and side of all sides; validation chooses and calibrates as it does in a training.
-    None if a part to train on would lack a label.
+    `references` are learned from as in a training, less the texts that are asked. None if a part to train on would lack
+    a label.
     """
     train, validation = (
         frame[frame["side"] == side].assign(review_text=lambda rows: rows["review_text"].astype(object))
@@ -39,7 +43,10 @@ def cross_validated(frame: pd.DataFrame, labels: Sequence[str], recipe: ClassicR
             continue
         if set(known["label"]) != set(labels):
             return None
-        vote = classic.fit(known, validation, labels, recipe, lambda _: None)
+        beside = None
+        if references:
+            known, beside = references.without(asked["review_text"]).beside(known, labels)
+        vote = classic.fit(known, validation, labels, recipe, lambda _: None, beside)
         answers[fold == number] = vote.probabilities(asked["review_text"].tolist())
     return held_out(labels, train, answers, "reviews of the train side, cross-validated")
 

@@ -9,7 +9,7 @@ from mlops_assets.params.models import ClassicRecipe
 from mlops_assets.training.classic import features as classic_features
 from mlops_assets.training.classic.train import logistic
 from mlops_assets.training.judging import bootstrap, calibration, evaluate
-from mlops_assets.training.references import References
+from mlops_assets.training.references import References, Weights
 
 OTHERS = (1, 3, 10)
 """Weights that are tried beside the wanted one, and beside leaving the references out."""
@@ -63,9 +63,11 @@ def _losses(
     """Weight -> the calibrated loss of each drawn own text (n,); weight 0 leaves the references out."""
     rng = np.random.default_rng(_RECIPE.seed)
     known = own.iloc[rng.permutation(len(own))[:MOST_OWN]].sort_values("label", kind="stable")
-    other = reviews.iloc[rng.permutation(len(reviews))[:MOST_REFERENCES]]
+    # A text that is asked is not learned from, whoever wrote it.
+    apart = References(reviews, 1).without(known["review_text"]).reviews
+    other = apart.iloc[rng.permutation(len(apart))[:MOST_REFERENCES]]
     # All that was not drawn counts too: own reviews and references keep their shares of the whole.
-    share = (len(reviews) / len(other)) / (own_reviews / len(known))
+    share = (len(apart) / max(1, len(other))) / (own_reviews / len(known))
     texts = [*known["review_text"], *other["review_text"]]
     _, matrix = classic_features.fit(texts, _RECIPE)
     truth = evaluate.indices([*known["label"], *other["label"]], names)
@@ -77,7 +79,8 @@ def _losses(
         for number in range(FOLDS):
             part = rows[(fold != number) & ((fold >= 0) | (weight > 0))]
             counted = np.where(fold[part] >= 0, float(weight or 1), share)
-            model = logistic(asked[part], truth[part], 1.0, counted / counted.mean())
+            weights = Weights.of([texts[row] for row in part], truth[part], counted, fold[part] >= 0)
+            model = logistic(asked[part], truth[part], 1.0, weights.counted)
             given[fold[: len(known)] == number] = model.predict_proba(asked[rows[fold == number]])
         right = truth[: len(known)]
         temperature = calibration.fit_temperature(given, right)
