@@ -9,6 +9,7 @@ from mlops_assets.artifact import METRICS_FILES
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_missing_upstream
+from mlops_assets.steps.train import references_of
 from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews, split_of_model
 from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training import champion
@@ -219,8 +220,8 @@ def _first_model(
         return say
     if not held_out(classic.labels, gate, classic.probabilities, "").small:
         return say
-    recipe = settings.section(ClassicRecipe)
-    return replace(say, cross_validated=cross_validated(frame, classic.labels, recipe))
+    recipe, references = settings.section(ClassicRecipe), references_of(frame, settings, repository)
+    return replace(say, cross_validated=cross_validated(frame, classic.labels, recipe, references))
 
 
 def _say(

@@ -92,7 +92,7 @@ def train(
             report=report,
             checkpoints=settings.instance_folder / "checkpoints" / kind.name,
             rules=settings.section(Evaluation),
-            references=_references(frame, settings, repository),
+            references=references_of(frame, settings, repository),
         )
         trained = kind.train(training, kind.recipe(settings.sections))
         _keep_profile(settings, repository, wanted.dataset_version)
@@ -107,8 +107,8 @@ def train(
     return TrainedModel(due, measured, _mistakes(frame, settings, kind))
 
 
-def _references(frame: "pd.DataFrame", settings: Settings, repository: VersionRepository) -> "References | None":
-    """The reviews of reference apps to learn from; None without such apps."""
+def references_of(frame: "pd.DataFrame", settings: Settings, repository: VersionRepository) -> "References | None":
+    """The reviews of reference apps to learn from beside the own ones of `frame`; None without such apps."""
     from mlops_assets.params.models import Evaluation
     from mlops_assets.params.reviews import ReferenceRules
     from mlops_assets.training.judging.evaluate import label_names

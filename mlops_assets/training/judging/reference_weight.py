@@ -79,8 +79,8 @@ def _losses(
         for number in range(FOLDS):
             part = rows[(fold != number) & ((fold >= 0) | (weight > 0))]
             counted = np.where(fold[part] >= 0, float(weight or 1), share)
-            weights = Weights.of([texts[row] for row in part], truth[part], counted, fold[part] >= 0)
-            model = logistic(asked[part], truth[part], 1.0, weights.counted)
+            beside = Weights.of([texts[row] for row in part], truth[part], counted, fold[part] >= 0)
+            model = logistic(asked[part], truth[part], 1.0, beside.counted)
             given[fold[: len(known)] == number] = model.predict_proba(asked[rows[fold == number]])
         right = truth[: len(known)]
         temperature = calibration.fit_temperature(given, right)

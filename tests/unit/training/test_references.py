@@ -129,3 +129,23 @@ def test_a_handful_of_own_texts_chooses_no_weight():
 def test_reviews_of_a_label_that_the_own_ones_lack_are_no_references():
     others = pd.concat([reviews_of(UNKNOWN), reviews_of({"biasa": "neutral"})])
     assert set(weighed(invented(300), others, NAMES, 3, 0.95).reviews["label"]) == set(NAMES)
+
+
+def test_length_tells_less_of_the_label_in_references_and_as_much_as_before_in_own_reviews():
+    """Long texts are complaints, in own reviews as in others."""
+    frame = pd.DataFrame({"review_text": ["bagus"] * 40 + ["jelek"] * 10 + ["bagus " * 15] * 10 + ["jelek " * 15] * 40})
+    frame["label"] = np.repeat(["positive", "negative", "positive", "negative"], [40, 10, 10, 40])
+    _, weights = References(frame.assign(app_id="other.app"), 3).beside(frame, NAMES)
+    long_positive, long_negative = (slice(first, first + rows) for first, rows in ((50, 10), (60, 40)))
+
+    own, others = np.split(weights.counted, 2)
+    assert own[long_positive].mean() == own[long_negative].mean() == pytest.approx(3 * others.mean(), rel=0.2)
+    assert 0.25 < others[long_positive].sum() / others[long_negative].sum() < 1
+    assert weights.counted.mean() == weights.balanced.mean() == pytest.approx(1)
+    _, balanced = np.split(weights.balanced, 2)
+    assert balanced[long_positive].sum() == pytest.approx(balanced[long_negative].sum())
+
+
+def test_a_text_that_is_asked_in_cross_validation_is_not_learned_from_a_reference():
+    references = References(reviews_of({**UNKNOWN, "Bagus Sekali": "positive"}), 3)
+    assert set(references.without(pd.Series(["bagus sekali", "lain"])).reviews["review_text"]) == set(UNKNOWN)
