@@ -39,6 +39,8 @@ def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> met
         page["members"] = _members(metrics.members)
     if metrics.references:
         page["references"] = _references(metrics.references)
+    if metrics.budget:
+        page["budget"] = metadata.shown(Paragraph(metrics.budget["said"]))
     if metrics.export:
         page["export"] = metadata.table(list(_variants(metrics)))
     page["by_label"] = metadata.table(list(_by_label(metrics)))

@@ -70,6 +70,8 @@ def _data(manifest: Manifest, data: Mapping[str, Any]) -> Iterator[Block]:
             f"By side: {sides}. By label: {labels}. A text is on one side only, by its hash",
             "Labels are the reviewers' stars, but where people labelled the text",
         ]
+    if budget := manifest.metrics.get("budget"):
+        lines.append(budget["said"].removesuffix("."))
     if warning := manifest.trained_on.warning:
         lines.append(warning)
     yield Heading("Data")

@@ -1,7 +1,7 @@
 """The kinds of model that are trained, in one table, and the titles of all kinds. A blend is made of trained models."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,16 @@ class Training:
     rules: "Evaluation"
     references: "References | None" = None
     """Reviews of reference apps to learn from; None without such apps."""
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    """What `most_reviews` left out of `frame` and `references`, for the metrics; empty if nothing."""
+
+    def within(self, recipe: BertRecipe | ClassicRecipe) -> "Training":
+        """The training with at most the reviews that the recipe allows."""
+        from mlops_assets.training import budget, left_out
+
+        chosen = budget.within(self.frame, self.references, recipe.most_reviews)
+        record = left_out.on_record(chosen, f"{recipe.section}.most_reviews", recipe.most_reviews, self.rules)
+        return replace(self, frame=chosen.frame, references=chosen.references, budget=record)
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.bert.train import train_bert
 
+    training = training.within(recipe)
     return train_bert(
         training.frame,
         recipe,
@@ -96,6 +107,7 @@ def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":
         load=load,
         rules=training.rules,
         references=training.references,
+        budget=training.budget,
     )
 
 
@@ -103,6 +115,7 @@ def _train_classic(training: Training, recipe: ClassicRecipe) -> "Trained":
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.classic.train import train_classic
 
+    training = training.within(recipe)
     return train_classic(
         training.frame,
         recipe,
@@ -113,6 +126,7 @@ def _train_classic(training: Training, recipe: ClassicRecipe) -> "Trained":
         load=load,
         rules=training.rules,
         references=training.references,
+        budget=training.budget,
     )
 
 

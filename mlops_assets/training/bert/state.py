@@ -44,6 +44,10 @@ class Progress:
     reviews: int = 0
     """Reviews seen, over all epochs."""
     resumed_at: list[int] = field(default_factory=list)
+    full: int = 0
+    """Steps of the whole recipe."""
+    planned: int = 0
+    """Steps that the training will take in all: fewer if its minutes do not suffice."""
 
     @property
     def best_epoch(self) -> int:
@@ -56,10 +60,10 @@ class Progress:
 class Meter:
     """Counts steps into a `Progress` and reports while it trains."""
 
-    def __init__(self, progress: Progress, steps: int, epochs: int, report: Callable[[str], None]) -> None:
-        self._progress, self._steps, self._epochs = progress, steps, epochs
+    def __init__(self, progress: Progress, epochs: int, report: Callable[[str], None]) -> None:
+        self._progress, self._epochs = progress, epochs
         self.report = report
-        self._every = max(1, steps // POINTS)
+        self._every = max(1, progress.full // POINTS)
         self._losses: list[torch.Tensor] = []
         self._last = self._told = time.monotonic()
         self._first_step, self._first_s, self._first_reviews = progress.step, progress.seconds, progress.reviews
@@ -73,9 +77,9 @@ class Meter:
         now = time.monotonic()
         progress.seconds += now - self._last
         self._last = now
-        if progress.step % self._every == 0 or progress.step == self._steps or now - self._told >= REPORT_EVERY_S:
+        if progress.step % self._every == 0 or progress.step == progress.planned or now - self._told >= REPORT_EVERY_S:
             self.settle()
-        if progress.step % self._every == 0 or progress.step == self._steps:
+        if progress.step % self._every == 0 or progress.step == progress.planned:
             progress.curve.append((progress.step, round(progress.loss_sum / progress.loss_count, 6)))
             progress.loss_sum, progress.loss_count = 0.0, 0
         if now - self._told >= REPORT_EVERY_S:
@@ -97,10 +101,10 @@ class Meter:
     def _tell(self, epoch: int) -> None:
         progress = self._progress
         seconds = progress.seconds - self._first_s
-        left_s = seconds / (progress.step - self._first_step) * (self._steps - progress.step)
+        left_s = seconds / (progress.step - self._first_step) * (progress.planned - progress.step)
         loss = progress.loss_sum / progress.loss_count if progress.loss_count else progress.curve[-1][1]
         self.report(
-            f"epoch {epoch + 1} of {self._epochs}, step {progress.step} of {self._steps}, loss {loss:.3f}, "
+            f"epoch {epoch + 1} of {self._epochs}, step {progress.step} of {progress.planned}, loss {loss:.3f}, "
             f"{(progress.reviews - self._first_reviews) / seconds:.0f} reviews/s, {left_s:.0f} s left"
         )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 
 from mlops_assets.artifact import TrainedWith, model_version
 from mlops_assets.params.models import BertRecipe, Evaluation
-from mlops_assets.training.bert import checkpoint, compact, hub, packing
+from mlops_assets.training.bert import checkpoint, compact, hub, minutes, packing
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import export as bert_export
 from mlops_assets.training.bert import state as bert_state
@@ -46,12 +46,14 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
     load: bert_export.Load,
     rules: Evaluation | None = None,
     references: References | None = None,
+    budget: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the train side, choose on validation, write and seal the model in the empty `folder`, report all sides.
 
     `frame` has review_text, label and side. `references` are learned from too, and a second model, without them, shows
-    what they bring. `load` opens a sealed folder as the server does: every figure and every
-    comparison with torch is made on what will serve. A killed run continues from `checkpoints` when called again.
+    what they bring. `budget` says for the metrics which reviews were left out before. `load` opens a sealed folder as
+    the server does: every figure and every comparison with torch is made on what will serve. A killed run continues
+    from `checkpoints` when called again.
     """
     labels = evaluate.label_names(frame)
     train, validation = (frame[frame["side"] == side] for side in ("train", "validation"))
@@ -82,7 +84,7 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
         report=report,
         load=load,
         rules=rules,
-        more=from_references,
+        more=from_references | _budget(budget or {}, minutes.on_record(progress, recipe.most_minutes)),
     )
     checkpoint.remove(checkpoints / ALONE)
     checkpoint.remove(checkpoints)
@@ -94,6 +96,12 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
         "resumed_at": progress.resumed_at,
     }
     return Trained(version, {**metrics, "run_id": run_id, "model_version": version, "training": training})
+
+
+def _budget(reviews: Mapping[str, Any], time: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry `budget` of the metrics; none if all was trained on, as long as the recipe says."""
+    said = " ".join(str(each["said"]) for each in (reviews, time) if each)
+    return {"budget": {**reviews, **time, "said": said}} if said else {}
 
 
 def _train_on(  # noqa: PLR0913 - what a training takes; each is a different thing
@@ -171,14 +179,15 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
     optimizer = torch.optim.AdamW(groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
     steps_an_epoch = -(-len(train_ids) // recipe.batch_size)
     steps = steps_an_epoch * recipe.epochs
-    progress, best = Progress(), {}
+    progress, best = Progress(full=steps, planned=steps), {}
 
     with bert_state.seeded(recipe.seed, device):
         if checkpoints and (found := checkpoint.load(checkpoints, identity)):
             progress, best = bert_state.restore(found, model, optimizer)
-            report(f"continues from the checkpoint at step {progress.step} of {steps}")
-        meter = Meter(progress, steps, recipe.epochs, report)
-        for epoch in range(progress.step // steps_an_epoch, recipe.epochs):
+            report(f"continues from the checkpoint at step {progress.step} of {progress.planned}")
+        meter = Meter(progress, recipe.epochs, report)
+        while progress.step < progress.planned:
+            epoch = progress.step // steps_an_epoch
             order = bert_data.order_of(len(train_ids), recipe.seed, epoch)
             for place in range(progress.step % steps_an_epoch, steps_an_epoch):
                 chosen = order[place * recipe.batch_size : (place + 1) * recipe.batch_size]
@@ -190,7 +199,7 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
 
                 model.train()
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.learning_rate * rate_at(progress.step, steps, recipe.warmup)
+                    group["lr"] = recipe.learning_rate * rate_at(progress.step, progress.planned, recipe.warmup)
                 with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
                     logits = packing.logits(model, batch, varlen=varlen)  # (texts, labels)
                     loss = loss_of(logits.float(), truth, train, chosen, recipe)
@@ -200,6 +209,10 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
                 optimizer.zero_grad(set_to_none=True)
 
                 meter.tick(loss.detach(), epoch, len(chosen))
+                minutes.plan_again(progress, recipe.most_minutes, report)
+                if progress.step >= progress.planned:
+                    meter.settle()
+                    break
                 if place + 1 < steps_an_epoch and checkpoints and progress.step % recipe.checkpoint_steps == 0:
                     checkpoint.save(checkpoints, identity, bert_state.capture(progress, best, model, optimizer))
 

@@ -99,10 +99,12 @@ def train_classic(  # noqa: PLR0913 - what a training takes; each is a different
     load: Callable[[Path], Answers],
     rules: Evaluation | None = None,
     references: References | None = None,
+    budget: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the train side, choose and calibrate on validation, measure, seal into the empty `folder`, verify.
 
-    `references` are learned from too, and a second model, without them, shows what they bring.
+    `references` are learned from too, and a second model, without them, shows what they bring. `budget` says for the
+    metrics which reviews were left out before.
 
     `load` reads the sealed folder as the server will; its answers must be scikit-learn's. If they are not, or
     anything else fails, the folder holds no manifest and so no model.
@@ -156,6 +158,7 @@ def train_classic(  # noqa: PLR0913 - what a training takes; each is a different
         },
         "data": evaluate.data_figures(frame),
         **from_references,
+        **({"budget": budget} if budget else {}),
     }
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, vote)

@@ -38,6 +38,7 @@ def page(frame, tmp_path_factory):
         report=lambda _: None,
         load=load,
         references=References(invented(50, seed=1).assign(app_id="other.app"), 3),
+        budget={"said": "500 of 900 reviews to train on were left out."},
     )
     test = frame[frame["side"] == "test"]
     found = mistakes(test, load(folder).probabilities(test["review_text"].tolist()), ("negative", "positive"))
@@ -64,6 +65,10 @@ def test_the_reference_apps_stand_with_what_they_bring(page, frame):
     assert "| other.app | 50 |" in told
     assert "An own review counts 3 times, as configured. The reference apps change the accuracy by " in told
     assert f"n={texts})" in told
+
+
+def test_what_a_budget_left_out_is_said(page):
+    assert "500 of 900 reviews to train on were left out." in page["budget"].value
 
 
 def test_every_label_has_its_figures_on_every_side(page):

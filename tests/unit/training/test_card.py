@@ -55,6 +55,12 @@ def test_reference_apps_are_named_with_what_they_bring(manifest):
     assert "## Reference apps" not in model_card(manifest, "0123456789ab")
 
 
+def test_what_a_budget_left_out_is_said(manifest):
+    told = {"said": "500 of 900 reviews to train on were left out."}
+    card = model_card(dataclasses.replace(manifest, metrics={**manifest.metrics, "budget": told}), "0123456789ab")
+    assert "- 500 of 900 reviews to train on were left out\n" in card
+
+
 def test_tables_are_whole(manifest):
     for block in model_card(manifest, "v").split("\n\n"):
         if block.startswith("|"):
