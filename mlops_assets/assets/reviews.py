@@ -192,6 +192,7 @@ def versioned_dataset(
         "labelled_reviews": made.counts.labelled,
         "dagster/row_count": made.counts.labelled,
         **metadata.references([{"app_id": app, "reviews": count} for app, count in made.references.items()]),
+        **({"feedback": made.feedback} if made.feedback else {}),
         "rows_by_side": metadata.table(made.sides),
         "due": dg.MetadataValue.json([asdict(stage) for stage in made.due]),
         "folder": metadata.link(repository.data_folder),

@@ -155,13 +155,15 @@ def _run(command: str) -> int:
     from mlops_assets import outside
 
     settings = settings.where_it_last_ran()
-    service = outside.build(settings)["service"]
+    things = outside.build(settings)
+    service = things["service"]
     if command == "stop":
         print("Stopped the service." if service.stop(caused_by="make stop") else "No service was running.")
         return 0
-    from mlops_assets.cli.status import print_service, print_status
+    from mlops_assets.cli.status import print_labels, print_service, print_status
 
     serves = print_service(settings, service)
+    print_labels(settings, things["repository"])
     return 0 if print_status(settings) and serves else 1
 
 

@@ -11,6 +11,7 @@ from mlops_assets.reporting.run_summary import WATCHED_JOBS, read_summary, summa
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.training.champion import champion_folder
+from mlops_assets.versioning.repository import VersionRepository
 
 
 def print_warning(settings: Settings, live: Live | None) -> None:
@@ -33,6 +34,16 @@ def print_service(settings: Settings, service: Service) -> bool:
     if is_open:
         print(f"Error: API_KEYS is set, and {service.url} answers without a key. make run")
     return live is not None and not is_open
+
+
+def print_labels(settings: Settings, repository: VersionRepository) -> None:
+    """Print how many labels people gave, and how many of them can score a model; nothing without any."""
+    from mlops_assets.reviews.labels.table import FOLDER, LabelTable
+
+    if LabelTable(settings.data / FOLDER).files():
+        from mlops_assets.cli.label.numbers import progress_of
+
+        print(f"Labels: {progress_of(settings, repository)}")
 
 
 def print_status(settings: Settings) -> bool:

@@ -15,6 +15,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
 from mlops_assets.steps.plan import StageDue, due_below
 from mlops_assets.steps.preconditions import refuse_missing_upstream
+from mlops_assets.steps.prune import existing_log
 from mlops_assets.trained_on import SAMPLE_SOURCE
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.git.pipeline_commit import LABELS, REFERENCE_RAW, REFERENCE_VALIDATED
@@ -42,6 +43,8 @@ class VersionedReviews:
     due: tuple[StageDue, ...]
     newest: tuple[dict[str, Any], ...]
     references: Mapping[str, int]
+    feedback: str
+    """What became of the service's feedback; empty if there is none."""
 
     @property
     def sides(self) -> list[dict[str, Any]]:
@@ -82,6 +85,7 @@ def make_version(
 
     Raises `PermanentFailure` if a claim that stops a version is broken.
     """
+    feedback = _take_feedback(settings)
     version, counts = commit_version(settings, source, repository, run_id)
     due = due_below(
         settings,
@@ -95,7 +99,36 @@ def make_version(
     live = service.live()
     newest = repository.versions(live.model_version if live else None, newest=_SHOWN)
     rows = tuple(each.row() for each in newest)
-    return VersionedReviews(version, counts, tuple(due), rows, reference_rows(repository))
+    return VersionedReviews(version, counts, tuple(due), rows, reference_rows(repository), feedback)
+
+
+def _take_feedback(settings: Settings) -> str:
+    """Take the service's feedback into the labels; what became of it, empty if there is none.
+
+    A log that cannot be read holds no run up: the next one reads it again.
+    """
+    from mlops_assets.reviews.labels.feedback import take_feedback
+    from mlops_assets.reviews.labels.table import FOLDER, LabelTable
+    from mlops_assets.reviews.stored.usable import files_below, read_usable
+    from mlops_assets.serving.access import ANONYMOUS
+    from mlops_assets.serving.log.prediction_store import StoreDown
+    from mlops_assets.text import text_digest
+
+    store = existing_log(settings)
+    if store is None:
+        return ""
+    try:
+        rows = store.feedback_on_texts()
+    except StoreDown as down:
+        return f"not read: {down}"
+    finally:
+        store.close()
+    if not rows:
+        return ""
+    texts = read_usable(files_below(settings.data / "validated"))["review_text"].dropna().unique()
+    known = set(map(text_digest, texts))
+    added = take_feedback(rows, LabelTable(settings.data / FOLDER), known, ANONYMOUS)
+    return f"{added} new labels from feedback to the service"
 
 
 def commit_version(

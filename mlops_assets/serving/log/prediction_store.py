@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from mlops_assets.failures import TransientFailure
 
 Row = tuple[str, str, str, str, float, str, int, str | None, str, str]
+FeedbackRow = tuple[str, str, str, str]
 
 _COLUMNS = (
     "request_id, at, caller, sentiment, confidence, probabilities, characters, text, model_version, dataset_version"
@@ -42,6 +43,10 @@ class PredictionStore(Protocol):
 
     def forget_texts(self, is_wanted: Callable[[str], bool]) -> int:
         """Remove these texts and keep the rest of their predictions; how many predictions had one."""
+        ...
+
+    def feedback_on_texts(self) -> list[FeedbackRow]:
+        """The feedback on predictions whose text is kept: text, label, caller, ISO time; the oldest first."""
         ...
 
     def close(self) -> None: ...
@@ -101,6 +106,17 @@ class SqlStore:
             return count
 
         return self._transact(forget)
+
+    def feedback_on_texts(self) -> list[FeedbackRow]:
+        def read(cursor: Any) -> list[FeedbackRow]:
+            cursor.execute(
+                "SELECT predictions.text, feedback.label, feedback.caller, feedback.at FROM feedback "
+                "JOIN predictions ON predictions.request_id = feedback.request_id "
+                "WHERE predictions.text IS NOT NULL ORDER BY feedback.at"
+            )
+            return [tuple(row) for row in cursor.fetchall()]
+
+        return self._transact(read)
 
     def close(self) -> None:
         if self._connection is not None:

@@ -182,3 +182,12 @@ def test_a_slow_database_never_holds_a_request_and_what_finds_no_room_is_counted
     assert len(dropped) >= 80
     go.set()
     log.close()
+
+
+def test_feedback_on_kept_texts_is_read_with_its_caller(tmp_path):
+    store = open_store(f"sqlite:{tmp_path / 'log.sqlite'}")
+    store.write([row_of("1", "bagus"), row_of("2")])
+    for request_id in ("1", "2"):
+        store.attach(request_id, "negative", "anonymous", "2026-01-02T00:00:00+00:00")
+    assert store.feedback_on_texts() == [("bagus", "negative", "anonymous", "2026-01-02T00:00:00+00:00")]
+    store.close()
