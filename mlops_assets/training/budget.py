@@ -105,14 +105,14 @@ def _spread(rows: pd.DataFrame, count: int, by: list[str]) -> np.ndarray:
     if not by or not count:
         return rows["place"].to_numpy()[:count]
     column, *deeper = by
-    groups = [(name, part) for name, part in rows.groupby(column, sort=True)]
-    sizes = [len(part) for _, part in groups]
+    groups = [part for _, part in rows.groupby(column, sort=True)]
+    sizes = [len(part) for part in groups]
     if column == "label":
         claims = [max(size, RARE_SHARE * len(rows)) for size in sizes]
     elif column == "app":
         claims = [1.0] * len(sizes)
     else:
-        newest = max(int(name) for name, _ in groups)
-        claims = [0.5 ** ((newest - int(name)) / HALVES_IN_MONTHS) for name, _ in groups]
+        months = [int(part["month"].iloc[0]) for part in groups]
+        claims = [0.5 ** ((max(months) - month) / HALVES_IN_MONTHS) for month in months]
     quotas = fill(sizes, claims, count)
-    return np.concatenate([_spread(part, quota, deeper) for (_, part), quota in zip(groups, quotas, strict=True)])
+    return np.concatenate([_spread(part, quota, deeper) for part, quota in zip(groups, quotas, strict=True)])
