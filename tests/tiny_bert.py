@@ -1,6 +1,6 @@
 """A BERT of some thousand weights on made-up reviews: seconds to train, and everything a real one has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ def train_tiny(
     rules: Evaluation | None = None,
     references: References | None = None,
     trained_with: TrainedWith | None = None,
+    unlabelled: Sequence[str] = (),
     **changes: Any,
 ) -> Trained:
     """A sealed model in `folder`."""
@@ -65,4 +66,5 @@ def train_tiny(
         load=load,
         rules=rules,
         references=references,
+        unlabelled=unlabelled,
     )

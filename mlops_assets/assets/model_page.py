@@ -41,6 +41,8 @@ def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> met
         page["references"] = _references(metrics.references)
     if metrics.budget:
         page["budget"] = metadata.shown(Paragraph(metrics.budget["said"]))
+    if metrics.teacher:
+        page["teacher"] = metadata.table(list(_teacher(metrics.teacher)))
     if metrics.export:
         page["export"] = metadata.table(list(_variants(metrics)))
     page["by_label"] = metadata.table(list(_by_label(metrics)))
@@ -180,6 +182,20 @@ def _members(members: Mapping[str, Any]) -> dg.MetadataValue:
     test = {name: Scores.of(members.get("test", {}).get(name)) for name in MEMBERS}
     rows = [score_row(f"{name}, test", scores) for name, scores in test.items() if scores.n]
     return metadata.shown(Table.of(rows), Paragraph(members.get("said", "")))
+
+
+def _teacher(teacher: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for side, own in teacher["sides"].items():
+        models = {model: Scores.of(own[model]) for model in ("teacher", "student", "without_teacher")}
+        yield {
+            "measured on": side,
+            "n": models["student"].n,
+            **{
+                f"accuracy, {model.replace('_', ' ')}": _with_interval(scores.accuracy, scores.accuracy_interval)
+                for model, scores in models.items()
+            },
+            "the teacher brings, points": _points(own["teacher_brings"]),
+        }
 
 
 def _references(references: Mapping[str, Any]) -> dg.MetadataValue:

@@ -25,9 +25,9 @@ from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.labels.agreed import agreed
 from mlops_assets.reviews.labels.table import FOLDER, LabelTable
-from mlops_assets.reviews.stored.label import add_labels
+from mlops_assets.reviews.stored.label import labels_of
 from mlops_assets.reviews.stored.split import Split, add_sides, places_of
-from mlops_assets.reviews.stored.usable import training_digest, training_frame
+from mlops_assets.reviews.stored.usable import labelled, training_digest, training_frame, unlabelled_texts
 from mlops_assets.serving.models.model import load
 from mlops_assets.settings import Settings, wait_passively
 from mlops_assets.training import card
@@ -68,21 +68,23 @@ def _run(arguments: argparse.Namespace) -> None:
     if out.exists() and any(path.name != "checkpoints" for path in out.iterdir()):
         raise PermanentFailure(f"{out} is not empty: name another folder")
     label_rule = arguments.labels or settings.label_rule
-    frame, split = _frame(arguments.reviews, settings, label_rule)
+    reviews, split = _reviews(arguments.reviews, settings, label_rule)
     began = time.monotonic()
 
     def report(line: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {line}", file=sys.stderr, flush=True)
 
-    trained = _train(arguments, settings, frame, split, label_rule, report)
-    _write_report(out, frame, trained)
+    trained = _train(arguments, settings, reviews, split, label_rule, report)
+    _write_report(out, labelled(reviews), trained)
     print(f"{arguments.kind} {trained.model_version} in {out / 'model'}")
     for side in (*evaluate.HELD_OUT, "newest", "people"):
         print(f"{side:>10}  {_line(trained.metrics[side])}")
 
 
-def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> tuple[pd.DataFrame, Split]:
-    """Labelled reviews with sides, of a file or of the clone's validated data, and how they were dealt to the sides."""
+def _reviews(reviews: Path | None, settings: Settings, label_rule: Any) -> tuple[pd.DataFrame, Split]:
+    """Reviews with sides and labels (null without one), of a file or of the clone's validated data, and how they were
+    dealt to the sides.
+    """
     if reviews is None:
         folder = settings.data / "validated"
         if not any(folder.glob("*/*.parquet")):
@@ -93,20 +95,22 @@ def _frame(reviews: Path | None, settings: Settings, label_rule: Any) -> tuple[p
         rows = read_reviews(
             reviews, app_id=settings.only_app, naive_zone=settings.time_zone, hints=FileHints.of(settings)
         ).frame
-        rows = add_labels(rows[rows["review_text"].notna() & rows["rating"].between(1, 5)], label_rule)
-    split = Split.of(settings.section(Sides), places_of(rows["review_text"]).nunique())
+        rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
+        rows = rows.assign(label=labels_of(rows["rating"], label_rule))
+    split = Split.of(settings.section(Sides), places_of(labelled(rows)["review_text"]).nunique())
     return add_sides(rows, split).reset_index(drop=True), split
 
 
 def _train(
     arguments: argparse.Namespace,
     settings: Settings,
-    frame: pd.DataFrame,
+    reviews: pd.DataFrame,
     split: Split,
     label_rule: str,
     report: Callable[[str], None],
 ) -> Trained:
     kind, folder = KINDS[arguments.kind], arguments.out / "model"
+    frame = labelled(reviews)
     training = Training(
         frame=frame,
         folder=folder,
@@ -122,6 +126,7 @@ def _train(
         report=report,
         checkpoints=arguments.out / "checkpoints",
         rules=settings.section(Evaluation),
+        unlabelled=unlabelled_texts(reviews),
     )
     return kind.train(training, kind.recipe(settings.sections))
 

@@ -82,15 +82,20 @@ class BertRecipe(Section):
     """
 
     section: ClassVar[str] = "bert"
-    later: ClassVar[frozenset[str]] = frozenset({"most_reviews", "most_minutes"})
+    later: ClassVar[frozenset[str]] = frozenset({"most_reviews", "most_minutes", "teacher"})
 
     base_model: Annotated[str, Rule("compact, indobert, a hub name or a folder")] = Field(
         default=COMPACT, pattern=r"\S"
     )
     """`compact`, `indobert` (IndoBERT base at a pinned commit of the Hugging Face hub), another hub model's name,
     or a local folder in the hub's format (begin its path with /, . or ~)."""
+    teacher: Annotated[str | None, Rule("indobert, a hub name or a folder")] = Field(default=None, pattern=r"\S")
+    """A pre-trained model that teaches `compact`, named as in `base_model`. It is fine-tuned, answers all texts of the
+    train side, those without a label too, and the compact model learns from its answers. Its three trainings
+    share `most_minutes`."""
     revision: str | None = None
-    """A commit, tag or branch of the hub model. Pin a commit, so that every training starts from the same model."""
+    """A commit, tag or branch of the hub model (or teacher). Pin a commit, so that every training starts from the same
+    model."""
     epochs: int = Field(default=5, ge=1, le=100)
     """How often the training goes through all texts."""
     batch_size: int = Field(default=32, ge=1, le=4096)
@@ -154,8 +159,16 @@ class BertRecipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.revision and (self.compact or self.base_model in HUB_MODELS):
-            raise ValueError(f"bert.revision must be empty if base_model is {self.base_model}, got {self.revision!r}")
+        if self.teacher is not None and not self.compact:
+            raise ValueError(
+                f"bert.teacher teaches the compact model only, but base_model is {self.base_model!r}: "
+                "leave one of the two out"
+            )
+        if self.teacher == COMPACT:
+            raise ValueError("bert.teacher must be pre-trained (indobert, a hub name or a folder), got 'compact'")
+        name, key = (self.base_model, "base_model") if self.teacher is None else (self.teacher, "teacher")
+        if self.revision and (name == COMPACT or name in HUB_MODELS):
+            raise ValueError(f"bert.revision must be empty if {key} is {name}, got {self.revision!r}")
         if self.hidden % self.heads:
             raise ValueError(f"bert.hidden must be a multiple of heads ({self.heads}), got {self.hidden}")
         return self
@@ -163,6 +176,20 @@ class BertRecipe(Section):
     @property
     def compact(self) -> bool:
         return self.base_model == COMPACT
+
+    def of_teacher(self) -> Self:
+        """How the teacher is fine-tuned: as a pre-trained model by default, with what the student shares with it."""
+        shared = (
+            "revision",
+            "batch_size",
+            "max_length",
+            "seed",
+            "device",
+            "precision",
+            "checkpoint_steps",
+            "most_minutes",
+        )
+        return self.from_params({"base_model": self.teacher, **{name: getattr(self, name) for name in shared}})
 
     def digest(self) -> str:
         """The digest of everything but where the training runs and how often it is saved: these make no other model."""

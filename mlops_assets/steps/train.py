@@ -10,7 +10,6 @@ from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.steps.version import (
     current_dataset_version,
     labelled_counts,
-    labelled_reviews,
     reference_reviews,
     usable_reviews,
 )
@@ -56,6 +55,7 @@ def train(
     """
     from mlops_assets.params.models import Evaluation
     from mlops_assets.params.operations import RetrainRules
+    from mlops_assets.reviews.stored.usable import labelled, unlabelled_texts
 
     refuse_missing_upstream(kind.asset, settings, repository)
     model, metrics = settings.models / kind.name, settings.models / kind.metrics_file
@@ -70,7 +70,8 @@ def train(
         split=counts.split,
     )
     due = training_due(model, metrics, wanted, settings.section(RetrainRules), settings.now(), force=force)
-    frame = labelled_reviews(settings, repository)
+    reviews = usable_reviews(settings, repository)
+    frame = labelled(reviews)
     measured = Metrics.read(metrics)
     people = score_by_people_due(measured, counts.people_texts, counts.people_labels)
     if not due and measured is not None and people:
@@ -93,6 +94,7 @@ def train(
             checkpoints=settings.instance_folder / "checkpoints" / kind.name,
             rules=settings.section(Evaluation),
             references=references_of(frame, settings, repository),
+            unlabelled=unlabelled_texts(reviews),
         )
         trained = kind.train(training, kind.recipe(settings.sections))
         _keep_profile(settings, repository, wanted.dataset_version)

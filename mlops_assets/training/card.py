@@ -41,9 +41,10 @@ def model_card(
         *_labels(metrics.get("test", {})),
         *_members(metrics.get("members", {})),
         *_references(metrics.get("references", {})),
+        *_teacher(metrics.get("teacher", {})),
         *_slices(metrics.get("slices", [])),
         *_limits(metrics),
-        *_licence(metrics.get("base_model"), metrics.get("base_licence")),
+        *_licence(metrics),
         *(_decision(decision) if decision else ()),
     ]
     return markdown(*blocks) + "\n"
@@ -143,6 +144,34 @@ def _references(references: Mapping[str, Any]) -> Iterator[Block]:
     )
 
 
+def _teacher(teacher: Mapping[str, Any]) -> Iterator[Block]:
+    if not teacher:
+        return
+    models = ("teacher", "student", "without_teacher")
+    yield Heading("Teacher")
+    yield Table(
+        ["side", "n", *(f"accuracy, {model.replace('_', ' ')}" for model in models), "the teacher brings, points"],
+        [
+            [
+                side,
+                str(own["student"]["n"]),
+                *(_with_interval(own[model], "accuracy") for model in models),
+                _brings(own),
+            ]
+            for side, own in teacher["sides"].items()
+        ],
+    )
+    yield Paragraph(
+        f"{teacher['base_model']} was fine-tuned and taught this model on {teacher['labelled_texts']} labelled texts "
+        f"and {teacher['unlabelled_texts']} without a label. The same model without a teacher was trained to compare."
+    )
+
+
+def _brings(side: Mapping[str, Any]) -> str:
+    change = side["teacher_brings"]
+    return f"{change['points']:+.1f} ({change['low']:+.1f} to {change['high']:+.1f})"
+
+
 def _slices(slices: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
     shown = [row for row in slices if row["n"] >= _FEWEST_SHOWN]
     if not shown:
@@ -173,13 +202,15 @@ def _limits(metrics: Mapping[str, Any]) -> Iterator[Block]:
     yield Bullets(lines)
 
 
-def _licence(base_model: str | None, licence: str | None) -> Iterator[Block]:
+def _licence(metrics: Mapping[str, Any]) -> Iterator[Block]:
+    of = metrics.get("teacher") or metrics
+    base_model = of.get("base_model")
     yield Heading("Licence of the base model")
     if base_model in (None, COMPACT):
         yield Paragraph("None: trained from the reviews alone.")
     else:
         unknown = "not stated by its folder; ask its makers before you pass this model on"
-        yield Paragraph(f"{base_model}: {licence or unknown}.")
+        yield Paragraph(f"{base_model}{', the teacher' * (of is not metrics)}: {of.get('base_licence') or unknown}.")
 
 
 def _decision(decision: Decision) -> Iterator[Block]:

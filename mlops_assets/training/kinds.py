@@ -1,6 +1,6 @@
 """The kinds of model that are trained, in one table, and the titles of all kinds. A blend is made of trained models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ class Training:
     rules: "Evaluation"
     references: "References | None" = None
     """Reviews of reference apps to learn from; None without such apps."""
+    unlabelled: Sequence[str] = ()
+    """Texts of the train side without a label, which a teacher can answer."""
     budget: Mapping[str, Any] = field(default_factory=dict)
     """What `most_reviews` left out of `frame` and `references`, for the metrics; empty if nothing."""
 
@@ -108,6 +110,7 @@ def _train_bert(training: Training, recipe: BertRecipe) -> "Trained":
         rules=training.rules,
         references=training.references,
         budget=training.budget,
+        unlabelled=training.unlabelled,
     )
 
 

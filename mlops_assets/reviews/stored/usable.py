@@ -160,8 +160,8 @@ def with_labels_and_sides(files: Mapping[str, Path], labelling: Labelling) -> pd
 
 
 def training_frame(folder: Path, rule: LabelRule, people: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
-    """The labelled reviews of a folder, without sides, by review_date and review_id; nothing is kept."""
-    return labelled(_with_labels(_in_order(files_below(folder)), rule, people))
+    """The reviews of a folder with their labels (null without one) and no sides, in order of date; nothing is kept."""
+    return _with_labels(_in_order(files_below(folder)), rule, people)
 
 
 def train_side(files: Mapping[str, Path], labelling: Labelling, split: Split) -> pd.DataFrame:
@@ -178,6 +178,11 @@ def train_side(files: Mapping[str, Path], labelling: Labelling, split: Split) ->
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `with_labels_and_sides` that have a label."""
     return cast("pd.DataFrame", frame[frame["label"].notna()].reset_index(drop=True))
+
+
+def unlabelled_texts(frame: pd.DataFrame) -> list[str]:
+    """The texts of the train side of `with_labels_and_sides` that have no label, once each."""
+    return frame["review_text"][frame["label"].isna() & (frame["side"] == "train")].unique().tolist()
 
 
 def count(files: Mapping[str, Path], labelling: Labelling) -> Counts:

@@ -1,1 +1,1 @@
-"""The BERT model: training, export, int8."""
+"""The BERT model: training, teaching, export, int8."""

@@ -19,8 +19,9 @@ class Examples:
     """Texts as token ids beside the index of each one's label."""
 
     ids: Ids
-    labels: np.ndarray  # (n,) int64
+    labels: np.ndarray  # (n,) int64; -1 without one, which only a teacher's text may be
     weights: np.ndarray | None = None  # (n,) float32, 1 on average; None: all weigh alike
+    taught: np.ndarray | None = None  # (n, labels) float32: a teacher's probabilities; None: nobody teaches
 
 
 def encode(tokenizer: "Tokenizer", texts: Iterable[str], max_length: int) -> Ids:

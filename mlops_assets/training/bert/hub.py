@@ -21,10 +21,6 @@ WANTED_FILES = (
 )
 
 _HUB = "https://huggingface.co"
-_FOLDER_HINT = (
-    "or put the model into a folder (config.json, model.safetensors, tokenizer.json or vocab.txt) and set "
-    "bert.base_model to its path"
-)
 
 
 class BaseUnusable(PermanentFailure):
@@ -36,10 +32,16 @@ class HubUnreachable(OutsideFailure):
 
 
 def load_base(
-    recipe: BertRecipe, labels: Sequence[str], *, endpoint: str | None = None, cache: Path | None = None
+    recipe: BertRecipe,
+    labels: Sequence[str],
+    *,
+    key: str = "base_model",
+    endpoint: str | None = None,
+    cache: Path | None = None,
 ) -> Base:
     """The pre-trained model of the recipe with a new head for `labels`.
 
+    `key` is the parameter that names the model, for messages.
     `endpoint` is the hub's address and `cache` where downloads stay; without them the hub's own settings count
     (HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE). What was downloaded before is taken when the hub does not answer.
     """
@@ -48,17 +50,19 @@ def load_base(
     if folder.is_dir():
         if recipe.revision:
             raise BaseUnusable(f"bert.revision is {recipe.revision!r}, but {name} is a folder: leave revision out")
-        return _open(folder, recipe, labels, source=f"folder {folder.name}")
+        return _open(folder, recipe, labels, source=f"folder {folder.name}", key=key)
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise BaseUnusable(f"bert.base_model {name!r} is no folder: correct the path, or name a hub model or compact")
-    folder = _download(name, revision, endpoint, cache)
-    return _open(folder, recipe, labels, source=f"{name}@{folder.name[:12]}")
+        other = "a hub model or compact" if key == "base_model" else "a hub model"
+        raise BaseUnusable(f"bert.{key} {name!r} is no folder: correct the path, or name {other}")
+    folder = _download(name, revision, endpoint, cache, key)
+    return _open(folder, recipe, labels, source=f"{name}@{folder.name[:12]}", key=key)
 
 
-def _download(name: str, revision: str | None, endpoint: str | None, cache: Path | None) -> Path:
+def _download(name: str, revision: str | None, endpoint: str | None, cache: Path | None, key: str) -> Path:
     """The folder of the hub's snapshot, whose name is the commit."""
     from huggingface_hub import HfApi, errors
 
+    hint = _folder_hint(key)
     at = f"{name} at revision {revision}" if revision else name
     try:
         return Path(
@@ -68,33 +72,38 @@ def _download(name: str, revision: str | None, endpoint: str | None, cache: Path
         )
     except errors.GatedRepoError as error:
         raise BaseUnusable(
-            f"the hub gives {at} only to accounts that accepted its terms: set HF_TOKEN, {_FOLDER_HINT}"
+            f"the hub gives {at} only to accounts that accepted its terms: set HF_TOKEN, {hint}"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise BaseUnusable(f"the hub has {name}, but no revision {revision!r}: correct bert.revision") from error
     except errors.RepositoryNotFoundError as error:
         raise BaseUnusable(
-            f"the hub has no model {name!r}: correct bert.base_model, set HF_TOKEN if it is private, {_FOLDER_HINT}"
+            f"the hub has no model {name!r}: correct bert.{key}, set HF_TOKEN if it is private, {hint}"
         ) from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
         why = f"{_root_cause(error)}{through_proxy(endpoint or _HUB)}"
-        raise HubUnreachable(f"{at} cannot be fetched from the hub ({why}): try again, {_FOLDER_HINT}") from error
+        raise HubUnreachable(f"{at} cannot be fetched from the hub ({why}): try again, {hint}") from error
 
 
-def _open(folder: Path, recipe: BertRecipe, labels: Sequence[str], *, source: str) -> Base:
+def _folder_hint(key: str) -> str:
+    files = "config.json, model.safetensors, tokenizer.json or vocab.txt"
+    return f"or put the model into a folder ({files}) and set bert.{key} to its path"
+
+
+def _open(folder: Path, recipe: BertRecipe, labels: Sequence[str], *, source: str, key: str) -> Base:
     """Read a folder in the hub's format."""
     import torch
     from transformers import AutoTokenizer, BertForSequenceClassification
 
     config = _config(folder)
     if config.get("model_type") != "bert":
-        raise BaseUnusable(f"{folder} holds a {config.get('model_type')!r} model: bert.base_model must be of type bert")
+        raise BaseUnusable(f"{folder} holds a {config.get('model_type')!r} model: bert.{key} must be of type bert")
     if not any(folder.glob("*.safetensors")):
         others = sorted(path.name for path in (*folder.glob("*.bin"), *folder.glob("*.h5"), *folder.glob("*.msgpack")))
         has = f", only {', '.join(others)}, which can execute code on loading" if others else ""
         raise BaseUnusable(
             f"{source} has no safetensors weights{has}: pin a revision that has them with bert.revision (a hub often "
-            f"offers a converted one as refs/pr/N), {_FOLDER_HINT}"
+            f"offers a converted one as refs/pr/N), {_folder_hint(key)}"
         )
     limit = int(config.get("max_position_embeddings", 512))
     if recipe.max_length > limit:

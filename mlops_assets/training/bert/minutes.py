@@ -29,7 +29,7 @@ def plan_again(progress: Progress, minutes: float, report: Callable[[str], None]
     fewer = steps_within(progress, minutes)
     if fewer < progress.planned:
         progress.planned = fewer
-        report(f"takes {fewer} of {progress.full} steps: bert.most_minutes is {minutes:g}")
+        report(f"takes {fewer} of {progress.full} steps: bert.most_minutes allows {minutes:g}")
 
 
 def on_record(progress: Progress, minutes: float) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def on_record(progress: Progress, minutes: float) -> dict[str, Any]:
     if progress.planned >= progress.full:
         return {}
     said = (
-        f"The training stopped at its budget, after {progress.step:,} of {progress.full:,} steps: bert.most_minutes is "
-        f"{minutes:g}, and it took {progress.seconds / 60:.0f}. Its learning rate was fitted to that."
+        f"The training stopped at its budget, after {progress.step:,} of {progress.full:,} steps: bert.most_minutes "
+        f"allows {minutes:g}, and it took {progress.seconds / 60:.0f}. Its learning rate was fitted to that."
     )
     return {"most_minutes": minutes, "steps": progress.step, "of_steps": progress.full, "said": said}

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mlops_assets.artifact import TrainedWith, model_version
 from mlops_assets.params.models import BertRecipe, Evaluation
-from mlops_assets.training.bert import checkpoint, compact, hub, minutes, packing
+from mlops_assets.training.bert import checkpoint, compact, distil, hub, minutes, packing
 from mlops_assets.training.bert import data as bert_data
 from mlops_assets.training.bert import export as bert_export
 from mlops_assets.training.bert import state as bert_state
@@ -47,22 +47,27 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
     rules: Evaluation | None = None,
     references: References | None = None,
     budget: Mapping[str, Any] | None = None,
+    unlabelled: Sequence[str] = (),
 ) -> Trained:
     """Train on the train side, choose on validation, write and seal the model in the empty `folder`, report all sides.
 
     `frame` has review_text, label and side. `references` are learned from too, and a second model, without them, shows
     what they bring. `budget` says for the metrics which reviews were left out before. `load` opens a sealed folder as
     the server does: every figure and every comparison with torch is made on what will serve. A killed run continues
-    from `checkpoints` when called again.
+    from `checkpoints` when called again. If the recipe has a teacher, the model learns from its answers too, also to
+    `unlabelled` texts of the train side.
     """
     labels = evaluate.label_names(frame)
     train, validation = (frame[frame["side"] == side] for side in ("train", "validation"))
     device = find_device(recipe.device, recipe.precision)
     both, beside = references.beside(train, labels) if references else (train, None)
+    if recipe.teacher:
+        recipe = recipe.model_copy(update={"most_minutes": max(1, recipe.most_minutes // distil.TRAININGS)})
     train_on = partial(
         _train_on, validation=validation, recipe=recipe, labels=labels, trained_with=trained_with, device=device
     )
-    base, progress = train_on(both, beside, report=report, checkpoints=checkpoints)
+    own = checkpoints / distil.WITHOUT if recipe.teacher else checkpoints
+    base, progress = train_on(both, beside, report=report, checkpoints=own)
     from_references = dict[str, Any]()
     if references is not None:
         held_out = frame[frame["side"].isin(JUDGED_ON)]
@@ -71,8 +76,24 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
             report("trains without the reference apps, to compare")
             without, _ = train_on(train, None, report=report, checkpoints=checkpoints / ALONE)
             alone = partial(answers, without, recipe=recipe, device=device)
-        beside = answers(base, held_out["review_text"].tolist(), recipe=recipe, device=device)
-        from_references = references.figures(held_out, beside, alone, labels, rules or Evaluation())
+        with_them = answers(base, held_out["review_text"].tolist(), recipe=recipe, device=device)
+        from_references = references.figures(held_out, with_them, alone, labels, rules or Evaluation())
+    teaching = distil.Teaching(
+        recipe,
+        labels,
+        trained_with,
+        checkpoints,
+        report,
+        partial(train_on, report=report),
+        partial(answers, recipe=recipe, device=device),
+    )
+    from_teacher = dict[str, Any]()
+    if recipe.teacher:
+        held_out = frame[frame["side"].isin(evaluate.HELD_OUT)]
+        without_teacher = answers(base, held_out["review_text"].tolist(), recipe=recipe, device=device)
+        base, progress, from_teacher = teaching.taught(
+            both, beside, unlabelled, held_out, without_teacher, rules or Evaluation()
+        )
     metrics = bert_export.export(
         base,
         folder,
@@ -84,9 +105,10 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
         report=report,
         load=load,
         rules=rules,
-        more=from_references | _budget(budget or {}, minutes.on_record(progress, recipe.most_minutes)),
+        more=from_references | from_teacher | _budget(budget or {}, minutes.on_record(progress, recipe.most_minutes)),
     )
     checkpoint.remove(checkpoints / ALONE)
+    teaching.forget()
     checkpoint.remove(checkpoints)
     version = model_version(folder)
     training = {
@@ -115,17 +137,24 @@ def _train_on(  # noqa: PLR0913 - what a training takes; each is a different thi
     device: Device,
     report: Report,
     checkpoints: Path,
+    taught: np.ndarray | None = None,
+    key: str = "base_model",
 ) -> tuple[compact.Base, Progress]:
-    """A base trained on the rows of `train`, weighed where reference apps are `beside` them, to its best epoch."""
+    """A base trained on the rows of `train`, weighed where reference apps are `beside` them, to its best epoch.
+
+    `taught` are a teacher's probabilities (n, labels) for the rows, which then need no label. `key` is the
+    parameter that names a pre-trained base.
+    """
     texts = train["review_text"].tolist()
-    base = compact.build(texts, recipe, labels) if recipe.compact else hub.load_base(recipe, labels)
+    base = compact.build(texts, recipe, labels) if recipe.compact else hub.load_base(recipe, labels, key=key)
     learned, asked = (
         bert_data.Examples(
             ids=bert_data.encode(base.tokenizer, rows["review_text"], recipe.max_length),
-            labels=evaluate.indices(rows["label"], labels),
+            labels=distil.indices(rows["label"], labels),
         )
         for rows in (train, validation)
     )
+    learned = replace(learned, taught=taught)
     if beside is not None:
         learned = replace(learned, weights=beside.counted.astype(np.float32))
     report(
@@ -234,10 +263,17 @@ def loss_of(logits: Any, truth: Any, train: bert_data.Examples, chosen: np.ndarr
     import torch
     from torch.nn.functional import cross_entropy
 
-    if train.weights is None:
-        return cross_entropy(logits, truth, label_smoothing=recipe.label_smoothing)
-    losses = cross_entropy(logits, truth, label_smoothing=recipe.label_smoothing, reduction="none")
-    return (losses * torch.from_numpy(train.weights[chosen]).to(losses)).mean()
+    smoothing = recipe.label_smoothing
+    if train.taught is not None:
+        taught = torch.from_numpy(train.taught[chosen]).to(logits)
+        losses = distil.taught_losses(logits, truth, taught, label_smoothing=smoothing)
+    elif train.weights is None:
+        return cross_entropy(logits, truth, label_smoothing=smoothing)
+    else:
+        losses = cross_entropy(logits, truth, label_smoothing=smoothing, reduction="none")
+    if train.weights is not None:
+        losses = losses * torch.from_numpy(train.weights[chosen]).to(losses)
+    return losses.mean()
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:
@@ -285,6 +321,8 @@ def _identity(trained_with: TrainedWith, source: str, train: bert_data.Examples,
     parts = [replace(trained_with, dataset_version="").__dict__, source, str(device), train.ids, train.labels.tolist()]
     if train.weights is not None:
         parts.append(train.weights.tolist())
+    if train.taught is not None:
+        parts.append(hashlib.sha256(train.taught.tobytes()).hexdigest())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

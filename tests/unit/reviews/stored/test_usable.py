@@ -130,9 +130,13 @@ def test_a_damaged_file_of_labels_is_no_answer(folder, monkeypatch):
     assert usable.count(files, labelling(folder)).labelled == 3
 
 
-def test_training_takes_labelled_reviews_alone_and_refuses_other_columns(folder):
+def test_training_takes_labelled_reviews_and_texts_without_a_label_and_refuses_other_columns(folder):
     trained_on = usable.training_frame(folder, "binary")
-    assert trained_on["review_id"].tolist() == ["r1", "r5", "r6"]
+    assert usable.labelled(trained_on)["review_id"].tolist() == ["r1", "r5", "r6"]
+    sides = trained_on.assign(side=["train"] * len(trained_on))
+    others = trained_on["review_text"][trained_on["label"].isna()]
+    assert usable.unlabelled_texts(sides) == list(others)
+    assert usable.unlabelled_texts(sides.assign(side="test")) == []
     rows = columns.read_rows(folder / APP / "2026-02.parquet").drop_columns("author")
     columns.write_table(rows, folder / APP / "2026-02.parquet")
     with pytest.raises(UnknownColumns, match="column author is missing"):

@@ -53,7 +53,7 @@ def test_a_training_with_too_few_minutes_ends_early_at_a_rate_of_zero_and_says_s
     assert (progress.step, progress.planned, progress.full, max(rates)) == (57, 57, STEPS, 56)
     assert rates[56] < 0.05 < rates[40]
     assert [epoch["epoch"] for epoch in progress.epochs] == [1, 2, 3, 4, 5]
-    assert f"takes 57 of {STEPS} steps: bert.most_minutes is 1" in said
+    assert f"takes 57 of {STEPS} steps: bert.most_minutes allows 1" in said
     record = minutes.on_record(progress, 1)
     assert (record["steps"], record["of_steps"]) == (57, STEPS)
     assert record["said"].startswith(f"The training stopped at its budget, after 57 of {STEPS} steps")
