@@ -29,7 +29,7 @@ def test_a_label_on_the_page_changes_what_the_next_version_trains_with(tmp_path:
     before = labelled_counts(settings, repository).training_data
     reviews = usable_reviews(settings, repository).set_index("review_text")
     queue = label_queue(settings, repository, lambda _: None)
-    page = LabelPage(queue, LabelTable(settings.data / "labels"), settings.now, queue.labels)
+    page = LabelPage(lambda: queue, LabelTable(settings.data / "labels"), settings.now)
     client = TestClient(guarded(page.app(), URL, ""), base_url=URL)
 
     answers, state = dict[str, str](), client.post("/state", json={"by": "Ani"}).json()

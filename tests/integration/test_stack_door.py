@@ -45,7 +45,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         volumes=[f"{ROOT / 'stack' / 'door'}:/door:ro", f"{made / 'door'}:/stack:ro"],
     )
     try:
-        network.connect(echo, aliases=["webserver", "webserver-readonly", "grafana"])
+        network.connect(echo, aliases=["webserver", "webserver-readonly", "grafana", "label"])
         echo.start()
         container.start()
         context = ssl.create_default_context(cafile=str(made / "door" / "cert.pem"))
@@ -108,3 +108,11 @@ def test_wrong_passwords_lock_out_nobody_and_guessing_is_slow(door: httpx.Client
     assert door.get("/", auth=OKI).status_code == 200
     assert time.monotonic() - began < 2.5, "a login that was right before does not wait"
     assert door.get("/", auth=NEW).status_code == 200
+
+
+def test_who_may_operate_labels_under_the_name_of_the_login(door: httpx.Client) -> None:
+    assert door.get("/label/", auth=ANA).status_code == 403
+    assert door.get("/label", auth=OKI).headers["location"] == "/label/"
+    asked = door.post("/label/label", json={}, auth=OKI, headers={"X-Label-User": "ana"})
+    headers = dict(asked.json()["headers"])
+    assert (headers["host"], headers["x-label-user"]) == ("label", OKI[0])

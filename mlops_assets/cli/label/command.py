@@ -21,16 +21,21 @@ def serve(
 
     from mlops_assets import outside
     from mlops_assets.cli.label.page import LabelPage, guarded
-    from mlops_assets.cli.label.texts import label_queue
+    from mlops_assets.cli.label.texts import NewestQueue, label_queue
 
     port = settings.label_port if port is None else port
     _refuse_taken_port(host, port)
     repository = outside.build(settings)["repository"]
-    repository.prepare()
-    queue = label_queue(settings, repository, lambda line: print(f"  {line}", flush=True))
-    page = LabelPage(queue, LabelTable(settings.data / FOLDER), settings.now, sorted(queue.labels), door)
+    queue = NewestQueue(
+        repository.dataset_version,
+        lambda: label_queue(settings, repository, lambda line: print(f"  {line}", flush=True)),
+    )
+    if not door:  # behind the door the page answers before the first run, too
+        repository.prepare()
+        queue.wait()
+    page = LabelPage(queue, LabelTable(settings.data / FOLDER), settings.now, door)
     url = f"http://{_ADDRESS}:{port}"
-    app = guarded(page.app(path), "http://labels" if door else url, "set LABEL_PORT to another port")
+    app = guarded(page.app(path), "http://label" if door else url, "set LABEL_PORT to another port")
     print(
         f"Label reviews at {url}{path}/   Ctrl-C ends it; each label is kept at once, and the next run learns from it.",
         flush=True,

@@ -4,7 +4,7 @@ It shows neither the stars nor what the models say: a label must come from the t
 """
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,12 +43,14 @@ _WHY = {
 
 @dataclass(frozen=True)
 class LabelPage:
-    """The page's routes. `named_by_door`: a person's name comes from the door, not from the page."""
+    """The page's routes.
 
-    queue: Queue
+    `queue` gives None until there is one. `named_by_door`: the door gives a person's name, not the page.
+    """
+
+    queue: Callable[[], Queue | None]
     table: LabelTable
     now: Callable[[], datetime]
-    labels: Collection[str]
     named_by_door: bool = False
 
     def app(self, prefix: str = "") -> Starlette:
@@ -82,11 +84,12 @@ class LabelPage:
         return answer
 
     def _state(self, _: dict[str, Any], by: str) -> dict[str, Any]:
-        given = self.table.given()
-        return self._shown(self.queue.next(given, by), by)
+        if (queue := self.queue()) is None:
+            return {"preparing": True, "named": self.named_by_door}
+        return self._shown(queue, queue.next(self.table.given(), by), by)
 
     def _label(self, body: dict[str, Any], by: str) -> dict[str, Any]:
-        waiting, answer = self.queue.find(str(body.get("text"))), body.get("answer")
+        waiting, answer = self._find(str(body.get("text"))), body.get("answer")
         if waiting is None:
             raise BadLabel("this text is not in the queue: load the page again")
         if answer not in ANSWERS:
@@ -99,18 +102,21 @@ class LabelPage:
         last = {(each.text, each.by): each for each in self.table.given() if each.how == "page"}
         mine = (each for each in last.values() if each.by == by and each.answer is not None)
         newest_first = sorted(mine, key=lambda each: each.at, reverse=True)
-        waiting = next(filter(None, (self.queue.find(each.text) for each in newest_first)), None)
-        if waiting is None:
+        waiting, queue = next(filter(None, (self._find(each.text) for each in newest_first)), None), self.queue()
+        if waiting is None or queue is None:
             raise BadLabel("there is nothing to take back")
         self.table.add(waiting.text, None, by, now=self.now())
-        return self._shown(waiting, by)
+        return self._shown(queue, waiting, by)
 
-    def _shown(self, waiting: Waiting | None, by: str) -> dict[str, Any]:
-        progress = self.queue.progress(self.table.given(), by)
+    def _find(self, text: str) -> Waiting | None:
+        queue = self.queue()
+        return queue.find(text) if queue else None
+
+    def _shown(self, queue: Queue, waiting: Waiting | None, by: str) -> dict[str, Any]:
+        progress = queue.progress(self.table.given(), by)
         return {
             "by": by,
             "named": self.named_by_door,
-            "labels": list(self.labels),
             "mine": progress.mine,
             "scoring": progress.scoring,
             "wanted": progress.wanted,

@@ -1,7 +1,10 @@
 """Which reviews people should label: from what the models say of the version's reviews."""
 
 import hashlib
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from mlops_assets.failures import PermanentFailure
@@ -17,9 +20,45 @@ if TYPE_CHECKING:
 
     from mlops_assets.reviews.labels.queue import Queue, Waiting, Why
 
+_LOOK_EACH_S = 10
+"""Between two looks for a newer version."""
 _DRAWN, _ASKED, _DOUBTFUL = 1000, 2000, 100
 """Held-out texts in the queue; texts of the train side that the models are asked about (half a minute for BERT on two
 cores); texts of the train side whose label is the most doubtful."""
+
+
+class NewestQueue:
+    """The queue of the newest data version, made in the background, and made anew when there is a newer version."""
+
+    def __init__(self, version: Callable[[], str | None], make: "Callable[[], Queue]") -> None:
+        self._version, self._make = version, make
+        self._pool, self._lock = ThreadPoolExecutor(1), threading.Lock()
+        self._queue: Queue | None = None
+        self._coming: Future[Queue] | None = None
+        self._made_of: str | None = None
+        self._looked = float("-inf")
+
+    def __call__(self) -> "Queue | None":
+        """The queue; None while the first one is being made. Raises what went wrong in making it."""
+        with self._lock:
+            if self._coming is not None and self._coming.done():
+                done, self._coming = self._coming, None
+                self._made_of, made_of = None, self._made_of
+                self._queue, self._made_of = done.result(), made_of
+            if self._coming is None and time.monotonic() > self._looked + _LOOK_EACH_S:
+                version = self._version()
+                if version is None:
+                    raise PermanentFailure("there is no data version to label yet: let the pipeline run first")
+                self._looked = time.monotonic()
+                if version != self._made_of:
+                    self._made_of, self._coming = version, self._pool.submit(self._make)
+            return self._queue
+
+    def wait(self) -> None:
+        """Return when there is a queue."""
+        while self() is None:
+            if self._coming is not None:
+                wait([self._coming])
 
 
 def label_queue(settings: Settings, repository: VersionRepository, report: Callable[[str], None]) -> "Queue":

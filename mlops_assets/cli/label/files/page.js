@@ -18,7 +18,7 @@ async function send(path, more) {
     byId("message").hidden = true;
   } catch (error) {
     const lost = error instanceof TypeError ? "The page's server does not answer: start it again (make label). Your earlier labels are kept." : error.message;
-    byId("message").textContent = byId("by").value.trim() ? lost : "Write your name above: each label is kept with it.";
+    byId("message").textContent = !lost.includes("labeller's name") ? lost : "Write your name above: each label is kept with it.";
     byId("message").hidden = false;
   } finally {
     busy = false;
@@ -27,6 +27,8 @@ async function send(path, more) {
 }
 
 function show(state) {
+  byId("preparing").hidden = !state.preparing;
+  if (state.preparing) { setTimeout(() => send("state"), 2000); return; }
   waiting = state.waiting;
   byId("who").hidden = state.named;
   byId("card").hidden = !waiting;

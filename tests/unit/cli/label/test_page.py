@@ -1,12 +1,16 @@
 """The page on which people label: what it keeps, shows and refuses."""
 
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from mlops_assets.cli.label import texts
 from mlops_assets.cli.label.page import LabelPage, guarded
+from mlops_assets.cli.label.texts import NewestQueue
+from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.labels.queue import Queue, Waiting
 from mlops_assets.reviews.labels.table import LabelTable
 
@@ -16,7 +20,7 @@ DRAWN = [Waiting(f"d{n}", f"<b>teks {n}</b>", "app", "2026-11-01", "drawn") for 
 
 def client(folder: Path, *, door: bool = False, prefix: str = "") -> TestClient:
     queue = Queue(DRAWN, [], {"d0", "d1", "d2"}, {"negative", "positive"}, wanted=2)
-    page = LabelPage(queue, LabelTable(folder), lambda: datetime(2026, 11, 1, tzinfo=UTC), ("negative",), door)
+    page = LabelPage(lambda: queue, LabelTable(folder), lambda: datetime(2026, 11, 1, tzinfo=UTC), door)
     return TestClient(guarded(page.app(prefix), URL, "set LABEL_PORT"), base_url=URL)
 
 
@@ -96,3 +100,32 @@ def test_behind_the_door_the_login_is_the_name(tmp_path: Path):
     named = page.post("/state", json={"by": "somebody else"}, headers={"X-Label-User": "siti"}).json()
     assert (named["by"], named["named"]) == ("siti", True)
     assert page.post("/state", json={"by": "somebody else"}).status_code == 400
+
+
+def test_a_newer_version_brings_another_queue_and_what_went_wrong_is_told_and_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "_LOOK_EACH_S", -1)
+    versions, made = ["v1"], list[str]()
+
+    def make() -> Queue:
+        made.append(versions[-1])
+        if versions[-1] == "broken":
+            raise PermanentFailure("the disk is full")
+        return Queue([Waiting(versions[-1], "teks", "app", "2026-11-01", "drawn")], [], set(), set(), wanted=2)
+
+    newest = NewestQueue(lambda: versions[-1], make)
+    newest.wait()
+    versions.append("broken")
+    with pytest.raises(PermanentFailure, match="the disk is full"):
+        deque(iter(newest, "never"))
+    versions.append("v2")
+    while (queue := newest()) is None or queue.find("v2") is None:
+        pass
+    assert set(made) == {"v1", "broken", "v2"}
+    with pytest.raises(PermanentFailure, match="no data version to label yet"):
+        NewestQueue(lambda: None, make)()
+
+
+def test_the_page_says_that_it_is_being_prepared(tmp_path: Path):
+    page = LabelPage(lambda: None, LabelTable(tmp_path), lambda: datetime(2026, 11, 1, tzinfo=UTC))
+    client = TestClient(guarded(page.app(), URL, ""), base_url=URL)
+    assert client.post("/state", json={"by": "Ani"}).json() == {"preparing": True, "named": False}
