@@ -89,11 +89,12 @@ class LabelPage:
         return self._shown(queue, queue.next(self.table.given(), by), by)
 
     def _label(self, body: dict[str, Any], by: str) -> dict[str, Any]:
-        waiting, answer = self._find(str(body.get("text"))), body.get("answer")
+        waiting, wanted = self._find(str(body.get("text"))), body.get("answer")
+        answer = next((each for each in ANSWERS if each == wanted), None)
         if waiting is None:
             raise BadLabel("this text is not in the queue: load the page again")
-        if answer not in ANSWERS:
-            raise BadLabel(f"a label must be one of {', '.join(ANSWERS)}, got {answer!r}")
+        if answer is None:
+            raise BadLabel(f"a label must be one of {', '.join(ANSWERS)}, got {wanted!r}")
         self.table.add(waiting.text, answer, by, now=self.now())
         return self._state(body, by)
 
