@@ -4,8 +4,8 @@ python -m benchmarks.serving [--reviews FILE] [--seconds N] [--clients 1 8 32] [
 
 `http`: requests per second, latencies and ratios. `status`: start, memory and the status endpoints while 32 clients
 saturate inference. `fair`: single texts beside batches of 1,000. `offline`: scoring, and its share of what matrix
-products reach here. `trained`: what each way changes in the answers of a trained model. `peer`: infinity-emb, installed
-for this run alone.
+products reach here. `trained`: what each way changes in the answers of a trained model. `kinds`: a blend beside its
+members. `peer`: infinity-emb, installed for this run alone.
 """
 
 import argparse
@@ -22,7 +22,15 @@ from typing import Any
 
 from benchmarks import serving_peak, serving_peer
 from benchmarks.serving_load import beside_batches, cpu_seconds, load_with, running, saturated
-from benchmarks.serving_models import VARIANTS, agreement_of, make_models, padded_one_at_a_time, trained_model
+from benchmarks.serving_models import (
+    VARIANTS,
+    agreement_of,
+    make_models,
+    padded_one_at_a_time,
+    trained_kinds,
+    trained_model,
+)
+from mlops_assets.artifact import MEMBERS
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.serving.models.model import load
 from mlops_assets.settings import wait_passively
@@ -30,7 +38,7 @@ from mlops_assets.text import normalise
 
 REVIEWS = Path(__file__).parents[2] / "shared" / "data" / "gojek_reviews.csv"
 TRAINED_ON = REVIEWS.with_name("pintu_reviews.csv")
-MEASURES = ("http", "status", "fair", "offline", "trained", "peer")
+MEASURES = ("http", "status", "fair", "offline", "trained", "kinds", "peer")
 
 
 def real_texts(path: Path = REVIEWS, most: int = 5_000) -> list[str]:
@@ -46,6 +54,36 @@ def command_of(name: str, folder: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "mlops_assets.serving", "--model", str(folder), "--port", str(port)]
 
 
+def loaded(
+    models: dict[str, Path], texts: Sequence[str], clients: Sequence[int], seconds: float
+) -> dict[str, dict[int, dict[str, Any]]]:
+    """Requests per second, latencies and CPU time of each server at each number of clients."""
+    figures: dict[str, dict[int, dict[str, Any]]] = {}
+    port = _port()
+    for count in clients:
+        # One after the other within a number of clients: what else the machine does meets all.
+        for name, folder in models.items():
+            with running(command_of(name, folder, port), port) as (process, _):
+                asyncio.run(load_with(port, texts, min(count, 4), 1.0))
+                before_s = cpu_seconds(process)
+                figures.setdefault(name, {})[count] = found = asyncio.run(load_with(port, texts, count, seconds))
+                found["cpu_ms"] = round(1000 * (cpu_seconds(process) - before_s) / found["n"], 2)
+                found["resident_mb"] = round(process.memory_info().rss / 1e6)
+    return figures
+
+
+def served_kinds(models: dict[str, Path], texts: Sequence[str], clients: Sequence[int], seconds: float) -> Any:
+    """A blend beside its members: what it costs, also as a share of what each member costs."""
+    figures = loaded(models, texts, clients, seconds)
+    for count in clients:
+        blend = figures["blend"][count]
+        for member in MEMBERS:
+            own = figures[member][count]
+            blend[f"times_the_p50_of_{member}"] = round(blend["p50_ms"] / own["p50_ms"], 2)
+            blend[f"times_the_cpu_of_{member}"] = round(blend["cpu_ms"] / own["cpu_ms"], 2)
+    return figures
+
+
 def served(
     models: dict[str, Path], texts: Sequence[str], clients: Sequence[int] = (1, 8, 32), seconds: float = 10.0
 ) -> dict[str, Any]:
@@ -53,16 +91,7 @@ def served(
 
     `cpu_ms` is the server's CPU time per request: what else the machine does moves it less than the clock.
     """
-    figures: dict[str, Any] = {}
-    port = _port()
-    for count in clients:
-        # One after the other within a number of clients: what else the machine does meets both.
-        for name, folder in models.items():
-            with running(command_of(name, folder, port), port) as (process, _):
-                asyncio.run(load_with(port, texts, min(count, 4), 1.0))
-                before_s = cpu_seconds(process)
-                figures.setdefault(name, {})[count] = found = asyncio.run(load_with(port, texts, count, seconds))
-                found["cpu_ms"] = round(1000 * (cpu_seconds(process) - before_s) / found["n"], 2)
+    figures = loaded(models, texts, clients, seconds)
     for name in VARIANTS:
         for count in clients:
             ours, reference = figures[name][count], figures["reference"][count]
@@ -135,7 +164,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.models or Path(scratch)
         models = {name: folder / name for name in VARIANTS} | {"reference": folder / "model"}
-        if given.only != ["fair"] and not all(path.is_dir() for path in models.values()):
+        if not {*given.only} <= {"fair", "kinds"} and not all(path.is_dir() for path in models.values()):
             folder.mkdir(parents=True, exist_ok=True)
             models = make_models(texts, folder)
         measures = {
@@ -146,6 +175,7 @@ def main() -> None:
             ),
             "offline": lambda: scored(models, texts),
             "trained": lambda: trained_model(TRAINED_ON),
+            "kinds": lambda: served_kinds(trained_kinds(TRAINED_ON, folder), texts, given.clients, given.seconds),
             "peer": lambda: serving_peer.against(models, texts, _port(), given.clients, given.seconds, command_of),
         }
         for name in given.only:

@@ -54,14 +54,9 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
     was not trained on.
     """
     from mlops_assets.params.models import BertRecipe
-    from mlops_assets.reviews.files.files import read_reviews
-    from mlops_assets.reviews.stored.label import add_labels
-    from mlops_assets.reviews.stored.split import add_sides
     from mlops_assets.training.bert.train import train_bert
 
-    rows = read_reviews(reviews).frame
-    rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
-    frame: pd.DataFrame = add_sides(add_labels(rows, "binary")).reset_index(drop=True)
+    frame = _labelled(reviews)
     recipe = BertRecipe(epochs=3)
     trained_with = TrainedWith("0" * 12, "binary", recipe.digest(), "benchmark")
     with tempfile.TemporaryDirectory() as scratch:
@@ -84,6 +79,49 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
             _seal(folder, trained_with, {**artifact.read(folder).runtime, "variant": variant, "temperature": 1.0}, ())
             figures[variant] = agreement_of(load(folder).probabilities(texts), expected)
     return figures
+
+
+def trained_kinds(reviews: Path, folder: Path, epochs: int = 3) -> dict[str, Path]:
+    """A compact BERT, a classic model and their blend, trained on `reviews`, below `folder`."""
+    from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
+    from mlops_assets.training.blend.train import bring_blend
+    from mlops_assets.training.kinds import BERT, CLASSIC, Training
+    from mlops_assets.training.metrics import Metrics
+
+    models, frame = folder / "models", _labelled(reviews)
+    for kind, recipe in ((BERT, BertRecipe(epochs=epochs)), (CLASSIC, ClassicRecipe())):
+        (models / kind.name).mkdir(parents=True)
+        training = Training(
+            frame=frame,
+            folder=models / kind.name,
+            trained_with=TrainedWith("0" * 12, "binary", recipe.digest(), "benchmark", "benchmark"),
+            run_id="benchmark",
+            report=lambda _line: None,
+            checkpoints=folder / "checkpoints",
+            rules=Evaluation(),
+        )
+        Metrics.of(kind.train(training, recipe).metrics).write(models / kind.metrics_file)
+    none = bring_blend(
+        models,
+        folder / "scratch",
+        frame,
+        training_data="benchmark",
+        run_id="benchmark",
+        trained_at="2026-01-01T00:00:00+00:00",
+        load=load,
+    )
+    assert none is None, none
+    return {kind: models / kind for kind in artifact.METRICS_FILES}
+
+
+def _labelled(reviews: Path) -> pd.DataFrame:
+    from mlops_assets.reviews.files.files import read_reviews
+    from mlops_assets.reviews.stored.label import add_labels
+    from mlops_assets.reviews.stored.split import add_sides
+
+    rows = read_reviews(reviews).frame
+    rows = rows[rows["review_text"].notna() & rows["rating"].between(1, 5)]
+    return add_sides(add_labels(rows, "binary")).reset_index(drop=True)
 
 
 def agreement_of(answers: np.ndarray, expected: np.ndarray) -> dict[str, float]:

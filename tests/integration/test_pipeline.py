@@ -54,6 +54,7 @@ def test_a_first_run_does_every_stage_and_leaves_the_champion_serving(place: Pla
     health = httpx.get(f"http://127.0.0.1:{place.port}/health").json()
     assert health["model_version"] == summary["champion"]["model_version"]
     assert health["dataset_version"] == summary["dataset_version"]
+    assert set(summary["models"]) == set(summary["champion"]["candidates"]) == {"bert", "classic", "blend"}
     for figures in summary["models"].values():
         assert all(figures[side]["n"] > 0 for side in ("validation", "gate", "test"))
         assert figures["dataset_version"] == summary["dataset_version"]
