@@ -202,7 +202,7 @@ def fit(
     features, matrix = classic_features.fit(train["review_text"].tolist(), recipe)
     report(f"classic: {matrix.words.shape[1]} word and {matrix.chars.shape[1]} character n-grams")
     weights = matrix.weights
-    weighed = beside and beside.counted
+    weighed = beside and beside.own_kept
     trees = forest.grow(matrix.presence, truth, recipe, beside and beside.balanced)
     report(f"classic: {recipe.trees} trees grown")
     asked = features.of(validation["review_text"].tolist())

@@ -80,7 +80,7 @@ def _losses(
             part = rows[(fold != number) & ((fold >= 0) | (weight > 0))]
             counted = np.where(fold[part] >= 0, float(weight or 1), share)
             beside = Weights.of([texts[row] for row in part], truth[part], counted, fold[part] >= 0)
-            model = logistic(asked[part], truth[part], 1.0, beside.counted)
+            model = logistic(asked[part], truth[part], 1.0, beside.own_kept)
             given[fold[: len(known)] == number] = model.predict_proba(asked[rows[fold == number]])
         right = truth[: len(known)]
         temperature = calibration.fit_temperature(given, right)

@@ -138,10 +138,12 @@ def test_length_tells_less_of_the_label_in_references_and_as_much_as_before_in_o
     _, weights = References(frame.assign(app_id="other.app"), 3).beside(frame, NAMES)
     long_positive, long_negative = (slice(first, first + rows) for first, rows in ((50, 10), (60, 40)))
 
-    own, others = np.split(weights.counted, 2)
+    own, others = np.split(weights.own_kept, 2)
     assert own[long_positive].mean() == own[long_negative].mean() == pytest.approx(3 * others.mean(), rel=0.2)
     assert 0.25 < others[long_positive].sum() / others[long_negative].sum() < 1
     assert weights.counted.mean() == weights.balanced.mean() == pytest.approx(1)
+    both, _ = np.split(weights.counted, 2)
+    assert 0.25 < both[long_positive].sum() / both[long_negative].sum() < 1
     _, balanced = np.split(weights.balanced, 2)
     assert balanced[long_positive].sum() == pytest.approx(balanced[long_negative].sum())
 
