@@ -18,7 +18,7 @@ def main() -> None:
             add(name)
         return
     if command == "stage":
-        sys.stdout.write(" ".join(str(path) for path in Path().glob("*/*.dvc")))
+        sys.stdout.write(" ".join(str(path) for path in Path().glob("*/**/*.dvc")))
         return
     config = configparser.ConfigParser()
     config.read([".dvc/config", ".dvc/config.local"])
