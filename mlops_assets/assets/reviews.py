@@ -191,7 +191,9 @@ def versioned_dataset(
         "versions": metadata.table(made.newest),
         "labelled_reviews": made.counts.labelled,
         "dagster/row_count": made.counts.labelled,
-        **metadata.references([{"app_id": app, "reviews": count} for app, count in made.references.items()]),
+        **metadata.references(
+            [{"app_id": app, "reviews": count} for app, count in made.references.items()], made.without
+        ),
         **({"feedback": made.feedback} if made.feedback else {}),
         "rows_by_side": metadata.table(made.sides),
         "due": dg.MetadataValue.json([asdict(stage) for stage in made.due]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets import artifact
 from mlops_assets.deploy.service import Service
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews.sources.references import reference_files
+from mlops_assets.reviews.sources.references import reference_files, statuses
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
@@ -34,8 +34,8 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class VersionedReviews:
-    """The version, its labelled reviews in numbers, what is due below it, the newest versions as table rows, and how
-    many reviews it holds of each reference app.
+    """The version, its labelled reviews in numbers, what is due below it, the newest versions as table rows, how many
+    reviews it holds of each reference app, and why it is without some of those apps.
     """
 
     version: DataVersion
@@ -43,6 +43,7 @@ class VersionedReviews:
     due: tuple[StageDue, ...]
     newest: tuple[dict[str, Any], ...]
     references: Mapping[str, int]
+    without: tuple[str, ...]
     feedback: str
     """What became of the service's feedback; empty if there is none."""
 
@@ -99,7 +100,9 @@ def make_version(
     live = service.live()
     newest = repository.versions(live.model_version if live else None, newest=_SHOWN)
     rows = tuple(each.row() for each in newest)
-    return VersionedReviews(version, counts, tuple(due), rows, reference_rows(repository), feedback)
+    held = reference_rows(repository)
+    without = [f"{app.app_id}: {app.reason}" for app in statuses(settings, source.name) if app.app_id not in held]
+    return VersionedReviews(version, counts, tuple(due), rows, held, tuple(without), feedback)
 
 
 def _take_feedback(settings: Settings) -> str:

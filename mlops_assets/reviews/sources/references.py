@@ -19,6 +19,9 @@ from mlops_assets.settings import Settings
 from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.reviews.files.balance import Balance
     from mlops_assets.reviews.files.rules import FileRules
     from mlops_assets.reviews.quality.validate import MonthResult
     from mlops_assets.reviews.stored.reference import ReferenceFiles
@@ -114,7 +117,7 @@ def reference_files(settings: Settings, source: str) -> "ReferenceFiles":
 
 
 def statuses(settings: Settings, source: str) -> list[AppStatus]:
-    """How the last collection of each listed reference app ended; `never` if nothing of it is stored either."""
+    """How the last collection of each listed reference app ended; `never` if nothing of it is stored."""
     from mlops_assets.reviews.play_store.collect import last_collection
     from mlops_assets.reviews.stored.reference import reference_store
 
@@ -124,34 +127,36 @@ def statuses(settings: Settings, source: str) -> list[AppStatus]:
         status, reason = last_collection(store, app, options)
         if status == "never" and store.months(app):
             status, reason = "whole", "stored, and not collected here"
+        elif status == "never" and source == "file" and app in settings.reference_apps:
+            reason = "nothing of it is stored, and the source file asks no store: run with SOURCE=play_store once"
         found.append(AppStatus(app, status, reason))
     return found
 
 
 def listed_apps(settings: Settings, source: str) -> list[str]:
-    """The apps that `reference_apps` stands for, those in its files too; none beside generated reviews.
-
-    Raises `PermanentFailure` if a file was not read yet.
-    """
+    """The apps that `reference_apps` stands for, those in its files too; none beside generated reviews."""
     if source == "sample":
         return []
-    in_files, apps = _apps_in_files(settings), set[str]()
+    known, apps = _known_files(settings), set[str]()
     for entry in settings.reference_apps:
-        if is_file(entry) and entry not in in_files:
-            raise PermanentFailure(f"the file {entry} of reference_apps was not read yet: run the job pipeline")
-        apps.update(in_files[entry] if is_file(entry) else [entry])
+        if not is_file(entry):
+            apps.add(entry)
+        elif entry in known:
+            apps.update(known[entry])
+        else:
+            # As in a new clone: the version brought its reviews, and no run here has read the file yet.
+            apps.update(_read_file(settings, entry, lambda _: None)[1])
     return sorted(apps)
 
 
 def unlisted_apps(settings: Settings) -> list[str]:
     """Apps with stored reference reviews that `reference_apps` does not stand for any more.
 
-    None if a listed file was not read yet: which apps it has is not known.
+    None if a listed file is not there: which apps it has may not be known.
     """
     from mlops_assets.reviews.stored.reference import reference_store
 
-    files = {entry for entry in settings.reference_apps if is_file(entry)}
-    if not files <= _apps_in_files(settings).keys():
+    if missing_files(settings):
         return []
     return sorted({*reference_store(settings.data).apps()} - {*listed_apps(settings, "")})
 
@@ -179,35 +184,44 @@ def app_of_file(path: Path) -> str:
 def _read_files(settings: Settings, report: Callable[[str], None]) -> list[AppCollection]:
     """Take the files' reviews into the store of references, and note which apps they have."""
     from mlops_assets.reviews.files.balance import keep_record
-    from mlops_assets.reviews.files.files import read_reviews
     from mlops_assets.reviews.stored.reference import reference_folder, reference_store
 
-    refuse_missing_files(settings)
-    store, found, apps_in = reference_store(settings.data), list[AppCollection](), dict[str, list[str]]()
+    store, found, known = reference_store(settings.data), list[AppCollection](), dict[str, list[str]]()
     for entry in filter(is_file, settings.reference_apps):
-        path = path_of(settings, entry)
-        file = read_reviews(path, file_rules(settings, path))
-        keep_record(file.balance, reference_folder(settings.data))
-        rows = {str(app): reviews for app, reviews in file.frame.groupby("app_id")}
-        here = sorted({*settings.apps, SAMPLE_APP} & rows.keys())
-        if len(here) == len(rows):
-            raise PermanentFailure(
-                f"{path} has reviews of {', '.join(here)} alone, which is an app here: take it off reference_apps"
-            )
-        for app in here:
-            report(f"{entry}: {len(rows.pop(app))} reviews of {app} left out, which is no reference but an app here")
+        balance, rows = _read_file(settings, entry, report)
+        keep_record(balance, reference_folder(settings.data))
         taken = [store_rows(store, app, rows[app], reason=f"read from {entry}", content_ids=True) for app in rows]
         if any(app.changes.months for app in taken):
-            for line in file.balance:
+            for line in balance:
                 report(line)
-        apps_in[entry] = sorted(rows)
+        known[entry] = sorted(rows)
         found += taken
-    if apps_in != _apps_in_files(settings):
-        replace_file(reference_folder(settings.data) / _RECORD, json.dumps(apps_in, indent=1, ensure_ascii=False))
+    if known != _known_files(settings):
+        replace_file(reference_folder(settings.data) / _RECORD, json.dumps(known, indent=1, ensure_ascii=False))
     return found
 
 
-def _apps_in_files(settings: Settings) -> dict[str, list[str]]:
+def _read_file(
+    settings: Settings, entry: str, report: Callable[[str], None]
+) -> "tuple[Balance, dict[str, pd.DataFrame]]":
+    """What became of the file's rows, and its reviews by app."""
+    from mlops_assets.reviews.files.files import read_reviews
+
+    refuse_missing_files(settings)
+    path = path_of(settings, entry)
+    file = read_reviews(path, file_rules(settings, path))
+    rows = {str(app): reviews for app, reviews in file.frame.groupby("app_id")}
+    here = sorted({*settings.apps, SAMPLE_APP} & rows.keys())
+    if len(here) == len(rows):
+        raise PermanentFailure(
+            f"{path} has reviews of {', '.join(here)} alone, which is an app here: take it off reference_apps"
+        )
+    for app in here:
+        report(f"{entry}: {len(rows.pop(app))} reviews of {app} left out, which is no reference but an app here")
+    return file.balance, rows
+
+
+def _known_files(settings: Settings) -> dict[str, list[str]]:
     from mlops_assets.reviews.stored.reference import reference_folder
 
     path = reference_folder(settings.data) / _RECORD

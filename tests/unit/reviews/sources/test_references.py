@@ -158,7 +158,21 @@ def test_what_left_the_list_is_in_no_version_and_is_removed_by_the_next_pruning(
     assert reference_files(one, "file").rows == {"file.dana": 5}
     assert unlisted_apps(one) == ["file.gojek"]
     file_of(tmp_path / "new.csv", *rows_of("n"))
-    unread = settings_of(tmp_path, "new.csv")
+    unread = settings_of(tmp_path, "dana.csv", "new.csv")
+    assert reference_files(unread, "file").rows == {"file.dana": 5}
+    assert [(app.app_id, app.status) for app in statuses(unread, "file")] == [
+        ("file.dana", "whole"),
+        ("file.new", "never"),
+    ]
+    (tmp_path / "new.csv").unlink()
     assert unlisted_apps(unread) == []
-    with pytest.raises(PermanentFailure, match=r"new\.csv of reference_apps was not read yet: run the job pipeline"):
-        reference_files(unread, "file")
+
+
+def test_a_new_clone_knows_the_apps_of_files_that_no_run_there_has_read(tmp_path: Path) -> None:
+    file_of(tmp_path / "gojek.csv", *rows_of("g"))
+    settings = settings_of(tmp_path, "gojek.csv")
+    take(settings)
+    validate_references(settings, "file")
+    (reference_folder(settings.data) / "files.json").unlink()
+    assert reference_files(settings, "file").rows == {"file.gojek": 5}
+    assert unlisted_apps(settings) == []
