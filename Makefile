@@ -13,8 +13,23 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test quick test-long lint bench lock import label labels erase versions deployments restore rollback backup \
+.PHONY: help install run ui stop status why test quick test-long lint bench lock import label labels erase versions deployments restore rollback prune backup \
   restore-backup audit sbom up down FORCE
+
+# On a team's server these commands act inside the stack, as the clone's owner; what would start a second pipeline beside
+# it does not start.
+INSIDE := status why erase versions deployments restore rollback prune stop
+ifneq (,$(filter $(INSIDE) run ui,$(MAKECMDGOALS)))
+STACK := $(shell [ ! -x stack/stack.sh ] || stack/stack.sh running)
+endif
+ifeq ($(STACK),unknown)
+$(error this clone is a team's server (stack/made), and no Docker engine answers you: start it, or be a user who may use it. \
+  If it is none any more, delete stack/made/door/logins.cfg)
+else ifneq (,$(and $(STACK),$(filter run ui,$(MAKECMDGOALS))))
+$(error the stack of this clone is up: start the job pipeline in its UI (DAGSTER_URL), or stop the stack with make down)
+endif
+CLI := $(if $(STACK),stack/stack.sh inside,$(VENV)/python -m mlops_assets.cli)
+HERE := $(if $(STACK),,.venv/.installed)
 
 # 141: who read the list, such as `head`, has seen enough.
 UNREAD_IS_FINE := || { status=$$?; [ $$status -eq 141 ] || exit $$status; }
@@ -47,14 +62,14 @@ run: install  ## Install, run the whole pipeline, leave the model serving
 ui: install  ## The Dagster UI on http://127.0.0.1:3000 (UI_PORT=), with schedule and sensors
 	@$(VENV)/python -m mlops_assets.cli ui
 
-stop: .venv/.installed  ## Stop the service that `make run` left running
-	@$(VENV)/python -m mlops_assets.cli stop
+stop: $(HERE)  ## Stop the service that `make run` left running
+	@$(CLI) stop
 
-status: .venv/.installed  ## What serves, and how the last run ended
-	@$(VENV)/python -m mlops_assets.cli status $(UNREAD_IS_FINE)
+status: $(HERE)  ## What serves, and how the last run ended
+	@$(CLI) status $(UNREAD_IS_FINE)
 
-why: .venv/.installed  ## Why it ran, why it did not: what each trigger decided
-	@$(VENV)/python -m mlops_assets.cli why $(UNREAD_IS_FINE)
+why: $(HERE)  ## Why it ran, why it did not: what each trigger decided
+	@$(CLI) why $(UNREAD_IS_FINE)
 
 import: .venv/.installed  ## Take a file of reviews into data/imports, without names: FILE=
 	@$(VENV)/python -m mlops_assets.cli import --file="$$FILE"
@@ -65,26 +80,29 @@ label: install  ## A page on which people label reviews, on http://127.0.0.1:300
 labels: install  ## Labels of people: TO=labels.csv writes, FILE= [BY=name] takes in, neither counts
 	@$(VENV)/python -m mlops_assets.cli labels --file="$$FILE" --to="$$TO" --by="$$BY"
 
-erase: .venv/.installed  ## Remove a person's reviews from every current file: AUTHOR= or REVIEW=
-	@$(VENV)/python -m mlops_assets.cli erase --author="$$AUTHOR" --review="$$REVIEW"
+erase: $(HERE)  ## Remove a person's reviews from every current file: AUTHOR= or REVIEW=
+	@$(CLI) erase --author="$$AUTHOR" --review="$$REVIEW"
 
-versions: install  ## List the versions of data and models, and which one is live
-	@$(VENV)/python -m mlops_assets.cli versions $(UNREAD_IS_FINE)
+versions: $(if $(STACK),,install)  ## List the versions of data and models, and which one is live
+	@$(CLI) versions $(UNREAD_IS_FINE)
 
-deployments: .venv/.installed  ## What was live when, who or what put it there, with which data
-	@$(VENV)/python -m mlops_assets.cli deployments $(UNREAD_IS_FINE)
+deployments: $(HERE)  ## What was live when, who or what put it there, with which data
+	@$(CLI) deployments $(UNREAD_IS_FINE)
 
-restore: install  ## Data and models back to a version: VERSION=commit, data or model version
-	@$(VENV)/python -m mlops_assets.cli restore --version="$$VERSION"
+restore: $(if $(STACK),,install)  ## Data and models back to a version: VERSION=commit, data or model version
+	@$(CLI) restore --version="$$VERSION"
 
-rollback: .venv/.installed  ## An earlier release live again: TO=release or model version
-	@$(VENV)/python -m mlops_assets.cli rollback --to="$$TO"
+rollback: $(HERE)  ## An earlier release live again: TO=release or model version
+	@$(CLI) rollback --to="$$TO"
+
+prune: $(HERE)  ## Remove what nothing needs any more, as the nightly job does: DRY_RUN=1 only lists it
+	@$(CLI) prune --dry-run="$$DRY_RUN"
 
 backup: .venv/.installed  ## Databases and run history as one file in backups/: TO=folder
 	@$(VENV)/python -m mlops_assets.cli backup --to="$$TO"
 
 restore-backup: .venv/.installed  ## A backup in the place of what is here: FILE= OVERWRITE=1
-	@$(VENV)/python -m mlops_assets.cli restore-backup --file="$$FILE" --overwrite="$$OVERWRITE"
+	@$(CLI) restore-backup --file="$$FILE" --overwrite="$$OVERWRITE"
 
 audit: .venv/.installed  ## Known vulnerabilities of every lock, by pip-audit
 	@$(VENV)/python -m mlops_assets.cli audit

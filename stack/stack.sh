@@ -1,7 +1,28 @@
 #!/usr/bin/env bash
 # `stack/stack.sh up | down | database | COMPOSE-ARGUMENTS…`: compose with what it needs to know of this machine and this clone.
+# `stack/stack.sh running`: the container in which this clone's commands act. `inside COMMAND…`: one of them, there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+running() {
+  local found id folder
+  command -v docker >/dev/null || return 0
+  if ! found=$(docker ps --quiet --filter label=com.docker.compose.service=code 2>/dev/null); then
+    [ ! -e stack/made/door/logins.cfg ] || { echo unknown; return; }
+  fi
+  for id in $found; do
+    folder=$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project.working_dir"}}' "$id")
+    [ ! "$folder" -ef . ] || { echo "$id"; return; }
+  done
+}
+case "${1:-}" in
+  running) running; exit ;;
+  inside)
+    # As the clone's owner, with the settings and the database that the runs have. A terminal hands Ctrl-C on.
+    [ -t 0 ] && [ -t 1 ] && terminal=--tty || terminal=
+    exec docker exec --interactive $terminal "$(running)" orchestrator python -m mlops_assets.cli "${@:2}"
+    ;;
+esac
 
 is_set() { [ -n "${!1:-}" ] || grep -qsE "^(export )?$1=." .env; }
 set_default() { is_set "$1" || export "$1=$2"; }

@@ -1,4 +1,4 @@
-"""Commands about reviews and versions: import, erase, versions, deployments, restore, rollback, sbom, audit."""
+"""Commands about reviews and versions: import, erase, versions, deployments, restore, rollback, prune, sbom, audit."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -164,6 +164,21 @@ def roll_back(settings: Settings, to: str) -> int:
 
     done = outside.service(settings).roll_back(settings.releases, to, print, asked_by="make rollback")
     print(f"Release {done.release_version} with model {done.model_version} serves at {done.url}")
+    return 0
+
+
+def prune_everything(settings: Settings, *, dry_run: bool) -> int:
+    """`make prune [DRY_RUN=1]`: say what nothing needs any more, then remove it, as the nightly job does."""
+    from mlops_assets import outside
+    from mlops_assets.automation.housekeeping import prune_runs
+    from mlops_assets.cli.instance import open_instance
+    from mlops_assets.steps.prune import prune
+
+    things = outside.build(settings)
+    prune(settings, things["repository"], things["service"], print, dry_run=dry_run)
+    with open_instance(settings) as instance:
+        prune_runs(instance, settings, print, dry_run=dry_run)
+    print("DRY_RUN=1: nothing was removed" if dry_run else "Done.")
     return 0
 
 

@@ -47,6 +47,10 @@ class Servers(Running[Instance], Protocol[Instance]):
         """Whether it has the present settings: its own, and the public port."""
         ...
 
+    def public(self) -> ServiceClient:
+        """Asks the public port, as a client does."""
+        ...
+
     def start(self, release: Release) -> Instance:
         """A new instance beside the live one, not yet public."""
         ...

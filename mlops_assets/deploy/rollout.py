@@ -5,6 +5,7 @@ It decides; a backend's `Servers` do. Whatever goes wrong, the old one serves on
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mlops_assets.artifact import Golden
 from mlops_assets.deploy.backend import Instance, Running, Servers
@@ -17,6 +18,7 @@ from mlops_assets.params.operations import Watching
 GOLDEN_TOLERANCE = 1e-2
 """As in the server: int8 kernels differ between processors by up to 6e-3."""
 _POLL_S = 0.05
+_PUBLIC_S = 10.0
 _PROBES = 3
 
 
@@ -70,8 +72,9 @@ def roll_out(
         if isinstance(error, PermanentFailure | TransientFailure):
             raise DeploymentRefused(_refusal(release, str(error), old, log)) from error
         raise
-    report(f"release {release.version} is live; it is watched for {watching.watch_s:g} s")
     try:
+        _prove_public(new, release, servers, clock, sleep)
+        report(f"release {release.version} is live; it is watched for {watching.watch_s:g} s")
         _watch(new, release, servers, watching, judge=judge, old_took_s=old_took_s, clock=clock, sleep=sleep)
     except BaseException as error:
         log = servers.log(new)
@@ -129,7 +132,34 @@ def _serves_already(old: Instance, release: Release, golden: tuple[Golden, ...],
         _prove(old, release, golden, servers)
     except (NoAnswer, WrongAnswer):
         return False  # It is another release, or it is ill: a new instance takes its place.
-    return servers.as_set(old)
+    return servers.as_set(old) and not _elsewhere(release, servers)
+
+
+def _prove_public(
+    new: Instance,
+    release: Release,
+    servers: Servers[Instance],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    """Clients reach the release: what listens on the public port may lead elsewhere, or nowhere."""
+    until = clock() + _PUBLIC_S
+    while reason := _elsewhere(release, servers):
+        if not servers.running(new):
+            raise WrongAnswer("it ended")
+        if clock() >= until:
+            raise WrongAnswer(f"clients do not reach it: {reason}")
+        sleep(_POLL_S)
+
+
+def _elsewhere(release: Release, servers: Servers[Any]) -> str:
+    """What the public port answers instead of the release; empty if it leads there."""
+    try:
+        reply = servers.public().ask("GET", "/health")
+    except NoAnswer as error:
+        return str(error)
+    answered = reply.body.get("release_version")
+    return "" if answered == release.version else f"the public port answers {reply.status} of release {answered}"
 
 
 def _prove(instance: Instance, release: Release, golden: tuple[Golden, ...], servers: Running[Instance]) -> float:

@@ -67,6 +67,8 @@ class FakeBackend:
     """Requests of clients between two looks at the counts of the live server."""
     answers: bool = True
     """Whether a deployment can go here."""
+    leads_to: Server | None = None
+    """What the public port leads to, if that is another one than serves."""
     settings: str = ""
     """The present settings of a server."""
     said: list[str] = field(default_factory=list)
@@ -86,7 +88,7 @@ class FakeBackend:
         if self.serving is None:
             return None
         other = "" if self.as_set(self.serving) else "API_KEYS"
-        return PublicServer(_Client(self, self.serving), "2026-01-01", 1, other_settings=other)
+        return PublicServer(self.public(), "2026-01-01", 1, other_settings=other)
 
     def packaged(self, release_version: str) -> Packaged | None:
         return None
@@ -112,6 +114,10 @@ class FakeBackend:
 
     def current(self) -> Server | None:
         return self.serving
+
+    def public(self) -> ServiceClient:
+        assert self.serving
+        return _Client(self, self.serving if self.leads_to is None else self.leads_to)
 
     def as_set(self, instance: Server) -> bool:
         return instance.settings == self.settings

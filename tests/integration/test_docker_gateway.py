@@ -5,9 +5,12 @@ import http.client
 import ssl
 import threading
 
+import docker.types
 import pytest
 import trustme
 
+from mlops_assets.deploy.docker.engine import DockerEngine
+from mlops_assets.deploy.docker.gateway import HaproxyGateway
 from mlops_assets.failures import PermanentFailure
 from tests.docker_engine import port_of, project_of, service_on_docker
 from tests.fakes.service import UNWATCHED, silent
@@ -95,3 +98,26 @@ def _keep_asking(port, authority, failures, stop):
             failures.append(repr(error))
             connection.close()
     connection.close()
+
+
+def test_a_gateway_on_a_stacks_network_is_left_to_the_stack_and_one_of_before_the_stack_is_made_anew(
+    engine, service, releases, tmp_path
+):
+    outside, port = service, port_of(service)
+    outside.deploy(releases["a"], silent, watching=UNWATCHED)
+    network = f"{project_of(service)}-stack"
+    subnet = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet="10.213.250.0/24")])
+    engine.client.networks.create(network, ipam=subnet)
+    try:
+        with DockerEngine() as opened:
+            gateway = HaproxyGateway(opened, project_of(service), outside.folder / "gateway", "127.0.0.1", port,
+                                     network=network)  # fmt: skip
+            gateway.ensure()
+        (container,) = (c for c in engine.containers(f"mlops.project={project_of(service)}") if "gateway" in c.name)
+        assert list(container.attrs["NetworkSettings"]["Networks"]) == [network]
+        with pytest.raises(PermanentFailure, match=r"is on the network .*-stack of a team's server.*make up"):
+            outside.deploy(releases["b"], silent, watching=UNWATCHED)
+        assert engine.client.containers.get(container.id).status == "running"
+    finally:
+        outside.stop()
+        engine.client.networks.get(network).remove()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.docker_engine import engine_or_skip
-from tests.stack_machine import APPS, LOOK, SECRETS, Stack, eventually
+from tests.stack_machine import APPS, LOOK, SECRETS, UID, Stack, eventually
 from tests.user_clone import PROJECT
 
 pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
@@ -55,7 +55,31 @@ def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing
             "Prometheus sees the model",
             90,
         )
-    assert stack.compose("exec", "-T", "code", "python", "-m", "mlops_assets.cli", "status").startswith("Live: model")
+
+
+def test_commands_on_the_host_act_inside_the_stack_as_its_owner(stack: Stack) -> None:
+    told = {target: stack.make(target) for target in ("status", "why", "versions", "deployments")}
+    assert {target: done.returncode for target, done in told.items()} == dict.fromkeys(told, 0), told
+    assert told["status"].stdout.startswith("Live: model")
+    assert "Waits: these settings" not in told["status"].stdout
+    assert "every_six_hours" in told["why"].stdout
+    live = httpx.get(f"http://127.0.0.1:{stack.port}/health").json()
+    assert live["model_version"] in told["versions"].stdout
+    rolled_back = stack.make("rollback", TO=live["release_version"])
+    assert rolled_back.returncode == 0, rolled_back.stderr
+    restored = stack.make("restore", VERSION=live["model_version"])
+    assert restored.returncode == 0, restored.stderr
+    erased = stack.make("erase", REVIEW="nobody's")
+    assert "No current file holds it" in erased.stdout, erased.stderr
+    assert "nothing was removed" in stack.make("prune", DRY_RUN="1").stdout
+    assert stack.make("run").returncode != 0
+    answer = httpx.post(f"http://127.0.0.1:{stack.port}/predict", json={"text": "Aplikasinya bagus"}, timeout=20)
+    assert answer.status_code == 200
+    owners = {
+        path.lstat().st_uid for folder in (".dagster", ".serving", "data") for path in (stack.root / folder).rglob("*")
+    }
+    assert owners == {UID}
+    assert not (stack.root / ".venv").exists()
 
 
 def test_a_killed_run_container_is_noticed_and_tried_again(stack: Stack) -> None:

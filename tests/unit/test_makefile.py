@@ -60,3 +60,79 @@ def test_settings_arrive_as_they_were_typed(folder: Path) -> None:
     names = ["SOURCE", "REVIEWS", "FROM", "APP", "NOW", "PORT", "UI_PORT", "DATES", "TIME_ZONE", "NOTIFY_URLS"]
     environment = make(folder, "run", *(f"{name}={HOSTILE}" for name in names))["environment"]
     assert {name: environment[name] for name in names} == dict.fromkeys(names, HOSTILE)
+
+
+DOCKER = """#!{python}
+import json, os, sys
+arguments = sys.argv[1:]
+if arguments[0] == "ps":
+    sys.exit("no engine") if {folder!r} == "" else print("c0de")
+elif arguments[0] == "inspect":
+    print({folder!r})
+else:
+    json.dump({{"arguments": arguments, "environment": dict(os.environ)}}, open({told!r}, "w"))
+"""
+
+
+def stack_in(folder: Path, of: str) -> dict[str, str]:
+    """A stack of the clone `of` runs, as `docker` tells it; of no clone, no engine answers."""
+    (folder / "stack").mkdir()
+    shutil.copy(ROOT / "stack" / "stack.sh", folder / "stack" / "stack.sh")
+    docker = folder / "bin" / "docker"
+    docker.parent.mkdir()
+    told = str(folder / "told.json")
+    docker.write_text(DOCKER.format(python=sys.executable, folder=of, told=told), encoding="utf-8")
+    docker.chmod(0o755)
+    return {"PATH": f"{docker.parent}:{os.environ['PATH']}"}  # noqa: TID251  what make needs
+
+
+INSIDE = ["exec", "--interactive", "c0de", "orchestrator", "python", "-m", "mlops_assets.cli"]
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "arguments"),
+    [
+        ("status", (), ["status"]),
+        ("why", (), ["why"]),
+        ("versions", (), ["versions"]),
+        ("deployments", (), ["deployments"]),
+        ("stop", (), ["stop"]),
+        ("restore", (f"VERSION={HOSTILE}",), ["restore", f"--version={HOSTILE}"]),
+        ("rollback", (f"TO={HOSTILE}",), ["rollback", f"--to={HOSTILE}"]),
+        ("erase", (f"AUTHOR={HOSTILE}",), ["erase", f"--author={HOSTILE}", "--review="]),
+        ("prune", ("DRY_RUN=1",), ["prune", "--dry-run=1"]),
+    ],
+)
+def test_a_command_acts_inside_the_stack_of_its_clone(
+    folder: Path, target: str, given: tuple[str, ...], arguments: list[str]
+) -> None:
+    environ = stack_in(folder, str(folder))
+    assert make(folder, target, *given, **environ)["arguments"] == [*INSIDE, *arguments]
+
+
+def test_the_stack_of_another_clone_is_nobodys_here(folder: Path) -> None:
+    environ = stack_in(folder, str(folder.parent))
+    assert make(folder, "status", **environ)["arguments"][-1] == "status"
+    assert make(folder, "run", **environ)["arguments"][-2:] == ["mlops_assets.cli", "run"]
+
+
+@pytest.mark.parametrize("target", ["run", "ui"])
+def test_no_second_pipeline_starts_beside_the_stack(folder: Path, target: str) -> None:
+    environ = {**stack_in(folder, str(folder)), "HOME": str(folder)}
+    done = subprocess.run(["make", target], cwd=folder, env=environ, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "the stack of this clone is up: start the job pipeline" in done.stderr
+    assert not (folder / "told.json").exists()
+
+
+def test_on_a_teams_server_without_an_answer_of_the_engine_a_command_does_not_guess(folder: Path) -> None:
+    environ = {**stack_in(folder, ""), "HOME": str(folder)}
+    assert make(folder, "status", **environ)["arguments"][-1] == "status"
+    (folder / "told.json").unlink()
+    logins = folder / "stack" / "made" / "door" / "logins.cfg"
+    logins.parent.mkdir(parents=True)
+    logins.touch()
+    done = subprocess.run(["make", "why"], cwd=folder, env=environ, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "no Docker engine answers you" in done.stderr
+    assert not (folder / "told.json").exists()

@@ -5,15 +5,13 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, host_to_ask, url_of
-from mlops_assets.deploy.docker import gateway_config
+from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, url_of
 from mlops_assets.deploy.docker.engine import DockerEngine, EngineDown, Login, engine_answers, registry_answers
-from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway, gateway_name
+from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway
 from mlops_assets.deploy.docker.images import ImageRecord, Images
 from mlops_assets.deploy.docker.servers import DockerServers
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.server_settings import ServerSettings
-from mlops_assets.deploy.service_client import ServiceClient
 from mlops_assets.serving.options import ServerOptions, is_loopback
 from mlops_assets.serving.overview_file import SHOWN
 
@@ -70,15 +68,11 @@ class DockerBackend:
     def live(self) -> PublicServer | None:
         try:
             with DockerEngine() as engine:
-                instance = self._servers(engine).current()
+                instance, client = self._servers(engine).current(), self._gateway(engine).public()
         except EngineDown:
             return None  # Its containers are down with it; a deployment says so.
         if instance is None:
             return None
-        host, port = host_to_ask(self.host), self.port
-        if self.network:
-            host, port = gateway_name(self.project), gateway_config.PORT
-        client = ServiceClient(host, port, timeout_s=5, certificate=self.certificate)
         return PublicServer(client, instance.since, other_settings=self._settings.differing(instance.settings))
 
     def packaged(self, release_version: str) -> Packaged | None:

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.deploy.backend import host_to_ask
 from mlops_assets.deploy.docker import gateway_config
 from mlops_assets.deploy.docker.engine import BOUNDED_LOG, DockerEngine
 from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
+from mlops_assets.deploy.service_client import ServiceClient
 from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.files import replace_file
 from mlops_assets.serving.socket_file import unix_address
@@ -71,6 +73,8 @@ class HaproxyGateway:
         renewed = self._take_certificate()
         self._ensure_network()
         container = self._container()
+        if container is not None:
+            self._refuse_foreign(container)
         if container is not None and not (self._publishes_right(container) and self._obeys(container)):
             container.remove(force=True)
             container = None
@@ -86,6 +90,13 @@ class HaproxyGateway:
         live = self.live()
         for slot in SLOTS:
             self.command(gateway_config.enable(slot) if slot == live else gateway_config.disable(slot))
+
+    def public(self) -> ServiceClient:
+        """Asks the public port. It is published on the machine; on a shared network the container is asked itself."""
+        host, port = host_to_ask(self._host), self._port
+        if self._shares_network:
+            host, port = self.name, gateway_config.PORT
+        return ServiceClient(host, port, timeout_s=5, certificate=self._certificate)
 
     def switch(self, new: Slot) -> None:
         """`new` answers first, so that somebody always does; the record changes between the two."""
@@ -134,7 +145,17 @@ class HaproxyGateway:
         bindings = container.attrs["HostConfig"].get("PortBindings") or {}
         wanted = [{"HostIp": self._host, "HostPort": str(self._port)}]
         current = container.labels.get("mlops.configuration") == gateway_config.digest(self._certificate_name)
-        return current and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
+        reaches = self.network in container.attrs["NetworkSettings"]["Networks"]
+        return current and reaches and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
+
+    def _refuse_foreign(self, container: Any) -> None:
+        """A stack's gateway reaches no server that is started from outside of the stack: each request would get 503."""
+        networks = list(container.attrs["NetworkSettings"]["Networks"])
+        if not self._shares_network and self.network not in networks:
+            raise PermanentFailure(
+                f"the gateway {self.name} is on the network {', '.join(networks)} of a team's server: start that again "
+                "(make up), so that this happens inside, or end the service first (make down SERVICE=1)"
+            )
 
     def _take_certificate(self) -> bool:
         """Copy the certificate to the gateway's folder; whether it differs from the last certificate there."""

@@ -97,6 +97,9 @@ class DockerServers:
     def as_set(self, instance: ServerContainer) -> bool:
         return instance.slot == self._gateway.live() and not self._settings.differing(instance.settings)
 
+    def public(self) -> ServiceClient:
+        return self._gateway.public()
+
     def start(self, release: Release) -> ServerContainer:
         live = self._gateway.live()
         slot = gateway_config.other(live) if live is not None and self.current() is not None else SLOTS[0]

@@ -96,9 +96,8 @@ class ProcessBackend:
         process = self._recorded()
         if process is None or process.public_port != self._port:
             return None
-        client = ServiceClient(host_to_ask(process.public_host), process.public_port, timeout_s=5)
         other = self._settings.differing(process.settings)
-        return PublicServer(client, process.since, process.pid, self.moved_from(process), other)
+        return PublicServer(self.public(), process.since, process.pid, self.moved_from(process), other)
 
     def packaged(self, release_version: str) -> None:
         """None: the release's folder is all that a process needs."""
@@ -171,6 +170,9 @@ class ProcessBackend:
         """False also if its folder was moved since it started: it reads and writes files at the old path."""
         other = self._settings.differing(instance.settings)
         return self._holds_address(instance) and not self.moved_from(instance) and not other
+
+    def public(self) -> ServiceClient:
+        return ServiceClient(host_to_ask(self._host), self._port, timeout_s=5)
 
     def moved_from(self, instance: ServerProcess) -> str:
         """The folder of a process that was started elsewhere, as before a move of this folder; empty for our own."""

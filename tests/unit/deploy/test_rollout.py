@@ -125,6 +125,18 @@ def test_what_clients_meet_at_the_new_one_and_did_not_at_the_old_one_gives_the_p
     assert backend.stopped[0].answered > 0
 
 
+def test_one_that_clients_do_not_reach_through_the_public_port_gives_it_back(releases):
+    old = Server(releases[0])
+    backend = FakeBackend(serving=old, leads_to=old)
+    reason = f"clients do not reach it: the public port answers 200 of release {releases[0].version}"
+    with pytest.raises(RolledBack, match=reason):
+        deploy(releases[1], backend)
+    assert backend.serving is old
+    assert backend.steps == ["sweep", "start", "switch", "switch", "stop"]
+    backend.leads_to = None
+    assert deploy(releases[1], backend).release == releases[1]
+
+
 def test_one_that_fails_as_often_as_the_old_one_did_stays(releases):
     backend = FakeBackend(serving=Server(releases[0], "fails at a tenth"), behaviour="fails at a tenth", asks=30)
     new = deploy(releases[1], backend)
