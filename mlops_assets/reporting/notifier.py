@@ -154,7 +154,7 @@ class Notifier:
     def deliver(self, *, wait_s: float = 0) -> DeliveryReport:
         """Read new summaries, make the digest if it is due, send what is due."""
         if not self._summaries.is_dir():
-            return DeliveryReport(0, ())
+            return DeliveryReport(0, tuple(self.channel_status()))
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._folder / "lock").acquire(timeout=wait_s):
