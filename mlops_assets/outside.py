@@ -50,7 +50,7 @@ def service(settings: Settings) -> Service:
     folder = settings.service_folder
     environment = settings.server_environment()
     key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
-    refuse_unusable(environment, key)  # before any run
+    refuse_unusable(environment, key, settings.host)  # before any run
     password = settings.registry_password
     watching = settings.section(Watching)
     docker = DockerBackend(

@@ -61,9 +61,10 @@ wait_until_healthy() {
 
 case "${1:-}" in
   up)
+    # First by itself and before the large image: nothing is built or started while a setting is missing or a secret weak.
     [ -n "${SKIP_BUILD:-}" ] || compose build check
-    # First by itself: nothing starts, not even the database, while a setting is missing or a secret weak.
     compose run --rm --no-deps check
+    [ -n "${SKIP_BUILD:-}" ] || compose build migrate
     compose up --detach --remove-orphans
     wait_until_healthy
     compose ps

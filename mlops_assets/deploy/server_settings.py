@@ -50,9 +50,10 @@ class ServerSettings:
         }
 
 
-def refuse_unusable(environment: Mapping[str, str], deploy_key: str) -> None:
+def refuse_unusable(environment: Mapping[str, str], deploy_key: str, host: str) -> None:
     """Raise `BadOption` for what the server would refuse, and for keys without the one that a deployment asks with."""
     options = ServerOptions.from_environment(environment)
+    options.refuse_open_host(host)
     digest = hashlib.sha256(deploy_key.encode()).hexdigest()
     if options.api_keys and digest not in options.api_keys.values():
         raise BadOption(

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from mlops_assets.deploy.server_settings import refuse_unusable
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.settings import Settings, whole_environment
 from mlops_assets.steps.refresh_dashboards import Dashboards
@@ -61,7 +62,9 @@ def check(clone: Path, environ: dict[str, str]) -> int:
     """Report every problem of the settings at once. Without any, write the files that the other containers need."""
     problems = required_settings.problems(environ)
     try:
-        Settings.load(environ, clone)
+        settings = Settings.load(environ, clone)
+        key = settings.deploy_key.get_secret_value() if settings.deploy_key else ""
+        refuse_unusable(settings.server_environment(), key, settings.host)
     except Failure as failure:
         problems.append(str(failure))
     if os.getuid() == 0:

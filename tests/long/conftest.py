@@ -15,7 +15,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     try:
         refused = machine.make("up", POSTGRES_PASSWORD="postgres", GRAFANA_ADMIN_PASSWORD="", OPERATE_LOGINS="")
         machine.refused = (refused, len(machine.containers()))
-        up = machine.make("up", SKIP_BUILD="1")
+        up = machine.make("up")
         assert up.returncode == 0, f"{up.stdout[-3000:]}\n{up.stderr[-3000:]}\n{machine.logs()}"
         yield machine
     finally:

@@ -68,6 +68,7 @@ def test_nonsense_is_refused(environ: dict[str, str], said: str) -> None:
     [
         ({"MAX_TEXTS": "4001"}, "MAX_TEXTS"),
         ({"DEADLINE_S": "soon"}, "DEADLINE_S"),
+        ({"HOST_ADDRESS": "0.0.0.0"}, "API_KEYS is empty and the service would listen on"),  # noqa: S104
         ({"API_KEYS": KEYS}, "DEPLOY_KEY is empty"),
         ({"API_KEYS": KEYS, "DEPLOY_KEY": "the old key"}, "DEPLOY_KEY is none of its keys"),
     ],
