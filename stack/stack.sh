@@ -59,14 +59,61 @@ wait_until_healthy() {
   done
 }
 
+# A digest of files and folders: by content, and what only its owner may read by size and time.
+digest() {
+  find "$@" -type f ! -path '*/__pycache__/*' ! -path 'stack/made/*' ! -name .env -print0 | sort -z | xargs -0 --no-run-if-empty sha256sum \
+    | { cat; find "$@" -type f \( -path 'stack/made/*' -o -name .env \) -printf '%p %s %T@\n' | sort; } | sha256sum | cut -c -12
+}
+
+# service, container, image and mlops.files of each container that lasts, a line each
+containers() {
+  compose ps -q | xargs -r docker inspect --format \
+    '{{index .Config.Labels "com.docker.compose.service"}} {{.Id}} {{.Image}} {{index .Config.Labels "mlops.files"}}' \
+    | grep -vE '^(check|migrate) ' | sort || true
+}
+
+say_what_changed() {
+  local service id image files before said=""
+  while read -r service id image files; do
+    before=$(grep "^$service " <<<"$1" || true)
+    case "$before" in
+      "$service $id "*) ;;
+      "") said+=", $service (new)" ;;
+      "$service "*" $image $files") said+=", $service (its settings)" ;;
+      "$service "*" $image "*) said+=", $service (its files)" ;;
+      *) said+=", $service (its image)" ;;
+    esac
+  done <<<"$(containers)"
+  said=${said#, }
+  echo "Started anew: ${said:-nothing, all runs as it is written}"
+}
+
 case "${1:-}" in
   up)
+    # What the stack itself made: passwords of database roles, and the door's certificate if it is self-signed.
+    [ -z "${ROTATE:-}" ] || rm -f stack/made/grafana/reader_password stack/made/prediction_log_password stack/made/door/cert.pem
     # First by itself and before the large image: nothing is built or started while a setting is missing or a secret weak.
     [ -n "${SKIP_BUILD:-}" ] || compose build check
     compose run --rm --no-deps check
     [ -n "${SKIP_BUILD:-}" ] || compose build migrate
+    CODE_FILES=$(digest mlops_assets params.yaml stack/*.yaml stack/made/grafana stack/made/prediction_log_password $([ ! -e .env ] || echo .env))
+    DOOR_FILES=$(digest stack/door stack/made/door)
+    GRAFANA_FILES=$(digest stack/grafana/provisioning stack/grafana/dashboards stack/made/grafana)
+    PROMETHEUS_FILES=$(digest stack/prometheus)
+    export CODE_FILES DOOR_FILES GRAFANA_FILES PROMETHEUS_FILES
+    before=$(containers)
+    # The owner's password is what .env says, also in a database that was made with another one.
+    compose up --detach postgres
+    wait_until_healthy
+    compose exec -T postgres sh -c 'psql -qX --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB"' <<'SQL'
+\set owner `printenv POSTGRES_USER`
+\set password `printenv POSTGRES_PASSWORD`
+ALTER ROLE :"owner" PASSWORD :'password';
+SQL
     compose up --detach --remove-orphans
     wait_until_healthy
+    say_what_changed "$before"
+    compose exec -T code orchestrator python -m mlops_assets.cli resume
     compose ps
     ;;
   database)

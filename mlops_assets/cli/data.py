@@ -167,6 +167,19 @@ def roll_back(settings: Settings, to: str) -> int:
     return 0
 
 
+def resume_service(settings: Settings) -> int:
+    """The end of `make up`: the release that was live last serves, with the settings of now."""
+    from mlops_assets import outside
+
+    done = outside.service(settings).resume(settings.releases, print, caused_by="make up")
+    if done is None:
+        print("No model was live yet: the first run of the pipeline deploys one")
+    else:
+        started = "serves, started anew" if done.changed else "serves as before"
+        print(f"Model {done.model_version} {started}, at {done.url}")
+    return 0
+
+
 def prune_everything(settings: Settings, *, dry_run: bool) -> int:
     """`make prune [DRY_RUN=1]`: say what nothing needs any more, then remove it, as the nightly job does."""
     from mlops_assets import outside

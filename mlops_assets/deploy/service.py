@@ -155,6 +155,13 @@ class Service:
         release = read_release(releases / entry.release_version)
         return self.deploy(release, report, caused_by=f"{ROLLBACK} by {asked_by}")
 
+    def resume(self, releases: Path, report: Report, *, caused_by: str) -> Deployment | None:
+        """Have the release that was live last serve with the present settings; None if none was live yet."""
+        last = self.log.last_live(1)
+        if not last:
+            return None
+        return self.deploy(read_release(releases / last[0].release_version), report, caused_by=caused_by)
+
     def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool = False) -> None:
         """Say what will go, then remove it: all but what serves and what was packaged of releases in `keep`."""
         for backend in (self._chosen, *self._others()):

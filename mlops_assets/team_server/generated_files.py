@@ -1,6 +1,7 @@
 """The files in stack/made/: the door's logins and certificate, and the passwords of the database roles."""
 
 import os
+import re
 import secrets
 import subprocess
 from collections.abc import Sequence
@@ -15,17 +16,25 @@ from mlops_assets.team_server.required_settings import Login
 LOGINS, CERTIFICATE = "door/logins.cfg", "door/cert.pem"
 PASSWORDS = {READER: "grafana/reader_password", PREDICTION_LOG: "prediction_log_password"}
 """By database role."""
+_HASHED = re.compile(r"^  user (\S+) password (\S+) groups", re.MULTILINE)
 _SELF_SIGNED_DAYS = 825
 _ROUNDS = 1000
 """SHA-512 with few rounds: every UI request checks a password, and passwords made of words are refused."""
 
 
 def write_logins(folder: Path, logins: Sequence[Login]) -> None:
-    """Write the door's users by role, with hashes instead of passwords."""
+    """Write the door's users by role, with hashes instead of passwords.
+
+    A hash that fits its password stays: the door starts anew only if its files change.
+    """
+    target = folder / LOGINS
+    kept = dict(_HASHED.findall(target.read_text(encoding="utf-8"))) if target.is_file() else {}
     roles = ("look", "operate", "grafana_admin")
     lines = ["userlist logins", *(f"  group {role}" for role in roles)]
-    lines += [f"  user {login.name} password {_hash(login.password)} groups {login.role}" for login in logins]
-    _write(folder / LOGINS, "\n".join(lines) + "\n")
+    for login in logins:
+        hashed = _fitting(login.password, kept.get(login.name))
+        lines.append(f"  user {login.name} password {hashed} groups {login.role}")
+    _write(target, "\n".join(lines) + "\n")
 
 
 def write_certificate(folder: Path, certificate: Path | None) -> str | None:
@@ -57,8 +66,14 @@ def passwords(folder: Path) -> dict[str, str]:
     return {role: (folder / name).read_text(encoding="ascii") for role, name in PASSWORDS.items()}
 
 
-def _hash(password: str) -> str:
-    salt = f"rounds={_ROUNDS}${secrets.token_hex(8)}"
+def _fitting(password: str, kept: str | None) -> str:
+    """The hash `kept` if it is the password's, else a new one."""
+    if kept and _hash(password, kept.removeprefix("$6$").rpartition("$")[0]) == kept:
+        return kept
+    return _hash(password, f"rounds={_ROUNDS}${secrets.token_hex(8)}")
+
+
+def _hash(password: str, salt: str) -> str:
     hashed = subprocess.run(
         ["openssl", "passwd", "-6", "-salt", salt, "-stdin"], input=password, check=True, capture_output=True, text=True
     )
@@ -66,7 +81,10 @@ def _hash(password: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    """Leaves a file with this content as it is."""
     try:
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return
         replace_file(path, text, mode=0o600)
     except PermissionError as error:
         raise PermanentFailure(

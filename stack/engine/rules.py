@@ -60,7 +60,7 @@ class Connection(_Wish):
 
 
 class _Restart(_Wish):
-    name: Literal["no", "unless-stopped"]
+    name: Literal["no", "always"]
 
 
 class _Port(_Wish):

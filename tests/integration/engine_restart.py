@@ -31,8 +31,8 @@ from mlops_assets.params.operations import Watching
 SOCKET = "e.sock"
 NAMESPACES = ("unshare", "--net", "--mount")
 """Its network is not the other engine's, and what it mounted goes with it."""
-ENDS = ("ended", "crashed")
-"""By its service manager; by SIGKILL, as all that runs in containers, and the machine boots."""
+ENDS = ("ended", "killed", "crashed")
+"""By its service manager; alone by SIGKILL; by SIGKILL, as all that runs in containers, and the machine boots."""
 _READY_S = 60.0
 _PORT = 8080
 _PR_SET_CHILD_SUBREAPER = 36
@@ -66,6 +66,12 @@ class Engine:
         """As a service manager ends it; returns when the process is gone."""
         if self._process is not None:
             self._process.terminate()
+            self._process.wait(60)
+
+    def kill(self) -> None:
+        """As the kernel ends it when memory is short; what runs in containers stays."""
+        if self._process is not None:
+            self._process.kill()
             self._process.wait(60)
 
     def crash(self) -> None:
@@ -131,8 +137,8 @@ def main(how: str, folder: Path, release: Path, image: str, tars: list[Path]) ->
         ImageRecord(folder / "state" / "images.json").set(wanted.version, Packaged(image, (), 0))
         service = Service(DockerBackend(folder / "state", _PORT))
         service.deploy(wanted, lambda _line: None, watching=Watching(watch_s=0))
-        {"ended": engine.end, "crashed": engine.crash}[how]()
-        if _answers():
+        {"ended": engine.end, "killed": engine.kill, "crashed": engine.crash}[how]()
+        if how != "killed" and _answers():
             raise RuntimeError(f"the service answers although its engine was {how}: the test would prove nothing")
         engine.start()
         started = time.monotonic()

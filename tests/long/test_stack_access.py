@@ -49,7 +49,7 @@ def test_every_container_is_healthy_and_may_little(stack: Stack) -> None:
         if name in {"check", "migrate"}:
             assert state["ExitCode"] == 0, name
         else:
-            assert host["RestartPolicy"]["Name"] == "unless-stopped", name
+            assert host["RestartPolicy"]["Name"] == "always", name
             assert host["Memory"] > 0, name
             assert "Health" in state, name
     published = {name: about["HostConfig"]["PortBindings"] for name, about in found.items()}

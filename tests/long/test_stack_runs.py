@@ -1,5 +1,6 @@
 """The stack for real: runs through its door, a killed one, a backfill, a backup, down and up again."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -155,6 +156,76 @@ def test_down_keeps_model_and_history_and_a_backup_brings_the_history_back(
     assert stack.make("down", SERVICE="1").returncode == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{stack.port}/ready", timeout=5)
+
+
+def test_up_starts_the_model_too(stack: Stack) -> None:
+    up = stack.make("up", SKIP_BUILD="1")
+    assert up.returncode == 0, f"{up.stderr}\n{stack.logs()}"
+    assert "started anew, at http://" in up.stdout
+    assert httpx.post(f"http://127.0.0.1:{stack.port}/predict", json={"text": "bagus"}, timeout=20).status_code == 200
+
+
+def test_up_makes_what_is_written_what_runs_and_says_what_it_changed(stack: Stack) -> None:
+    """Every secret is another one, a colleague left, and an alert, the door, a parameter and the code changed."""
+    old = dict(stack.environment)
+    key, reader = "0d9a6c7b1e2f", stack.root / "stack" / "made" / "grafana" / "reader_password"
+    readers = reader.read_text()
+    stack.environment |= {
+        "POSTGRES_PASSWORD": "c47e91b0d2aa6f38",
+        "LOOK_LOGINS": "eva:5b7c0e9d1f2a8346",
+        "API_KEYS": f"team:{hashlib.sha256(key.encode()).hexdigest()}",
+        "DEPLOY_KEY": key,
+    }
+    stack.write_env()
+    group = {"name": "added", "rules": [{"alert": "Added", "expr": "vector(0) == 1"}]}
+    (stack.root / "stack" / "prometheus" / "rules" / "added.yml").write_text(json.dumps({"groups": [group]}))
+    with (stack.root / "stack" / "door" / "haproxy.cfg").open("a") as door:
+        door.write("  http-response set-header X-Added 1\n")
+    with (stack.root / "mlops_assets" / "workspace.py").open("a") as code:
+        code.write("ADDED = 1\n")
+
+    up = stack.make("up", SKIP_BUILD="1", ROTATE="1")
+    assert up.returncode == 0, f"{up.stdout[-3000:]}\n{up.stderr[-3000:]}\n{stack.logs()}"
+    (said,) = (line for line in up.stdout.splitlines() if line.startswith("Started anew: "))
+    for service in ("postgres", "code", "daemon", "webserver", "webserver-readonly", "door (its files)",
+                    "grafana (its files)", "prometheus (its files)"):  # fmt: skip
+        assert service in said
+    assert "node-exporter" not in said
+
+    with stack.client(*LOOK) as gone, stack.client("eva", "5b7c0e9d1f2a8346") as eva:
+        assert gone.get("/prometheus/").status_code == 401
+        rules = eva.get("/prometheus/api/v1/rules").json()["data"]["groups"]
+        assert "added" in {found["name"] for found in rules}
+        assert stack.graphql("{ version }", client=eva)
+    ask = f"http://127.0.0.1:{stack.port}/predict"
+    assert httpx.post(ask, json={"text": "bagus"}, timeout=20).status_code == 401
+    logged = psql(stack, "reviews", "SELECT count(*) FROM predictions")
+    keyed = httpx.post(ask, json={"text": "bagus"}, timeout=20, headers={"Authorization": f"Bearer {key}"})
+    assert keyed.status_code == 200
+    eventually(lambda: psql(stack, "reviews", "SELECT count(*) FROM predictions") != logged, "the prediction is logged")
+    for user, password, enters in (
+        ("pipeline", stack.environment["POSTGRES_PASSWORD"], True), ("pipeline", old["POSTGRES_PASSWORD"], False),
+        ("reader", reader.read_text(), True), ("reader", readers, False),
+    ):  # fmt: skip
+        assert may_enter(stack, user, password) is enters, (user, enters)
+    assert stack.make("status").stdout.startswith("Live: model")
+
+    ids = {container.name: container.id for container in stack.containers()}
+    again = stack.make("up", SKIP_BUILD="1")
+    assert "Started anew: nothing, all runs as it is written" in again.stdout, again.stdout + again.stderr
+    assert "serves as before" in again.stdout
+    lasting = {name: found for name, found in ids.items() if "check" not in name and "migrate" not in name}
+    now = {container.name: container.id for container in stack.containers()}
+    assert {name: now.get(name) for name in lasting} == lasting
+
+
+def may_enter(stack: Stack, user: str, password: str) -> bool:
+    """Whether PostgreSQL takes the password over the network."""
+    postgres = stack.container("postgres")
+    address = postgres.attrs["NetworkSettings"]["Networks"][f"{stack.project}-data"]["IPAddress"]
+    command = ["docker", "exec", "--env", f"PGPASSWORD={password}", postgres.id, "psql", "-h", address, "-U", user]
+    asked = subprocess.run([*command, "-d", "reviews", "-c", "SELECT 1"], capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def of_run(stack: Stack, run_id: str) -> Any:

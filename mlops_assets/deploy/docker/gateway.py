@@ -146,7 +146,8 @@ class HaproxyGateway:
         wanted = [{"HostIp": self._host, "HostPort": str(self._port)}]
         current = container.labels.get("mlops.configuration") == gateway_config.digest(self._certificate_name)
         reaches = self.network in container.attrs["NetworkSettings"]["Networks"]
-        return current and reaches and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
+        returns = container.attrs["HostConfig"]["RestartPolicy"]["Name"] == gateway_config.RESTART["Name"]
+        return current and reaches and returns and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
 
     def _refuse_foreign(self, container: Any) -> None:
         """A stack's gateway reaches no server that is started from outside of the stack: each request would get 503."""
@@ -248,7 +249,7 @@ class HaproxyGateway:
                     "mlops.role": "gateway",
                     "mlops.configuration": gateway_config.digest(self._certificate_name),
                 },
-                restart_policy={"Name": "unless-stopped"},
+                restart_policy=gateway_config.RESTART,
                 log_config=BOUNDED_LOG,
                 read_only=True,
                 cap_drop=["ALL"],

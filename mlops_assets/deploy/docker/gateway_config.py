@@ -13,6 +13,10 @@ FOLDER = "/gateway"
 SOCKET = "admin.sock"
 CERTIFICATE = "cert.pem"
 PORT = 8080
+RESTART = {"Name": "always"}
+"""Of gateway and servers: with `unless-stopped` nothing returns after the engine alone was killed. It takes its
+containers for stopped by hand.
+"""
 
 
 def other(slot: Slot) -> Slot:

@@ -134,7 +134,7 @@ class DockerServers:
                 },
                 networking_config=network,
                 host={
-                    "restart_policy": {"Name": "unless-stopped"},
+                    "restart_policy": gateway_config.RESTART,
                     "network_mode": self._gateway.network,
                     "binds": {str(self._shown): {"bind": _SHOWN, "mode": "ro"}},
                     **({"port_bindings": {}} if self._inside else {}),

@@ -127,7 +127,7 @@ def run(clone: Path, **host: Any) -> dict[str, Any]:
 
 
 def gateway(clone: Path) -> dict[str, Any]:
-    host = {"RestartPolicy": {"Name": "unless-stopped"}, "Binds": [f"{clone}/.serving/gateway:/gateway:rw"],
+    host = {"RestartPolicy": {"Name": "always"}, "Binds": [f"{clone}/.serving/gateway:/gateway:rw"],
             "PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": PORT}]},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
             "NetworkMode": f"{PROJECT}-service"}  # fmt: skip

@@ -116,7 +116,7 @@ HOST_CONFIGS = [
     {"LogConfig": {"Type": "syslog"}}, {"ExtraHosts": ["postgres:10.0.0.1"]}, {"Dns": ["10.0.0.1"]},
     {"Links": ["postgres"]},
     {"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["x"]}]}, {"StorageOpt": {"size": "1"}}, {"Memory": "1"},
-    {"Memory": -1}, {"Memory": True}, {"PidsLimit": -1}, {"RestartPolicy": {"Name": "always"}},
+    {"Memory": -1}, {"Memory": True}, {"PidsLimit": -1}, {"RestartPolicy": {"Name": "unless-stopped"}},
     # Go's JSON takes these letters for s and k.
     {"Bind\u017f": ["/:/x"]}, {"Mas\u212aedPaths": []}, {"Networ\u212aMode": "host"}, {"Securit\u0079Op\u0074s": []},
 ]  # fmt: skip
