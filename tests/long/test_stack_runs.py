@@ -33,7 +33,7 @@ def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing
     assert not any(secret in command for secret in SECRETS.values())
     ended = finished(stack, run_id, 400)
     assert ended["status"] == "SUCCESS", events(stack, run_id)
-    eventually(lambda: of_run(stack, run_id) is None, "its container is gone", 30)
+    assert eventually(lambda: of_run(stack, run_id), "its container stays").logs()
     summary = stack.root / ".dagster" / "summaries" / f"{run_id}.json"
     eventually(summary.is_file, "its summary is there")
     stages = json.loads(summary.read_text(encoding="utf-8"))
@@ -83,15 +83,30 @@ def test_commands_on_the_host_act_inside_the_stack_as_its_owner(stack: Stack) ->
     assert not (stack.root / ".venv").exists()
 
 
+def test_a_run_whose_container_refuses_to_start_ends_at_once_with_what_it_said(stack: Stack) -> None:
+    lock = stack.root / "locks" / "dvc.txt"
+    before = lock.read_text(encoding="utf-8")
+    lock.write_text(f"{before}# another\n", encoding="utf-8")
+    try:
+        run_id = launch(stack, "pipeline", months("sample.app"))
+        assert finished(stack, run_id, 30)["status"] == "FAILURE"
+        assert "another locks/dvc.txt than the clone's: make up builds it again" in failure(stack, run_id)
+        # It is retried once, which ends in the same way and holds back nothing.
+        again = eventually(lambda: retry_of(stack, run_id), "it is retried")
+        assert finished(stack, again["runId"], 30)["status"] == "FAILURE"
+    finally:
+        lock.write_text(before, encoding="utf-8")
+
+
 def test_a_killed_run_container_is_noticed_and_tried_again(stack: Stack) -> None:
     run_id = launch(stack, "pipeline", months("sample.app"))
     eventually(lambda: status(stack, run_id) == "STARTED", "the run works")
+    running = [found for found in engine_or_skip().containers("dagster/run_id") if found.status == "running"]
+    ended = [found for found in engine_or_skip().containers(f"mlops.stack={stack.project}") if found not in running]
+    assert ended == [], "the containers of runs that ended are gone"
     of_run(stack, run_id).kill()
     assert finished(stack, run_id, 120)["status"] == "FAILURE"
-    again = eventually(
-        lambda: next((run for run in stack.runs() if tag(run, "dagster/parent_run_id") == run_id), None),
-        "it is retried",
-    )
+    again = eventually(lambda: retry_of(stack, run_id), "it is retried")
     assert finished(stack, again["runId"], 300)["status"] == "SUCCESS", events(stack, again["runId"])
     eventually((stack.root / ".dagster" / "summaries" / f"{run_id}.json").is_file, "the killed one has its summary")
 
@@ -267,6 +282,18 @@ def finished(stack: Stack, run_id: str, timeout_s: float) -> dict[str, Any]:
 
 def tag(run: dict[str, Any], key: str) -> str | None:
     return next((one["value"] for one in run["tags"] if one["key"] == key), None)
+
+
+def retry_of(stack: Stack, run_id: str) -> dict[str, Any] | None:
+    return next((run for run in stack.runs() if tag(run, "dagster/parent_run_id") == run_id), None)
+
+
+def failure(stack: Stack, run_id: str) -> str:
+    """What the event says that ended the run."""
+    query = """query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+      ... on RunFailureEvent { message } } } } }"""
+    found = stack.graphql(query, {"id": run_id})["logsForRun"]["events"]
+    return "\n".join(one["message"] for one in found if one.get("message"))
 
 
 def events(stack: Stack, run_id: str) -> str:

@@ -53,6 +53,10 @@ def _head_of(asked: RequestedRun) -> str:
     return asked.cause.rpartition(":")[2]
 
 
+OF_THE_IMAGE = ("locks/pipeline.txt", "locks/dvc.txt")
+"""In the stack a container whose image was built from another lock refuses to start."""
+
+
 @dataclass(frozen=True)
 class GitDecision:
     """Whether new commits need a run, and why or why not."""
@@ -104,7 +108,7 @@ def run_on_git_change(
     position = git_history.position(settings.git_branches)
     upstream = git_history.fetch(position.release) if position.release else Upstream()
     if settings.git_fast_forward and upstream.waiting and position.release:
-        refused = git_history.fast_forward(position.release)
+        refused = git_history.fast_forward(position.release, keeping=OF_THE_IMAGE if settings.shared_instance else ())
         if refused is None:
             return dg.SkipReason(_taken_over(position.release, upstream.waiting, code_location))
         upstream = Upstream(problem=f"{upstream.waiting} commits wait at origin, not taken over: {refused}")

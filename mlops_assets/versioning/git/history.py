@@ -90,8 +90,10 @@ class GitHistory:
             return Upstream(problem=f"origin could not be fetched: {error}{through_proxy(url)}")
         return Upstream(int(git.run("rev-list", "--count", f"HEAD..{fetched}")) if git.commit("HEAD") else 0)
 
-    def fast_forward(self, branch: str) -> str | None:
-        """Move the checked-out `branch` to origin's; the reason if that is not a plain step ahead, else None."""
+    def fast_forward(self, branch: str, *, keeping: Sequence[str] = ()) -> str | None:
+        """Move the checked-out `branch` to origin's. The reason if that is not a plain step ahead, or changes a file in
+        `keeping`; else None.
+        """
         git = self._git
         if _branch(git) != branch:
             return f"HEAD is not on {branch}"
@@ -99,6 +101,8 @@ class GitHistory:
             changed = git.run("status", "--porcelain", "--untracked-files=no").splitlines()
             if changed:
                 return f"the work tree is not clean ({len(changed)} changed files)"
+            if touched := self.touched("HEAD", f"refs/remotes/origin/{branch}", keeping) if keeping else []:
+                return f"they change {', '.join(touched)}, which the image is built from: git pull && make up"
             git.run("merge", "--ff-only", "--quiet", f"refs/remotes/origin/{branch}")
         except (GitFailure, LockHeld) as error:
             return str(error)

@@ -186,6 +186,22 @@ def test_a_dirty_work_tree_is_never_fast_forwarded(clone: Path, colleague: Path)
         assert git(clone, "rev-parse", "HEAD") == before
 
 
+def test_a_commit_that_changes_a_lock_waits_for_the_image_where_runs_have_one(clone: Path, colleague: Path) -> None:
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        before = git(clone, "rev-parse", "HEAD")
+        (colleague / "locks").mkdir()
+        (colleague / "locks" / "pipeline.txt").write_text("another==1\n", encoding="utf-8")
+        git(colleague, "add", "locks")
+        git(colleague, "commit", "-qm", "lock")
+        git(colleague, "push", "-q")
+        waits = tick(clone, instance, cursor, GIT_FAST_FORWARD="1", SHARED_INSTANCE="1")
+        assert "not taken over: they change locks/pipeline.txt" in said(waits)
+        assert "git pull && make up" in said(waits)
+        assert git(clone, "rev-parse", "HEAD") == before
+        assert "took over 1 commits" in said(tick(clone, instance, cursor, GIT_FAST_FORWARD="1"))
+
+
 def test_an_origin_that_cannot_be_reached_is_said_and_local_commits_still_run(clone: Path) -> None:
     with dg.instance_for_test() as instance:
         git(clone, "remote", "add", "origin", str(clone.parent / "gone.git"))
