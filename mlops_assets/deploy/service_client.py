@@ -11,6 +11,7 @@ from typing import Any
 
 from mlops_assets.deploy.traffic import Traffic, read_traffic
 from mlops_assets.failures import TransientFailure
+from mlops_assets.serving.log.prediction_log import PROBE
 
 
 class NoAnswer(TransientFailure):
@@ -55,7 +56,7 @@ class ServiceClient:
     def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes, float]:
         started = time.perf_counter()
         connection = self._connection()
-        headers = {"Content-Type": "application/json", "Connection": "close"}
+        headers = {"Content-Type": "application/json", "Connection": "close", PROBE: "1"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         try:

@@ -24,7 +24,7 @@ from mlops_assets.serving.bodies import (
     Word,
     text_problem,
 )
-from mlops_assets.serving.log.prediction_log import Prediction, PredictionLog
+from mlops_assets.serving.log.prediction_log import PROBE, Prediction, PredictionLog
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
@@ -64,7 +64,7 @@ class PredictionRoutes:
             raise Refused(422, problem, field="text")
         loaded, request_id = self._served.loaded, request.state.request_id
         (answer,) = await self._answers([body.text], request)
-        self._record(request_id, answer, loaded, request.state.caller)
+        self._record(request_id, answer, loaded, request)
         return PredictAnswer(
             sentiment=answer.sentiment,
             confidence=answer.confidence,
@@ -94,7 +94,7 @@ class PredictionRoutes:
                 results.append({"request_id": item_id, "error": problem})
                 continue
             answer = answers[index]
-            self._record(item_id, answer, loaded, request.state.caller)
+            self._record(item_id, answer, loaded, request)
             results.append(
                 {
                     "request_id": item_id,
@@ -182,11 +182,13 @@ class PredictionRoutes:
             asking.cancel()
             leaving.cancel()
 
-    def _record(self, request_id: str, answer: Answer, loaded: LoadedModel, caller: str) -> None:
+    def _record(self, request_id: str, answer: Answer, loaded: LoadedModel, request: Request) -> None:
+        if PROBE in request.headers:
+            return
         self._log.add(
             Prediction(
                 request_id=request_id,
-                caller=caller,
+                caller=request.state.caller,
                 sentiment=answer.sentiment,
                 confidence=answer.confidence,
                 probabilities=answer.probabilities,

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -136,6 +137,20 @@ def test_a_service_whose_clone_was_renamed_goes_on_and_the_next_deployment_bring
         assert not service.deploy(releases["a"], silent, watching=UNWATCHED).changed
     finally:
         service.stop()
+
+
+def test_a_deployments_golden_probes_are_nobodys_predictions(tmp_path, releases):
+    log, port = tmp_path / "log.sqlite", free_port()
+    environment = {**ENVIRONMENT, "PREDICTION_LOG": str(log)}
+    service = Service(ProcessBackend(tmp_path / "state", port, environment=environment))
+    try:
+        for name in ("a", "b"):
+            service.deploy(releases[name], silent, watching=Watching(watch_s=0.5))
+        asked = httpx.post(f"http://127.0.0.1:{port}/predict", json={"text": TEXTS[0]}).json()["request_id"]
+    finally:
+        service.stop()
+    with contextlib.closing(sqlite3.connect(log)) as connection:
+        assert connection.execute("SELECT request_id FROM predictions").fetchall() == [(asked,)]
 
 
 def test_changed_settings_reach_a_running_service_and_can_be_read_nowhere(service, releases):

@@ -4,6 +4,7 @@ import hashlib
 from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.serving.log.prediction_log import PROBE
 
 Slot = Literal["blue", "green"]
 SLOTS: tuple[Slot, Slot] = ("blue", "green")
@@ -60,6 +61,7 @@ frontend public
   stick-table type ipv6 size 100k expire 1m store conn_cur
   tcp-request connection track-sc0 src
   tcp-request connection reject if {{ sc0_conn_cur gt 2048 }}
+  http-request del-header {PROBE}
   http-request set-header X-Forwarded-Proto {"https" if certificate else "http"}
   default_backend service
 backend service

@@ -13,6 +13,9 @@ from typing import Protocol
 from mlops_assets.serving.log.prediction_store import PredictionStore, Row, StoreDown, open_store
 from mlops_assets.serving.problems import Refused
 
+PROBE = "X-Golden-Probe"
+"""The header of a deployment's own questions, which are not logged. The gateway takes it off what clients send."""
+
 _logger = logging.getLogger(__name__)
 _BATCH = 500
 
