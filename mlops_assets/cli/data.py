@@ -95,9 +95,14 @@ def _forget_labels(settings: Settings, copies: Sequence[Path], digests: frozense
 def _forget_in_log(settings: Settings, digests: frozenset[str]) -> None:
     """Remove texts from the service's log of predictions; older entries may hold them unmasked."""
     from mlops_assets.masking import mask
+    from mlops_assets.serving.log.spool import SPOOL, Spool
     from mlops_assets.steps.prune import existing_log
     from mlops_assets.text import text_digest
 
+    if waiting := len(Spool(settings.service_folder / SPOOL)):
+        print(
+            f"NOT searched: {waiting} predictions that wait until their database answers. Run this command again then."
+        )
     store = existing_log(settings)
     if store is None:
         if settings.prediction_log:

@@ -58,7 +58,7 @@ def create_app(
     metrics = Metrics(options.last_success_file, options.overview_file)
     served = ServedModel(load, options, metrics, release_version)
     access = Access(options.api_keys, options.rate_limit_per_s, options.rate_limit_burst)
-    log = open_log(options.prediction_log, on_drop=metrics.log_dropped.inc)
+    log = open_log(options.prediction_log, on_drop=metrics.log_dropped.inc, spool=options.spool_file)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

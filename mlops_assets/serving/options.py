@@ -22,6 +22,7 @@ class ServerOptions:
 
     last_success_file: the time of the pipeline's last success, in seconds since 1970; /metrics shows it
     overview_file: the runs, models and reviews that /overview shows; the pipeline writes it
+    spool_file: where predictions wait while the database of their log is down
     """
 
     max_text_chars: int = 10_000
@@ -39,6 +40,7 @@ class ServerOptions:
     prediction_log: str = ""
     last_success_file: Path | None = None
     overview_file: Path | None = None
+    spool_file: Path | None = None
 
     def __post_init__(self) -> None:
         if self.max_texts > self.max_queue_texts:
@@ -66,6 +68,7 @@ class ServerOptions:
             prediction_log=prediction_log_address(environ),
             last_success_file=_path(environ, "LAST_SUCCESS_FILE"),
             overview_file=_path(environ, "OVERVIEW_FILE"),
+            spool_file=_path(environ, "SPOOL_FILE"),
         )
 
     def refuse_open_host(self, host: str) -> None:

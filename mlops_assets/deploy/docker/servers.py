@@ -124,6 +124,7 @@ class DockerServers:
                     **self._settings.environment,
                     "LAST_SUCCESS_FILE": f"{_SHOWN}/{LAST_SUCCESS}",
                     "OVERVIEW_FILE": f"{_SHOWN}/{OVERVIEW}",
+                    "SPOOL_FILE": "/tmp/spool.sqlite",  # noqa: S108  # inside the container, its only writable place
                 },
                 labels={
                     "mlops.project": self._project,

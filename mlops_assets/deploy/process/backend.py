@@ -28,6 +28,7 @@ from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file
+from mlops_assets.serving.log.spool import SPOOL
 from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW, SHOWN
 
 _HELLO_S, _READY_S = 5.0, 10.0
@@ -76,6 +77,7 @@ class ProcessBackend:
             **(environment or {}),
             "LAST_SUCCESS_FILE": str(self.folder / SHOWN / LAST_SUCCESS),
             "OVERVIEW_FILE": str(self.folder / SHOWN / OVERVIEW),
+            "SPOOL_FILE": str(self.folder / SPOOL),
         }
         self._settings = ServerSettings(self.folder, environment or {}, host)
         self._state = self.folder / "state.json"

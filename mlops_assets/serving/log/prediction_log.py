@@ -4,13 +4,17 @@ import asyncio
 import json
 import logging
 import queue
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from mlops_assets.serving.log.prediction_store import PredictionStore, Row, StoreDown, open_store
+from mlops_assets.serving.log.spool import Spool
 from mlops_assets.serving.problems import Refused
 
 PROBE = "X-Golden-Probe"
@@ -18,6 +22,7 @@ PROBE = "X-Golden-Probe"
 
 _logger = logging.getLogger(__name__)
 _BATCH = 500
+_RETRY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,23 @@ class NoLog:
 
 
 class ThreadedLog:
-    """A bounded queue and one thread that owns the store's connection."""
+    """A bounded queue and one thread that owns the store's connection.
 
-    def __init__(self, store: PredictionStore, *, on_drop: Callable[[float], None], room: int = 20_000) -> None:
-        self._store, self._on_drop = store, on_drop
+    With a `spool`, what the store does not take waits there, and is written when the store is back.
+    """
+
+    def __init__(
+        self,
+        store: PredictionStore,
+        *,
+        on_drop: Callable[[float], None],
+        room: int = 20_000,
+        spool: Spool | None = None,
+        retry_s: float = _RETRY_S,
+    ) -> None:
+        self._store, self._on_drop, self._spool, self._retry_s = store, on_drop, spool, retry_s
+        self._spooled = len(spool) if spool is not None else 0
+        self._again_at = 0.0
         self._waiting: queue.Queue[Row | _Ask | None] = queue.Queue(room)
         self._thread = threading.Thread(target=self._write, name="prediction-log", daemon=True)
         self._thread.start()
@@ -118,7 +136,11 @@ class ThreadedLog:
         open_ = True
         while open_:
             batch: list[Row] = []
-            item = self._waiting.get()
+            try:
+                item = self._waiting.get(timeout=self._retry_s if self._spooled else None)
+            except queue.Empty:
+                self._empty_spool()
+                continue
             while True:
                 if item is None:
                     open_ = False
@@ -135,16 +157,56 @@ class ThreadedLog:
                 except queue.Empty:
                     break
             self._write_rows(batch)
+        if self._spooled and self._spool is not None:
+            _logger.warning("%d predictions still wait in %s", self._spooled, self._spool.path)
         self._store.close()
 
     def _write_rows(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
+        if self._spool is not None and not self._empty_spool():
+            self._keep(self._spool, rows)
+            return
         try:
             self._store.write(rows)
         except StoreDown as error:
-            self._on_drop(len(rows))
-            _logger.warning("%d predictions are not on record: %s", len(rows), error)
+            if self._spool is None:
+                self._lose(len(rows), error)
+                return
+            _logger.warning("predictions wait in %s: %s", self._spool.path, error)
+            self._again_at = time.monotonic() + self._retry_s
+            self._keep(self._spool, rows)
+
+    def _keep(self, spool: Spool, rows: Sequence[Row]) -> None:
+        """Rows wait in the spool. While the store is down it is asked every few seconds, not for each request."""
+        lost = spool.add(rows)
+        self._spooled += len(rows) - lost
+        if lost:
+            self._lose(lost, "neither the database nor the spool has room for them")
+
+    def _empty_spool(self) -> bool:
+        """Write what waits; whether nothing waits any more."""
+        if not self._spooled or self._spool is None:
+            return True
+        if time.monotonic() < self._again_at:
+            return False
+        written = 0
+        try:
+            while rows := self._spool.oldest(_BATCH):
+                self._store.write(rows)
+                self._spool.remove(rows)
+                written += len(rows)
+        except (StoreDown, sqlite3.Error):
+            self._again_at = time.monotonic() + self._retry_s
+            self._spooled -= written
+            return False
+        _logger.warning("%d predictions that waited are on record", written)
+        self._spooled = 0
+        return True
+
+    def _lose(self, count: int, reason: object) -> None:
+        self._on_drop(count)
+        _logger.warning("%d predictions are not on record: %s", count, reason)
 
     def _attach(self, ask: "_Ask") -> None:
         try:
@@ -174,6 +236,8 @@ def _settle(future: "asyncio.Future[bool]", outcome: bool | Exception) -> None: 
         future.set_result(outcome)
 
 
-def open_log(address: str, *, on_drop: Callable[[float], None]) -> PredictionLog:
+def open_log(address: str, *, on_drop: Callable[[float], None], spool: Path | None = None) -> PredictionLog:
     """The log at `sqlite:PATH` or `postgresql://…`; no log if `address` is empty."""
-    return ThreadedLog(open_store(address), on_drop=on_drop) if address else NoLog()
+    if not address:
+        return NoLog()
+    return ThreadedLog(open_store(address), on_drop=on_drop, spool=Spool(spool) if spool else None)

@@ -8,7 +8,8 @@ from starlette.testclient import TestClient
 
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.log.prediction_log import Prediction, ThreadedLog
-from mlops_assets.serving.log.prediction_store import open_store
+from mlops_assets.serving.log.prediction_store import StoreDown, open_store
+from mlops_assets.serving.log.spool import Spool
 from mlops_assets.serving.options import ServerOptions
 from tests.unit.serving.test_app import KEYS, ThreeLines, loaded, ready
 
@@ -147,6 +148,61 @@ def test_without_a_log_feedback_says_what_to_set():
         reply = client.post("/feedback", json={"request_id": "0" * 32, "label": "positive"})
         assert reply.status_code == 503
         assert "PREDICTION_LOG" in reply.json()["detail"]
+
+
+class Away:
+    """A store that may be down."""
+
+    def __init__(self, path):
+        self.down, self.store, self.asked = False, open_store(f"sqlite:{path}"), 0
+
+    def write(self, rows):
+        self.asked += 1
+        if self.down:
+            raise StoreDown("no route to it")
+        self.store.write(rows)
+
+    def close(self):
+        self.store.close()
+
+
+def prediction(name):
+    return Prediction(name, "anonymous", "positive", 0.5, {}, 4, "text", "m", "d")
+
+
+def test_no_prediction_is_lost_while_the_database_is_away(tmp_path):
+    path, dropped = tmp_path / "log.sqlite", []
+    away, spool = Away(path), Spool(tmp_path / "spool.sqlite")
+    away.down = True
+    log = ThreadedLog(away, on_drop=dropped.append, spool=spool, retry_s=0.05)
+    for number in range(200):
+        log.add(prediction(f"id-{number}"))
+    log.close()
+    assert (len(spool), dropped) == (200, [])
+    assert (tmp_path / "spool.sqlite").stat().st_mode & 0o777 == 0o600
+    again = ThreadedLog(away, on_drop=dropped.append, spool=spool, retry_s=0.05)  # the server of the next release
+    away.down = False
+    until = time.monotonic() + 20
+    while len(spool):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    again.add(prediction("later"))
+    again.close()
+    assert rows(path, "select count(*) from predictions where text = 'text'") == [(201,)]
+    assert dropped == []
+
+
+def test_a_spool_that_is_full_drops_and_counts(tmp_path):
+    dropped = []
+    away, spool = Away(tmp_path / "log.sqlite"), Spool(tmp_path / "spool.sqlite", most=3)
+    away.down = True
+    log = ThreadedLog(away, on_drop=dropped.append, spool=spool)
+    for number in range(5):
+        log.add(prediction(f"id-{number}"))
+    log.close()
+    assert (len(spool), sum(dropped), away.asked) == (3, 2, 1), "a database that is down is not asked for each request"
+    nowhere = Spool(tmp_path / "file" / "spool.sqlite")
+    assert nowhere.add([row_of("1")]) == 1
 
 
 def test_a_database_that_is_down_costs_no_request_and_is_counted(tmp_path):
