@@ -63,7 +63,7 @@ def test_commands_on_the_host_act_inside_the_stack_as_its_owner(stack: Stack) ->
     assert {target: done.returncode for target, done in told.items()} == dict.fromkeys(told, 0), told
     assert told["status"].stdout.startswith("Live: model")
     assert "Waits: these settings" not in told["status"].stdout
-    assert "every_six_hours" in told["why"].stdout
+    assert "run_on_git_change" in told["why"].stdout
     live = httpx.get(f"http://127.0.0.1:{stack.port}/health").json()
     assert live["model_version"] in told["versions"].stdout
     rolled_back = stack.make("rollback", TO=live["release_version"])
@@ -89,11 +89,11 @@ def test_a_run_whose_container_refuses_to_start_ends_at_once_with_what_it_said(s
     lock.write_text(f"{before}# another\n", encoding="utf-8")
     try:
         run_id = launch(stack, "pipeline", months("sample.app"))
-        assert finished(stack, run_id, 30)["status"] == "FAILURE"
+        assert finished(stack, run_id, 60)["status"] == "FAILURE"
         assert "another locks/dvc.txt than the clone's: make up builds it again" in failure(stack, run_id)
         # It is retried once, which ends in the same way and holds back nothing.
         again = eventually(lambda: retry_of(stack, run_id), "it is retried")
-        assert finished(stack, again["runId"], 30)["status"] == "FAILURE"
+        assert finished(stack, again["runId"], 120)["status"] == "FAILURE"
     finally:
         lock.write_text(before, encoding="utf-8")
 
