@@ -8,7 +8,6 @@ from pathlib import Path
 from mlops_assets.deploy.server_settings import refuse_unusable
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.settings import Settings, whole_environment
-from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.team_server import generated_files, instance, required_settings
 
 LOCKS = Path("/locks")
@@ -29,6 +28,9 @@ def main() -> int:
         if arguments.command == "check":
             return check(clone, environ)
         if arguments.command == "migrate":
+            # Loaded here: the image of the check has few packages.
+            from mlops_assets.steps.refresh_dashboards import Dashboards
+
             with instance.migration_lock(environ):
                 instance.make_databases(environ, generated_files.passwords(clone / "stack" / "made"))
                 instance.migrate_tables(int(environ["RUNS_AT_ONCE"]))

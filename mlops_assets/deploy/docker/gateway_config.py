@@ -4,7 +4,7 @@ import hashlib
 from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.serving.log.prediction_log import PROBE
+from mlops_assets.serving.probe import PROBE
 
 Slot = Literal["blue", "green"]
 SLOTS: tuple[Slot, Slot] = ("blue", "green")

@@ -17,9 +17,6 @@ from mlops_assets.serving.log.prediction_store import PredictionStore, Row, Stor
 from mlops_assets.serving.log.spool import Spool
 from mlops_assets.serving.problems import Refused
 
-PROBE = "X-Golden-Probe"
-"""The header of a deployment's own questions, which are not logged. The gateway takes it off what clients send."""
-
 _logger = logging.getLogger(__name__)
 _BATCH = 500
 _RETRY_S = 5.0
