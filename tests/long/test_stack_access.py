@@ -35,8 +35,8 @@ def test_a_weak_secret_is_named_and_nothing_starts(stack: Stack) -> None:
 def test_every_container_is_healthy_and_may_little(stack: Stack) -> None:
     found = {one.labels["com.docker.compose.service"]: one.attrs for one in stack.containers()}
     assert set(found) == {
-        "check", "migrate", "postgres", "engine", "code", "daemon", "label", "webserver", "webserver-readonly", "prometheus",
-        "node-exporter", "grafana", "door",
+        "check", "migrate", "postgres", "engine", "code", "daemon", "webserver", "webserver-readonly", "prometheus",
+        "label", "node-exporter", "grafana", "door",
     }  # fmt: skip
     for name, about in found.items():
         host, state = about["HostConfig"], about["State"]
