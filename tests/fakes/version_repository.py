@@ -28,7 +28,7 @@ class FakeVersionRepository:
     code: Code = field(default_factory=lambda: Code("0" * 40, None))
     _staged: dict[str, str] = field(default_factory=dict)
     _metrics: dict[str, str] = field(default_factory=dict)
-    _gates: dict[bool, int] = field(default_factory=dict)
+    gates: dict[bool, int] = field(default_factory=dict)
     _generated: bool = False
 
     @property
@@ -85,7 +85,7 @@ class FakeVersionRepository:
                 self._staged[name] = staging.object_of(name)
 
     def smallest_gate(self, *, generated: bool | None = None) -> int | None:
-        return self._gates.get(self._generated if generated is None else generated)
+        return self.gates.get(self._generated if generated is None else generated)
 
     def commit_data(
         self,
@@ -97,7 +97,7 @@ class FakeVersionRepository:
     ) -> DataVersion:
         self._generated = (summary or {}).get("source") == "sample"
         if gate_percent is not None:
-            self._gates[self._generated] = min(self._gates.get(self._generated, gate_percent), gate_percent)
+            self.gates[self._generated] = min(self.gates.get(self._generated, gate_percent), gate_percent)
         files = {name: value for name, value in self._staged.items() if name.startswith("data/")}
         version = self._version(files)
         assert version is not None, "stage_data comes before commit_data"

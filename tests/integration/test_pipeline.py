@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from mlops_assets import artifact
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from mlops_assets.failures import BadSetting, PermanentFailure
+from mlops_assets.reviews.stored.split import Split
 from tests.user_clone import free_port, git, make_clone, settings_of, write_params
 
 CLOCK = "2026-04-15T00:00:00Z"
@@ -121,6 +123,16 @@ def test_force_retrain_trains_and_skip_deploy_leaves_the_service(place: Place) -
     assert place.stages()["serving_image"] == "done"
     assert place.stages()["deployed_image"] == "skipped"
     assert place.reason("deployed_image") == "skip_deploy is set"
+
+
+def test_every_model_names_its_split_and_the_gate_side_has_not_grown(place: Place) -> None:
+    trailers = git(place.root, "log", "--first-parent", "--format=%B", "pipeline").splitlines()
+    percents = [int(line.rsplit("=", 1)[1]) for line in trailers if line.startswith("Gate-Percent: generated=")]
+    assert percents == sorted(percents)  # newest first
+    assert 5 < percents[0] < 30
+    for kind in ("bert", "classic"):
+        split = artifact.read(place.root / "models" / kind).trained_with.split
+        assert Split.parse(split) == Split.nested(percents[0])
 
 
 def test_a_file_of_an_unknown_app_is_refused_with_the_line_to_add(place: Place, tmp_path: Path) -> None:
