@@ -84,8 +84,21 @@ def about_decision(decision: Decision, champion: Metrics) -> metadata.Metadata:
             ]
         ),
         "against_anchor": metadata.table(list(_against_anchor(decision))),
+        **({"by_people": metadata.table(list(_by_people(decision)))} if decision.figures.get("people") else {}),
         "decision": dg.MetadataValue.json(dict(decision.figures)),
     }
+
+
+def _by_people(decision: Decision) -> Iterator[dict[str, Any]]:
+    """What the texts that people labelled say of each contender."""
+    for kind, found in decision.figures["people"].items():
+        change = found["difference"]
+        yield {
+            "model": kind,
+            "n": found["n"],
+            "accuracy by people": f"{found['accuracy']:.3f}",
+            f"less serving {decision.against or 'none'}, points": _points(change) if change else "-",
+        }
 
 
 def _compared(decision: Decision) -> Iterator[dict[str, Any]]:

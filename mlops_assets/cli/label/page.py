@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Scope
 from mlops_assets.cli.guard import Guard, Refusal
 from mlops_assets.failures import Failure
 from mlops_assets.reviews.labels.queue import Queue, Waiting
-from mlops_assets.reviews.labels.table import ANSWERS, BadLabel, LabelTable, person
+from mlops_assets.reviews.labels.table import ANSWERS, Answer, BadLabel, LabelTable, person
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
@@ -31,6 +31,7 @@ NAME_FROM_THE_DOOR = "x-label-user"
 """The header in which the team server's door tells who is logged in."""
 _FILES = Path(__file__).parent / "files"
 _MOST_BYTES = 4096
+_ANSWERS: dict[str, Answer] = {each: each for each in ANSWERS}
 _WHY = {
     "drawn": "drawn at random, for the score by people",
     "doubtful": "the label of this text is doubtful",
@@ -90,7 +91,7 @@ class LabelPage:
 
     def _label(self, body: dict[str, Any], by: str) -> dict[str, Any]:
         waiting, wanted = self._find(str(body.get("text"))), body.get("answer")
-        answer = next((each for each in ANSWERS if each == wanted), None)
+        answer = _ANSWERS.get(str(wanted))
         if waiting is None:
             raise BadLabel("this text is not in the queue: load the page again")
         if answer is None:

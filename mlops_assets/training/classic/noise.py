@@ -1,4 +1,11 @@
-"""How likely each label is by a model that was trained on other texts: wrong labels come first."""
+"""How likely each label is by a model that was trained on other texts: wrong labels come first.
+
+People look at the list; training neither drops nor weakens these rows. Measured on pintu (2026-11-29, 3,720 distinct
+texts, three folds, logistic regression; people's labels: 1,129 sentences of SmSA): without the 2, 5 and 10 % most
+doubtful labels the accuracy by stars rises by 0.5, 1.0 and 0.8 points, by people's labels it falls by 1.1 [0.2, 2.0],
+2.8 [1.6, 3.9] and 5.0 [3.6, 6.4]; at half their weight by 0.4 [-0.2, 0.9], 0.8 [0.1, 1.4] and 1.0 [0.2, 1.7].
+cleanlab 2.9 ranks by the same number: it would bring two packages without types for one line here.
+"""
 
 from collections.abc import Mapping, Sequence
 

@@ -102,6 +102,7 @@ def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
             "difference": change,
             "newest_difference": None,
             "slices": {"slang": change},
+            "people": {"bert": {"n": 120, "accuracy": 0.85, "difference": change}},
         },
     )
     page = model_page.about_decision(decision, Metrics.of(dict.fromkeys(SIDES, side)))
@@ -109,6 +110,7 @@ def test_the_page_of_the_decision_sets_the_forward_score_beside_every_side():
         "| validation", "| gate", "| test", "| newest", "| people", "| forward, of old",
     ]  # fmt: skip
     assert page["comparison"].value.splitlines()[2:] == ["| gate, n = 50 | 0.790 | 0.790 | +1.5 \\[-1.0, +4.0\\] |"]
+    assert page["by_people"].value.splitlines()[2:] == ["| bert | 120 | 0.850 | +1.5 \\[-1.0, +4.0\\] |"]
     assert page["slice_changes"].value.splitlines()[2:] == ["| slang | 50 | +1.5 \\[-1.0, +4.0\\] |"]
 
 
