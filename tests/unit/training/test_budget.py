@@ -106,6 +106,7 @@ def test_what_fits_is_left_as_it_is() -> None:
     assert left_out.on_record(chosen, "classic.most_reviews", 300, Evaluation()) == {}
 
 
+@pytest.mark.slow
 def test_what_was_left_out_is_on_record_with_what_it_would_bring() -> None:
     frame = invented(3000)
     chosen = budget.within(frame, None, 500)
@@ -127,6 +128,7 @@ def test_without_a_test_side_nothing_is_estimated() -> None:
     assert "would change" not in record["said"]
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_on_no_more_than_it_allows(tmp_path) -> None:
     from mlops_assets.artifact import TrainedWith
     from mlops_assets.training.kinds import CLASSIC, Training
