@@ -36,7 +36,7 @@ def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> met
         ),
     }
     if metrics.members:
-        page["members"] = _members(metrics.members)
+        page["members"] = about_members(metrics.members)
     if metrics.references:
         page["references"] = _references(metrics.references)
     if metrics.budget:
@@ -190,7 +190,7 @@ def _variants(metrics: Metrics) -> Iterator[dict[str, Any]]:
     }
 
 
-def _members(members: Mapping[str, Any]) -> dg.MetadataValue:
+def about_members(members: Mapping[str, Any]) -> dg.MetadataValue:
     """What each member reaches on test, and in words what the others bring to the best."""
     test = {name: Scores.of(members.get("test", {}).get(name)) for name in MEMBERS}
     rows = [score_row(f"{name}, test", scores) for name, scores in test.items() if scores.n]

@@ -3,10 +3,10 @@
 import dagster as dg
 
 from mlops_assets import artifact
-from mlops_assets.artifact import Kind
+from mlops_assets.artifact import METRICS_FILES, Kind
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import as_dagster_failure
-from mlops_assets.assets.model_page import about_decision, about_model
+from mlops_assets.assets.model_page import about_decision, about_members, about_model
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.code_version import code_version
@@ -93,6 +93,7 @@ def champion_model(
         chosen = choose(settings, repository, service.live, run_id=context.run.run_id, forced=run_options.force_retrain)
     decision, due = chosen.decision, chosen.due
     manifest = artifact.read(settings.models / "champion", verify=False)
+    blend = Metrics.read(settings.models / METRICS_FILES["blend"]) if "blend" in decision.candidates else None
     warning = manifest.trained_on.warning
     forward = None if decision.promoted else decision.forward
     return dg.MaterializeResult(
@@ -108,6 +109,7 @@ def champion_model(
             "trained_on": ", ".join(manifest.trained_on.apps) or "not known",
             **({"warning": warning} if warning else {}),
             **about_decision(decision, Metrics.of(manifest.metrics)),
+            **({"blend": about_members(blend.members)} if blend else {}),
             "model_card": dg.MetadataValue.md(
                 # Made anew: a card that an older version wrote may hold markup from the base model's README.
                 model_card(manifest, decision.model_version, decision=decision, forward=forward)

@@ -153,3 +153,14 @@ def test_the_surest_mistakes_are_wrong_answers_as_plain_cells(page, frame):
     assert all(row["answered"] != stars[row["review"]] for row in rows)
     marked = next(row for row in rows if "<img src=x> |" in row["text"])
     assert (marked["stars"], marked["answered"], len(marked["text"])) == (1, "positive", model_page.LONGEST_SHOWN)
+
+
+def test_the_members_of_a_blend_stand_above_the_blend_with_what_it_brings_below():
+    test = {name: {"n": 9, "accuracy": 0.9, "macro_f1": 0.9} for name in ("blend", "bert", "classic")}
+    table, said = model_page.about_members({"test": test, "said": "It brings +1.0 points."}).value.split("\n\n")
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
+        "| bert, test",
+        "| classic, test",
+        "| blend, test",
+    ]
+    assert said == "It brings +1.0 points."
