@@ -8,24 +8,22 @@ from mlops_assets import artifact
 from mlops_assets.artifact import METRICS_FILES
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
+from mlops_assets.steps.deciding.anchor import find_anchor
+from mlops_assets.steps.deciding.say import first_model
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.train import references_of
 from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews, split_of_model
-from mlops_assets.trained_on import TrainedOn
 from mlops_assets.training import champion
 from mlops_assets.training.champion import Decision
 from mlops_assets.training.due import Due
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import pandas as pd
 
     from mlops_assets.deploy.service import Live
     from mlops_assets.params.models import Evaluation
-    from mlops_assets.training.judging.contender import Contender
-    from mlops_assets.training.judging.first_model import FirstModel
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,8 @@ def _decide(
             on_gpu=settings.image_variant == "gpu",
         ),
         rules=rules,
-        first=_first_model(settings, repository, frame, gate, incumbent, defender, contenders),
+        first=first_model(settings, repository, frame, gate, incumbent, defender, contenders),
+        anchor=find_anchor(settings, repository, gate, defender) if defender else None,
     )
     if verdict.serves is None:
         raise PermanentFailure(f"no model may serve, and none did before: {verdict.reason}")
@@ -193,66 +192,6 @@ def _decide(
         trained_on=manifest.trained_on.record(),
         since=settings.now().isoformat() if verdict.promote else before and before.since,
     )
-
-
-def _first_model(
-    settings: Settings,
-    repository: VersionRepository,
-    frame: "pd.DataFrame",
-    gate: "pd.DataFrame",
-    incumbent: Path | None,
-    defender: "Contender | None",
-    contenders: "Sequence[Contender]",
-) -> "FirstModel":
-    """Whether the serving model has a say, and what a first model is judged by if it has none.
-
-    The classic recipe is cross-validated if that decides: on a small gate side, for a model without a rival. It is the
-    recipe that is cheap enough.
-    """
-    from mlops_assets.params.models import ClassicRecipe
-    from mlops_assets.training.judging.cross_validation import cross_validated
-    from mlops_assets.training.judging.first_model import CROSS_VALIDATED, held_out
-
-    say = _say(repository, frame, incumbent, defender)
-    classic = next((each for each in contenders if each.name == CROSS_VALIDATED), None)
-    first = defender is None or say.no_say is not None or defender.labels != contenders[0].labels
-    if classic is None or not first:
-        return say
-    if not held_out(classic.labels, gate, classic.probabilities, "").small:
-        return say
-    recipe, references = settings.section(ClassicRecipe), references_of(frame, settings, repository)
-    return replace(say, cross_validated=cross_validated(frame, classic.labels, recipe, references))
-
-
-def _say(
-    repository: VersionRepository, frame: "pd.DataFrame", incumbent: Path | None, defender: "Contender | None"
-) -> "FirstModel":
-    """Whether the serving model has a say in what serves these reviews, and why not."""
-    from mlops_assets.training.judging.first_model import FirstModel, answers_all_alike, without_say
-
-    if incumbent is None or defender is None:
-        return FirstModel(reviews=len(frame))
-    manifest = artifact.read(incumbent, verify=False)
-    serving, data = _trained_on(manifest, repository), TrainedOn.of(frame["app_id"], frame["source"])
-    if data.generated and serving.apps and not serving.generated:
-        reason = f"it was trained on reviews of {', '.join(serving.apps)}, which no model of generated reviews replaces"
-        return FirstModel(stays=reason, reviews=len(frame))
-    if found := without_say(serving, data):
-        return FirstModel(no_say=found[0], same_app=found[1], reviews=len(frame))
-    if answers_all_alike(incumbent, defender, frame):
-        return FirstModel(no_say="gives one answer to every review", reviews=len(frame))
-    return FirstModel(reviews=len(frame))
-
-
-def _trained_on(manifest: artifact.Manifest, repository: VersionRepository) -> TrainedOn:
-    """What the model's folder says, or else what the branch knows of the data that it was trained on."""
-    if manifest.trained_on.apps:
-        return manifest.trained_on
-    dataset_version = manifest.trained_with.dataset_version
-    rows = next(
-        (each.rows for each in repository.versions() if each.dataset_version == dataset_version and each.rows), {}
-    )
-    return TrainedOn.of(rows)
 
 
 def _other_live_model(settings: Settings, live: "Live | None") -> Path | None:

@@ -34,9 +34,10 @@ def prune(
     *,
     dry_run: bool = False,
 ) -> PruneResult:
-    """Report what will go, then remove it. The live model, its predecessors and what a tag names stay."""
+    """Report what will go, then remove it. The live model, its predecessors, the anchor and what a tag names stay."""
     from mlops_assets.deploy.history import KEPT
     from mlops_assets.deploy.release import prune_releases, release_version
+    from mlops_assets.steps.deciding.anchor import anchor_models
     from mlops_assets.training.champion import champion_folder
 
     live = service.live()
@@ -47,6 +48,7 @@ def prune(
         rules=settings.section(Versions).retention,
         deployed=list(dict.fromkeys(entry.model_version for entry in deployed)),
         report=report,
+        anchors=lambda: anchor_models(settings, repository),
         dry_run=dry_run,
     )
     keep = {entry.release_version for entry in deployed}

@@ -128,7 +128,7 @@ def restore_champion(
     last = read_decision(models)
     if champion_folder(models) is not None and last is not None and last.model_version == version.champion:
         return version.champion
-    _copy_model(repository, version, known, models / "champion")
+    repository.fetch_model(version.champion, models / "champion", known)
     manifest = artifact.read(models / "champion")
     decision = _decision(repository, models, version, manifest)
     (models / "champion.md").write_text(model_card(manifest, version.champion, decision=decision), encoding="utf-8")
@@ -168,26 +168,6 @@ def _download(repository: VersionRepository, version: Version) -> None:
                 f"neither cache nor remote holds {output} of version {version.commit[:12]} "
                 f"({name.removesuffix('.dir')[:12]}): {where}; choose another version"
             )
-
-
-def _copy_model(repository: VersionRepository, version: Version, known: Sequence[Version], target: Path) -> None:
-    """Replace the folder `target` by the version's champion, from the newest version that holds it."""
-    holding = ((holder, kind) for holder in known for kind, model in holder.models.items() if model == version.champion)
-    holder, kind = next(holding, (None, ""))
-    if holder is None:
-        raise PermanentFailure(
-            f"no version on the branch holds the model {version.champion} that {version.commit[:12]} chose: "
-            "choose another version"
-        )
-    scratch = target.with_name(".champion.restored")
-    shutil.rmtree(scratch, ignore_errors=True)
-    for name, path in repository.stored_files(f"models/{kind}", holder.commit).items():
-        copy = scratch / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-    artifact.read(scratch)
-    shutil.rmtree(target, ignore_errors=True)
-    scratch.replace(target)
 
 
 def _decision(repository: VersionRepository, models: Path, version: Version, manifest: artifact.Manifest) -> "Decision":

@@ -5,7 +5,8 @@ run starts from the branch's tip in the user's repository and does again what is
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from mlops_assets import artifact
 from mlops_assets.artifact import Kind, model_version
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.versioning.dvc.objects import pointed_object
@@ -29,7 +31,7 @@ from mlops_assets.versioning.git.pipeline_commit import (
 from mlops_assets.versioning.pipeline_clone import PipelineClone
 from mlops_assets.versioning.version_data import DATA, Base, VersionData, data_version
 from mlops_assets.versioning.version_writer import Committed, DataVersion, VersionWriter
-from mlops_assets.versioning.versions import ANEW, Version, is_generated, list_versions
+from mlops_assets.versioning.versions import ANEW, Version, is_generated, list_champions, list_versions
 
 _GATE_OF_OLD_VERSIONS = 5
 """Versions that record no percent of the gate side had this one."""
@@ -153,6 +155,32 @@ class VersionRepository:
             branch = self.clone.branch
             text = branch.file(commit or branch.tip(), DECISION)
             return None if text is None else json.loads(text)
+
+    def champions(self) -> list[tuple[str, datetime, dict[str, Any]]]:
+        """The models that became champion, newest first; see `list_champions`."""
+        with self.locked():
+            branch = self.clone.branch
+            return list_champions(branch.git, branch.tip())
+
+    def fetch_model(self, model: str, target: Path, known: Sequence[Version] | None = None) -> None:
+        """Replace the folder `target` by a model, from the newest version that holds it (of `known`, newest first).
+
+        Raises `PermanentFailure` if no version does, or if its files are out of reach or damaged.
+        """
+        known = self.versions() if known is None else known
+        holders = ((version, kind) for version in known for kind, own in version.models.items() if own == model)
+        holder, kind = next(holders, (None, ""))
+        if holder is None:
+            raise PermanentFailure(f"no version on the branch holds the model {model}: choose another version")
+        scratch = target.with_name(f".{target.name}.fetched")
+        shutil.rmtree(scratch, ignore_errors=True)
+        for name, path in self.stored_files(f"models/{kind}", holder.commit).items():
+            copy = scratch / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        artifact.read(scratch)
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.replace(target)
 
     def stage_data(
         self,

@@ -35,13 +35,15 @@ def plan_retention(
     rules: RetentionRules,
     deployed: Sequence[str],
     pinned: Mapping[str, str],
+    anchors: Sequence[str] = (),
 ) -> RetentionPlan:
     """What stays of `versions` (newest first).
 
     `deployed` are model versions, the live one first, then its predecessors, newest first. `pinned` maps folder
-    versions that a tag, another branch or a work tree names to that name.
+    versions that a tag, another branch or a work tree names to that name. `anchors` are model versions that new models
+    are compared with, now or later.
     """
-    keep: dict[str, str] = dict(pinned)
+    keep: dict[str, str] = {**_anchors(versions, anchors), **pinned}
     serving = deployed[: rules.predecessors + 1]
     holds_serving: dict[int, str] = {}
     trained_on: dict[int, str] = {}
@@ -75,6 +77,16 @@ def plan_retention(
             if name not in keep:
                 drop.setdefault(name, f"{output} of {version.commit[:12]}")
     return RetentionPlan(keep, drop)
+
+
+def _anchors(versions: Sequence[Version], models: Sequence[str]) -> dict[str, str]:
+    """The folder versions of these models alone: nobody needs the data that they were trained on."""
+    return {
+        version.objects[path]: "anchor"
+        for version in versions
+        for kind, model in version.models.items()
+        if model in models and (path := f"models/{kind}") in version.objects
+    }
 
 
 def removable(
@@ -120,9 +132,11 @@ def prune_versions(
     rules: RetentionRules,
     deployed: Sequence[str],
     report: Callable[[str], None],
+    anchors: Callable[[], Sequence[str]] = tuple,
     dry_run: bool = False,
 ) -> Pruned:
-    """Report what will go, then remove it from cache and remote. `deployed`: the live model version first.
+    """Report what will go, then remove it from cache and remote. `deployed`: the live model version first. `anchors` is
+    asked once the branch is known.
 
     Raises `PermanentFailure`, having removed nothing, if the files of a kept version cannot be known.
     """
@@ -132,7 +146,8 @@ def prune_versions(
         if unseen:
             report(f"{unseen}; nothing is removed from the remote, since another clone's version may need it")
         versions = repository.newest_versions()
-        plan = plan_retention(versions, now=now, rules=rules, deployed=deployed, pinned=pinned_objects(clone.user.git))
+        pinned = pinned_objects(clone.user.git)
+        plan = plan_retention(versions, now=now, rules=rules, deployed=deployed, pinned=pinned, anchors=anchors())
         away = {
             name: version.elsewhere
             for version in versions

@@ -12,7 +12,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.versioning.dvc.objects import pointed_object
 from mlops_assets.versioning.git.commands import Git
-from mlops_assets.versioning.git.pipeline_commit import CONFIG, JOINS, METRICS, POINTERS, parse_trailers
+from mlops_assets.versioning.git.pipeline_commit import CONFIG, DECISION, JOINS, METRICS, POINTERS, parse_trailers
 from mlops_assets.versioning.git.user_repository import BRANCH
 
 ANEW = "Starts-Anew"
@@ -126,6 +126,24 @@ def list_versions(
     versions = [_version(record, files) for record in records]
     live = max((n for n, version in enumerate(versions) if live_model in version.models.values()), default=None)
     return [replace(version, live=number == live) for number, version in enumerate(versions)]
+
+
+def list_champions(git: Git, ref: str | None) -> list[tuple[str, datetime, dict[str, Any]]]:
+    """The models that became champion on this ref, newest first: version, since when, and the decision of then.
+
+    A model that became champion again, as after a rollback, is there again. The decision is empty where none is stored.
+    """
+    if ref is None:
+        return []
+    changes: list[tuple[str, datetime, str]] = []
+    for commit, at, _, trailers in reversed(_records(git, [ref], None)):
+        if (model := trailers.get("Champion")) and (not changes or changes[-1][0] != model):
+            changes.append((model, at, commit))
+    contents = git.blobs([f"{commit}:{DECISION}" for *_, commit in changes])
+    return [
+        (model, at, json.loads(content) if content else {})
+        for (model, at, _), content in zip(reversed(changes), reversed(contents), strict=True)
+    ]
 
 
 def is_generated(trailers: Mapping[str, str]) -> bool:

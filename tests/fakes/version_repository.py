@@ -70,6 +70,9 @@ class FakeVersionRepository:
     def versions(self, live_model: str | None = None, *, newest: int | None = None) -> list[Any]:
         return []
 
+    def champions(self) -> list[Any]:
+        return []
+
     def stage_data(
         self,
         raw: Mapping[str, Path],

@@ -15,6 +15,8 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.split import Split
 from mlops_assets.settings import Settings
 from mlops_assets.steps import choose as choosing
+from mlops_assets.steps.deciding.anchor import anchor_models
+from mlops_assets.steps.deciding.say import trained_on
 from mlops_assets.steps.restore import restore_champion
 from mlops_assets.training import champion
 from mlops_assets.training.champion import champion_due
@@ -67,6 +69,14 @@ class Place:
         repository = self.user.repository(**options)
         repository.prepare()
         return choosing.choose_anew(self.settings, repository, live, run_id="run-9", forced=True).record()
+
+    def lose_models(self) -> None:
+        """Cache and remote lose every model that is not the newest one."""
+        repository = self.user.repository()
+        current = repository.versions()[0].objects.values()
+        for folder in (repository.clone.cache, repository.clone.remote.folder):
+            names = {name for version in repository.versions() for name in version.objects.values()} - set(current)
+            folder.delete([name for name in names if folder.holds(name)])
 
     def release(self) -> Live:
         """The champion as a release that is live."""
@@ -236,10 +246,10 @@ def test_what_an_older_model_s_folder_does_not_say_is_found_in_the_versions(plac
     repository = place.user.repository()
     repository.prepare()
     [known] = {one.dataset_version for one in repository.versions() if one.dataset_version}
-    found = choosing._trained_on(artifact.read(_sealed(place, dataset_version=known), verify=False), repository)
+    found = trained_on(artifact.read(_sealed(place, dataset_version=known), verify=False), repository)
     assert found.apps == (APP,)
     unknown = artifact.read(_sealed(place, dataset_version="0" * 12), verify=False)
-    assert choosing._trained_on(unknown, repository).apps == ()
+    assert trained_on(unknown, repository).apps == ()
 
 
 def _sealed(place: Place, **about: Any) -> Path:
@@ -268,6 +278,45 @@ def test_the_model_of_a_real_app_is_not_replaced_by_one_of_generated_reviews(
     record = place.choose(live)
     assert (record["promoted"], record["model_version"]) == (False, live.model_version)
     assert f"it was trained on reviews of {APP}, which no model of generated reviews replaces" in record["reason"]
+
+
+def test_the_oldest_model_is_the_anchor_and_comes_from_the_versions_if_it_is_nowhere_else(place: Place) -> None:
+    """Four models with the same answers: the fourth would be the third promotion since the anchor."""
+    anchor = place.stored()
+    assert anchor["basis"] == "first"
+    for count, intercept in enumerate((0.51, 0.52)):
+        place.train(intercept)
+        record = place.choose()
+        assert (record["promoted"], record["basis"]) == (True, "as good")
+        told = record["figures"]["anchor"]
+        assert (told["model_version"], told["as_good"]) == (anchor["model_version"], count)
+    shutil.rmtree(place.settings.instance_folder / "anchor")
+    version = place.train(0.53)
+    record = place.choose()
+    assert not record["promoted"]
+    assert record["reason"].startswith("not shown to be within 1.5 points of the anchor " + anchor["model_version"])
+    assert artifact.model_version(place.settings.instance_folder / "anchor") == anchor["model_version"]
+    assert [each for each, _ in record["figures"]["anchor"]["recent"]["classic"]][-1] == version
+    assert place.stored()["figures"]["anchor"] == record["figures"]["anchor"]
+    kept = anchor_models(place.settings, place.user.repository())
+    assert kept[0] == anchor["model_version"]
+    assert record["model_version"] in kept
+
+
+def test_an_anchor_whose_files_are_lost_is_told_and_later_models_must_be_better(place: Place) -> None:
+    for intercept in (0.51, 0.52, 0.53):
+        place.train(intercept)
+        record = place.choose()
+    assert not record["promoted"]
+    shutil.rmtree(place.settings.instance_folder / "anchor")
+    place.lose_models()
+    place.train(0.54)
+    record = place.choose()
+    assert not record["promoted"]
+    assert "2 promotions since the anchor" in record["reason"]
+    assert "it is out of reach (neither cache nor remote" in record["reason"]
+    place.train(-0.5)
+    assert place.choose()["basis"] == "better"
 
 
 def test_a_restored_champion_comes_back_with_the_decision_that_chose_it(place: Place) -> None:

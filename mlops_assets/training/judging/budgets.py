@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.params.models import Evaluation
-from mlops_assets.training.judging import bootstrap, evaluate
-from mlops_assets.training.judging.contender import Contender, calibrated, truth_of
+from mlops_assets.training.judging import bootstrap, calibration, evaluate
+from mlops_assets.training.judging.contender import Contender, truth_of
 
 CALIBRATED_TEXTS = 100
 """The calibration budget holds from so many distinct gate texts on. A model whose true error is 0.05 measures over 0.15
@@ -39,11 +39,12 @@ def over_budget(contender: Contender, gate: pd.DataFrame, rules: Evaluation) -> 
     """Which budget of confidence, time or size the model breaks, or None; few texts break none of confidence."""
     name = f"{contender.name} {contender.model_version}"
     if len(gate) >= CALIBRATED_TEXTS:
-        found = calibrated(contender, gate)
-        error, by_chance = found["calibration_error"], found["calibration_error_by_chance"]
-        if error > max(rules.max_calibration_error, by_chance):
+        error = calibration.expected_calibration_error(contender.probabilities, truth_of(contender, gate))
+        if error > rules.max_calibration_error:
+            by_chance = calibration.error_by_chance(contender.probabilities, range(len(gate)))
             allowed = f"{rules.max_calibration_error:g} is allowed, chance alone gives up to {by_chance:.3f}"
-            return f"{name} breaks its calibration budget: error {error:.3f} on n={len(gate)}, {allowed}"
+            if error > by_chance:
+                return f"{name} breaks its calibration budget: error {error:.3f} on n={len(gate)}, {allowed}"
     if contender.milliseconds is not None and contender.milliseconds > rules.max_milliseconds:
         spent = f"{contender.milliseconds:.1f} ms a review, {rules.max_milliseconds:g} ms are allowed"
         return f"{name} breaks its latency budget: {spent}"

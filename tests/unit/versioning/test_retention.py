@@ -45,6 +45,15 @@ def kept(*versions: Version, deployed: tuple[str, ...] = (), pinned: Mapping[str
     return dict(plan.keep)
 
 
+def test_the_anchor_s_model_stays_and_its_data_may_go() -> None:
+    versions = [version(3, 1, "c", "c"), version(2, 200, "b", "b"), version(1, 300, "a", "a")]
+    rules = RetentionRules(predecessors=0)
+    plan = plan_retention(versions, now=NOW, rules=rules, deployed=["classic-c"], pinned={}, anchors=["classic-a"])
+    assert {name for name, why in plan.keep.items() if why == "anchor"} == {versions[2].objects["models/classic"]}
+    assert versions[2].objects["data/raw"] in plan.drop
+    assert versions[2].objects["models/bert"] in plan.drop
+
+
 def test_what_is_current_stays_however_old() -> None:
     assert set(kept(version(1, 5_000, "a", "a")).values()) == {"current"}
 
