@@ -89,7 +89,9 @@ class Models:
             lose, win = ((self.disagreement - more) / 2 / accuracy, (self.disagreement + more) / 2 / (1 - accuracy))
             drawn = self.rng.random(self.texts)
             return np.where(live, drawn >= lose, drawn < win)
-        moved = (accuracy + more - ACCURACY) / (3 * self.disagreement)
+        # Chances even from 0 to 1, moved by m and cut off, have the mean 1/2 + m - m²/2.
+        rise = min(0.5, abs(accuracy + more - ACCURACY) / (3 * self.disagreement))
+        moved = (1 - (1 - 2 * rise) ** 0.5) * (1 if accuracy + more > ACCURACY else -1)
         inside = (self.hard > 0) & (self.hard < 1)
         return self.rng.random(self.texts) < np.where(inside, np.clip(self.hard + moved, 0, 1), self.hard)
 
