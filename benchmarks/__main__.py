@@ -25,6 +25,7 @@ NAMES = (
     "collection",
     "validation",
     "drift",
+    "gate",
     "versioning",
     "classic",
     "bert_training",
