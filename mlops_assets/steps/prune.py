@@ -37,7 +37,7 @@ def prune(
     """Report what will go, then remove it. The live model, its predecessors, the anchor and what a tag names stay."""
     from mlops_assets.deploy.history import KEPT
     from mlops_assets.deploy.release import prune_releases, release_version
-    from mlops_assets.steps.deciding.anchor import anchor_models
+    from mlops_assets.steps.deciding.lineage import anchor_models
     from mlops_assets.training.champion import champion_folder
 
     live = service.live()

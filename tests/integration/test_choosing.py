@@ -15,7 +15,7 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.split import Split
 from mlops_assets.settings import Settings
 from mlops_assets.steps import choose as choosing
-from mlops_assets.steps.deciding.anchor import anchor_models
+from mlops_assets.steps.deciding.lineage import anchor_models
 from mlops_assets.steps.deciding.say import trained_on
 from mlops_assets.steps.restore import restore_champion
 from mlops_assets.training import champion

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlops_assets import artifact
 from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.settings import Settings
+from mlops_assets.steps.deciding.lineage import anchors_of, reigns_of
 from mlops_assets.steps.deciding.say import trained_on
 from mlops_assets.steps.version import split_of_model
 from mlops_assets.versioning.repository import VersionRepository
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from mlops_assets.training.judging.anchor import Anchor, Reign
+    from mlops_assets.training.judging.anchor import Anchor
     from mlops_assets.training.judging.contender import Contender
 
 
@@ -29,8 +30,8 @@ def find_anchor(
     """
     from mlops_assets.training.judging.anchor import Anchor, as_good_since
 
-    reigns = _reigns(repository)
-    known = _anchors(settings, reigns)
+    reigns = reigns_of(repository)
+    known = anchors_of(settings, reigns)
     if not known:
         return None
     wanted, before = known[0], ((repository.decision() or {}).get("figures") or {}).get("anchor") or {}
@@ -52,24 +53,6 @@ def find_anchor(
         break
     same = before.get("model_version") == found.model_version
     return replace(found, recent=before.get("recent", {}) if same else {})
-
-
-def anchor_models(settings: Settings, repository: VersionRepository) -> list[str]:
-    """The anchor and the models that will be: `make prune` keeps them."""
-    return list(dict.fromkeys(reign.model_version for reign in _anchors(settings, _reigns(repository))))
-
-
-def _reigns(repository: VersionRepository) -> "list[Reign]":
-    from mlops_assets.training.judging.anchor import Reign
-
-    return [Reign(*champion) for champion in repository.champions()]
-
-
-def _anchors(settings: Settings, reigns: "list[Reign]") -> "list[Reign]":
-    from mlops_assets.params.models import Evaluation
-    from mlops_assets.training.judging.anchor import anchors
-
-    return anchors(reigns, settings.now(), settings.section(Evaluation).anchor_days)
 
 
 def _answers(
