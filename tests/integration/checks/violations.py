@@ -18,6 +18,7 @@ from tests.integration.checks.checked_clone import (
     train_on,
     validated,
 )
+from tests.user_clone import write_params
 
 
 def no_usable_review(clone: CheckedClone) -> None:
@@ -126,6 +127,10 @@ def an_app_that_left_the_store(clone: CheckedClone) -> None:
     clone.source.apps_shown = (AppStatus(APP), AppStatus("com.left.store", "unknown", "the store does not know it"))
 
 
+def a_reference_that_was_never_collected(clone: CheckedClone) -> None:
+    write_params(clone.root, reference_apps=["com.gojek.app"])
+
+
 MUTATIONS: dict[str, Callable[[CheckedClone], None]] = {
     "reviews_are_not_empty": no_usable_review,
     "required_columns_exist": no_column_of_stars,
@@ -143,6 +148,7 @@ MUTATIONS: dict[str, Callable[[CheckedClone], None]] = {
     "stored_reviews_keep_their_schema": another_type_upstream,
     "collection_is_complete": a_torn_feed,
     "apps_are_known": an_app_that_left_the_store,
+    "reference_apps_are_complete": a_reference_that_was_never_collected,
 }
 
 BLOCKS = {
@@ -157,4 +163,9 @@ BLOCKS = {
     "collection_is_complete",
 }
 
-OF_VALIDATED = set(MUTATIONS) - {"stored_reviews_keep_their_schema", "collection_is_complete", "apps_are_known"}
+OF_VALIDATED = set(MUTATIONS) - {
+    "stored_reviews_keep_their_schema",
+    "collection_is_complete",
+    "apps_are_known",
+    "reference_apps_are_complete",
+}
