@@ -69,10 +69,15 @@ class Engine:
             self._process.wait(60)
 
     def kill(self) -> None:
-        """As the kernel ends it when memory is short; what runs in containers stays."""
+        """As the kernel ends it when memory is short; what runs in containers stays. Its containerd dies with it."""
+        theirs = [process for process in self._processes() if process.name() == "containerd"]
         if self._process is not None:
             self._process.kill()
             self._process.wait(60)
+        for process in theirs:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it went with its parent
+                process.kill()
+        psutil.wait_procs(theirs, timeout=20)
 
     def crash(self) -> None:
         """As a machine without power leaves it at the next boot: no process, no mount, and nothing in /run."""
