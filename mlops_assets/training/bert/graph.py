@@ -32,7 +32,7 @@ def split_layer_norms(model: Any) -> None:
                 "LayerNormalization", [total, weight, shift], [node.output[0]], node.name, axis=-1, epsilon=epsilon
             )
         )
-    _replace_nodes(model, nodes)
+    replace_nodes(model, nodes)
 
 
 def fuse_integer_products(model: Any) -> None:
@@ -80,7 +80,7 @@ def fuse_integer_products(model: Any) -> None:
             nodes += instead[node.output[0]]
         elif node.output[0] not in gone:
             nodes.append(node)
-    _replace_nodes(model, nodes)
+    replace_nodes(model, nodes)
 
 
 def _constant_side(add: Any, other: str, constant: set[str]) -> str:
@@ -89,7 +89,8 @@ def _constant_side(add: Any, other: str, constant: set[str]) -> str:
     return side if side in constant else ""
 
 
-def _replace_nodes(model: Any, nodes: list[Any]) -> None:
+def replace_nodes(model: Any, nodes: list[Any]) -> None:
+    """Put `nodes` in the place of the graph's, and drop the weights that none of them reads."""
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}

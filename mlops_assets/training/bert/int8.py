@@ -13,6 +13,7 @@ import numpy as np
 
 from mlops_assets.training.bert.data import Ids
 from mlops_assets.training.bert.graph import fuse_integer_products
+from mlops_assets.training.bert.smoothing import products, smooth
 
 ONNX_INT8 = "model.int8.onnx"
 
@@ -24,7 +25,10 @@ def write_int8(fp32: Path, path: Path, calibration: Ids) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    model = onnx.load(fp32)
+    model, texts = onnx.load(fp32), spread(calibration)
+    inputs = sorted({node.input[0] for node in products(model)})
+    ranges = activation_ranges(model, inputs, texts)
+    smooth(model, {name: np.maximum(-low, high) for name, (low, high) in ranges.items()})
     # The quantiser asks on the root logger for a pass over the graph that the export already did.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     quantize_dynamic(
@@ -37,8 +41,8 @@ def write_int8(fp32: Path, path: Path, calibration: Ids) -> None:
     )
     quantised = onnx.load(path)
     dynamic = [node for node in quantised.graph.node if node.op_type == "DynamicQuantizeLinear"]
-    ranges = activation_ranges(fp32, sorted({node.input[0] for node in dynamic}), spread(calibration))
-    _fix_scales(quantised, ranges)
+    ranges = activation_ranges(model, sorted({node.input[0] for node in dynamic}), texts)
+    _fix_scales(quantised, {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()})
     fuse_integer_products(quantised)
     onnx.save(quantised, path)
 
@@ -48,26 +52,31 @@ def spread(texts: Ids, most: int = CALIBRATION_TEXTS) -> Ids:
     return [texts[index] for index in np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int)]
 
 
-def activation_ranges(fp32: Path, names: Sequence[str], texts: Ids) -> dict[str, tuple[float, float]]:
-    """The least and the greatest value of each named activation over the texts, one at a time; both sides of zero."""
+def activation_ranges(model: Any, names: Sequence[str], texts: Ids) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The least and the greatest value of each channel of each named activation over the texts, one at a time.
+
+    Both are on their side of zero.
+    """
     import onnx
     import onnxruntime
 
-    model = onnx.load(fp32)
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
     for name in names:
-        model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+        shown.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # single short texts: a second thread only waits
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    lows, highs = np.zeros(len(names)), np.zeros(len(names))
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    ranges = {name: (np.zeros(1), np.zeros(1)) for name in names}
     for ids in texts:
         row = np.array([ids], np.int64)
-        values = [
-            np.asarray(v) for v in session.run(list(names), {"input_ids": row, "attention_mask": np.ones_like(row)})
-        ]
-        lows = np.minimum(lows, [value.min() for value in values])
-        highs = np.maximum(highs, [value.max() for value in values])
-    return {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
+        answers = session.run(list(names), {"input_ids": row, "attention_mask": np.ones_like(row)})
+        for name, answer in zip(names, answers, strict=True):
+            values = np.asarray(answer)
+            values = values.reshape(-1, values.shape[-1])
+            low, high = ranges[name]
+            ranges[name] = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+    return ranges
 
 
 def _fix_scales(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
