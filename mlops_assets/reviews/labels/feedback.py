@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 from mlops_assets.masking import mask
-from mlops_assets.reviews.labels.table import ANSWERS, Given, LabelTable, person
+from mlops_assets.reviews.labels.table import ANSWERS, Answer, Given, LabelTable, person
 from mlops_assets.text import text_digest
 
 
@@ -16,9 +16,10 @@ def take_feedback(
     Callers without a name of their own do not count: anybody who reaches an open service could relabel reviews.
     """
     given = []
+    sentiments: dict[str, Answer] = {each: each for each in ANSWERS if each != "skip"}
     for text, label, caller, at in rows:
         digest = next((form for form in (text_digest(text), text_digest(mask(text))) if form in known), None)
-        answer = next((each for each in ANSWERS if each == label and each != "skip"), None)
+        answer = sentiments.get(label)
         if digest and answer and caller != anonymous:
             instant = datetime.fromisoformat(at).astimezone(UTC).isoformat(timespec="microseconds")
             given.append(Given(digest, answer, person(caller), instant, "feedback"))
