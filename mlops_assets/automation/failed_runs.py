@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -40,7 +41,9 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
     last = events[ends[-1]]
     error = last.job_failure_data.error if last.event_specific_data else None
     wrong = error is not None and _WRONG_REQUEST.fullmatch(error.cls_name or "") is not None
-    message = error.message if wrong and error else last.message or ""
+    message = last.message or ""
+    if error is not None:
+        message = error.message if wrong else _innermost(error)
     if message.startswith(_FROM_OUTSIDE) and ends[-1]:
         message = events[ends[-1] - 1].message or message  # who marked it says why in an event of its own
     return RunFailure(wrong, " ".join(message.split()).removeprefix("[DagsterApiServer] ") or "it ended without a word")
@@ -55,7 +58,12 @@ def first_cause(event: dg.DagsterEvent) -> str:
         return "interrupted: its run was cancelled, or its process was told to end"
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    error, last = data.error, "unknown error"
+    return _innermost(data.error)
+
+
+def _innermost(error: Any) -> str:
+    """The first of our own failures in the chain, else the error below all others."""
+    last = "unknown error"
     while error is not None:
         last = " ".join(error.message.split())
         if own := re.match(r"mlops_assets\.[\w.]+: ", last):

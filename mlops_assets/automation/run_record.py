@@ -77,7 +77,8 @@ def _steps(entries: Sequence[dg.EventLogEntry]) -> dict[str, StepEnd]:
             ends[step] = StepEnd("skipped", seconds=seconds)
         elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
             ends[step] = StepEnd("failed", first_cause(event), interrupted(event), seconds)
-    return ends
+    lost = StepEnd("stopped", "the run ended while it was at work")
+    return ends | {step: lost for step in started if step not in ends}
 
 
 def _metadata(events: Sequence[dg.DagsterEvent]) -> dict[str, dict[str, Any]]:

@@ -229,7 +229,10 @@ class RunSummary(_Stored):
             *(f"{row.check}: {row.reason}" for row in self.checks if row.stops_the_run),
             *(f"{row.step}: {row.reason}" for row in self.failures),
         ]
-        return causes[0] if causes else "it ended before its first step, see the run"
+        if causes:
+            return causes[0]
+        done = [row.stage for row in self.stages if row.status == "done"]
+        return f"it ended {f'after {done[-1]}' if done else 'before its first step'}, see the run"
 
     @property
     def outcome(self) -> str:

@@ -50,9 +50,12 @@ _OUTPUTS = {
 
 @dataclass(frozen=True)
 class StepEnd:
-    """How a step ended in its last attempt; `reason` and `interrupted` are of a failed step."""
+    """How a step ended in its last attempt. `stopped`: it began, and the run ended before it did.
 
-    status: Literal["done", "skipped", "failed"]
+    `reason` is of a failed or stopped step, `interrupted` of a failed one.
+    """
+
+    status: Literal["done", "skipped", "stopped", "failed"]
     reason: str = ""
     interrupted: bool = False
     seconds: float | None = None
@@ -172,6 +175,8 @@ def _stages(run: RunRecord) -> list[Stage]:
             reason = end.reason
             if run.stopped and end.interrupted:
                 status, reason = "stopped", run.stopped
+        elif end and status == "stopped":
+            reason = end.reason
         elif status == "done" and (recorded.get("kept") or not recorded):
             status, reason = "skipped", reason or "skip_deploy is set"
         elif status == "skipped":

@@ -1,5 +1,6 @@
 """The summary of a run: every stage with its status and reason, written once."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -131,6 +132,42 @@ def test_a_run_whose_process_was_lost_says_so(instance: dg.DagsterInstance, tmp_
     summary = summary_of(instance, run.run_id, settings_of(make_clone(tmp_path / "clone")), None)
     [message] = messages_of(summary, failed_before=False)
     assert message.title == "pipeline failed: the run: The process of this run is gone: start the run again."
+
+
+@pytest.mark.parametrize(
+    ("refusals", "cause"),
+    [
+        (2, "the run: OSError: server closed the connection unexpectedly"),
+        (99, "the run: its container ended with code 1"),
+    ],
+    ids=["back before the run ends", "away until monitoring ends the run"],
+)
+def test_a_run_that_lost_its_database_in_a_stage_names_cause_and_stage(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, cause: str
+) -> None:
+    store, asked = instance.event_log_storage.store_event, 0
+
+    def store_or_refuse(entry: dg.EventLogEntry) -> None:
+        """Refuses from the moment when `validated_reviews` says that it is done."""
+        nonlocal asked
+        event = entry.dagster_event
+        asked += bool(asked or (event and event.is_step_success and event.step_key == "validated_reviews"))
+        if 0 < asked <= refusals:
+            raise OSError("server closed the connection unexpectedly")
+        store(entry)
+
+    with monkeypatch.context() as away, contextlib.suppress(OSError):
+        away.setattr(instance.event_log_storage, "store_event", store_or_refuse)
+        run_of(instance)
+    (run,) = instance.get_runs()
+    if not run.is_finished:
+        instance.report_run_failed(run, "its container ended with code 1")
+    summary = summary_of(instance, run.run_id, settings_of(make_clone(tmp_path / "clone")), None)
+    assert summary.cause == cause
+    stages = {row.stage: (row.status, row.reason) for row in summary.stages}
+    assert stages["raw_reviews"][0] == "done"
+    assert stages["validated_reviews"] == ("stopped", "the run ended while it was at work")
+    assert stages["versioned_dataset"] == ("skipped", "the run ended before it")
 
 
 def test_nothing_due_gives_each_stages_own_reason(instance: dg.DagsterInstance, tmp_path: Path) -> None:

@@ -40,3 +40,10 @@ def test_the_latest_run_is_not_listed_twice(tmp_path) -> None:
 def test_a_summary_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         summary().status = "FAILURE"
+
+
+@pytest.mark.parametrize(
+    ("stages", "cause"), [([STAGE], "it ended after raw_reviews"), ([], "it ended before its first step")]
+)
+def test_a_stored_failure_without_a_cause_says_how_far_it_came(stages: list[dict], cause: str) -> None:
+    assert summary(status="FAILURE", stages=stages).cause == f"{cause}, see the run"
