@@ -110,19 +110,21 @@ def _open(folder: Path, recipe: BertRecipe, labels: Sequence[str], *, source: st
         raise BaseUnusable(
             f"bert.max_length is {recipe.max_length}, but {source} reads at most {limit} tokens: lower it"
         )
-    loaded: Any = BertForSequenceClassification.from_pretrained(
-        folder,
-        num_labels=len(labels),
-        id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)},
-        hidden_dropout_prob=recipe.dropout,
-        attention_probs_dropout_prob=recipe.attention_dropout,
-        use_safetensors=True,
-        local_files_only=True,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-        dtype=torch.float32,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)  # of the new head
+        loaded: Any = BertForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+            hidden_dropout_prob=recipe.dropout,
+            attention_probs_dropout_prob=recipe.attention_dropout,
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
     model, loading = loaded
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith(("classifier.", "bert.pooler.")))
     if missing:

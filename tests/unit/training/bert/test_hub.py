@@ -76,6 +76,19 @@ def test_a_folder_is_opened_with_its_weights_its_vocabulary_and_a_new_head(saved
     assert bert_data.encode(base.tokenizer, ["Bagus sekali!"], 32) == [[2, 5, 7, 10, 3]]
 
 
+def test_the_new_head_comes_from_the_recipe_s_seed_alone(saved: Path) -> None:
+    import torch
+
+    def head(seed: int, before: int) -> bytes:
+        torch.manual_seed(before)
+        model = hub.load_base(recipe(saved, seed=seed), LABELS).model
+        assert torch.initial_seed() == before
+        return model.classifier.weight.detach().numpy().tobytes()
+
+    assert head(1, before=5) == head(1, before=6)
+    assert head(1, before=5) != head(2, before=5)
+
+
 def test_a_name_is_fetched_from_the_hub_at_its_pinned_revision(saved: Path, tmp_path: Path) -> None:
     files = {file.name: file.read_bytes() for file in saved.iterdir()} | {
         "pytorch_model.bin": b"code",
