@@ -29,6 +29,7 @@ NAMES = (
     "versioning",
     "classic",
     "bert_training",
+    "minilm",
     "people",
     "serving",
     "soak",

@@ -40,10 +40,10 @@ def make_models(texts: Sequence[str], folder: Path) -> dict[str, Path]:
         made[variant].mkdir()
         for name in ("tokenizer.json", "model.onnx" if variant == "fp32" else "model.int8.onnx"):
             os.link(exporter.folder / name, made[variant] / name)
-        _seal(made[variant], trained_with, exporter.runtime(variant), ())
+        seal(made[variant], trained_with, exporter.runtime(variant), ())
         answers = load(made[variant]).probabilities(texts[:3])
         golden = [Golden(text, tuple(map(float, row))) for text, row in zip(texts[:3], answers, strict=True)]
-        _seal(made[variant], trained_with, exporter.runtime(variant), golden)
+        seal(made[variant], trained_with, exporter.runtime(variant), golden)
     return {**made, "reference": exporter.folder}
 
 
@@ -76,7 +76,7 @@ def trained_model(reviews: Path, most: int = 2_000) -> dict[str, Any]:
         expected = padded_one_at_a_time(folder)(texts)
         figures: dict[str, Any] = {"n": len(texts), "test_accuracy": trained.metrics["test"]["accuracy"]}
         for variant in VARIANTS:
-            _seal(folder, trained_with, {**artifact.read(folder).runtime, "variant": variant, "temperature": 1.0}, ())
+            seal(folder, trained_with, {**artifact.read(folder).runtime, "variant": variant, "temperature": 1.0}, ())
             figures[variant] = agreement_of(load(folder).probabilities(texts), expected)
     return figures
 
@@ -153,7 +153,8 @@ def padded_one_at_a_time(folder: Path) -> Callable[[Sequence[str]], np.ndarray]:
     return probabilities
 
 
-def _seal(folder: Path, trained_with: TrainedWith, runtime: dict[str, Any], golden: Sequence[Golden]) -> None:
+def seal(folder: Path, trained_with: TrainedWith, runtime: dict[str, Any], golden: Sequence[Golden]) -> None:
+    """Seal the folder as a BERT that serves what `runtime` says."""
     artifact.seal(
         folder,
         kind="bert",
