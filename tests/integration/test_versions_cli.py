@@ -111,7 +111,7 @@ def test_a_restore_brings_back_data_models_and_the_service_but_nothing_erased(pl
     assert place.ids() < later
     assert place.erased not in place.ids() | place.ids("validated")
     assert {place.root / "models" / kind for kind in first.models if _version(place, kind) == first.models[kind]} == {
-        place.root / "models" / kind for kind in ("bert", "classic")
+        place.root / "models" / kind for kind in ("bert", "classic", "blend")
     }
     assert not champion_due(place.settings().models)
 
