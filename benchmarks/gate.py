@@ -1,6 +1,6 @@
 """How often the gate errs, and how far many small losses can bring the live model down: by simulation.
 
-python -m benchmarks.gate [--draws N] [--histories N] [--retrains N]
+python -m benchmarks.gate [--draws N] [--histories N] [--retrains N] [--seed N]
 
 Every decision is the product's own (`decide`); only the models' answers are drawn. A challenger differs from the model
 before it on 10 % of the texts, as models of one kind do that were trained on nearly the same reviews.
@@ -154,24 +154,24 @@ def history(
     return 100 * (accuracy - ACCURACY), count
 
 
-def errors(draws: int, each: Callable[..., Any]) -> dict[str, dict[str, float]]:
+def errors(seeds: range, each: Callable[..., Any]) -> dict[str, dict[str, float]]:
     """By texts and disagreement: the share of better challengers rejected and of worse ones promoted."""
     table = {}
     for texts in TEXTS:
         for disagreement in DISAGREEMENTS:
             better, worse = (
-                statistics.fmean(each(partial(promoted, texts, disagreement, points), range(draws)))
+                statistics.fmean(each(partial(promoted, texts, disagreement, points), seeds))
                 for points in (BETTER, WORSE)
             )
             table[f"{texts} texts, {disagreement:.0%}"] = {"better_rejected": 1 - better, "worse_promoted": worse}
     return table
 
 
-def walks(histories: int, retrains: int, each: Callable[..., Any]) -> dict[str, dict[str, float]]:
+def walks(seeds: range, retrains: int, each: Callable[..., Any]) -> dict[str, dict[str, float]]:
     """By kind of history, challengers that are each truly 0.3 points worse, at 400 texts: where the live model ends."""
     table = {}
     for kind in ("chain", "boundary", "new texts"):
-        ends = list(each(partial(history, 400, kind, -0.3, retrains), range(histories)))
+        ends = list(each(partial(history, 400, kind, -0.3, retrains), seeds))
         points = [end for end, _ in ends]
         table[kind] = {
             "points": statistics.fmean(points),
@@ -187,11 +187,18 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=600)
     parser.add_argument("--histories", type=int, default=200)
     parser.add_argument("--retrains", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=10_000, help="the first of the seeds")
     asked = parser.parse_args()
+    draws, histories = (range(asked.seed, asked.seed + count) for count in (asked.draws, asked.histories))
     with ProcessPoolExecutor() as pool:
         each = partial(pool.map, chunksize=10)
-        found = {"errors": errors(asked.draws, each), "walks": walks(asked.histories, asked.retrains, each)}
-    print(json.dumps({**found, "draws": asked.draws, "histories": asked.histories, "averaged": AVERAGED}, indent=1))
+        found = {"errors": errors(draws, each), "walks": walks(histories, asked.retrains, each)}
+    print(
+        json.dumps(
+            {**found, "draws": asked.draws, "histories": asked.histories, "seed": asked.seed, "averaged": AVERAGED},
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":
