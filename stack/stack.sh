@@ -26,8 +26,18 @@ esac
 
 is_set() { [ -n "${!1:-}" ] || grep -qsE "^(export )?$1=." .env; }
 set_default() { is_set "$1" || export "$1=$2"; }
+setting() {
+  local value=${!1:-}
+  [ -n "$value" ] || value=$(sed -nE "s/^(export )?$1=[\"']?([^\"'[:space:]]*).*/\\2/p" .env 2>/dev/null | tail -1) || true
+  echo "${value:-$2}"
+}
 export CLONE="$PWD"
 set_default COMPOSE_PROJECT_NAME mlops
+# The address that people open, for links of Grafana and Prometheus.
+DOOR_URL=$(setting DAGSTER_URL "https://localhost:$(setting DOOR_PORT 8443)/dagster")
+DOOR_URL=${DOOR_URL%/}
+export DOOR_URL=${DOOR_URL%/dagster}
+set_default DAGSTER_URL "$DOOR_URL/dagster"
 set_default STACK_UID "$(stat -c %u .)"
 set_default STACK_GID "$(stat -c %g .)"
 socket=${DOCKER_SOCKET:-/var/run/docker.sock}

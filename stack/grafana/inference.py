@@ -36,7 +36,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Instances up",
                     "Containers that Prometheus reaches. Two only during a switch, 0 is an outage.",
-                    [prom(f"sum(up{{{_OURS}}})")],
+                    [prom(f"sum(up{{{_OURS}}}) or vector(0)")],
                     kind="stat",
                     width=4,
                     height=4,

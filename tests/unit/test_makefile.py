@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.repository import ROOT
 
@@ -123,6 +125,32 @@ def test_no_second_pipeline_starts_beside_the_stack(folder: Path, target: str) -
     assert done.returncode != 0
     assert "the stack of this clone is up: start the job pipeline" in done.stderr
     assert not (folder / "told.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "door"),
+    [
+        ("", "https://localhost:8443"),
+        ("DOOR_PORT=9443\n", "https://localhost:9443"),
+        ("export DOOR_PORT='9443' # ours\n", "https://localhost:9443"),
+        ("DOOR_PORT=9443\nDAGSTER_URL=https://team.example:444/dagster/\n", "https://team.example:444"),
+    ],
+)
+def test_links_of_the_stack_begin_with_the_address_that_people_open(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, written: str, door: str
+) -> None:
+    environ = {**stack_in(folder, str(folder)), "DOCKER_SOCKET": "engine.sock"}
+    (folder / ".env").write_text(written, encoding="utf-8")
+    monkeypatch.chdir(folder)  # a socket's path has at most 108 characters
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind("engine.sock")
+        subprocess.run(["stack/stack.sh", "config"], env=environ, check=True)
+    told = json.loads((folder / "told.json").read_text(encoding="utf-8"))["environment"]
+    assert told["DOOR_URL"] == door
+    assert told.get("DAGSTER_URL", f"{door}/dagster") == f"{door}/dagster"
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert services["grafana"]["environment"]["GF_SERVER_ROOT_URL"] == "${DOOR_URL:-https://localhost:8443}/grafana/"
+    assert "--web.external-url=${DOOR_URL:-https://localhost:8443}/prometheus" in services["prometheus"]["command"]
 
 
 def test_on_a_teams_server_without_an_answer_of_the_engine_a_command_does_not_guess(folder: Path) -> None:
