@@ -6,7 +6,7 @@ from typing import Literal
 
 from mlops_assets.document import one_line
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, LiveModel, RunSummary
-from mlops_assets.reporting.summary_pages import serving_lines
+from mlops_assets.reporting.summary_pages import serving_lines, utc_time
 
 Kind = Literal["failure", "recovery", "deployment", "new data", "quiet", "digest", "heartbeat"]
 
@@ -103,7 +103,7 @@ def text_of(summary: RunSummary) -> str:
     """Plain lines: mail, chat and webhook show them alike, and no table breaks on a phone."""
     marks = {"done": "ok", "skipped": "skipped", "stopped": "stopped", "failed": "FAILED"}
     lines = [
-        f"Run {summary.run_id[:8]} of {summary.job}, started {summary.trigger}",
+        f"Run {summary.run_id[:8]} of {summary.job}, started {summary.trigger}, ended {utc_time(summary.ended)}",
         summary.follows and f"Next: {summary.follows}",
         summary.page and f"Summary {summary.page}",
         *(

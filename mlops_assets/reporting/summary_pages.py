@@ -123,8 +123,8 @@ def _about(summary: RunSummary) -> list[tuple[str, str]]:
     rows = [
         ("Run", summary.run_id),
         ("Trigger", summary.trigger),
-        ("Started", _time(summary.started)),
-        ("Ended", f"{_time(summary.ended)}, after {took}"),
+        ("Started", utc_time(summary.started)),
+        ("Ended", f"{utc_time(summary.ended)}, after {took}"),
         ("Source", summary.source),
     ]
     if summary.follows:
@@ -257,5 +257,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _time(iso: str | None) -> str:
+def utc_time(iso: str | None) -> str:
+    """ISO time as people read it."""
     return iso.replace("T", " ").replace("+00:00", " UTC") if iso else "not known"

@@ -10,7 +10,7 @@ from mlops_assets.reporting.notifier import DeliveryReport, Notifier, trouble
 
 
 @dg.sensor(
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Sends what waits in the outbox: failures, recoveries, deployments and new data at once, quiet "
     "runs in a daily digest. A channel that is down is asked again later. NOTIFY_URLS and HEARTBEAT_URL name the "

@@ -22,6 +22,7 @@ def summarise_success(
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.FAILURE,
+    minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Writes the summary of a run that failed. If only one of the two trainings failed, launches `promote` "
     "with the other model.",

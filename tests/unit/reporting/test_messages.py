@@ -53,6 +53,13 @@ def test_a_reason_with_line_breaks_writes_no_line_of_its_own() -> None:
     assert "\n" not in message.title
 
 
+def test_a_message_says_when_its_run_ended_however_late_it_arrives() -> None:
+    [message] = messages_of(summary(**FAILED), failed_before=False)
+    assert message.text.startswith(
+        "Run run-1 of pipeline, started schedule every_six_hours, ended 2026-03-01 06:01:00 UTC"
+    )
+
+
 def test_the_attempts_of_one_run_share_one_alert() -> None:
     retried = summary("run-2", **FAILED, attempt_of="run-1")
     assert messages_of(retried, failed_before=True)[0].id == "run-1:failure"

@@ -6,8 +6,14 @@ import dagster as dg
 import pytest
 
 from mlops_assets.automation.sensors.notifications import deliver_notifications
+from mlops_assets.automation.sensors.summaries import summarise_failure
 from mlops_assets.reporting.notifier import Notifier
 from tests.user_clone import make_clone, settings_of
+
+
+def test_people_hear_of_a_failure_before_a_repeated_run_has_ended() -> None:
+    """A run of the sample takes half a minute: later, failure and recovery would arrive together."""
+    assert summarise_failure.minimum_interval_seconds + deliver_notifications.minimum_interval_seconds <= 25
 
 
 @pytest.mark.parametrize(
