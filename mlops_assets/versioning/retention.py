@@ -18,6 +18,8 @@ from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.versioning.version_data import NO_LONGER_STORED
 from mlops_assets.versioning.versions import Version
 
+_ANCHOR = "anchor"
+
 
 @dataclass(frozen=True)
 class RetentionPlan:
@@ -43,7 +45,7 @@ def plan_retention(
     versions that a tag, another branch or a work tree names to that name. `anchors` are model versions that new models
     are compared with, now or later.
     """
-    keep: dict[str, str] = {**_anchors(versions, anchors), **pinned}
+    keep: dict[str, str] = dict(pinned)
     serving = deployed[: rules.predecessors + 1]
     holds_serving: dict[int, str] = {}
     trained_on: dict[int, str] = {}
@@ -71,6 +73,7 @@ def plan_retention(
             if reason:
                 keep.setdefault(name, reason)
         replaced_at = version.at
+    keep = dict.fromkeys(_anchors(versions, anchors), _ANCHOR) | keep
     drop: dict[str, str] = {}
     for version in versions:
         for output, name in version.objects.items():
@@ -79,10 +82,10 @@ def plan_retention(
     return RetentionPlan(keep, drop)
 
 
-def _anchors(versions: Sequence[Version], models: Sequence[str]) -> dict[str, str]:
+def _anchors(versions: Sequence[Version], models: Sequence[str]) -> set[str]:
     """The folder versions of these models alone: nobody needs the data that they were trained on."""
     return {
-        version.objects[path]: "anchor"
+        version.objects[path]
         for version in versions
         for kind, model in version.models.items()
         if model in models and (path := f"models/{kind}") in version.objects
@@ -156,7 +159,15 @@ def prune_versions(
         }
         for where, count in Counter(where for name, where in away.items() if name in plan.keep).items():
             report(f"folder versions that stay but are not here, so nothing of them is removed: {count} {where}")
-        needed = _objects(repository, plan.keep, may_lack=away)
+        # Earlier releases kept no anchors, so theirs may be gone. Decisions then say so.
+        gone = {
+            name
+            for name, why in plan.keep.items()
+            if why == _ANCHOR and name not in away and repository.data.listing(name) is None
+        }
+        if gone:
+            report(f"models that new ones would be compared with, gone from cache and remote: {len(gone)}")
+        needed = _objects(repository, plan.keep, may_lack={*away, *gone})
         dropped = _objects(repository, plan.drop, may_lack=plan.drop)
         cache, remote = clone.cache, clone.remote
         own_remote = remote.folder is not None and remote.folder.root == clone.user_root / DEFAULT_FOLDER

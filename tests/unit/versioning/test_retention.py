@@ -54,6 +54,13 @@ def test_the_anchor_s_model_stays_and_its_data_may_go() -> None:
     assert versions[2].objects["models/bert"] in plan.drop
 
 
+def test_an_anchor_that_stays_for_another_reason_too_must_be_there() -> None:
+    plan = plan_retention(
+        [version(1, 1, "a", "a")], now=NOW, rules=RetentionRules(), deployed=(), pinned={}, anchors=["classic-a"]
+    )
+    assert set(plan.keep.values()) == {"current"}
+
+
 def test_what_is_current_stays_however_old() -> None:
     assert set(kept(version(1, 5_000, "a", "a")).values()) == {"current"}
 
