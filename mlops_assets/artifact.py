@@ -159,6 +159,15 @@ def read(folder: Path, *, verify: bool = True) -> Manifest:
     return manifest
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether the folder holds a model, every file as it was sealed."""
+    try:
+        read(folder)
+    except BrokenArtifact:
+        return False
+    return True
+
+
 def read_golden(folder: Path) -> tuple[Golden, ...]:
     """The golden sentences of a sealed folder."""
     raw = json.loads((folder / GOLDEN).read_text(encoding="utf-8"))

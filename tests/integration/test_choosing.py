@@ -2,25 +2,32 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from mlops_assets import artifact
 from mlops_assets.deploy.service import Live
+from mlops_assets.params.operations import RetentionRules
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.split import Split
 from mlops_assets.settings import Settings
 from mlops_assets.steps import choose as choosing
+from mlops_assets.steps.deciding.anchor import find_anchor
 from mlops_assets.steps.deciding.lineage import anchor_models
 from mlops_assets.steps.deciding.say import trained_on
 from mlops_assets.steps.restore import restore_champion
+from mlops_assets.steps.version import labelled_reviews
 from mlops_assets.training import champion
 from mlops_assets.training.champion import champion_due
+from mlops_assets.training.judging.contender import Contender
 from mlops_assets.versioning.repository import VersionRepository
+from mlops_assets.versioning.retention import prune_versions
 from tests.fakes.tiny_model import learnt_from, seal_tiny_model
 from tests.unit.reviews.rows import APP, frame, review
 from tests.user_clone import QUICK_DVC, UserClone
@@ -317,6 +324,45 @@ def test_an_anchor_whose_files_are_lost_is_told_and_later_models_must_be_better(
     assert "it is out of reach (neither cache nor remote" in record["reason"]
     place.train(-0.5)
     assert place.choose()["basis"] == "better"
+
+
+def test_pruning_goes_on_where_an_earlier_release_pruned_the_anchor(place: Place) -> None:
+    anchor = place.stored()["model_version"]
+    place.train(-0.5)
+    place.choose()
+    place.lose_models()
+    said: list[str] = []
+    pruned = prune_versions(
+        place.user.repository(),
+        now=datetime(2030, 1, 1, tzinfo=UTC),
+        rules=RetentionRules(),
+        deployed=(),
+        report=said.append,
+        anchors=lambda: [anchor],
+    )
+    assert "models that new ones would be compared with, gone from cache and remote: 1" in said
+    assert set(pruned.plan.keep.values()) == {"current", "anchor"}
+
+
+def test_a_damaged_copy_of_the_anchor_is_fetched_again(place: Place) -> None:
+    for intercept in (0.51, 0.52):
+        place.train(intercept)
+        place.choose()
+    kept = place.settings.instance_folder / "anchor"
+    (kept / "golden.json").write_text("[]")
+    place.train(0.53)
+    assert place.choose()["figures"]["anchor"]["changes"].keys() == {"classic"}
+    assert artifact.is_whole(kept)
+
+
+def test_a_model_with_other_labels_is_no_anchor(place: Place) -> None:
+    repository = place.user.repository()
+    repository.prepare()
+    gate = labelled_reviews(place.settings, repository)
+    odds = np.full((len(gate), 3), 1 / 3)
+    anchor = find_anchor(place.settings, repository, gate, Contender("champion", "f" * 12, ("a", "b", "c"), odds))
+    assert anchor is not None
+    assert (anchor.contender, anchor.why) == (None, "it answers negative, positive")
 
 
 def test_a_restored_champion_comes_back_with_the_decision_that_chose_it(place: Place) -> None:

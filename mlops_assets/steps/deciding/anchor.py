@@ -42,7 +42,7 @@ def find_anchor(
                 found = replace(found, contender=serving)
             break
         try:
-            contender, rows = _answers(settings, repository, reign.model_version, gate)
+            contender, rows = _answers(settings, repository, reign.model_version, gate, serving.labels)
         except (PermanentFailure, OutsideFailure) as failure:
             # Told in the decision, which goes by stricter rules then. A run does not fail for a model of long ago.
             found = replace(found, why=found.why or str(failure))
@@ -56,13 +56,19 @@ def find_anchor(
 
 
 def _answers(
-    settings: Settings, repository: VersionRepository, model: str, gate: "pd.DataFrame"
+    settings: Settings, repository: VersionRepository, model: str, gate: "pd.DataFrame", labels: tuple[str, ...]
 ) -> "tuple[Contender, np.ndarray]":
-    """The model's answers to the gate side, and the rows that it did not learn from and that are of its apps."""
+    """The model's answers to the gate side, and the rows that it did not learn from and that are of its apps.
+
+    Raises `PermanentFailure` if it answers other labels than `labels`.
+    """
     from mlops_assets.training.judging.contender import contender
 
     folder = _folder(settings, repository, model)
-    apps = trained_on(artifact.read(folder), repository).apps
+    manifest = artifact.read(folder, verify=False)
+    if manifest.labels != labels:
+        raise PermanentFailure(f"it answers {', '.join(manifest.labels)}")
+    apps = trained_on(manifest, repository).apps
     rows = split_of_model(settings, folder).sides_of(gate["review_text"]).isin(["gate", "test"])
     if apps:
         rows &= gate["app_id"].isin(apps)
@@ -74,7 +80,8 @@ def _folder(settings: Settings, repository: VersionRepository, model: str) -> Pa
     kept = settings.instance_folder / "anchor"
     folders = [kept, *settings.models.glob("*"), *settings.releases.glob("*/model")]
     for folder in folders:
-        if (folder / artifact.MANIFEST).is_file() and artifact.model_version(folder) == model:
+        known = (folder / artifact.MANIFEST).is_file() and artifact.model_version(folder) == model
+        if known and artifact.is_whole(folder):  # a killed run leaves parts, and the branch has the whole
             return folder
     kept.parent.mkdir(parents=True, exist_ok=True)
     repository.fetch_model(model, kept)

@@ -77,7 +77,7 @@ def bring_blend(
     """
     folder, metrics = models / "blend", models / METRICS_FILES["blend"]
     present = candidates(models)
-    if "blend" in present and _whole(folder):
+    if "blend" in present and artifact.is_whole(folder):
         return None
     metrics.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -191,15 +191,6 @@ def _why_not(bert: Manifest, classic: Manifest, training_data: str) -> str | Non
         if manifest.trained_with.training_data != training_data:
             return f"{kind} was trained on other reviews than those that models are judged on"
     return None
-
-
-def _whole(folder: Path) -> bool:
-    """Whether every file is the one that was sealed; a blend that is not is made again."""
-    try:
-        artifact.read(folder)
-    except artifact.BrokenArtifact:
-        return False
-    return True
 
 
 def _each_text_once(held_out: pd.DataFrame, *sides: str) -> np.ndarray:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from mlops_assets.params.models import Evaluation
 from mlops_assets.training.judging.contender import Contender, difference, told
-from mlops_assets.training.judging.evaluate import Difference
+from mlops_assets.training.judging.evaluate import LEAST_TEXTS, Difference
 
 FREE = 2
 """After the anchor so many models may be promoted that were only as good; for more, the anchor must allow it.
@@ -78,8 +78,9 @@ class Anchor:
         )
 
     def change(self, candidate: Contender, gate: pd.DataFrame, rules: Evaluation) -> Difference | None:
-        """The candidate less the anchor; None if they cannot be compared."""
-        if self.contender is None or self.contender.labels != candidate.labels or not self._mask(gate).any():
+        """The candidate less the anchor; None if they cannot be compared, as on too few texts."""
+        few = self._mask(gate).sum() < LEAST_TEXTS
+        if self.contender is None or self.contender.labels != candidate.labels or few:
             return None
         return difference(candidate, self.contender, gate, rules, mask=self._mask(gate))
 
@@ -90,7 +91,7 @@ class Anchor:
         if change is None:
             if self.as_good < FREE:
                 return None
-            why = self.why or "no gate text can be compared"
+            why = self.why or f"fewer than {LEAST_TEXTS} gate texts can be compared"
             return (
                 f"{self.as_good} promotions since {name} were only as good, and it is out of reach ({why}): until it "
                 "is back only a model that is better beyond noise is promoted"

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.gate import BETTER, WORSE, history, promoted
 from mlops_assets.params.models import Evaluation
 from mlops_assets.training.judging.anchor import AVERAGED, FREE, Anchor, Reign, anchors, as_good_since, lineage
+from mlops_assets.training.judging.evaluate import LEAST_TEXTS
 from mlops_assets.training.judging.gate import decide
 from tests.unit.training.judging.test_gate import answering, gate_of
 
@@ -134,6 +135,14 @@ def test_the_anchor_is_judged_on_the_reviews_of_its_own_apps() -> None:
     verdict = judged(range(150, 250), anchor)
     assert verdict.figures["anchor"]["changes"]["classic"] == {"n": 500, "points": 0.0, "low": -0.6, "high": 0.6}
     assert judged(range(150, 250), anchor_of(range(500), FREE, rows=np.zeros(ROWS, dtype=bool))).promote is False
+
+
+def test_an_anchor_that_knows_too_few_gate_texts_decides_nothing() -> None:
+    few = np.arange(ROWS) < LEAST_TEXTS - 1
+    wrong = [*range(LEAST_TEXTS), *range(100, 190)]
+    assert judged(wrong, anchor_of((), FREE - 1, rows=few)).promote
+    refused = judged(wrong, anchor_of((), FREE, rows=few))
+    assert f"out of reach (fewer than {LEAST_TEXTS} gate texts can be compared)" in refused.reason
 
 
 def test_of_better_challengers_few_are_rejected_and_of_worse_ones_few_promoted() -> None:
