@@ -34,12 +34,13 @@ class Chosen:
 
 
 def within(frame: pd.DataFrame, references: References | None, most: int) -> Chosen:
-    """At most `most` reviews to train on. Own reviews and those of reference apps keep their shares."""
+    """At most `most` reviews to train on. Own reviews and those of reference apps share them by their weight."""
     own = (frame["side"] == "train").to_numpy(dtype=bool)
     sizes = [int(own.sum()), len(references.reviews) if references else 0]
     if sum(sizes) <= most:
         return Chosen(frame, references, sum(sizes), sum(sizes))
-    taken = fill(sizes, sizes, most)
+    weight = references.own_weight if references else 1
+    taken = fill(sizes, [weight * sizes[0], sizes[1]], most)
     keep = ~own
     keep[np.flatnonzero(own)[choose(frame[own], taken[0])]] = True
     if references:

@@ -88,8 +88,9 @@ class Metrics:
     data: Mapping[str, Any] = field(default_factory=dict)
     """Rows, sides, labels, apps, sources, oldest and newest review of what the model was trained with."""
     references: Mapping[str, Any] = field(default_factory=dict)
-    teacher: Mapping[str, Any] = field(default_factory=dict)
     """Reviews by reference app, how own reviews weigh against them and why, and what they bring; empty without any."""
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    """The model that taught this one, and the scores of both and of the model that nobody taught; empty without any."""
     budget: Mapping[str, Any] = field(default_factory=dict)
     """What the budgets of reviews and of minutes left out, `said` in words; empty if they were not reached."""
     confusion_matrix: Mapping[str, Any] = field(default_factory=dict)

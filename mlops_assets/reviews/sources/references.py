@@ -146,7 +146,8 @@ def listed_apps(settings: Settings, source: str) -> list[str]:
         else:
             # As in a new clone: the version brought its reviews, and no run here has read the file yet.
             apps.update(_read_file(settings, entry, lambda _: None)[1])
-    return sorted(apps)
+    # A file may have been read before one of its apps became an app here.
+    return sorted(apps - {*settings.apps})
 
 
 def unlisted_apps(settings: Settings) -> list[str]:

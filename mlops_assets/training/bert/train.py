@@ -297,6 +297,8 @@ def score(model: Any, ids: bert_data.Ids, max_length: int, device: Device) -> np
     """Probabilities (n, labels) of texts given as token ids, in their order."""
     import torch
 
+    if not ids:
+        return np.zeros((0, model.config.num_labels))
     model.eval()
     parts: list[torch.Tensor] = []
     with torch.inference_mode(), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):

@@ -89,14 +89,21 @@ def test_what_one_cannot_use_goes_to_the_others(seed: int) -> None:
     assert not fair or max((one - 1) / claim for one, claim in zip(given, claims, strict=True)) <= level + 1e-9
 
 
-def test_own_reviews_and_references_keep_their_shares_and_the_other_sides_stay_whole() -> None:
+def test_own_reviews_and_references_are_taken_by_their_weight_and_the_other_sides_stay_whole() -> None:
     own, other = reviews(), reviews(1000, seed=1)
     frame = pd.concat([own, own.head(200).assign(side="gate")], ignore_index=True)
     chosen = budget.within(frame, References(other, 3), 1000)
     assert chosen.references is not None
     assert (chosen.available, chosen.used, chosen.left_out) == (4000, 1000, 3000)
-    assert chosen.frame["side"].value_counts().to_dict() == {"train": 750, "gate": 200}
-    assert len(chosen.references.reviews) == 250
+    assert chosen.frame["side"].value_counts().to_dict() == {"train": 900, "gate": 200}
+    assert len(chosen.references.reviews) == 100
+
+
+def test_an_app_with_few_reviews_keeps_them_beside_many_references() -> None:
+    chosen = budget.within(reviews(500), References(reviews(3000, seed=1), 10), 1000)
+    assert len(chosen.frame) == 500
+    assert chosen.references is not None
+    assert len(chosen.references.reviews) == 500
 
 
 def test_what_fits_is_left_as_it_is() -> None:

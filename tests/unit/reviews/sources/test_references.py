@@ -168,6 +168,17 @@ def test_what_left_the_list_is_in_no_version_and_is_removed_by_the_next_pruning(
     assert unlisted_apps(unread) == []
 
 
+def test_an_app_that_became_one_here_is_no_reference_although_its_file_was_read_before(tmp_path: Path) -> None:
+    file_of(tmp_path / "com.gojek.app.csv", *rows_of("g"))
+    settings = settings_of(tmp_path, "com.gojek.app.csv")
+    take(settings)
+    validate_references(settings, "file")
+    assert reference_files(settings, "file").rows == {GOJEK: 5}
+    here = settings_of(tmp_path, "com.gojek.app.csv", apps=[APP, GOJEK])
+    assert reference_files(here, "file").rows == {}
+    assert unlisted_apps(here) == [GOJEK]
+
+
 def test_a_new_clone_knows_the_apps_of_files_that_no_run_there_has_read(tmp_path: Path) -> None:
     file_of(tmp_path / "gojek.csv", *rows_of("g"))
     settings = settings_of(tmp_path, "gojek.csv")

@@ -1,5 +1,7 @@
 """The BERT model beside reviews of reference apps: what an own review weighs, and what a kill leaves."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ from tests.tiny_bert import tiny_frame, train_tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = {"layers": 1, "hidden": 16, "heads": 2, "epochs": 2, "checkpoint_steps": 2}
+SMALL: dict[str, Any] = {"layers": 1, "hidden": 16, "heads": 2, "epochs": 2, "checkpoint_steps": 2}
 
 
 @pytest.mark.parametrize("own_weight", [1, 20])
@@ -37,6 +39,14 @@ def test_an_own_review_counts_as_often_as_its_weight_says(own_weight: int) -> No
     )
     [[_, positive]] = bert.score(base.model, ids[:1], recipe.max_length, find_device("cpu", "fp32"))
     assert (positive > 0.5) == (own_weight == 20)
+
+
+def test_without_a_gate_and_a_test_side_references_are_learned_from_all_the_same(tmp_path) -> None:
+    frame = tiny_frame(80)
+    frame = frame[frame["side"].isin(["train", "validation"])].reset_index(drop=True)
+    others = pd.DataFrame({"review_text": ["indah sekali"] * 10, "label": "positive", "app_id": "other.app"})
+    trained = train_tiny(tmp_path / "model", tmp_path / "c", frame=frame, references=References(others, 3), **SMALL)
+    assert trained.metrics["references"]["brings"] is None
 
 
 class Killed(Exception):
