@@ -20,7 +20,8 @@ NAME = "labels.jsonl"
 Answer = Literal["negative", "neutral", "positive", "skip"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
 How = Literal["page", "file", "feedback"]
-_LONGEST_NAME = 60
+_LONGEST_NAME = 64
+"""That of an API key, whose feedback counts as labels."""
 _LOCK_WAIT_S = 60
 
 
