@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mlops_assets.failures import TransientFailure
 
-_SCRATCH = {"snapshot", "training", "checkpoints"}
-"""Below the instance: made anew by the next run."""
+_SCRATCH = {"snapshot", "training", "checkpoints", "anchor", ".anchor.fetched"}
+"""Below the instance: made anew, or fetched, by the next run."""
 _OF_THE_SERVICE = ("deployments.sqlite", "images.json")
 """Below the service's folder: what was live when, and which image holds which release. The rest is this machine's."""
 _NOT_KEPT = (".lock", "-wal", "-shm", "-journal", ".rate", ".partial")

@@ -41,7 +41,10 @@ def test_the_embedded_history_moves_to_a_machine_that_has_none(tmp_path: Path, c
     here = _clone(tmp_path / "my history", PREDICTION_LOG=str(tmp_path / "my history" / "predictions.db"))
     run_id = _make_history(here)
     (here.root / ".env").write_text(f"GITHUB_TOKEN={SECRET}\nPOSTGRES_PASSWORD={SECRET}\n", encoding="utf-8")
+    (here.instance_folder / "anchor").mkdir()
+    (here.instance_folder / "anchor" / "model.onnx").write_bytes(b"the next run fetches it")
     archive = _backed_up(here)
+    assert not [name for name in _contents(archive) if "anchor" in name]
     printed = capsys.readouterr().out
     assert "1 runs, 2 predictions" in printed
     assert shlex.split(printed.rpartition("Restore: ")[2]) == ["make", "restore-backup", f"FILE={archive}"]
