@@ -81,7 +81,9 @@ class Place:
         """Cache and remote lose every model that is not the newest one."""
         repository = self.user.repository()
         current = repository.versions()[0].objects.values()
-        for folder in (repository.clone.cache, repository.clone.remote.folder):
+        remote = repository.clone.remote.folder
+        assert remote is not None
+        for folder in (repository.clone.cache, remote):
             names = {name for version in repository.versions() for name in version.objects.values()} - set(current)
             folder.delete([name for name in names if folder.holds(name)])
 
