@@ -218,7 +218,7 @@ class ReferenceRules(Section):
 
     section: ClassVar[str] = "reference"
 
-    reviews_per_app: Whole = Field(default=5000, ge=1, le=1_000_000)
+    reviews_per_app: Whole = Field(default=10_000, ge=1, le=1_000_000)
     """The newest usable reviews of each reference app that are collected and versioned; older ones do not count."""
     own_weight: Whole = Field(default=3, ge=1, le=100)
     """How many times an own review counts in training; a reference app's counts once. Cross-validation on the train
