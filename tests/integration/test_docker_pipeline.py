@@ -117,7 +117,13 @@ def test_a_rollback_needs_no_registry_and_holds_until_there_is_a_new_release(
     write_params(
         place[0],
         classic=OTHER,
-        evaluate={"rounds": 200, "worse_points": 100, "anchor_points": 100, "slice_reviews": 100_000},
+        evaluate={
+            "rounds": 200,
+            "worse_points": 100,
+            "anchor_points": 100,
+            "slice_reviews": 100_000,
+            "max_calibration_error": 1,
+        },
     )
     forced = settings_of(place[0], NOW=CLOCK, PORT=str(place[1]), DEPLOY_TARGET="docker", FORCE_RETRAIN="1")
     assert run_pipeline(forced) == 0

@@ -23,7 +23,10 @@ import yaml
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
+from mlops_assets.reviews.labels.table import LabelTable
 from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.reviews.stored.usable import files_below, read_usable
+from mlops_assets.text import text_digest
 from mlops_assets.trained_on import SAMPLE_APP
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres, running_postgres
@@ -95,6 +98,7 @@ def monitoring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitoring]
             _leave_unusable_reviews(root)
             settings = settings_of(root, NOW=at.isoformat(), PORT=str(port), **postgres.environment)
             assert run_pipeline(settings) == 0
+            _label_every_text(root)
         prometheus = stack.enter_context(_prometheus(folder, port))
         _ask_for_a_while(f"http://127.0.0.1:{port}", postgres)
         apps = [app for (app,) in postgres.rows("SELECT DISTINCT app_id FROM facts.volumes")]
@@ -105,6 +109,16 @@ def _leave_unusable_reviews(root: Path) -> None:
     """Reviews for the quarantine, of which the sample has none."""
     texts = [review(f"broken-{number}", app_id=SAMPLE_APP, source="sample", review_text="") for number in range(3)]
     ReviewStore(root / "data" / "raw").upsert(SAMPLE_APP, frame(*texts))
+
+
+def _label_every_text(root: Path) -> None:
+    """Labels from a person who reads what the stars say."""
+    reviews = read_usable(files_below(root / "data" / "validated")).drop_duplicates("review_text")
+    answers = [
+        (text_digest(text), "positive" if stars > 3 else "negative")
+        for text, stars in zip(reviews["review_text"], reviews["rating"], strict=True)
+    ]
+    LabelTable(root / "data" / "labels").add_all(answers, "Ani", how="page", now=NOW - timedelta(days=40))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 APP = "com.valar.pintu"
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 ELSEWHERE = {"make test": "is what runs this"}
-STAYS = ("make ui", ".venv/bin/python -m mlops_assets.serving")
+STAYS = re.compile(r"make (ui|label)$|\.venv/bin/python -m mlops_assets\.serving")
 """Commands that serve until they are stopped."""
 
 
@@ -77,6 +77,7 @@ def test_every_command_of_the_readme_does_what_it_says(clone: Path) -> None:
             "PYTHONPATH": str(clone),
             "PORT": str(port),
             "UI_PORT": str(free_port()),
+            "LABEL_PORT": str(free_port()),
             "NOW": NOW.isoformat(),
             "DEPLOY_TARGET": "process",
             "AUTHOR_KEY": "a key of the test",
@@ -87,7 +88,7 @@ def test_every_command_of_the_readme_does_what_it_says(clone: Path) -> None:
         assert len(done) > 15
         for command in done:
             line = _filled_in(command, clone, port)
-            if line.startswith(STAYS):
+            if STAYS.match(line):
                 _serves(line, clone, environment)
                 continue
             began = time.monotonic()
@@ -111,6 +112,8 @@ def _serves(line: str, clone: Path, environment: dict[str, str]) -> None:
     if "mlops_assets.serving" in line:
         port = free_port()
         line, url = f"{line} --port {port}", f"http://127.0.0.1:{port}/ready"
+    if line == "make label":
+        url = f"http://127.0.0.1:{environment['LABEL_PORT']}/"
     process = subprocess.Popen(
         shlex.split(line), cwd=clone, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,

@@ -72,6 +72,11 @@ class Split:
     def __str__(self) -> str:
         return ", ".join(f"{side} {end:.10g}" for side, end in self.ends)
 
+    def lasting(self, sides: pd.Series) -> pd.Series:
+        """The sides, with train and gate as one if texts move between them as data grows."""
+        movable = self == self.nested(self.percents["gate"])
+        return sides.replace("gate", "train") if movable else sides
+
     @property
     def percents(self) -> dict[str, float]:
         """Each side's percent of distinct texts."""

@@ -202,7 +202,7 @@ def counts_of(frame: pd.DataFrame, split: Split, texts: int) -> Counts:
         months=[f"{frame['review_date'].min():%Y-%m}", f"{frame['review_date'].max():%Y-%m}"] if len(frame) else [],
         labels={str(label): int(n) for label, n in frame["label"].value_counts().sort_index().items()},
         sides={str(side): int(n) for side, n in frame["side"].value_counts().items()},
-        training_data=training_digest(frame),
+        training_data=training_digest(frame.assign(side=split.lasting(frame["side"]))),
         texts=texts,
         split=str(split),
         people_texts=len(people := _people_on_held_out(frame)),
@@ -218,7 +218,8 @@ def _people_on_held_out(frame: pd.DataFrame) -> list[tuple[str, str]]:
 def training_digest(frame: pd.DataFrame) -> str:
     """A digest of what training reads of labelled reviews, whatever their order: 12 hex digits.
 
-    Likes, replies, app versions and dates make a data version, but no other model.
+    Likes, replies, app versions and dates make a data version, but no other model. Nor does a gate side that became
+    smaller, as after a restore, if `side` holds lasting sides.
     """
     digest = hashlib.sha256()
     for row, count in sorted(Counter(zip(frame["review_text"], frame["label"], frame["side"], strict=True)).items()):

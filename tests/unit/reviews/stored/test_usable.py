@@ -122,6 +122,19 @@ def test_a_gate_side_that_was_smaller_once_deals_the_reviews_anew(folder, monkey
     assert usable.count(files, labelling(folder, smallest_gate=12)).split == str(Split.nested(12))
 
 
+def test_a_gate_side_that_became_smaller_is_no_other_training_data_and_fixed_sides_are(folder):
+    rows = [review(f"r{n}", review_text=f"teks {n}", rating=1 + 4 * (n % 2)) for n in range(100)]
+    columns.write_frame(frame(*rows), folder / APP / "2026-01.parquet")
+    files = usable.files_below(folder)
+    data = {gate: usable.count(files, labelling(folder, smallest_gate=gate)).training_data for gate in (30, 12)}
+    assert data[30] == data[12]
+    fixed = [
+        usable.count(files, labelling(folder, sides={"train": train, "validation": 10, "gate": 80 - train, "test": 10}))
+        for train in (50, 20)
+    ]
+    assert fixed[0].training_data != fixed[1].training_data
+
+
 def test_a_damaged_file_of_labels_is_no_answer(folder, monkeypatch):
     files = usable.files_below(folder)
     usable.count(files, labelling(folder))
