@@ -1,14 +1,16 @@
 """Make a data version of the usable reviews, and read what the newest one holds."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets import artifact
 from mlops_assets.deploy.service import Service
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import replace_file
 from mlops_assets.reviews.sources.references import reference_files, statuses
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
@@ -228,12 +230,25 @@ def _own_counts(settings: Settings, repository: VersionRepository) -> "Counts":
 
 
 def _beside_references(counts: "Counts", settings: Settings, repository: VersionRepository) -> "Counts":
+    """Their digests are kept: a run asks several times, and the references seldom change."""
     from mlops_assets.params.reviews import ReferenceRules
+    from mlops_assets.reviews.stored.reference import reference_folder
     from mlops_assets.reviews.stored.split import Split
-    from mlops_assets.reviews.stored.usable import beside_references
+    from mlops_assets.reviews.stored.usable import beside_references, files_below
 
-    references = _references(settings, repository, Split.parse(counts.split))
-    return beside_references(counts, references, settings.section(ReferenceRules).own_weight)
+    files = files_below(reference_folder(repository.data_folder) / "validated")
+    if not files:
+        return counts
+    own_weight = settings.section(ReferenceRules).own_weight
+    made_of = [_labelling(settings, repository).key(files), counts.training_data, counts.split, own_weight]
+    kept = settings.instance_folder / "references.json"
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    if known.pop("made_of", None) == made_of:
+        return replace(counts, **known)
+    beside = beside_references(counts, _references(settings, repository, Split.parse(counts.split)), own_weight)
+    digests = {"training_data": beside.training_data, "references": beside.references}
+    replace_file(kept, json.dumps({"made_of": made_of, **digests}))
+    return beside
 
 
 def current_dataset_version(repository: VersionRepository) -> str:

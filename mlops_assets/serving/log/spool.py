@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlops_assets.serving.log.prediction_store import Row
@@ -51,7 +51,7 @@ class Spool:
             connection.executemany("DELETE FROM waiting WHERE request_id = ?", [(row[0],) for row in rows])
 
     @contextlib.contextmanager
-    def _open(self):  # noqa: ANN202  a context manager of a connection
+    def _open(self) -> Iterator[sqlite3.Connection]:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # it may hold texts
         with contextlib.closing(sqlite3.connect(self.path, timeout=5)) as connection, connection:
             connection.execute("PRAGMA secure_delete=ON")

@@ -11,6 +11,7 @@ from mlops_assets.steps.train import train
 from mlops_assets.steps.version import labelled_counts
 from mlops_assets.training.kinds import CLASSIC
 from tests.fakes.version_repository import FakeVersionRepository
+from tests.review_reads import ReviewReads
 from tests.unit.reviews.rows import APP, frame, review
 from tests.unit.training.invented import invented
 from tests.user_clone import make_clone, settings_of
@@ -82,6 +83,17 @@ def test_each_text_and_the_weight_of_references_count_and_only_apps_and_weight_a
     assert len({each.references for each in counts}) == 4
     assert {each.labelled for each in counts} == {600}
     assert all(list(each.rows) == [APP] for each in counts)
+
+
+def test_references_that_did_not_change_are_not_read_again_to_see_whether_a_training_is_due(clone, monkeypatch):
+    settings, repository = clone
+    write(references(repository), OTHER, 200, seed=2)
+    first = labelled_counts(settings, repository)
+    reads = ReviewReads(monkeypatch)
+    assert labelled_counts(settings, repository) == first
+    assert reads.of_file == {}
+    write(references(repository), OTHER, 201, seed=2)
+    assert labelled_counts(settings, repository).training_data != first.training_data
 
 
 def settings_with_weight(settings: Settings, own_weight: int) -> Settings:
