@@ -2,8 +2,8 @@
 
 python -m benchmarks.gate [--draws N] [--histories N] [--retrains N] [--seed N]
 
-Every decision is the product's own (`decide`); only the models' answers are drawn. A challenger differs from the model
-before it on 10 % of the texts, as models of one kind do that were trained on nearly the same reviews.
+Every decision is the product's own (`decide`); only the models' answers are drawn. A challenger differs from the
+live model on 10 % of the texts. That is usual for models of one kind, trained on nearly the same reviews.
 """
 
 import argparse
@@ -83,7 +83,7 @@ class Models:
         return self.rng.random(self.texts) < chances
 
     def next(self, live: np.ndarray, accuracy: float, points: float) -> np.ndarray:
-        """A model that is truly `points` better than the live one, whose true accuracy is given."""
+        """A model that is truly `points` better than the live model; `accuracy` is the live model's true accuracy."""
         more = points / 100
         if self.kind == "chain":
             lose, win = ((self.disagreement - more) / 2 / accuracy, (self.disagreement + more) / 2 / (1 - accuracy))
@@ -103,7 +103,7 @@ class Models:
 def promoted(texts: int, disagreement: float, points: float, seed: int) -> bool:
     """Whether a challenger that is truly so many points better than the live model is promoted, with new data.
 
-    The live model has replaced another one that is just as good, which is the anchor.
+    The anchor is the model before the live one, and just as good.
     """
     models, gate = Models("boundary", texts, disagreement, np.random.default_rng(seed)), gate_of(texts)
     anchor, live = models.first(), models.first()

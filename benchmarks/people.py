@@ -29,7 +29,7 @@ from mlops_assets.training.references import JUDGED_ON, References
 
 FOLDER = PINTU.parent
 APPS = {"pintu": "gojek", "gojek": "pintu"}
-"""Each app, and the one that it learns from."""
+"""App -> its reference app."""
 NAMES = ("negative", "positive")
 RULES = evaluate.Evaluation()
 OWN_REVIEWS = (100, 200, 500, 1000, 2000, 5000)
