@@ -30,14 +30,20 @@ def control_argument(pid: int) -> Path | None:
 
 
 def alive(pid: int, created: float | None = None) -> bool:
-    """Whether this very process runs; a number that another process got since does not count."""
-    with contextlib.suppress(ChildProcessError):  # It may be no child of this process.
-        os.waitpid(pid, os.WNOHANG)
+    """Whether this very process runs; a number that another process got since does not count.
+
+    A process is a zombie from the end of its first thread on, and holds its ports until the last one has ended.
+    """
     try:
         process = psutil.Process(pid)
         if created is not None and abs(process.create_time() - created) > 1:
             return False
-        return process.status() != psutil.STATUS_ZOMBIE
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return True
+        try:
+            return os.waitpid(pid, os.WNOHANG) == (0, 0)
+        except ChildProcessError:  # another process's child
+            return process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
 
