@@ -171,6 +171,7 @@ class FakeBackend:
         slow = {
             "slow": True,
             "slow when live": self.serving is instance,
+            "slow at first": instance.probes == 1,
             "slow at times": instance.asked_since_switch % 3 == 1,
         }
         return 9.0 if slow.get(instance.behaviour) else 0.1

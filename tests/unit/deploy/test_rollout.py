@@ -182,6 +182,11 @@ def test_one_slow_answer_among_quick_ones_rolls_nothing_back(releases):
     assert new.asked_since_switch >= 4
 
 
+def test_one_slow_answer_before_the_switch_refuses_nothing(releases):
+    backend = FakeBackend(serving=Server(releases[0]), behaviour="slow at first")
+    assert deploy(releases[1], backend) is backend.serving
+
+
 def test_a_release_that_serves_already_is_left_alone(releases):
     old = Server(releases[0])
     backend = FakeBackend(serving=old)
