@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops_assets.deploy.traffic import Traffic, read_traffic
 from mlops_assets.failures import TransientFailure
-from mlops_assets.serving.probe import PROBE
+from mlops_assets.serving.gateway_headers import PROBE
 
 
 class NoAnswer(TransientFailure):

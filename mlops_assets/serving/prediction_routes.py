@@ -24,12 +24,12 @@ from mlops_assets.serving.bodies import (
     Word,
     text_problem,
 )
+from mlops_assets.serving.gateway_headers import PROBE
 from mlops_assets.serving.log.prediction_log import Prediction, PredictionLog
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
 from mlops_assets.serving.pages import overview
-from mlops_assets.serving.probe import PROBE
 from mlops_assets.serving.problems import Refused
 from mlops_assets.serving.served_model import Answer, ServedModel
 

@@ -4,7 +4,7 @@ import hashlib
 from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.serving.probe import PROBE
+from mlops_assets.serving.gateway_headers import PROBE, REQUEST_ID
 
 Slot = Literal["blue", "green"]
 SLOTS: tuple[Slot, Slot] = ("blue", "green")
@@ -19,6 +19,14 @@ RESTART = {"Name": "always"}
 containers for stopped by hand.
 """
 
+_LOG_LINE = (
+    '{"at":"%[date,utime(%Y-%m-%dT%H:%M:%S+00:00)]","request_id":"%ID","address":"%ci","method":"%HM","status":%ST,'
+    '"ms":%Ta,"server":"%s","ended":"%ts"}'
+)
+"""No value is the client's own text but the method, which HAProxy takes as a token only. `ended` is `--` for a request
+that ended well; HAProxy's manual explains the other pairs under "Session state at disconnection".
+"""
+
 
 def other(slot: Slot) -> Slot:
     """The slot that is free while `slot` is live."""
@@ -29,7 +37,10 @@ def configuration(addresses: dict[Slot, str], live: Slot | None, *, certificate:
     """`haproxy.cfg` with `live` in service. It is rewritten at every switch, so a restarted gateway starts as it was.
 
     Heads are bounded by HAProxy's buffer of 16 KiB. A client with a quarter of all connections gets no more, and
-    a server gets fewer than its own bound. Only refusals and failures are logged.
+    a server gets fewer than its own bound.
+
+    One JSON line a request, without its path and headers: those may hold texts and keys. Polls that succeed are not
+    logged. What a client sends as address or gateway id of its request is overwritten.
 
     No health check: it would take a slow moment of the only server for its death and answer 503 for all.
     """
@@ -39,15 +50,13 @@ def configuration(addresses: dict[Slot, str], live: Slot | None, *, certificate:
     )
     return f"""global
   stats socket {FOLDER}/{SOCKET} mode 600 level admin
-  log stdout format raw local0 notice
+  log stdout format raw local0 info
   maxconn 8192
   hard-stop-after 20s
 defaults
   mode http
   log global
-  option httplog
   option dontlognull
-  option log-separate-errors
   timeout connect 2s
   timeout http-request 10s
   timeout client 60s
@@ -63,6 +72,13 @@ frontend public
   tcp-request connection reject if {{ sc0_conn_cur gt 2048 }}
   http-request del-header {PROBE}
   http-request set-header X-Forwarded-Proto {"https" if certificate else "http"}
+  http-request set-header X-Forwarded-For %[src]
+  unique-id-format %[uuid,regsub(-,,g)]
+  http-request set-header {REQUEST_ID} %[unique-id]
+  http-after-response set-header X-Request-ID %[unique-id] unless {{ res.hdr(X-Request-ID) -m found }}
+  log-format '{_LOG_LINE}'
+  http-request set-var(txn.polls) bool(true) if {{ path /live /ready /health /metrics }}
+  http-response set-log-level silent if {{ var(txn.polls) -m bool }} {{ status lt 400 }}
   default_backend service
 backend service
 {servers}
