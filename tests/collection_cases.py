@@ -23,7 +23,7 @@ from tests.fakes.play_store import FakePlayStore, FakeReview, Fault
 APP, OTHER = "com.valar.pintu", "com.gojek.app"
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 OPTIONS = CollectOptions(
-    requests_per_second=1000, retries=2, backoff_s=0, connect_timeout_s=2, read_timeout_s=0.5, flush_reviews=1000
+    requests_per_second=1000, retries=2, backoff_s=0, connect_timeout_s=30, read_timeout_s=30, flush_reviews=1000
 )
 HIDING = ("429", "hang", "cut", "data")
 """Faults that hide a page; the wire's own tests have the rest of them."""

@@ -1,5 +1,6 @@
 """What is started is ended with all that it started: at a time-out, and when a run is interrupted."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -26,12 +27,12 @@ def _with(mark: str) -> list[psutil.Process]:
     return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])]
 
 
-def _parent_and_child(mark: str, ignoring: str = "") -> list[str]:
+def _parent_and_child(mark: str, ignoring: str = "", then: str = "") -> list[str]:
     child = f"import sys, time; {ignoring}print(1, flush=True); time.sleep(600)"
     program = (
         f"import subprocess, sys; {ignoring}"
         f"subprocess.Popen([sys.executable, '-c', {child!r}, '{mark}']); sys.stdin.read(); "
-        "import time; time.sleep(600)"
+        f"import os, time; {then}time.sleep(600)"
     )
     return [sys.executable, "-c", program, mark]
 
@@ -42,10 +43,13 @@ IGNORING = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 @pytest.mark.parametrize("ignoring", ["", IGNORING], ids=["obedient", "deaf to SIGTERM"])
 @pytest.mark.slow
 def test_a_time_out_ends_the_program_and_what_it_started(mark: str, ignoring: str) -> None:
-    with pytest.raises(subprocess.TimeoutExpired) as expired:
-        run_child(_parent_and_child(mark, ignoring), timeout_s=2)
-    assert expired.value.output == b"1\n", "the child had not started"
-    assert _with(mark) == []
+    for timeout_s in (1, 5, 25):  # until the child has started; a busy machine needs longer
+        with pytest.raises(subprocess.TimeoutExpired) as expired:
+            run_child(_parent_and_child(mark, ignoring), timeout_s=timeout_s)
+        assert _with(mark) == []
+        if expired.value.output == b"1\n":
+            break
+    assert expired.value.output == b"1\n", "the child never started"
 
 
 def test_an_interrupt_ends_the_program_and_what_it_started(mark: str) -> None:
@@ -54,9 +58,8 @@ def test_an_interrupt_ends_the_program_and_what_it_started(mark: str) -> None:
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 1)
         with pytest.raises(KeyboardInterrupt):
-            run_child(_parent_and_child(mark))
+            run_child(_parent_and_child(mark, then=f"os.kill({os.getpid()}, {int(signal.SIGALRM)}); "))
     finally:
         signal.signal(signal.SIGALRM, before)
     assert _with(mark) == []
