@@ -77,6 +77,7 @@ def about_decision(decision: Decision, champion: Metrics) -> metadata.Metadata:
     return {
         "scores": metadata.table(rows),
         "comparison": metadata.table(list(_compared(decision))),
+        "before_the_switch": _before_the_switch(decision),
         "slice_changes": metadata.table(
             [
                 {"measured on": name, "n": change["n"], "accuracy, points": _points(change)}
@@ -87,6 +88,19 @@ def about_decision(decision: Decision, champion: Metrics) -> metadata.Metadata:
         **({"by_people": metadata.table(list(_by_people(decision)))} if decision.figures.get("people") else {}),
         "decision": dg.MetadataValue.json(dict(decision.figures)),
     }
+
+
+def _before_the_switch(decision: Decision) -> dg.MetadataValue:
+    """How the promoted model's answers differ from those before. Texts stay out of Dagster's history, which no erasure
+    reaches: the overview and the page of the release show them.
+    """
+    if (found := decision.comparison) is None:
+        first = decision.promoted and not decision.against
+        return metadata.shown(Paragraph("no model served before" if first else "no other model takes over"))
+    examples = [
+        {"digest of the text": row["text"][:12], "from": row["from"], "to": row["to"]} for row in found["examples"]
+    ]
+    return metadata.shown(Paragraph(found["said"]), Table.of(found["changes"]), Table.of(examples))
 
 
 def _by_people(decision: Decision) -> Iterator[dict[str, Any]]:

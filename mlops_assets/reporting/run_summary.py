@@ -120,6 +120,7 @@ class Champion(_Stored):
     candidates: Mapping[str, str] = {}
     figures: Mapping[str, Any] = {}
     forward: ForwardScore | None = None
+    comparison: Mapping[str, Any] | None = None
     trained_on: TrainedOnRecord = TrainedOnRecord()
 
     @model_serializer(mode="wrap")

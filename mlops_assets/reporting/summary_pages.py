@@ -210,6 +210,8 @@ def serving_lines(summary: RunSummary) -> list[str]:
         if forward := champion.forward:
             measured = f"model {forward.model_version} on the reviews that arrived after its data"
             lines.append(f"Forward: {measured}: {score(forward)}.")
+        if champion.comparison and champion.run_id in {summary.run_id, summary.promoted_by}:
+            lines.append(f"Before the switch: {champion.comparison['said']}.")
     if release := summary.image:
         size = f", {release.size_mb} MB" if release.size_mb else ""
         image = f", image {release.image}{size}" if release.image else ", no image: the target is a process"

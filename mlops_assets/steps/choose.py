@@ -181,6 +181,9 @@ def _decide(
         against=verdict.champion_version,
         figures=verdict.figures,
         forward=_forward(incumbent, frame, rules) if incumbent else None,
+        comparison=_comparison(settings, repository, incumbent, models / verdict.candidate)
+        if verdict.promote and incumbent
+        else None,
         candidates=present,
     )
     manifest = artifact.read(_serving(models, decision, incumbent), verify=False)
@@ -216,6 +219,15 @@ def _forward(incumbent: Path, frame: "pd.DataFrame", rules: "Evaluation") -> dic
         return None
     scores = forward(arrived, model.probabilities(arrived["review_text"].tolist()), model.labels, rules)
     return {**scores, "model_version": artifact.model_version(incumbent)}
+
+
+def _comparison(settings: Settings, repository: VersionRepository, old: Path, new: Path) -> dict[str, Any]:
+    """What clients will notice of the switch."""
+    from mlops_assets.serving.models.model import load
+    from mlops_assets.steps.version import usable_reviews
+    from mlops_assets.training.judging.comparison import compare, newest_texts
+
+    return compare(load(old), load(new), newest_texts(usable_reviews(settings, repository)))
 
 
 def _why_wanted(

@@ -24,6 +24,7 @@ from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary
 from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.serving.overview_file import FORMAT, OVERVIEW, SHOWN, publish
 from mlops_assets.settings import Settings
+from mlops_assets.training.champion import read_decision
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.drift.drift import DriftPoint
@@ -102,7 +103,8 @@ class Dashboards:
                 drift_sustained=self._drift_sustained(found),
                 facts_trouble=bool(refreshed.trouble),
             ),
-            "models": rows.overview_of_models(found.summaries, rows.served_rows(found.deployments), found.ticks),
+            "models": rows.overview_of_models(found.summaries, rows.served_rows(found.deployments), found.ticks)
+            | {"comparison": found.comparison(old["models"].get("comparison") if same else None)},
             "reviews": old["reviews"] if same else rows.overview_of_reviews(*found.review_rows),
         }
         if new != old:
@@ -142,6 +144,27 @@ class _OnDisk:
     @property
     def ticks(self) -> list[dict[str, Any]]:
         return [vars(point) for point in self.history]
+
+    def comparison(self, shown: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """How the live model's answers differ from those before, with the texts that are still stored.
+
+        `shown` is what the page shows of the same reviews: texts are not searched twice.
+        """
+        from mlops_assets.reviews.stored.volumes import texts_of
+
+        decision = read_decision(self._settings.models)
+        if decision is None or not (found := decision.comparison):
+            return None
+        about = {
+            "model_version": decision.model_version,
+            "against": decision.against,
+            **{name: found[name] for name in ("n", "said", "changes")},
+        }
+        if shown and about.items() <= shown.items():
+            return shown
+        texts = texts_of(self._settings.data, {row["text"] for row in found["examples"]})
+        examples = [{**row, "text": texts[row["text"]]} for row in found["examples"] if row["text"] in texts]
+        return {**about, "examples": examples}
 
     @cached_property
     def data_digest(self) -> str:

@@ -216,6 +216,8 @@ def _licence(metrics: Mapping[str, Any]) -> Iterator[Block]:
 def _decision(decision: Decision) -> Iterator[Block]:
     yield Heading("Decision")
     yield Paragraph(f"{'Promoted' if decision.promoted else 'Not promoted'}: {decision.reason}")
+    if decision.comparison:
+        yield Paragraph(f"Before the switch: {decision.comparison['said']}")
 
 
 def _with_interval(figures: Mapping[str, Any], name: str) -> str:

@@ -48,6 +48,9 @@ class Decision:
     changes, by_frequency, anchor. `measure` says what differences are measured in; old records lack it: macro-F1."""
     forward: Mapping[str, Any] | None = None
     """Scores of the model that served until then on reviews that arrived after its data."""
+    comparison: Mapping[str, Any] | None = None
+    """How the promoted model's answers to the newest reviews differ from those of the model before, and how long both
+    take. None if no model served before, or none was promoted."""
     candidates: Mapping[Kind, str] = field(default_factory=dict)
     """Model kind -> version, of all that were compared."""
     trained_on: Mapping[str, Any] = field(default_factory=dict)

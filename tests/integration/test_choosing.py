@@ -117,10 +117,14 @@ def test_decision_and_card_stand_in_the_version_s_commit(place: Place) -> None:
     stored = place.stored()
     assert {name: record[name] for name in stored} == stored
     assert stored["figures"]["candidate"]["gate"]["n"] == stored["figures"]["n"] > 80
+    compared = stored["comparison"]  # a third of the reviews is answered otherwise, and is named without its text
+    assert (compared["n"], compared["agreed"]) == (150, 100)
+    assert "halo" not in json.dumps(stored)
     assert len(stored["figures"]["difference"]) == 4
     card = place.user.git("show", "pipeline:models/model_card.md")
     assert version in card
     assert stored["reason"] in card
+    assert "Before the switch: 66.7 %" in card
 
 
 def test_a_model_that_failed_to_train_leaves_no_scores_in_the_version(place: Place) -> None:

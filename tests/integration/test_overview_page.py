@@ -20,6 +20,8 @@ from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.serving.app import create_app
 from mlops_assets.serving.options import ServerOptions
 from mlops_assets.steps.refresh_dashboards import Dashboards
+from mlops_assets.text import text_digest
+from mlops_assets.training.champion import Decision, write_decision
 from tests.integration.clients import wait_until
 from tests.unit.reporting.summaries import FAILED, STAGE, summary, write
 from tests.unit.reviews.rows import frame, review
@@ -28,6 +30,7 @@ from tests.user_clone import free_port, make_clone, settings_of
 
 APP = "com.valar.pintu"
 NOW = datetime(2026, 3, 4, 6, 1, tzinfo=UTC)
+CHANGED = "lumayan 0"
 COMPLAINT = "jelek <b>sekali</b>, tidak bisa masuk & error terus"
 
 
@@ -76,6 +79,13 @@ def overview(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ReviewStore(root / "data" / "raw").upsert(APP, frame(*rows))
     validate_months(root / "data", APP, ["2026-01", "2026-02", "2026-03"])
     settings = settings_of(root, NOW=NOW.isoformat())
+    examples = [
+        {"text": text_digest(text), "from": "negative", "to": "positive"} for text in (CHANGED, "erased since then")
+    ]
+    changes = [{"from": "negative", "to": "positive", "n": 41}]
+    compared = {"n": 2000, "said": "97.9 % are answered alike", "changes": changes, "examples": examples}
+    settings.models.mkdir(exist_ok=True)
+    write_decision(settings.models, Decision("bert-3", against="bert-2", comparison=compared))
     Dashboards.of(settings).refresh()
     return settings.service_folder / "shown" / "overview.json"
 
@@ -95,6 +105,9 @@ def test_the_content_shows_what_runs_left_and_what_the_server_counted_and_runs_n
         "0.870 [0.820, 0.920]",
         "jelek &lt;b&gt;sekali&lt;/b&gt;, tidak bisa masuk &amp; error terus",
         "n = 41",
+        "Before the switch: model bert-3 instead of bert-2",
+        '<tr><td>negative</td><td>positive</td><td class="number">41</td></tr>',
+        f"<tr><td>negative</td><td>positive</td><td>{CHANGED}</td></tr>",
     ):
         assert part in shown, part
     assert "<b>" not in shown

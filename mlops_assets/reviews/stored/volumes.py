@@ -3,7 +3,7 @@
 Read from the stored files alone: a review that was removed from them does not appear here either.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.predictions import About
+from mlops_assets.text import text_digest
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
@@ -89,6 +90,19 @@ def reviews_with_predictions(data: Path) -> list[dict[str, Any]]:
         if (row["app_id"], row["review_id"]) not in shown:
             row["text"] = None
     return rows
+
+
+def texts_of(data: Path, digests: Collection[str]) -> dict[str, str]:
+    """Digest -> text, cut, of usable reviews that are stored now; an erased text is not among them."""
+    found: dict[str, str] = {}
+    wanted = set(digests)
+    for path in sorted(_months(data / "validated"), key=lambda path: path.stem, reverse=True):
+        if not wanted - found.keys():
+            break
+        for text in columns.read_rows(path, ["review_text"])["review_text"].unique().to_pylist():
+            if text and (digest := text_digest(text)) in wanted:
+                found[digest] = text.replace("\0", "")[:LONGEST_TEXT]
+    return found
 
 
 def _newest_complaints(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:

@@ -89,9 +89,25 @@ def _models(models: Overview) -> str:
         for row in reversed(models["drift"][-6:])
     ]
     body = charts + _table("Scores after the last run", ("Model", "Side", "n", "Accuracy", "Macro-F1", "Data"), rows)
+    body += _comparison(models.get("comparison"))
     body += _table("What served when", ("Model", "Data", "From", "Until"), served)
     body += _table("Newest drift checks", ("At", "What", "Drifted features", "n"), drift)
     return _section("Models", body, "Scores after each run, with their 95 % intervals.")
+
+
+def _comparison(found: Overview | None) -> str:
+    """The newest decision's model beside the one before; empty if no model served before."""
+    if not found:
+        return ""
+    title = f"Before the switch: model {found['model_version']} instead of {found['against']}"
+    said = f"<h3>{escape(title)}</h3><p>{escape(found['said'])}.</p>"
+    changes = [(row["from"], row["to"], row["n"]) for row in found["changes"]]
+    examples = [(row["from"], row["to"], row["text"]) for row in found["examples"]]
+    return (
+        said
+        + _table("Answers to the newest reviews", ("Before", "After", "Reviews"), changes)
+        + _table("Examples of changed answers", ("Before", "After", "Text"), examples)
+    )
 
 
 def _scores(scores: Sequence[Overview], side: str) -> str:

@@ -60,3 +60,9 @@ def test_a_terminal_gets_one_column_for_each_model_and_the_live_model_last() -> 
     assert "Gate                            accuracy 0.900, macro-F1 0.880, n = 40  no reviews" in shown
     assert shown.splitlines()[-1].startswith("Live: model m0")
     assert "|" not in shown
+
+
+def test_the_comparison_is_told_by_the_run_that_decided_and_not_by_later_ones():
+    decided = {"model": "bert", "model_version": "m1", "reason": "better", "comparison": {"said": "97.9 % alike"}}
+    shown = [as_markdown(summary(champion={**decided, "run_id": run_id})) for run_id in ("run-1", "run-0")]
+    assert ["Before the switch: 97.9 % alike." in page for page in shown] == [True, False]
