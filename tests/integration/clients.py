@@ -50,8 +50,12 @@ class Clients(_Threads):
         self.asked: dict[str, int] = dict.fromkeys(answers, 0)
         self._answers = answers
 
+    def wait_for(self, version: str) -> None:
+        """Until this model has answered one of them."""
+        assert wait_until(lambda: self.asked[version] > 0)
+
     def _ask(self, _place: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         body = json.dumps({"text": TEXTS[0]})
         while not self._stop.is_set():
             try:
@@ -84,7 +88,7 @@ class Askers(_Threads):
     def _ask(self, place: int) -> None:
         url = f"http://127.0.0.1:{self._port}/predict"
         # A connection for each request: one that idles may be closed while the next request is on its way.
-        with httpx.Client(timeout=20, headers={"Connection": "close"}) as client:
+        with httpx.Client(timeout=60, headers={"Connection": "close"}) as client:
             for number in itertools.count(place):
                 if self._stop.wait(0.01):
                     return
@@ -98,7 +102,7 @@ def answers_of(*releases: Release) -> dict[str, float]:
     return {release.model_version: artifact.read_golden(release.model)[0].probabilities[1] for release in releases}
 
 
-def wait_until(condition, timeout_s: float = 10.0) -> bool:
+def wait_until(condition, timeout_s: float = 60.0) -> bool:
     until = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > until:

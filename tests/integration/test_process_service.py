@@ -76,8 +76,8 @@ def test_no_request_is_lost_while_the_port_changes_hands(service, releases):
             deployment = service.deploy(releases[name], silent, watching=Watching(watch_s=0.3))
             assert deployment.changed
             assert service.live().release_version == releases[name].version
+            clients.wait_for(releases[name].model_version)
     assert clients.failures == []
-    assert min(clients.asked.values()) > 0
     assert len(processes(service)) == 1
 
 
@@ -112,7 +112,8 @@ def test_one_that_fails_as_often_as_the_old_one_stays(service, releases):
     service.deploy(releases["fails at times too"], silent, watching=UNWATCHED)
     with Askers(port_of(service)) as askers:
         askers.wait_for(100)
-        service.deploy(releases["fails at times"], silent, watching=Watching(watch_s=3))
+        # Judged by its errors alone: on a busy machine a good server is slow at times.
+        service.deploy(releases["fails at times"], silent, watching=Watching(watch_s=3, always_fast_s=60))
         askers.wait_for(30)
     assert askers.statuses[500] > 0
     assert service.live().release_version == releases["fails at times"].version
@@ -226,9 +227,9 @@ def test_a_server_whose_threads_are_all_at_work_hands_the_port_on(service, relea
 
 
 def test_a_process_that_answers_its_clients_is_never_ended_as_if_it_hung(service, releases, monkeypatch):
-    monkeypatch.setattr(backend, "_HELLO_S", 0.2)
     service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
+    monkeypatch.setattr(backend, "_HELLO_S", 0.2)
     (process,) = processes(service)
     control = control_argument(process.pid)
     control.unlink()
@@ -243,12 +244,13 @@ def test_a_process_that_answers_its_clients_is_never_ended_as_if_it_hung(service
 
 
 def test_a_process_that_hangs_is_replaced(service, releases, monkeypatch):
-    for name in ("_HELLO_S", "_READY_S", "_STOP_S"):
-        monkeypatch.setattr(backend, name, 0.3)
     service.deploy(releases["a"], silent, watching=UNWATCHED)
     hung = service.live().pid
     os.kill(hung, signal.SIGSTOP)
-    assert service.deploy(releases["b"], silent, watching=UNWATCHED).changed
+    with monkeypatch.context() as patched:
+        for name in ("_HELLO_S", "_READY_S", "_STOP_S"):
+            patched.setattr(backend, name, 0.3)
+        assert service.deploy(releases["b"], silent, watching=UNWATCHED).changed
     assert not psutil.pid_exists(hung)
     assert service.live().release_version == releases["b"].version
 
@@ -320,7 +322,7 @@ def test_the_server_holds_nothing_that_its_deployer_had_open(service, releases):
     finally:
         os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        assert select.select([pipe], [], [], 5)[0], "the server holds the other end"
+        assert select.select([pipe], [], [], 30)[0], "the server holds the other end"
         assert pipe.read() == b""
 
 
@@ -330,13 +332,13 @@ def test_idle_connections_beyond_the_limit_of_files_close_nobody_else_out(releas
     command = [sys.executable, "-m", "mlops_assets.serving", "--model", releases["a"].model, "--port", str(port)]
     command = ["sh", "-c", 'ulimit -n 200 && exec "$@"', "sh", *map(str, command)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert wait_until(lambda: answers_live(port))
+        assert wait_until(lambda: answers_live(port), timeout_s=60)
         with contextlib.ExitStack() as idle:
             for _ in range(300):
                 idle.enter_context(socket.create_connection(("127.0.0.1", port)))
             assert all(answers_live(port) for _ in range(3))
         server.terminate()
-        _, log = server.communicate(timeout=20)
+        _, log = server.communicate(timeout=120)
     assert "may open 200 files, so it takes 72 connections" in log
     assert log.count("more than 72 connections: the longest idle one was closed") == 1
 
