@@ -3,8 +3,8 @@ import gzip
 import hashlib
 import json
 import re
+import socket
 import threading
-import time
 
 import httpx
 import numpy as np
@@ -44,10 +44,8 @@ def client_of(load=loaded, **options):
     return TestClient(create_app(load, options=ServerOptions(**options)), raise_server_exceptions=False)
 
 
-def ready(client, timeout_s=5):
-    until = time.monotonic() + timeout_s
-    while client.get("/ready").status_code != 200:
-        assert time.monotonic() < until, client.get("/ready").text
+def ready(client):
+    assert wait_until(lambda: client.get("/ready").status_code == 200), client.get("/ready").text
     return client
 
 
@@ -144,7 +142,7 @@ def test_it_is_live_but_not_ready_while_the_model_loads():
     go = threading.Event()
 
     def load():
-        assert go.wait(10)
+        assert go.wait(60)
         return loaded()
 
     with client_of(load) as client:
@@ -170,9 +168,7 @@ def broken_folder():
 )
 def test_a_model_that_is_not_right_is_never_ready_and_says_why(load, reason):
     with client_of(load) as client:
-        until = time.monotonic() + 5
-        while client.get("/ready").json()["status"] == "loading":
-            assert time.monotonic() < until
+        assert wait_until(lambda: client.get("/ready").json()["status"] != "loading")
         reply = client.get("/health")
         assert (reply.status_code, reply.json()["status"]) == (503, "broken")
         assert reason in reply.json()["reason"]
@@ -203,14 +199,14 @@ def asks_with(client, key):
 
 
 def test_each_key_has_its_own_rate():
-    with client_of(api_keys=KEYS, rate_limit_per_s=0.1, rate_limit_burst=2) as client:
+    with client_of(api_keys=KEYS, rate_limit_per_s=0.01, rate_limit_burst=2) as client:
         ready(client)
 
         def ask(key):
             return client.get("/model/info", headers={"authorization": f"Bearer {key}"})
 
         assert [ask("one").status_code for _ in range(3)] == [200, 200, 429]
-        assert 1 <= int(ask("one").headers["retry-after"]) <= 10
+        assert 1 <= int(ask("one").headers["retry-after"]) <= 100
         assert ask("two").status_code == 200
 
 
@@ -231,7 +227,7 @@ def test_a_batch_larger_than_the_burst_is_answered_and_paid_for_later():
         assert asks_with(client, "one")("/predict/batch", {"texts": ["a"] * 12}) == 200
         refused = client.get("/model/info", headers={"authorization": "Bearer one"})
         assert refused.status_code == 429
-        assert 20 <= int(refused.headers["retry-after"]) <= 22  # ten texts of debt and one for the request
+        assert 10 < int(refused.headers["retry-after"]) <= 22  # ten texts of debt and one for the request
 
 
 def test_a_path_that_only_the_router_takes_needs_a_key_too():
@@ -291,7 +287,7 @@ def test_a_full_queue_is_429_with_retry_after():
         def probabilities(self, texts):
             if "wait" in texts:
                 entered.set()
-                assert go.wait(10)
+                assert go.wait(60)
             return super().probabilities(texts)
 
     with client_of(lambda: loaded(Waits()), workers=1, max_queue_texts=1, max_texts=1) as client:
@@ -303,9 +299,8 @@ def test_a_full_queue_is_429_with_retry_after():
         ]
         for thread in threads:
             thread.start()
-            assert entered.wait(10)
-        while not statuses:  # one runs, one waits, the third is refused while both still do
-            time.sleep(0.01)
+            assert entered.wait(60)
+        assert wait_until(lambda: statuses)  # one runs, one waits, the third is refused while both still do
         assert statuses[0].status_code == 429
         assert int(statuses[0].headers["retry-after"]) >= 1
         go.set()
@@ -324,7 +319,7 @@ class Held(ThreeLines):
         self.seen += texts
         if "wait" in texts:
             self.entered.set()
-            assert self.go.wait(10)
+            assert self.go.wait(60)
         return super().probabilities(texts)
 
 
@@ -334,11 +329,10 @@ def test_a_full_queue_refuses_a_body_before_it_arrives():
         ready(client)
         waiting = [threading.Thread(target=client.post, args=("/predict",), kwargs={"json": {"text": "wait"}})]
         waiting[0].start()
-        assert model.entered.wait(10)
+        assert model.entered.wait(60)
         waiting.append(threading.Thread(target=client.post, args=("/predict",), kwargs={"json": {"text": "next"}}))
         waiting[1].start()
-        while "queue_texts 1.0" not in client.get("/metrics").text:
-            time.sleep(0.01)
+        assert wait_until(lambda: "queue_texts 1.0" in client.get("/metrics").text)
         refused = client.post("/predict/batch", content=b"[no JSON", headers={"content-type": "application/json"})
         model.go.set()
         for thread in waiting:
@@ -361,11 +355,14 @@ def test_the_texts_of_a_client_that_disconnects_leave_the_queue():
 
     try:
         assert wait_until(lambda: httpx.get(f"{url}/ready").status_code == 200)
-        first = threading.Thread(target=httpx.post, args=(f"{url}/predict",), kwargs={"json": {"text": "wait"}})
+        asked = {"json": {"text": "wait"}, "timeout": 60}
+        first = threading.Thread(target=httpx.post, args=(f"{url}/predict",), kwargs=asked)
         first.start()
-        assert model.entered.wait(10)
-        with httpx.Client(timeout=0.3) as leaves, pytest.raises(httpx.ReadTimeout):
-            leaves.post(f"{url}/predict/batch", json={"texts": ["gone"] * 1_000})
+        assert model.entered.wait(60)
+        with socket.create_connection(server.servers[0].sockets[0].getsockname()) as leaves:
+            body = json.dumps({"texts": ["gone"] * 1_000}).encode()
+            leaves.sendall(b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            assert wait_until(lambda: waiting() == 1_000)
         assert wait_until(lambda: waiting() == 0)
         model.go.set()
         first.join()
