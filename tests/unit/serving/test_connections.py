@@ -40,11 +40,12 @@ def serving(bounds=None, **options):
     try:
         assert wait_until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
-        assert wait_until(lambda: status_of(port, "/ready") == 200)
+        assert wait_until(lambda: answers_ready(port))
+        refused.clear()
         yield SimpleNamespace(port=port, refused=refused, connections=server.server_state.connections)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,14 @@ def log_of_its_own(monkeypatch):
 
 
 def connected(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def answers_ready(port):
+    try:
+        return status_of(port, "/ready") == 200
+    except OSError:  # on a busy machine the request may come after the bound of a test
+        return False
 
 
 def answer(connection):
@@ -236,9 +244,10 @@ def test_idle_and_half_sent_connections_end(caplog):
     with serving(Bounds(head_s=0.3)) as server:
         with connected(server.port) as silent, connected(server.port) as half, connected(server.port) as slow:
             half.sendall(LIVE)
-            for letter in b"GET /li":
-                slow.sendall(bytes([letter]))
-                time.sleep(0.05)
+            with contextlib.suppress(OSError):  # closed: on a busy machine each letter takes longer
+                for letter in b"GET /li":
+                    slow.sendall(bytes([letter]))
+                    time.sleep(0.05)
             assert answer(half)[0] == 408
             assert answer(slow)[0] == 408
             assert closed(silent)
@@ -259,38 +268,44 @@ def test_if_all_connections_have_requests_a_new_one_is_503(caplog):
     with serving(Bounds(connections=3)) as server, contextlib.ExitStack() as stack:
         busy = [stack.enter_context(connected(server.port)) for _ in range(3)]
         for connection in busy:
-            connection.sendall(post() + BODY[:-1])
-        assert wait_until(lambda: status_of(server.port) == 503)  # once the server has read the three heads
+            connection.sendall(post().replace(b"Host", b"Expect: 100-continue\r\nHost"))
+        for connection in busy:  # the server has read the three heads
+            assert connection.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert status_of(server.port) == 503
         for connection in busy:
-            connection.sendall(BODY[-1:])
+            connection.sendall(BODY)
             assert answer(connection)[0] == 200
-        assert set(server.refused) == {503}
+        assert server.refused == [503]
         assert "all with requests: a new one was refused" in caplog.text
 
 
 @pytest.mark.slow
 def test_a_client_that_reads_nothing_is_given_up_and_a_slow_one_is_not():
     with (
-        serving(Bounds(head_s=0.3, pipelined=1_000)) as server,
+        serving(Bounds(head_s=1, pipelined=1_000)) as server,
         connected(server.port) as deaf,
         connected(server.port) as slow,
     ):
         for connection in (deaf, slow):
             connection.sendall((LIVE.replace(b"/live", b"/openapi.json") + b"\r\n") * 1_000)
-        until = time.monotonic() + 10
-        while any(connection.client == deaf.getsockname() for connection in server.connections):
+
+        def is_open(client):
+            return client.getsockname() in [connection.client for connection in list(server.connections)]
+
+        assert wait_until(lambda: is_open(deaf) and is_open(slow))
+        while is_open(deaf):
             assert answer(slow)[0] == 200
-            assert time.monotonic() < until
+            time.sleep(0.02)
         assert answer(slow)[0] == 200
 
 
 @pytest.mark.slow
 def test_a_large_answer_may_be_read_slowly():
-    with serving(Bounds(head_s=0.2)) as server, connected(server.port) as connection:
+    with serving(Bounds(head_s=1)) as server, connected(server.port) as connection:
         connection.sendall(LIVE.replace(b"/live", b"/large") + b"\r\n")
         received = 0
         while received < LARGE:
-            time.sleep(0.1)
+            time.sleep(0.3)
             part = len(connection.recv(1_500_000))
             assert part, f"closed after {received} bytes"
             received += part
