@@ -14,7 +14,7 @@ import pytest
 from mlops_assets.failures import TransientFailure
 from mlops_assets.params.operations import RetentionRules
 from mlops_assets.versioning.retention import prune_versions
-from tests.user_clone import REAL_DVC, UserClone, sh
+from tests.user_clone import REAL_DVC, UserClone, free_port, sh
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -22,9 +22,7 @@ pytestmark = pytest.mark.usefixtures("home")
 @pytest.fixture
 def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an S3 server on loopback with an empty bucket `reviews`; credentials are in the environment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (tmp_path / "s3.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
