@@ -74,7 +74,7 @@ def images(engine, two_images, releases):
     ("name", "reason"),
     [
         ("wrong", "golden sentence 'bagus' is answered .* off"),
-        ("never ready", "not ready within 4 s: the model is loading"),
+        ("never ready", "not ready within 10 s: the model is loading"),
         ("broken", "(?s)ended before it was ready.*no such thing"),
         ("slow", r"too slow: \d"),
     ],
@@ -82,7 +82,7 @@ def images(engine, two_images, releases):
 def test_what_is_not_right_is_refused_and_the_old_one_is_untouched(engine, service, releases, name, reason):
     service.deploy(releases["a"], silent, watching=UNWATCHED)
     before = service.live()
-    timeout_s = 4 if name == "never ready" else 60
+    timeout_s = 10 if name == "never ready" else 60
     with (
         Clients(port_of(service), answers_of(releases["a"]), count=2) as clients,
         pytest.raises(DeploymentRefused, match=reason),
@@ -164,7 +164,8 @@ def test_one_that_fails_as_often_as_the_old_one_stays(service, releases):
     service.deploy(releases["fails at times too"], silent, watching=UNWATCHED)
     with Askers(port_of(service)) as askers:
         askers.wait_for(100)
-        service.deploy(releases["fails at times"], silent, watching=Watching(watch_s=3))
+        # Judged by its errors alone: on a busy machine a good server is slow at times.
+        service.deploy(releases["fails at times"], silent, watching=Watching(watch_s=3, always_fast_s=60))
         askers.wait_for(30)
     assert askers.statuses[500] > 0
     assert service.live().release_version == releases["fails at times"].version

@@ -98,8 +98,8 @@ def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releas
     (container,) = servers(engine, service)
     pid = container.attrs["State"]["Pid"]
     subprocess.run(["kill", "-9", str(pid)], check=True)
-    assert wait_until(lambda: engine.client.containers.get(container.id).attrs["RestartCount"] == 1, timeout_s=20)
-    assert wait_until(lambda: service.live() is not None, timeout_s=30)
+    assert wait_until(lambda: engine.client.containers.get(container.id).attrs["RestartCount"] == 1)
+    assert wait_until(lambda: service.live() is not None)
 
 
 def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases):

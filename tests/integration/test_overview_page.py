@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
 from mlops_assets.deploy.history import DeploymentLog, Entry
@@ -22,6 +21,7 @@ from mlops_assets.serving.options import ServerOptions
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.text import text_digest
 from mlops_assets.training.champion import Decision, write_decision
+from tests.browser import open_page
 from tests.integration.clients import wait_until
 from tests.unit.reporting.summaries import FAILED, STAGE, summary, write
 from tests.unit.reviews.rows import frame, review
@@ -158,14 +158,9 @@ def url(overview: Path) -> Iterator[str]:
 
 @pytest.mark.long
 def test_a_person_reads_it_in_a_browser_without_anything_from_elsewhere(url: str, tmp_path: Path) -> None:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
     faults: list[str] = []
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
+    with open_page(width=1200) as page:
         page.on("console", lambda line: faults.append(line.text) if line.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
@@ -178,6 +173,5 @@ def test_a_person_reads_it_in_a_browser_without_anything_from_elsewhere(url: str
         page.screenshot(path=tmp_path / "overview.png", full_page=True)
         page.set_viewport_size({"width": 400, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        browser.close()
     assert faults == []
     assert [one for one in asked if not one.startswith(url) and not one.startswith("data:")] == []

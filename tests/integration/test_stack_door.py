@@ -50,7 +50,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         container.start()
         context = ssl.create_default_context(cafile=str(made / "door" / "cert.pem"))
         with httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=30) as client:
-            eventually(lambda: _answers(client), "the door and what is behind it answer", 30)
+            eventually(lambda: _answers(client), "the door and what is behind it answer")
             yield client
     finally:
         container.remove(force=True)

@@ -153,7 +153,7 @@ def _prometheus(folder: Path, service_port: int) -> Iterator[str]:
             process = subprocess.Popen(command, stdout=log, stderr=log)
             stack.callback(process.wait, 30)
             stack.callback(process.terminate)
-        assert wait_until(lambda: _targets_up(address) == {"prometheus", "model-service", "node"}, timeout_s=60)
+        assert wait_until(lambda: _targets_up(address) == {"prometheus", "model-service", "node"})
         yield address
 
 
@@ -182,7 +182,7 @@ def _ask_for_a_while(url: str, postgres: Postgres) -> None:
     with ThreadPoolExecutor(4) as pool:
         for _ in range(4):
             list(pool.map(ask, range(4)))
-    assert wait_until(lambda: postgres.rows("SELECT count(*) FROM predictions")[0][0] >= len(ids), timeout_s=30)
+    assert wait_until(lambda: postgres.rows("SELECT count(*) FROM predictions")[0][0] >= len(ids))
     for number, request_id in enumerate(ids[:20]):
         label = "positive" if number % 3 else "negative"
         assert httpx.post(f"{url}/feedback", json={"request_id": request_id, "label": label}).status_code == 200
@@ -196,7 +196,7 @@ def test_a_panel_has_an_answer(monitoring: Monitoring, target: dict[str, Any]) -
         assert any(value is not None for value in rows[0])
     else:
         # A scrape or two may lie between the load and the query.
-        assert wait_until(lambda: bool(monitoring.samples(target["expr"])), timeout_s=15), target["expr"]
+        assert wait_until(lambda: bool(monitoring.samples(target["expr"]))), target["expr"]
 
 
 @pytest.mark.parametrize("uid", DASHBOARDS)

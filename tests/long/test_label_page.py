@@ -13,6 +13,7 @@ from mlops_assets.cli.label.page import LabelPage, guarded
 from mlops_assets.reviews.labels.queue import Queue, Waiting
 from mlops_assets.reviews.labels.table import LabelTable
 from tests.browser import open_page
+from tests.integration.clients import wait_until
 from tests.user_clone import free_port
 
 pytestmark = pytest.mark.long
@@ -31,6 +32,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
+    assert wait_until(lambda: server.started)
     yield url
     server.should_exit = True
     thread.join()

@@ -89,11 +89,11 @@ def test_a_run_whose_container_refuses_to_start_ends_at_once_with_what_it_said(s
     lock.write_text(f"{before}# another\n", encoding="utf-8")
     try:
         run_id = launch(stack, "pipeline", months("sample.app"))
-        assert finished(stack, run_id, 60)["status"] == "FAILURE"
+        assert finished(stack, run_id, 300)["status"] == "FAILURE"
         assert "another locks/dvc.txt than the clone's: make up builds it again" in failure(stack, run_id)
         # It is retried once, which ends in the same way and holds back nothing.
         again = eventually(lambda: retry_of(stack, run_id), "it is retried")
-        assert finished(stack, again["runId"], 120)["status"] == "FAILURE"
+        assert finished(stack, again["runId"], 300)["status"] == "FAILURE"
     finally:
         lock.write_text(before, encoding="utf-8")
 
@@ -105,7 +105,7 @@ def test_a_killed_run_container_is_noticed_and_tried_again(stack: Stack) -> None
     ended = [found for found in engine_or_skip().containers(f"mlops.stack={stack.project}") if found not in running]
     assert ended == [], "the containers of runs that ended are gone"
     of_run(stack, run_id).kill()
-    assert finished(stack, run_id, 120)["status"] == "FAILURE"
+    assert finished(stack, run_id, 300)["status"] == "FAILURE"
     again = eventually(lambda: retry_of(stack, run_id), "it is retried")
     assert finished(stack, again["runId"], 300)["status"] == "SUCCESS", events(stack, again["runId"])
     eventually((stack.root / ".dagster" / "summaries" / f"{run_id}.json").is_file, "the killed one has its summary")

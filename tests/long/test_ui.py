@@ -44,8 +44,6 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUi]:
 @pytest.fixture
 def page(ui: DagsterUi) -> Iterator[Page]:
     with open_page(width=1500, height=1000) as page:
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
         yield page
 
 

@@ -98,7 +98,7 @@ def guarded(stack: Stack, engine: Path, dockerfile: Path = DOCKERFILE) -> Iterat
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
-        eventually(lambda: running.started, "the guard listens", 20)
+        eventually(lambda: running.started, "the guard listens")
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
     finally:
