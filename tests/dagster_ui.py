@@ -53,7 +53,7 @@ class DagsterUi:
                 stderr=log,
                 start_new_session=True,
             )
-        self.wait_for(self._loaded, "the graph to be loaded", within_s=120)
+        self.wait_for(self._loaded, "the graph to be loaded", within_s=300)
 
     def kill(self) -> None:
         """All of it at once, the runs at work too."""

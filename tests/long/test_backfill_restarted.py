@@ -10,11 +10,11 @@ import pytest
 
 from mlops_assets.cli.instance import open_instance
 from tests.dagster_ui import DagsterUi
-from tests.fakes.play_store import FakePlayStore, FakeReview
+from tests.fakes.play_store import FakePlayStore, FakeReview, Fault
 from tests.fakes.play_wire import serve
 from tests.user_clone import make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 APPS = ("com.example.one", "com.example.two")
 MONTHS = ("2026-01", "2026-02", "2026-03")
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -34,18 +34,28 @@ def reviews(app: str) -> list[FakeReview]:
     ]
 
 
+class StopsInTheSecond(FakePlayStore):
+    """Answers nothing from the fourth page of an app on if the other app has been read, so that it can be killed."""
+
+    stops = True
+
+    def arrive(self, app_id: str, token: str | None, cookie: str | None) -> Fault | None:
+        fault = super().arrive(app_id, token, cookie)
+        is_second = all(len(self.tokens(other)) >= REVIEWS // PAGE for other in APPS if other != app_id)
+        return Fault("hang") if self.stops and is_second and len(self.tokens(app_id)) > 3 else fault
+
+
 @pytest.fixture
-def store() -> Iterator[tuple[FakePlayStore, str]]:
-    """A slow one, so that there is time to be killed in."""
-    fake = FakePlayStore(page_size=PAGE)
+def store() -> Iterator[tuple[StopsInTheSecond, str]]:
+    fake = StopsInTheSecond(page_size=PAGE)
     for app in APPS:
         fake.add(app, reviews(app))
-    with serve(fake, latency_s=0.5) as wire:
+    with serve(fake) as wire:
         yield fake, wire.url
 
 
 def test_a_backfill_survives_the_death_of_daemon_code_server_and_run(
-    tmp_path: Path, store: tuple[FakePlayStore, str]
+    tmp_path: Path, store: tuple[StopsInTheSecond, str]
 ) -> None:
     fake, url = store
     root = make_clone(tmp_path / "clone", apps=list(APPS), play_store={"requests_per_second": 1000})
@@ -62,9 +72,10 @@ def test_a_backfill_survives_the_death_of_daemon_code_server_and_run(
             at_work = [app for app in APPS if app not in done and len(fake.tokens(app)) >= 3]
             return (done.pop(), at_work[0]) if len(done) == len(ended) == len(at_work) == 1 else None
 
-        finished, interrupted = ui.wait_for(one_done_and_another_at_work, "one app to be finished", within_s=120)
+        finished, interrupted = ui.wait_for(one_done_and_another_at_work, "one app to be finished", within_s=400)
         ui.kill()
-        read = len(fake.tokens(interrupted)) - 1
+        read = len(set(fake.tokens(interrupted))) - 1
+        fake.stops = False
         fake.requests.clear()
         assert _status(root, environ, backfill) == "REQUESTED"
 
@@ -72,7 +83,7 @@ def test_a_backfill_survives_the_death_of_daemon_code_server_and_run(
         ui.wait_for(
             lambda: ui.ask(STATUS, id=backfill)["partitionBackfillOrError"]["status"] == "COMPLETED_SUCCESS",
             "the backfill to end",
-            within_s=200,
+            within_s=400,
         )
     finally:
         ui.stop()

@@ -23,7 +23,7 @@ from tests.browser import open_page
 from tests.dagster_ui import DagsterUi
 from tests.user_clone import free_port, make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 NOW = "2026-03-15T00:00:00Z"
 MONTHS = "[2025-12...2026-02]"
 LOCATION = "/locations/mlops_assets"
@@ -217,7 +217,7 @@ def _ended(ui: DagsterUi, job: str) -> dict[str, Any]:
         assert not runs or runs[0]["status"] != "FAILURE", runs[0]
         return runs[0]["runId"] if runs and "mlops/summary" in {tag["key"] for tag in runs[0]["tags"]} else None
 
-    run_id = ui.wait_for(summarised, f"the summary of {job}", within_s=180)
+    run_id = ui.wait_for(summarised, f"the summary of {job}", within_s=400)
     return json.loads((ui.root / ".dagster" / "summaries" / f"{run_id}.json").read_text(encoding="utf-8"))
 
 
