@@ -36,10 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
         from mlops_assets.serving.app import create_app
         from mlops_assets.serving.connections import Bounds, Door, possible_connections
         from mlops_assets.serving.edge import Draining
+        from mlops_assets.serving.log.request_log import destination
         from mlops_assets.serving.takeover import TakeoverServer
 
         draining = Draining()
-        app = create_app(loaded.result, options=options, release_version=given.release, draining=draining)
+        app = create_app(
+            loaded.result,
+            options=options,
+            release_version=given.release,
+            draining=draining,
+            requests_to=destination(options.request_log_file),
+        )
         errors = app.state.metrics.errors
         bounds = Bounds(connections=possible_connections(Bounds.connections))
         door = Door(bounds, on_error=lambda status: errors.labels(str(status)).inc())
@@ -51,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             host=given.host,
             port=given.port,
             access_log=False,
+            proxy_headers=options.behind_gateway,  # else anybody on this machine could name another address as theirs
+            forwarded_allow_ips="*",
             server_header=False,
             log_level="info",
             lifespan="on",

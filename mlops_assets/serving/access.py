@@ -22,14 +22,28 @@ class Access:
     clock: Callable[[], float] = time.monotonic
     _buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def admit(self, authorization: str | None) -> str:
-        """The caller's name; raises `Refused` 401 without a valid key and 429 above the rate limit.
+    def identify(self, authorization: str | None) -> str:
+        """The caller's name; raises `Refused` 401 without a valid key."""
+        if not self.keys:
+            return ANONYMOUS
+        scheme, _, key = (authorization or "").partition(" ")
+        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
+        found = None
+        for name, known in self.keys.items():  # Every key is compared, so that the time reveals nothing.
+            if hmac.compare_digest(digest, known):
+                found = name
+        if found is None or scheme.lower() != "bearer":
+            raise Refused(
+                401,
+                "this needs a valid API key: send Authorization: Bearer <key>",
+                field="Authorization",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return found
 
-        Every request costs one text, even if it is refused later.
-        """
-        caller = self._identify(authorization)
+    def admit(self, caller: str) -> None:
+        """Take one text, which every request costs, even if it is refused later; raises `Refused` 429 without any."""
         self._take(caller, 1, at_least=1)
-        return caller
 
     def spend(self, caller: str, texts: int) -> None:
         """Take the further texts of an admitted request; raises `Refused` 429 if the caller is in debt.
@@ -54,21 +68,3 @@ class Access:
                 headers={"Retry-After": str(wait_s)},
             )
         self._buckets[caller] = (tokens - texts, now)
-
-    def _identify(self, authorization: str | None) -> str:
-        if not self.keys:
-            return ANONYMOUS
-        scheme, _, key = (authorization or "").partition(" ")
-        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
-        found = None
-        for name, known in self.keys.items():  # Every key is compared, so that the time reveals nothing.
-            if hmac.compare_digest(digest, known):
-                found = name
-        if found is None or scheme.lower() != "bearer":
-            raise Refused(
-                401,
-                "this needs a valid API key: send Authorization: Bearer <key>",
-                field="Authorization",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        return found

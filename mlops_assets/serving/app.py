@@ -13,6 +13,7 @@ from mlops_assets.serving.access import Access
 from mlops_assets.serving.bodies import Health, Live
 from mlops_assets.serving.edge import Draining, Edge
 from mlops_assets.serving.log.prediction_log import open_log
+from mlops_assets.serving.log.request_log import RequestLine, RequestLog
 from mlops_assets.serving.metrics import CONTENT_TYPE, Metrics
 from mlops_assets.serving.models.model import LoadedModel
 from mlops_assets.serving.options import ServerOptions
@@ -42,6 +43,8 @@ PATHS = (
     "/ready",
 )
 """Paths with counters of their own; every other path is counted as `other`."""
+_POLLED = frozenset({"/live", "/ready", "/health", "/metrics"})
+"""Paths that programs ask every few seconds. They have counters, and no lines in the request log."""
 
 _OPEN = problems.documented(405, 413)
 
@@ -52,13 +55,18 @@ def create_app(
     options: ServerOptions | None = None,
     release_version: str = "",
     draining: Draining | None = None,
+    requests_to: Callable[[bytes], None] | None = None,
 ) -> FastAPI:
-    """The app around one model; `load` is called once, in a thread, when the server starts."""
+    """The app around one model; `load` is called once, in a thread, when the server starts.
+
+    `requests_to` writes the lines of the request log; without it there is none.
+    """
     options = options or ServerOptions()
     metrics = Metrics(options.last_success_file, options.overview_file)
     served = ServedModel(load, options, metrics, release_version)
     access = Access(options.api_keys, options.rate_limit_per_s, options.rate_limit_burst)
     log = open_log(options.prediction_log, on_drop=metrics.log_dropped.inc, spool=options.spool_file)
+    request_log = RequestLog(requests_to, metrics.request_log_dropped.inc) if requests_to else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -66,6 +74,13 @@ def create_app(
         yield
         await served.stop()
         log.close()
+        if request_log is not None:
+            request_log.close()
+
+    def record(line: RequestLine) -> None:
+        metrics.count(line.path, line.method, line.status, line.ms / 1000)
+        if request_log is not None and line.path not in _POLLED:
+            request_log.add(line)
 
     app = FastAPI(
         title="App review sentiment",
@@ -83,11 +98,11 @@ def create_app(
     static_files.add_routes(app)
     app.add_middleware(
         Edge,
-        metrics=metrics,
+        options=options,
+        record=record,
         draining=draining or Draining(),
         access=access,
         refuse_when_full=served.refuse_when_full,
-        max_body_bytes=options.max_body_bytes,
         paths=PATHS,
         keyed_paths=[route.path for route in predicting.routes if isinstance(route, APIRoute)],
     )

@@ -1,4 +1,4 @@
-"""What happens around every request: its id, key, HEAD, the form, size and time of its body, security headers, metrics.
+"""What happens around every request: its id, key, HEAD, the form, size and time of its body, security headers.
 
 What a connection may cost before its request is known is in connections.py.
 """
@@ -17,7 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.serving import problems
 from mlops_assets.serving.access import ANONYMOUS, Access
-from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.gateway_headers import PROBE, REQUEST_ID
+from mlops_assets.serving.log.request_log import RequestLine, accepted_id, gateways_id
+from mlops_assets.serving.options import ServerOptions
 from mlops_assets.serving.problems import Refused
 
 _logger = logging.getLogger(__name__)
@@ -62,18 +64,20 @@ class Edge:
         self,
         app: ASGIApp,
         *,
-        metrics: Metrics,
+        options: ServerOptions,
+        record: Callable[[RequestLine], None],
         draining: Draining,
         access: Access,
         refuse_when_full: Callable[[str, int], None],
-        max_body_bytes: int,
         paths: Iterable[str],
         keyed_paths: Iterable[str],
     ) -> None:
-        """`paths` have counters of their own; `keyed_paths` need a key if keys are on."""
-        self._app, self._metrics, self._draining, self._access = app, metrics, draining, access
+        """`record` gets every request at its end, by one of `paths` or as `other`; `keyed_paths` need a key if keys are
+        on.
+        """
+        self._app, self._record, self._draining, self._access = app, record, draining, access
         self._refuse_when_full = refuse_when_full
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes, self._behind_gateway = options.max_body_bytes, options.behind_gateway
         self._paths, self._keyed_paths = frozenset(paths), frozenset(keyed_paths)
         self._held_bytes = 0
 
@@ -82,7 +86,9 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = uuid.uuid4().hex
+        headers = Headers(scope=scope)
+        request_id = (self._behind_gateway and gateways_id(headers.get(REQUEST_ID))) or uuid.uuid4().hex
+        clients_id = accepted_id(headers.get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
         path = scope["path"] if scope["path"] in self._paths else "other"
         status = 500
@@ -95,13 +101,13 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
+                answered = MutableHeaders(scope=message)
+                answered["x-request-id"] = clients_id or request_id
                 for name, value in SECURITY_HEADERS.items():
-                    headers[name] = value
-                headers["content-security-policy"] = _POLICY
+                    answered[name] = value
+                answered["content-security-policy"] = _POLICY
                 if self._draining.active:
-                    headers["connection"] = "close"
+                    answered["connection"] = "close"
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
@@ -114,17 +120,30 @@ class Edge:
             answer = problems.response(500, "the server failed: its log names the request id", request_id=request_id)
             await answer(scope, receive, send_dressed)
         finally:
-            self._metrics.requests.labels(path, method if path != "other" else "any", str(status)).inc()
-            self._metrics.latency.labels(path).observe(time.perf_counter() - started)
-            if status >= 400:
-                self._metrics.errors.labels(str(status)).inc()
+            state = scope["state"]
+            caller = state.get("caller", ANONYMOUS)
+            self._record(
+                RequestLine(
+                    at=time.time(),
+                    request_id=request_id,
+                    client_request_id=clients_id,
+                    caller=None if caller == ANONYMOUS else caller,
+                    address=_address(scope),
+                    method=method if path != "other" else "any",
+                    path=path,
+                    status=status,
+                    ms=1000 * (time.perf_counter() - started),
+                    texts=state.get("texts", 0),
+                    probe=PROBE in headers,
+                )
+            )
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         try:
             if scope["path"] in self._keyed_paths:
-                caller = self._access.admit(Headers(scope=scope).get("authorization"))
-                address = scope["client"][0] if scope.get("client") else ""
-                scope["state"].update(caller=caller, client=address if caller == ANONYMOUS else caller)
+                caller = self._access.identify(Headers(scope=scope).get("authorization"))
+                scope["state"].update(caller=caller, client=_address(scope) if caller == ANONYMOUS else caller)
+                self._access.admit(caller)
             announced = self._announced(scope)
             _require_json(scope)
             if scope["path"] in MODEL_PATHS:
@@ -180,6 +199,11 @@ class _Body:
             await _discard(self._receive, complete=self._complete)
             raise HTTPException(413, _too_large(self._max_bytes))
         return message
+
+
+def _address(scope: Scope) -> str:
+    """The client's, which uvicorn takes from the gateway's header if there is a gateway."""
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def _too_large(max_bytes: int) -> str:

@@ -100,12 +100,22 @@ class Metrics:
         )
         self.text_length = Histogram("text_characters", "Characters per text", buckets=_LENGTHS, registry=registry)
         self.log_dropped = Counter("prediction_log_dropped", "Predictions that could not be logged", registry=registry)
+        self.request_log_dropped = Counter(
+            "request_log_dropped", "Requests that could not be logged", registry=registry
+        )
         self.model = Gauge(
             "model_info",
             "Always 1; which model and data answer, and where it computes",
             ["model_version", "dataset_version", "release_version", "kind", "device"],
             registry=registry,
         )
+
+    def count(self, path: str, method: str, status: int, seconds: float) -> None:
+        """A request that ended."""
+        self.requests.labels(path, method, str(status)).inc()
+        self.latency.labels(path).observe(seconds)
+        if status >= 400:
+            self.errors.labels(str(status)).inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format."""

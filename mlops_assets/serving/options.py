@@ -23,6 +23,8 @@ class ServerOptions:
     last_success_file: the time of the pipeline's last success, in seconds since 1970; /metrics shows it
     overview_file: the runs, models and reviews that /overview shows; the pipeline writes it
     spool_file: where predictions wait while the database of their log is down
+    request_log_file: the request log; without it, it goes to standard output
+    behind_gateway: only the gateway reaches the server, and its headers say who asks
     """
 
     max_text_chars: int = 10_000
@@ -41,6 +43,8 @@ class ServerOptions:
     last_success_file: Path | None = None
     overview_file: Path | None = None
     spool_file: Path | None = None
+    request_log_file: Path | None = None
+    behind_gateway: bool = False
 
     def __post_init__(self) -> None:
         if self.max_texts > self.max_queue_texts:
@@ -69,6 +73,8 @@ class ServerOptions:
             last_success_file=_path(environ, "LAST_SUCCESS_FILE"),
             overview_file=_path(environ, "OVERVIEW_FILE"),
             spool_file=_path(environ, "SPOOL_FILE"),
+            request_log_file=_path(environ, "REQUEST_LOG_FILE"),
+            behind_gateway=_flag(environ, "BEHIND_GATEWAY"),
         )
 
     def refuse_open_host(self, host: str) -> None:

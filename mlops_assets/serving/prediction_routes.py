@@ -60,6 +60,7 @@ class PredictionRoutes:
 
     async def predict(self, body: PredictRequest, request: Request) -> PredictAnswer:
         """The sentiment of one text."""
+        request.state.texts = 1
         problem = text_problem(body.text, self._options.max_text_chars)
         if problem:
             raise Refused(422, problem, field="text")
@@ -78,6 +79,7 @@ class PredictionRoutes:
 
     async def predict_batch(self, body: BatchRequest, request: Request) -> Response:
         """The sentiments of several texts, in their order; for an unusable text its problem."""
+        request.state.texts = len(body.texts)
         if not 1 <= len(body.texts) <= self._options.max_texts:
             rule = f"must hold 1 to {self._options.max_texts} texts, got {len(body.texts)}"
             raise Refused(422, rule, field="texts")
@@ -116,6 +118,7 @@ class PredictionRoutes:
 
     async def explain(self, body: PredictRequest, request: Request) -> Explanation:
         """The sentiment of one text, and for each word how much the confidence falls without it."""
+        request.state.texts = 1
         problem = text_problem(body.text, self._options.max_text_chars)
         if problem:
             raise Refused(422, problem, field="text")

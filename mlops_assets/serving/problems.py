@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 CLIENT_LEFT = 499
-"""In the metrics alone, as nginx counts a client that did not wait for its answer."""
+"""In metrics and log alone, as nginx counts a client that did not wait for its answer."""
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -86,8 +86,10 @@ def install(app: FastAPI) -> None:
         field = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
         return response(422, str(first["msg"]), field=field, request_id=_id(request))
 
-    def http(request: Request, error: Exception) -> JSONResponse:
+    def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # as above
+        if isinstance(error.__cause__, ClientDisconnect):  # as FastAPI reports a client that left within its body
+            return Response(status_code=CLIENT_LEFT)
         if isinstance(error.__cause__, UnicodeDecodeError):
             return response(400, _undecodable(error.__cause__), field="body", request_id=_id(request))
         return response(

@@ -15,6 +15,7 @@ from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Watching
 from tests.docker_engine import REPOSITORY, port_of, project_of, servers
 from tests.fakes.service import UNWATCHED, silent
+from tests.fakes.tiny_model import TEXTS
 from tests.integration.clients import Clients, answers_of, last_success, wait_until
 from tests.user_clone import free_port
 
@@ -120,6 +121,32 @@ def test_a_head_that_is_too_large_is_refused_by_the_gateway_and_logged(engine, s
     assert wait_until(lambda: json_lines(gateway))
     assert [line["status"] for line in json_lines(gateway)] == [400]  # polls that succeed are not logged
     assert gateway.attrs["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+
+
+def test_a_request_has_one_id_and_address_in_the_answer_and_the_logs_of_gateway_and_server(engine, service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    (gateway,) = (c for c in engine.containers(f"mlops.project={project_of(service)}") if "gateway" in c.name)
+    (server,) = servers(engine, service)
+    forged = {"X-Gateway-Request-ID": "0" * 32, "X-Forwarded-For": "192.0.2.1", "X-Golden-Probe": "1"}
+    reply = httpx.post(f"{service.url}/predict", json={"text": TEXTS[0]}, headers=forged)
+    known = reply.json()["request_id"]
+    assert reply.headers["x-request-id"] == known != "0" * 32
+    own = {"X-Request-ID": "order-4711"}
+    assert httpx.get(f"{service.url}/nothing", headers=own).headers["x-request-id"] == "order-4711"
+    assert wait_until(lambda: len(clients_lines(server)) == len(json_lines(gateway)) == 2)
+    (first, second), at_gateway = clients_lines(server), json_lines(gateway)
+    assert [line["request_id"] for line in at_gateway] == [first["request_id"], second["request_id"]]
+    assert (first["request_id"], second["client_request_id"]) == (known, "order-4711")
+    assert [(line["status"], line["server"], line["ended"]) for line in at_gateway] == [
+        (200, "blue", "--"), (404, "blue", "--"),
+    ]  # fmt: skip
+    assert {line["address"] for line in at_gateway} == {line["address"] for line in (first, second)} != {"192.0.2.1"}
+    assert TEXTS[0] not in server.logs().decode() + gateway.logs().decode()
+
+
+def clients_lines(server):
+    """What the server logged of requests but the deployment's own."""
+    return [line for line in json_lines(server) if not line["probe"]]
 
 
 def json_lines(container):

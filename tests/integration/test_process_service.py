@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import select
 import signal
@@ -79,6 +80,15 @@ def test_no_request_is_lost_while_the_port_changes_hands(service, releases):
             clients.wait_for(releases[name].model_version)
     assert clients.failures == []
     assert len(processes(service)) == 1
+    log = service.folder / "requests.jsonl"
+
+    def logged():
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        return [line["status"] for line in lines if not line["probe"]]
+
+    assert wait_until(lambda: len(logged()) >= sum(clients.asked.values()))
+    assert logged() == [200] * sum(clients.asked.values())
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_model_that_answers_wrongly_is_refused_under_load_and_the_old_one_is_untouched(service, releases):

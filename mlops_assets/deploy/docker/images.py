@@ -178,4 +178,4 @@ class _Trial:
         return ServiceClient(host, port, key=self._key).ask(method, path, body)
 
     def log(self, instance: Any) -> str:
-        return instance.logs(tail=_LOG_LINES).decode("utf-8", "replace").strip()
+        return instance.logs(stdout=False, tail=_LOG_LINES).decode("utf-8", "replace").strip()

@@ -125,6 +125,7 @@ class DockerServers:
                     "LAST_SUCCESS_FILE": f"{_SHOWN}/{LAST_SUCCESS}",
                     "OVERVIEW_FILE": f"{_SHOWN}/{OVERVIEW}",
                     "SPOOL_FILE": "/tmp/spool.sqlite",  # noqa: S108  # inside the container, its only writable place
+                    "BEHIND_GATEWAY": "1",
                 },
                 labels={
                     "mlops.project": self._project,
@@ -181,7 +182,8 @@ class DockerServers:
             container = self._engine.client.containers.get(instance.id)
         except self._engine.errors.NotFound:
             return ""
-        return container.logs(tail=_LOG_LINES).decode("utf-8", "replace").strip()
+        # Without its standard output, which has a line for each request.
+        return container.logs(stdout=False, tail=_LOG_LINES).decode("utf-8", "replace").strip()
 
     def _client(self, instance: ServerContainer) -> ServiceClient:
         return ServiceClient(instance.host, instance.port, key=self._key)

@@ -28,6 +28,7 @@ from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file
+from mlops_assets.serving.log.request_log import REQUEST_LOG
 from mlops_assets.serving.log.spool import SPOOL
 from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW, SHOWN
 
@@ -78,6 +79,7 @@ class ProcessBackend:
             "LAST_SUCCESS_FILE": str(self.folder / SHOWN / LAST_SUCCESS),
             "OVERVIEW_FILE": str(self.folder / SHOWN / OVERVIEW),
             "SPOOL_FILE": str(self.folder / SPOOL),
+            "REQUEST_LOG_FILE": str(self.folder / REQUEST_LOG),
         }
         self._settings = ServerSettings(self.folder, environment or {}, host)
         self._state = self.folder / "state.json"
