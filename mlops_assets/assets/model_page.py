@@ -195,7 +195,7 @@ def _variants(metrics: Metrics) -> Iterator[dict[str, Any]]:
         "serves": "yes" if serves == "fp32" else "no",
     }
     yield {
-        "variant": "int8, against fp32, on validation",
+        "variant": "int8, against fp32",
         "n": int8["n"],
         "largest difference in probability": f"{int8['largest_difference']:.4f}" if int8["n"] else "-",
         "mean difference": f"{int8['mean_difference']:.4f}" if int8["n"] else "-",

@@ -54,8 +54,8 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
     `frame` has review_text, label and side. `references` are learned from too, and a second model, without them, shows
     what they bring. `budget` says for the metrics which reviews were left out before. `load` opens a sealed folder as
     the server does: every figure and every comparison with torch is made on what will serve. A killed run continues
-    from `checkpoints` when called again. If the recipe has a teacher, the model learns from its answers too, also to
-    `unlabelled` texts of the train side.
+    from `checkpoints` when called again. `unlabelled` are texts of the train side; if the recipe has a teacher, the
+    model learns from its answers to all texts, these too.
     """
     labels = evaluate.label_names(frame)
     train, validation = (frame[frame["side"] == side] for side in ("train", "validation"))
@@ -106,6 +106,7 @@ def train_bert(  # noqa: PLR0913 - what a training takes; each is a different th
         load=load,
         rules=rules,
         more=from_references | from_teacher | _budget(budget or {}, minutes.on_record(progress, recipe.most_minutes)),
+        unlabelled=unlabelled,
     )
     checkpoint.remove(checkpoints / ALONE)
     teaching.forget()

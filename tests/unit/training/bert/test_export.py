@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -165,19 +166,38 @@ def test_int8_that_disagrees_is_marked_and_does_not_serve(monkeypatch: pytest.Mo
     assert said[-1].endswith("fp32 serves")
 
 
-def test_agreement_is_enough_exactly_at_its_limit() -> None:
-    reference = np.tile([0.9, 0.1], (1000, 1))
+def agreement_with(others: int, n: int) -> dict[str, Any]:
+    """Of a variant that gives another label to so many of `n` texts."""
+    reference = np.tile([0.9, 0.1], (n, 1))
     variant = reference.copy()
-    variant[:5] = [0.1, 0.9]
-    assert bert_export.agreement(variant, reference)["shippable"]
-    variant[5] = [0.4, 0.6]
-    assert bert_export.agreement(variant, reference) == {
-        "n": 1000,
-        "label_agreement": 0.994,
-        "largest_difference": 0.8,
-        "mean_difference": pytest.approx(0.0045),
-        "shippable": False,
-    }
+    variant[:others] = [0.1, 0.9]
+    return bert_export.agreement(variant, reference)
+
+
+@pytest.mark.parametrize(("others", "n"), [(2, 82), (9, 1000), (15, 2000)])
+def test_int8_may_disagree_as_often_as_chance_explains_at_995_of_1000_and_no_more(others: int, n: int) -> None:
+    assert agreement_with(others, n)["shippable"]
+    refused = agreement_with(others + 1, n)
+    assert not refused["shippable"]
+    assert (refused["n"], refused["label_agreement"]) == (n, round(1 - (others + 1) / n, 6))
+    assert (refused["largest_difference"], refused["mean_difference"]) == (0.8, pytest.approx(0.8 * (others + 1) / n))
+
+
+def test_int8_is_compared_on_distinct_texts_that_were_not_learned_from_up_to_a_most(
+    trained: tuple[Trained, Path, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    frame = tiny_frame()
+    held_out = frame["review_text"][frame["side"] != "train"]
+    learned = frame["review_text"][frame["side"] == "train"].tolist()
+    texts = int(held_out.nunique())
+    assert trained[0].metrics["export"]["int8"]["n"] == texts
+
+    unlabelled = [*learned[:20], *held_out[:20], *(f"biasa saja nomor {n}" for n in range(30))]
+    more = train_tiny(tmp_path / "model", tmp_path / "checkpoints", epochs=1, unlabelled=unlabelled)
+    assert more.metrics["export"]["int8"]["n"] == texts + 30
+    monkeypatch.setattr(bert_export, "COMPARED_TEXTS", 50)
+    few = train_tiny(tmp_path / "few", tmp_path / "checkpoints", epochs=1, unlabelled=unlabelled)
+    assert few.metrics["export"]["int8"]["n"] == 50
 
 
 def test_reviews_without_held_out_sides_train_to_the_last_epoch_and_serve_in_fp32(tmp_path: Path) -> None:
