@@ -92,7 +92,7 @@ class BertRecipe(Section):
     teacher: Annotated[str | None, Rule("indobert, a hub name or a folder")] = Field(default=None, pattern=r"\S")
     """A pre-trained model that teaches `compact`, named as in `base_model`. It is fine-tuned, answers all texts of the
     train side, those without a label too, and the compact model learns from its answers. Its three trainings
-    share `most_minutes`."""
+    share `most_minutes`. New and erased texts without a label train again too."""
     revision: str | None = None
     """A commit, tag or branch of the hub model (or teacher). Pin a commit, so that every training starts from the same
     model."""

@@ -162,7 +162,7 @@ def commit_version(
     staged = files_below(repository.data_folder / "validated")
     are_copies(evidence.now, staged)
     labelling = _labelling(settings, repository, generated=source.name == SAMPLE_SOURCE)
-    counts = _beside_references(count(staged, labelling), settings, repository)
+    counts = _as_trained(count(staged, labelling), settings, repository)
     summary: dict[str, Any] = {
         "source": source.name,
         "rows": counts.rows,
@@ -220,13 +220,23 @@ def reference_rows(repository: VersionRepository) -> dict[str, int]:
 
 def labelled_counts(settings: Settings, repository: VersionRepository) -> "Counts":
     """The labelled reviews of the version in the pipeline's clone, in numbers."""
-    return _beside_references(_own_counts(settings, repository), settings, repository)
+    return _as_trained(_own_counts(settings, repository), settings, repository)
 
 
 def _own_counts(settings: Settings, repository: VersionRepository) -> "Counts":
     from mlops_assets.reviews.stored.usable import count, files_below
 
     return count(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
+
+
+def _as_trained(counts: "Counts", settings: Settings, repository: VersionRepository) -> "Counts":
+    """The counts, with digests of all that training reads: of texts without a label too, if a teacher teaches them."""
+    from mlops_assets.params.models import BertRecipe
+    from mlops_assets.reviews.stored.usable import with_unlabelled
+
+    if settings.section(BertRecipe).teacher:
+        counts = with_unlabelled(counts)
+    return _beside_references(counts, settings, repository)
 
 
 def _beside_references(counts: "Counts", settings: Settings, repository: VersionRepository) -> "Counts":

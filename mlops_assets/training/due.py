@@ -70,7 +70,9 @@ def _enough(had: TrainedWith, wanted: TrainedWith, trained_at: str | None, rules
     more = wanted.reviews - had.reviews
     changed = max(1, abs(more))
     edited = (
-        "edited reviews, or others of the reference apps" if wanted.references else "edited reviews or other labels"
+        "other texts or labels, or other reviews of the reference apps"
+        if wanted.references
+        else "other texts or labels"
     )
     number = f"{more:+d} labelled reviews" if more else edited
     if changed < rules.new_reviews:

@@ -31,6 +31,7 @@ from tests.fakes.play_store import FakePlayStore, Fault, reviews
 from tests.fakes.play_wire import serve
 from tests.fakes.service import fake_service
 from tests.integration.sharing_clones import DATA, silent
+from tests.review_reads import ReviewReads
 from tests.user_clone import QUICK_DVC, git, make_clone, settings_of, sh, write_params
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -99,7 +100,9 @@ def file_of_reviews(path: Path, name: str, count: int = 30) -> Path:
     return path
 
 
-def test_references_make_a_version_and_the_apps_stay_as_they_were(project: Project) -> None:
+def test_references_make_a_version_and_the_apps_stay_as_they_were(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = project.run()
     before = month_volumes(project.root / "data")
     file_of_reviews(project.root / "id.dana.csv", "d")
@@ -120,9 +123,12 @@ def test_references_make_a_version_and_the_apps_stay_as_they_were(project: Proje
     assert {*learned["app_id"]} == {GOJEK, DANA}
     assert {*learned["side"]} == {"train"}
     assert "; references: com.gojek.app 60, id.dana 30" in repository.versions()[0].row()["rows"]
-    # Nothing new: one page of the store, no commit.
+    # Nothing new: one page of the store, no commit, and no validated review of a reference app is read.
     project.fake.requests.clear()
-    again = project.run()
+    with monkeypatch.context() as patched:
+        reads = ReviewReads(patched)
+        again = project.run()
+    assert not [path for path in reads.of_file if "/reference/validated/" in path]
     assert (again.commit, again.changed) == (version.commit, False)
     assert len(project.fake.tokens(GOJEK)) == 1
     # Without references the version has its old name, and nothing of them is in it.

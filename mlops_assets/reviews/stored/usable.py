@@ -72,6 +72,8 @@ class Counts:
     people_labels: str
     references: str = ""
     """A digest of which apps are references and of their weight; empty without any. They are in no number here."""
+    unlabelled: str = ""
+    """A digest of the texts without a label that a teacher can teach. They are in no number here."""
 
     @property
     def labelled(self) -> int:
@@ -236,6 +238,11 @@ def beside_references(counts: Counts, references: pd.DataFrame, own_weight: int)
     return replace(counts, training_data=training_data, references=which)
 
 
+def with_unlabelled(counts: Counts) -> Counts:
+    """Counts of the same reviews, with a digest of training data that covers the texts without a label."""
+    return replace(counts, training_data=_digest([counts.training_data, counts.unlabelled])[:12])
+
+
 def _read(files: Mapping[str, Path]) -> pd.DataFrame:
     frames = []
     for _, path in sorted(files.items()):
@@ -262,7 +269,9 @@ def _label(frame: pd.DataFrame, labelling: Labelling) -> tuple[pd.DataFrame, Cou
     texts = int(places[frame["label"].notna()].nunique())
     split = labelling.split(texts)
     frame = frame.assign(side=split.sides_at(places))
-    return frame, counts_of(labelled(frame), split, texts)
+    lasting = unlabelled_texts(frame.assign(side=split.lasting(frame["side"])))
+    counts = counts_of(labelled(frame), split, texts)
+    return frame, replace(counts, unlabelled=_digest(sorted(lasting))[:12])
 
 
 def _keep(frame: pd.DataFrame, path: Path, key: str, counts: Counts) -> None:

@@ -73,7 +73,7 @@ def test_each_text_and_the_weight_of_references_count_and_only_apps_and_weight_a
     for rows in (200, 300):
         write(references(repository), OTHER, rows, seed=2)
         counts.append(labelled_counts(settings, repository))
-    counts.append(labelled_counts(settings_with_weight(settings, 2), repository))
+    counts.append(labelled_counts(settings_with(settings, reference={"own_weight": 2}), repository))
     write(references(repository), "com.third.app", 10, seed=3)
     counts.append(labelled_counts(settings, repository))
 
@@ -92,10 +92,23 @@ def test_references_that_did_not_change_are_not_read_again_to_see_whether_a_trai
     reads = ReviewReads(monkeypatch)
     assert labelled_counts(settings, repository) == first
     assert reads.of_file == {}
-    write(references(repository), OTHER, 201, seed=2)
+    write(references(repository), OTHER, 201, seed=2)  # compares with the 200 that are there
+    reads.of_file.clear()
     assert labelled_counts(settings, repository).training_data != first.training_data
+    assert list(reads.of_file.values()) == [201]
 
 
-def settings_with_weight(settings: Settings, own_weight: int) -> Settings:
-    sections = {**settings.sections, "reference": {"own_weight": own_weight}}
-    return settings.model_copy(update={"sections": sections})
+def test_with_a_teacher_an_erased_text_without_a_label_trains_again_and_without_a_teacher_it_does_not(clone):
+    settings, repository = clone
+    with_teacher = settings_with(settings, bert={"teacher": "indobert"})
+    digests: dict[str, set[str]] = {"taught": set(), "alone": set()}
+    for texts in (40, 20, 40):
+        rows = [review(f"three-{n}", app_id=APP, review_text=f"biasa saja {n}", rating=3) for n in range(texts)]
+        columns.write_frame(frame(*rows), repository.data_folder / "validated" / APP / "2026-02.parquet")
+        digests["taught"].add(labelled_counts(with_teacher, repository).training_data)
+        digests["alone"].add(labelled_counts(settings, repository).training_data)
+    assert (len(digests["taught"]), len(digests["alone"])) == (2, 1)
+
+
+def settings_with(settings: Settings, **sections: dict[str, Any]) -> Settings:
+    return settings.model_copy(update={"sections": {**settings.sections, **sections}})

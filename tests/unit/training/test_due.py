@@ -57,7 +57,7 @@ def test_an_equal_training_is_not_due(tmp_path: Path) -> None:
     [
         ({"training_data": "t2", "reviews": 1040}, "the training data changed (t1 -> t2): +40 labelled reviews"),
         ({"training_data": "t2", "reviews": 999}, "the training data changed (t1 -> t2): -1 labelled reviews"),
-        ({"training_data": "t2"}, "the training data changed (t1 -> t2): edited reviews or other labels"),
+        ({"training_data": "t2"}, "the training data changed (t1 -> t2): other texts or labels"),
         ({"label_rule": "ternary"}, "the label rule changed"),
         ({"recipe": "r2"}, "the recipe changed"),
         ({"code": "c2"}, "the training code changed"),
@@ -89,7 +89,7 @@ def test_another_data_version_with_the_same_texts_labels_and_sides_is_no_reason_
             {"new_reviews": 2},
             1,
             False,
-            "edited reviews or other labels since the training, retrain.new_reviews is 2",
+            "other texts or labels since the training, retrain.new_reviews is 2",
         ),
         (1001, {"at_most_every_hours": 24}, 23.9, False, "allows the next training at 2026-01-11 12:00"),
         (1001, {"at_most_every_hours": 24}, -48, True, "+1 labelled reviews"),
