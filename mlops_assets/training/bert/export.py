@@ -202,7 +202,7 @@ def export(  # noqa: PLR0913 - the whole outcome of a training goes in
 
 
 def _to_compare(frame: pd.DataFrame, held_out: pd.Series, unlabelled: Sequence[str]) -> list[str]:
-    """Distinct texts that the model neither learned a label of nor was quantised with, the newest held-out ones first."""
+    """Distinct texts of which the model learned no label and int8 no scale, the newest held-out ones first."""
     learned = {text.text_digest(each) for each in frame["review_text"][frame["side"] == "train"].unique()}
     found: dict[str, str] = {}
     for each in dict.fromkeys([*held_out[::-1], *unlabelled]):
