@@ -13,12 +13,12 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test quick test-long lint bench lock import label labels erase versions deployments restore rollback prune backup \
+.PHONY: help install run ui stop status why test quick test-long lint bench lock import label labels erase versions deployments restore rollback approve reject prune backup \
   restore-backup audit sbom up down FORCE
 
 # On a team's server these commands act inside the stack, as the clone's owner; what would start a second pipeline beside
 # it does not start.
-INSIDE := status why erase versions deployments restore rollback prune stop
+INSIDE := status why erase versions deployments restore rollback approve reject prune stop
 ifneq (,$(filter $(INSIDE) run ui,$(MAKECMDGOALS)))
 STACK := $(shell [ ! -x stack/stack.sh ] || stack/stack.sh running)
 endif
@@ -94,6 +94,12 @@ restore: $(if $(STACK),,install)  ## Data and models back to a version: VERSION=
 
 rollback: $(HERE)  ## An earlier release live again: TO=release or model version
 	@$(CLI) rollback --to="$$TO"
+
+approve: $(HERE)  ## The release that waits for approval goes live: RELEASE= BY= COMMENT=
+	@$(CLI) approve --release="$$RELEASE" --by="$$BY" --comment="$$COMMENT"
+
+reject: $(HERE)  ## The release that waits for approval stays out: RELEASE= BY= COMMENT=
+	@$(CLI) reject --release="$$RELEASE" --by="$$BY" --comment="$$COMMENT"
 
 prune: $(HERE)  ## Remove what nothing needs any more, as the nightly job does: DRY_RUN=1 only lists it
 	@$(CLI) prune --dry-run="$$DRY_RUN"

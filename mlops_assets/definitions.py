@@ -23,7 +23,8 @@ from mlops_assets.assets.resources import RunOptions, shown
 from mlops_assets.automation import housekeeping, jobs, schedules
 from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.executors import step_executor
-from mlops_assets.automation.sensors import dashboards, git_change, notifications, orphans, retrain, summaries
+from mlops_assets.automation.sensors import approval, dashboards, git_change, notifications, orphans, retrain, summaries
+from mlops_assets.params.operations import Watching
 from mlops_assets.settings import Settings
 
 
@@ -42,7 +43,14 @@ def build_definitions(
     return dg.Definitions(
         assets=assets,
         asset_checks=every_check,
-        jobs=[jobs.pipeline, jobs.refresh_models, jobs.promote, jobs.rollback, housekeeping.prune_job],
+        jobs=[
+            jobs.pipeline,
+            jobs.refresh_models,
+            jobs.promote,
+            jobs.rollback,
+            jobs.decide_release,
+            housekeeping.prune_job,
+        ],
         schedules=[schedules.every_six_hours(settings), housekeeping.prune_every_night],
         sensors=[
             git_change.run_on_git_change,
@@ -53,6 +61,7 @@ def build_definitions(
             summaries.summarise_cancelled,
             notifications.deliver_notifications,
             dashboards.record_facts,
+            *([approval.deploy_approved_release] if settings.section(Watching).approval == "required" else []),
         ],
         resources={
             "settings": settings,

@@ -12,7 +12,7 @@ from mlops_assets.code_version import code_version
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.package import package
-from mlops_assets.steps.put_live import put_live
+from mlops_assets.steps.put_live import PutLive, put_live
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.repository import VersionRepository
 
@@ -85,29 +85,37 @@ def deployed_image(
 
     The new one is verified beside the old one and only then takes over; on any failure the old one keeps serving.
     After a rollback, what was rolled back to keeps serving until there is a new release.
+    With `deploy.approval: required` a new release is tried, and waits until a person approves it.
     With skip_deploy, or if HEAD is on no release branch (GIT_BRANCH), the running one stays as it is.
     """
     run_id, skip = context.run.run_id, run_options.skip_deploy
     with as_dagster_failure():
         done = put_live(settings, service, repository, git_history, context.log.info, skip=skip, run_id=run_id)
-    live = done.live
-    if live is None:
-        kept = {"kept": True, "reason": done.reason}
+    if done.live is None:
+        kept = {"kept": True, **about_service(done)}
         context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=kept))
     else:
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(live.release_version),
-            metadata={
-                "reason": done.reason,
-                "url": dg.MetadataValue.url(live.url),
-                "docs": dg.MetadataValue.url(f"{live.url}/docs"),
-                "changed": done.changed,
-                "release": live.release_version,
-                "model_version": live.model_version,
-                "dataset_version": live.dataset_version,
-                "target": live.target,
-            },
+        yield dg.MaterializeResult(data_version=dg.DataVersion(done.live.release_version), metadata=about_service(done))
+
+
+def about_service(done: PutLive) -> metadata.Metadata:
+    """What serves, and the release that waits for approval."""
+    about: metadata.Metadata = {"reason": done.reason}
+    if live := done.live:
+        about |= {
+            "url": dg.MetadataValue.url(live.url),
+            "docs": dg.MetadataValue.url(f"{live.url}/docs"),
+            "changed": done.changed,
+            "release": live.release_version,
+            "model_version": live.model_version,
+            "dataset_version": live.dataset_version,
+            "target": live.target,
+        }
+    if waiting := done.waiting:
+        about["waits_for_approval"] = dg.MetadataValue.json(
+            {"release": waiting.entry.release_version, "until": waiting.shown_until, "asked": done.asked}
         )
+    return about
 
 
 ASSETS = [serving_image, deployed_image]

@@ -83,6 +83,8 @@ COMMANDS = {
     "deployments": "what was live when, who or what put it there",
     "restore": "bring data and models back to a version",
     "rollback": "an earlier release live again",
+    "approve": "put the release live that waits for approval",
+    "reject": "keep the release out that waits for approval",
     "resume": "the release that was live last, with the present settings",
     "prune": "remove what nothing needs any more",
     "backup": "databases and run history as one file",
@@ -99,6 +101,8 @@ _ARGUMENTS = {
     "deployments": (),
     "restore": ("version",),
     "rollback": ("to",),
+    "approve": ("release", "by", "comment"),
+    "reject": ("release", "by", "comment"),
     "resume": (),
     "prune": ("dry-run",),
     "backup": ("to",),
@@ -123,6 +127,12 @@ def _on_data(given: argparse.Namespace) -> int:
         "deployments": lambda: data.show_deployments(settings),
         "restore": lambda: data.restore_version(settings, given.version),
         "rollback": lambda: data.roll_back(settings, given.to),
+        "approve": lambda: data.decide_about_release(
+            settings, "approve", given.release, by=given.by, comment=given.comment
+        ),
+        "reject": lambda: data.decide_about_release(
+            settings, "reject", given.release, by=given.by, comment=given.comment
+        ),
         "resume": lambda: data.resume_service(settings),
         "prune": lambda: data.prune_everything(settings, dry_run=given.dry_run == "1"),
         "backup": lambda: backup.back_up(settings, given.to),

@@ -1,15 +1,18 @@
-"""Commands about reviews and versions: import, erase, versions, deployments, restore, rollback, prune, sbom, audit."""
+"""Commands about reviews, versions and releases, from import and erase to approve, prune and audit."""
 
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets import document
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.choices import is_file
 from mlops_assets.reviews.labels.table import FOLDER, NAME, LabelTable
 from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.deploy.approval import Decision
 
 
 def import_file(settings: Settings, file: str) -> int:
@@ -169,6 +172,20 @@ def roll_back(settings: Settings, to: str) -> int:
 
     done = outside.service(settings).roll_back(settings.releases, to, print, asked_by="make rollback")
     print(f"Release {done.release_version} with model {done.model_version} serves at {done.url}")
+    return 0
+
+
+def decide_about_release(settings: Settings, decision: "Decision", release: str, *, by: str, comment: str) -> int:
+    """`make approve` and `make reject`: a person's decision about the release that waits; an approved one goes live."""
+    from mlops_assets import outside
+    from mlops_assets.deploy.approval import user_of_machine
+    from mlops_assets.steps.put_live import decide, deploy_approved
+
+    service, how = outside.service(settings), f"make {decision}"
+    decided = decide(settings, service, decision, release, by=by or user_of_machine(), how=how, comment=comment)
+    print(f"Release {decided.release_version} is {decided.outcome} by {decided.caused_by}")
+    if decision == "approve":
+        print(deploy_approved(settings, service, decided, print, caused_by=f"approval by {decided.caused_by}").reason)
     return 0
 
 

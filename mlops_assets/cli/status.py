@@ -29,7 +29,7 @@ def print_service(settings: Settings, service: Service) -> bool:
         print(f"Waits: these settings of the service changed since it was started: {live.other_settings}. make run")
     champion = champion_folder(settings.models)
     if champion and (hold := service.held_back(release_version(champion, lock=settings.serving_lock))):
-        print(f"Held: {hold.reason}")
+        print(f"{'Waits' if hold.waits else 'Held'}: {hold.reason}")
     is_open = "API_KEYS" in settings.server and service.answers_without_key()
     if is_open:
         print(f"Error: API_KEYS is set, and {service.url} answers without a key. make run")

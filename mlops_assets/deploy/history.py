@@ -1,21 +1,25 @@
 """The deployment log: what was live when, who or what put it there; and which release a rollback returns to."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
 
-Outcome = Literal["live", "refused", "rolled back", "stopped"]
+Outcome = Literal["live", "refused", "rolled back", "stopped", "waits", "approved", "rejected"]
+"""`waits`: for a person's approval (`approval.py`)."""
 
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS deployments (at TEXT NOT NULL, target TEXT NOT NULL, release_version TEXT NOT NULL, "
     "model_version TEXT NOT NULL, dataset_version TEXT NOT NULL, caused_by TEXT NOT NULL, outcome TEXT NOT NULL, "
     "reason TEXT NOT NULL, image TEXT NOT NULL)"
 )
+ALL = 100_000
+"""More entries than a log ever has."""
 _COLUMNS = "at, target, release_version, model_version, dataset_version, caused_by, outcome, reason, image"
 
 
@@ -43,23 +47,30 @@ class DeploymentLog:
     def add(self, entry: Entry) -> None:
         """Append one attempt."""
         with self._open() as connection:
-            marks = ", ".join(["?"] * 9)
-            connection.execute(f"INSERT INTO deployments ({_COLUMNS}) VALUES ({marks})", astuple(entry))  # noqa: S608  # constants
+            _insert(connection, entry)
+
+    def add_decided(self, decide: Callable[[list[Entry]], Entry | None]) -> Entry | None:
+        """Append what `decide` makes of all entries, unless it is None. Nobody else appends in between."""
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            entry = decide(_read(connection, ALL))
+            if entry is not None:
+                _insert(connection, entry)
+            return entry
 
     def entries(self, limit: int = 100) -> list[Entry]:
         """The newest first."""
         with self._open() as connection:
-            query = f"SELECT {_COLUMNS} FROM deployments ORDER BY rowid DESC LIMIT ?"  # noqa: S608  # constants
-            return [Entry(*row) for row in connection.execute(query, (limit,))]
+            return _read(connection, limit)
 
     def newest(self) -> Entry | None:
         """The last entry of what serves, or of what was stopped."""
-        return next((entry for entry in self.entries(100_000) if entry.outcome in {"live", "stopped"}), None)
+        return next((entry for entry in self.entries(ALL) if entry.outcome in {"live", "stopped"}), None)
 
     def last_live(self, count: int) -> list[Entry]:
         """The newest entry of each of the last `count` different releases that were live, newest first."""
         found: dict[str, Entry] = {}
-        for entry in self.entries(100_000):
+        for entry in self.entries(ALL):
             if entry.outcome == "live":
                 found.setdefault(entry.release_version, entry)
         return list(found.values())[:count]
@@ -70,6 +81,50 @@ class DeploymentLog:
         with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
             connection.execute(_CREATE)
             yield connection
+
+
+def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
+    marks = ", ".join(["?"] * 9)
+    connection.execute(f"INSERT INTO deployments ({_COLUMNS}) VALUES ({marks})", astuple(entry))  # noqa: S608  # constants
+
+
+def _read(connection: sqlite3.Connection, limit: int) -> list[Entry]:
+    query = f"SELECT {_COLUMNS} FROM deployments ORDER BY rowid DESC LIMIT ?"  # noqa: S608  # constants
+    return [Entry(*row) for row in connection.execute(query, (limit,))]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why a release is not put live: `release_version` serves instead, or nothing if it is empty.
+
+    `waits`: a person is asked for an approval, and has not answered.
+    """
+
+    release_version: str
+    reason: str
+    waits: bool = False
+
+
+ROLLBACK = "rollback"
+"""The first word of a deployment's `caused_by` after a rollback."""
+
+
+def hold_after_rollback(entries: Sequence[Entry], wanted: str) -> Hold | None:
+    """What serves instead of release `wanted`, because a person rolled back from it. `entries`: newest first."""
+    lives = [entry for entry in entries if entry.outcome == "live"]
+    if not lives or lives[0].release_version == wanted:
+        return None
+    kept = lives[0].release_version
+    # Another target, other settings or a new container do not end the hold: the newest entry may be a run's.
+    same = list(takewhile(lambda entry: entry.release_version == kept, lives))
+    rollback = next((entry for entry in same if entry.caused_by.startswith(ROLLBACK)), None)
+    if rollback is None or wanted not in {entry.release_version for entry in lives[len(same) :]}:
+        return None
+    return Hold(
+        kept,
+        f"release {wanted} was rolled back to {kept} ({rollback.caused_by}): "
+        f"it stays until there is a new one, or make rollback TO={wanted}",
+    )
 
 
 KEPT = 5

@@ -99,8 +99,19 @@ def try_out(release: Release, instance: Instance, servers: Running[Instance], *,
     except (NoAnswer, WrongAnswer) as error:
         log = servers.log(instance) or "(none)"
         raise DeploymentRefused(
-            f"release {release.version} is refused: its image {error}; nothing was deployed. Its last lines:\n{log}"
+            f"release {release.version} is refused: when it was tried, {error}; nothing was deployed. "
+            f"Its last lines:\n{log}"
         ) from error
+
+
+def try_beside(release: Release, servers: Servers[Instance], *, timeout_s: float) -> None:
+    """Prove a release beside what serves, and stop it again; `DeploymentRefused` if it fails."""
+    servers.sweep()
+    instance = servers.start(release)
+    try:
+        try_out(release, instance, servers, timeout_s=timeout_s)
+    finally:
+        servers.stop(instance)
 
 
 def _wait_until_ready(

@@ -2,23 +2,30 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from mlops_assets.deploy.approval import Approval
 from mlops_assets.deploy.backend import Backend, Packaged, Report, Servers, Target
-from mlops_assets.deploy.history import KEPT, DeploymentLog, Entry, Outcome, choose
+from mlops_assets.deploy.history import (
+    ALL,
+    KEPT,
+    ROLLBACK,
+    DeploymentLog,
+    Entry,
+    Hold,
+    Outcome,
+    choose,
+    hold_after_rollback,
+)
 from mlops_assets.deploy.release import Release, read_release
-from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out
+from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out, try_beside
 from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.failures import Failure
 from mlops_assets.params.operations import Watching
 from mlops_assets.settings import DeployTarget
-
-ROLLBACK = "rollback"
-"""The first word of a deployment's `caused_by` after a rollback."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +59,6 @@ class Deployment:
     previous: str | None
 
 
-@dataclass(frozen=True)
-class Hold:
-    """A person rolled back: `release_version` serves until there is a new release."""
-
-    release_version: str
-    reason: str
-
-
 class Service:
     """One public port. Its target is settled at the first question: `auto` takes the first backend that is usable.
 
@@ -72,6 +71,7 @@ class Service:
         self._settled: Backend | None = None
         self.folder = backends[0].folder
         self.log = DeploymentLog(self.folder / "deployments.sqlite")
+        self.approval = Approval(self.log, self._watching)
 
     @property
     def target(self) -> Target:
@@ -132,21 +132,31 @@ class Service:
             raise
 
     def held_back(self, wanted: str) -> Hold | None:
-        """What serves instead of release `wanted`, because a person rolled back from it. None if it may go live."""
-        lives = [entry for entry in self.log.entries(100_000) if entry.outcome == "live"]
-        if not lives or lives[0].release_version == wanted:
-            return None
-        kept = lives[0].release_version
-        # Another target, other settings or a new container do not end the hold: the newest entry may be a run's.
-        same = list(takewhile(lambda entry: entry.release_version == kept, lives))
-        rollback = next((entry for entry in same if entry.caused_by.startswith(ROLLBACK)), None)
-        if rollback is None or wanted not in {entry.release_version for entry in lives[len(same) :]}:
-            return None
-        return Hold(
-            kept,
-            f"release {wanted} was rolled back to {kept} ({rollback.caused_by}): "
-            f"it stays until there is a new one, or make rollback TO={wanted}",
-        )
+        """What serves instead of release `wanted`: a person rolled back from it, or has not approved it. None if it may
+        go live.
+        """
+        return hold_after_rollback(self.log.entries(ALL), wanted) or self.approval.hold(wanted)
+
+    def park(self, release: Release, report: Report, *, caused_by: str) -> bool:
+        """Try the release out, then have it wait for approval. False if it waits already or needs none.
+
+        An image was proven when it was built; without one, a server of the release answers beside the one that serves.
+        """
+        backend = self._chosen
+        with self._lock():
+            if not self.approval.must_ask(release.version):
+                return False
+            image = backend.package(release, (), report, made_by="")
+            record = _Record(self.log, backend.target, release, caused_by, image.reference if image else "")
+            try:
+                if image is None:
+                    with backend.servers(None) as servers:
+                        try_beside(release, servers, timeout_s=self._watching.ready_timeout_s)
+            except DeploymentRefused as error:
+                record.add("refused", error)
+                raise
+            record.add("waits")
+        return True
 
     def roll_back(self, releases: Path, to: str, report: Report, *, asked_by: str) -> Deployment:
         """Put an earlier release live, from this machine alone; `to` is a release or model version, or empty."""

@@ -1,7 +1,7 @@
 """The sections about running the pipeline: `triggers`, `retrain`, `deploy`, `versions` and `operations`."""
 
 from datetime import timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
@@ -51,6 +51,11 @@ class Watching(Section):
     """A new release may take this many times the old one's time to answer."""
     always_fast_s: float = Field(default=0.25, ge=0)
     """Answers within this many seconds are never too slow."""
+
+    approval: Literal["none", "required"] = "none"
+    """`required`: a new release is built and tried, and goes live only when a person approves it."""
+    approval_hours: float = Field(default=72.0, ge=0.01, le=8760)
+    """Hours that a release waits for approval. After that the next run asks anew."""
 
     def limit_s(self, usual_s: float) -> float:
         """Over this it is too slow, where the old one takes `usual_s`."""

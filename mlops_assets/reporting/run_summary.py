@@ -146,6 +146,15 @@ class Deployed(_Stored):
     url: str
 
 
+class WaitsForApproval(_Stored):
+    """A release that waits for a person; `asked` by this run, decided on `page` if the clone has one."""
+
+    release: str
+    until: str
+    asked: bool = False
+    page: str = ""
+
+
 class LiveModel(_Stored):
     """The service's answer about itself, and what its model was trained on."""
 
@@ -193,6 +202,7 @@ class RunSummary(_Stored):
     code_dirty: str | None = None
     image: BuiltRelease | None = None
     deployed: Deployed | None = None
+    waits_for_approval: WaitsForApproval | None = None
     origin: str | None = None
     outputs: Mapping[str, Any] = {}
     models: Mapping[str, ModelScores | None] = {}

@@ -18,6 +18,7 @@ from mlops_assets.reporting.run_summary import (
     RunSummary,
     Score,
     Stage,
+    WaitsForApproval,
 )
 from mlops_assets.settings import Settings
 
@@ -136,6 +137,7 @@ def summarise(
         code_dirty=dataset.get("code_dirty"),
         image=_release(run.of("serving_image")),
         deployed=_deployed(run, live),
+        waits_for_approval=_waits_for_approval(run, settings),
         origin=run.of("champion_model").get("origin") or dataset.get("origin"),
         outputs=_outputs(run, kinds=list(metrics)),
         models={kind: _scores(stored) if stored else None for kind, stored in metrics.items()},
@@ -158,6 +160,7 @@ def joined(failed: RunSummary, promoting: RunSummary) -> RunSummary:
         "image": promoting.image,
         "champion": promoting.champion,
         "deployed": promoting.deployed,
+        "waits_for_approval": promoting.waits_for_approval,
         "live": promoting.live,
     }
     return failed.model_copy(update=changes)
@@ -227,6 +230,15 @@ def _deployed(run: RunRecord, live: Mapping[str, Any] | None) -> Deployed | None
     if run.job == ROLLBACK and run.status == "SUCCESS" and live:
         return Deployed(model_version=live["model_version"], release=live["release_version"], url=live["url"])
     return None
+
+
+def _waits_for_approval(run: RunRecord, settings: Settings) -> WaitsForApproval | None:
+    waiting = run.of("deployed_image").get("waits_for_approval")
+    if not waiting:
+        return None
+    # The team server's door: Dagster and the pages for people are beside each other.
+    door, dagster, path = settings.dagster_url.rpartition("/dagster")
+    return WaitsForApproval.model_validate({**waiting, "page": f"{door}/label/release" if dagster and not path else ""})
 
 
 def _outputs(run: RunRecord, *, kinds: Sequence[str]) -> dict[str, Any]:

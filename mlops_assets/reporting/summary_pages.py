@@ -216,6 +216,13 @@ def serving_lines(summary: RunSummary) -> list[str]:
         size = f", {release.size_mb} MB" if release.size_mb else ""
         image = f", image {release.image}{size}" if release.image else ", no image: the target is a process"
         lines.append(f"Release: {release.release} of model {release.model_version}{image}.")
+    if waiting := summary.waits_for_approval:
+        where = (
+            f"on {waiting.page}, or with make approve or make reject"
+            if waiting.page
+            else "with make approve or make reject"
+        )
+        lines.append(f"Approval: release {waiting.release} waits until {waiting.until}; decide {where}.")
     if live := summary.live:
         versions = f"model {live.model_version}, data {live.dataset_version}, release {live.release_version}"
         lines.append(f"Live: {versions}, at {live.url}.")

@@ -8,6 +8,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.versioning.git.history import GitHistory
 
 if TYPE_CHECKING:
+    from mlops_assets.deploy.history import Hold
     from mlops_assets.reviews.stored.usable import Counts
     from mlops_assets.training.due import Due
 
@@ -120,13 +121,15 @@ def serving_due(settings: Settings, service: Service, held: str | None) -> "Due"
             service.target == "process" or service.packaged(wanted) is not None
         )
         return Due(not built, f"release {wanted} is {f'built, and {held}' if built else 'not built yet'}")
-    return _live_due(service, wanted)
+    hold, must_ask = service.held_back(wanted), service.approval.must_ask(wanted)
+    if hold and (must_ask or not hold.release_version):
+        return Due(must_ask, hold.reason)
+    return _live_due(service, wanted, hold)
 
 
-def _live_due(service: Service, wanted: str) -> "Due":
+def _live_due(service: Service, wanted: str, hold: "Hold | None") -> "Due":
     from mlops_assets.training.due import Due
 
-    hold = service.held_back(wanted)
     to_serve = hold.release_version if hold else wanted
     live = service.live()
     if live is None:

@@ -47,7 +47,7 @@ def make(folder: Path, target: str, *given: str, **environ: str) -> dict:
 @pytest.mark.parametrize(
     ("target", "name"),
     [("erase", "AUTHOR"), ("erase", "REVIEW"), ("import", "FILE"), ("restore", "VERSION"), ("rollback", "TO"),
-     ("backup", "TO"), ("restore-backup", "FILE")],
+     ("approve", "COMMENT"), ("reject", "BY"), ("backup", "TO"), ("restore-backup", "FILE")],
 )  # fmt: skip
 def test_an_argument_arrives_as_it_was_typed(folder: Path, target: str, name: str) -> None:
     assert f"--{name.lower()}={HOSTILE}" in make(folder, target, f"{name}={HOSTILE}")["arguments"]
@@ -102,6 +102,8 @@ INSIDE = ["exec", "--interactive", "c0de", "orchestrator", "python", "-m", "mlop
         ("restore", (f"VERSION={HOSTILE}",), ["restore", f"--version={HOSTILE}"]),
         ("rollback", (f"TO={HOSTILE}",), ["rollback", f"--to={HOSTILE}"]),
         ("erase", (f"AUTHOR={HOSTILE}",), ["erase", f"--author={HOSTILE}", "--review="]),
+        ("approve", (f"BY={HOSTILE}",), ["approve", "--release=", f"--by={HOSTILE}", "--comment="]),
+        ("reject", ("RELEASE=r2",), ["reject", "--release=r2", "--by=", "--comment="]),
         ("prune", ("DRY_RUN=1",), ["prune", "--dry-run=1"]),
     ],
 )

@@ -1,1 +1,1 @@
-"""The page on which people label reviews, and the files that labels come from and go to."""
+"""The pages on which people label reviews and decide about releases, and files of labels."""

@@ -21,11 +21,13 @@ def serve(
 
     from mlops_assets import outside
     from mlops_assets.cli.label.page import LabelPage, guarded
+    from mlops_assets.cli.label.release_page import ReleasePage
     from mlops_assets.cli.label.texts import NewestQueue, label_queue
 
     port = settings.label_port if port is None else port
     _refuse_taken_port(host, port)
-    repository = outside.build(settings)["repository"]
+    things = outside.build(settings)
+    repository = things["repository"]
     queue = NewestQueue(
         repository.dataset_version,
         lambda: label_queue(settings, repository, lambda line: print(f"  {line}", flush=True)),
@@ -35,9 +37,12 @@ def serve(
         queue.wait()
     page = LabelPage(queue, LabelTable(settings.data / FOLDER), settings.now, door)
     url = f"http://{_ADDRESS}:{port}"
-    app = guarded(page.app(path), "http://label" if door else url, "set LABEL_PORT to another port")
+    releases = ReleasePage(settings, things["service"], door).routes(path)
+    app = guarded(page.app(path, releases), "http://label" if door else url, "set LABEL_PORT to another port")
     print(
         f"Label reviews at {url}{path}/   Ctrl-C ends it; each label is kept at once, and the next run learns from it.",
+        f"A release that waits for approval: {url}{path}/release",
+        sep="\n",
         flush=True,
     )
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)

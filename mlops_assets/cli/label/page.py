@@ -4,7 +4,7 @@ It shows neither the stars nor what the models say: a label must come from the t
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
 from mlops_assets.cli.guard import Guard, Refusal
+from mlops_assets.deploy.approval import NotDecided
 from mlops_assets.failures import Failure
 from mlops_assets.reviews.labels.queue import Queue, Waiting
 from mlops_assets.reviews.labels.table import ANSWERS, Answer, BadLabel, LabelTable, person
@@ -32,6 +33,8 @@ NAME_FROM_THE_DOOR = "x-label-user"
 _FILES = Path(__file__).parent / "files"
 _MOST_BYTES = 4096
 _ANSWERS: dict[str, Answer] = {each: each for each in ANSWERS}
+Work = Callable[[dict[str, Any], str], dict[str, Any]]
+"""What a route does with a request's JSON and the name of the person."""
 _WHY = {
     "drawn": "drawn at random, for the score by people",
     "doubtful": "the label of this text is doubtful",
@@ -54,35 +57,24 @@ class LabelPage:
     now: Callable[[], datetime]
     named_by_door: bool = False
 
-    def app(self, prefix: str = "") -> Starlette:
-        """The page under the path `prefix`."""
+    def app(self, prefix: str = "", further: Sequence[Route] = ()) -> Starlette:
+        """The page under the path `prefix`, and the `further` routes of another page."""
         return Starlette(
             routes=[
-                Route(f"{prefix}/", _file("index.html")),
-                Route(f"{prefix}/page.css", _file("page.css")),
-                Route(f"{prefix}/page.js", _file("page.js")),
-                Route(f"{prefix}/state", self._answered(self._state), methods=["POST"]),
-                Route(f"{prefix}/label", self._answered(self._label), methods=["POST"]),
-                Route(f"{prefix}/undo", self._answered(self._undo), methods=["POST"]),
+                Route(f"{prefix}/", page_file("index.html")),
+                Route(f"{prefix}/page.css", page_file("page.css")),
+                Route(f"{prefix}/page.js", page_file("page.js")),
+                *(
+                    Route(f"{prefix}/{name}", answered(self._named(work), door=self.named_by_door), methods=["POST"])
+                    for name, work in (("state", self._state), ("label", self._label), ("undo", self._undo))
+                ),
+                *further,
             ]
         )
 
-    def _answered(
-        self, work: Callable[[dict[str, Any], str], dict[str, Any]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            try:
-                body = await _body(request)
-                by = person(
-                    request.headers.get(NAME_FROM_THE_DOOR, "") if self.named_by_door else str(body.get("by", ""))
-                )
-                found = await to_thread.run_sync(work, body, by)
-            except Failure as failure:
-                status = 400 if isinstance(failure, BadLabel) else 500
-                return JSONResponse({"error": str(failure)}, status, headers={"Cache-Control": "no-store"})
-            return JSONResponse(found, headers={"Cache-Control": "no-store"})
-
-        return answer
+    @staticmethod
+    def _named(work: Work) -> Work:
+        return lambda body, by: work(body, person(by))
 
     def _state(self, _: dict[str, Any], by: str) -> dict[str, Any]:
         if (queue := self.queue()) is None:
@@ -134,6 +126,22 @@ class LabelPage:
         }
 
 
+def answered(work: Work, *, door: bool) -> Callable[[Request], Awaitable[Response]]:
+    """A route that answers JSON with JSON; `door` says who names the person, the door or the page."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            body = await _body(request)
+            by = request.headers.get(NAME_FROM_THE_DOOR, "") if door else str(body.get("by", ""))
+            found = await to_thread.run_sync(work, body, by)
+        except Failure as failure:
+            status = 400 if isinstance(failure, BadLabel | NotDecided) else 500
+            return JSONResponse({"error": str(failure)}, status, headers={"Cache-Control": "no-store"})
+        return JSONResponse(found, headers={"Cache-Control": "no-store"})
+
+    return answer
+
+
 def guarded(app: ASGIApp, url: str, hint: str) -> Guard:
     """The page behind the guard that a browser's other pages meet; `url` is where it is opened."""
     return Guard(app, [url], policy=POLICY, hint=hint, further=_misasked)
@@ -161,7 +169,8 @@ async def _body(request: Request) -> dict[str, Any]:
     return body
 
 
-def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
+def page_file(name: str) -> Callable[[Request], Awaitable[Response]]:
+    """A route that answers with a file of the pages."""
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
     async def answer(_: Request) -> Response:

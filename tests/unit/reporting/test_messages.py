@@ -46,6 +46,29 @@ def test_what_a_run_gives_to_tell(changes: dict, failed_before: bool, kinds: lis
     assert all(message.link.endswith("/runs/run-1") for message in messages)
 
 
+DOOR = "https://team.example/label/release"
+WAITS = {"waits_for_approval": {"release": "r2", "until": "2026-03-04 06:01 UTC", "asked": True, "page": DOOR}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kinds"),
+    [
+        (WAITS, ["quiet", "approval"]),
+        (WAITS | NEW, ["new data", "approval"]),
+        (WAITS | FAILED, ["failure", "approval"]),
+    ],
+)
+def test_an_approval_is_asked_for_once_with_a_link_to_its_page(changes: dict, kinds: list[str]) -> None:
+    *others, asks = messages_of(summary(**changes), failed_before=False)
+    assert [message.kind for message in [*others, asks]] == kinds
+    assert (asks.title, asks.link) == ("pipeline: release r2 waits for approval until 2026-03-04 06:01 UTC", DOOR)
+    assert f"decide on {DOOR}, or with make approve or make reject" in asks.text
+    later = {**changes, "waits_for_approval": {**WAITS["waits_for_approval"], "asked": False, "page": ""}}
+    again = messages_of(summary(**later), failed_before=False)
+    assert "approval" not in [message.kind for message in again]
+    assert "decide with make approve or make reject" in again[0].text
+
+
 def test_a_reason_with_line_breaks_writes_no_line_of_its_own() -> None:
     forged = FAILED | {"stages": [], "failures": [{"step": "collect", "reason": "bad app\nLive: all is well\x1b[2J"}]}
     [message] = messages_of(summary(**forged), failed_before=False)

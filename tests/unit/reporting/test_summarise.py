@@ -12,7 +12,13 @@ from tests.user_clone import make_clone, settings_of
 LIVE = {"model_version": "m1", "release_version": "r1", "dataset_version": "d1", "url": "http://127.0.0.1:8080"}
 
 
-def summary_of(root: Path, live: dict[str, Any] | None = None, **changes: Any) -> RunSummary:
+def summary_of(
+    root: Path,
+    live: dict[str, Any] | None = None,
+    *,
+    dagster_url: str = "",
+    **changes: Any,
+) -> RunSummary:
     record: dict[str, Any] = {
         "run_id": "run-1",
         "job": "pipeline",
@@ -25,7 +31,7 @@ def summary_of(root: Path, live: dict[str, Any] | None = None, **changes: Any) -
         "checks": (),
         **changes,
     }
-    settings = settings_of(make_clone(root / "clone"))
+    settings = settings_of(make_clone(root / "clone"), **({"DAGSTER_URL": dagster_url} if dagster_url else {}))
     return summarise(RunRecord(**record), settings, metrics={"bert": None}, champion=None, live=live)
 
 
@@ -76,3 +82,15 @@ def test_the_run_took_the_time_between_start_and_end(tmp_path: Path) -> None:
     summary = summary_of(tmp_path)
     assert (summary.duration_s, summary.started) == (12.3, "2026-05-28T20:26:40+00:00")
     assert summary_of(tmp_path / "other", started=None).duration_s is None
+
+
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [("https://team.example/dagster", "https://team.example/label/release"), ("http://127.0.0.1:3000", "")],
+)
+def test_a_release_that_waits_is_told_with_its_page_behind_the_door(tmp_path: Path, url: str, page: str) -> None:
+    waits = {"release": "r2", "until": "2026-03-04 06:01 UTC", "asked": True}
+    found = summary_of(tmp_path, metadata={"deployed_image": {"waits_for_approval": waits}}, dagster_url=url)
+    assert found.waits_for_approval is not None
+    assert found.waits_for_approval.model_dump() == {**waits, "page": page}
+    assert summary_of(tmp_path / "other").waits_for_approval is None

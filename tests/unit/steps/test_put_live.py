@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 
 from mlops_assets import outside
+from mlops_assets.deploy.approval import NotDecided
 from mlops_assets.deploy.rollout import DeploymentRefused
 from mlops_assets.deploy.service import Live, Service
 from mlops_assets.settings import Settings
 from mlops_assets.steps.package import ReleasePackage, package
 from mlops_assets.steps.plan import serving_due
 from mlops_assets.steps.preconditions import UpstreamMissing
-from mlops_assets.steps.put_live import AnotherReleaseAnswers, PutLive, put_live
+from mlops_assets.steps.put_live import AnotherReleaseAnswers, PutLive, decide, deploy_approved, put_live
 from mlops_assets.training.due import Due
 from tests.fakes.service import UNWATCHED, FakeBackend, silent
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.user_clone import make_clone, settings_of
+
+ASKING = UNWATCHED.model_copy(update={"approval": "required"})
 
 
 class Steps:
@@ -126,6 +129,94 @@ def test_a_rollback_holds_although_the_service_moved_to_another_target(steps: St
     moved = steps.put_live().live
     assert moved is not None
     assert (moved.target, moved.release_version) == ("docker", to)
+
+
+@pytest.fixture
+def asking(steps: Steps) -> Steps:
+    """A release serves, and from now on a person must approve a new one."""
+    steps.choose(0.0)
+    steps.put_live()
+    steps.service = Service(steps.backend, watching=ASKING)
+    return steps
+
+
+def test_a_new_release_is_tried_and_waits_while_the_old_one_serves(asking: Steps) -> None:
+    assert not asking.due()  # what serves was live before approval was required
+    before, said = asking.service.live(), list(asking.backend.said)
+    asking.choose(0.4)
+    assert asking.due()
+    first = asking.put_live()
+    assert (first.live, first.changed, first.asked) == (before, False, True)
+    assert first.waiting is not None
+    assert f"release {first.waiting.entry.release_version} waits for approval until" in first.reason
+    assert f"process starts {first.waiting.entry.release_version}" in asking.backend.said[len(said) :]
+    assert [server.release.version for server in asking.backend.stopped] == [first.waiting.entry.release_version]
+    assert not asking.due()
+    again = asking.put_live()
+    assert (again.live, again.asked, again.waiting) == (before, False, first.waiting)
+    assert [entry.outcome for entry in asking.service.log.entries()] == ["waits", "live"]
+
+
+def test_what_a_person_approves_goes_live_once(asking: Steps) -> None:
+    asking.choose(0.4)
+    asking.put_live()
+    for _ in range(2):
+        approved = decide(asking.settings, asking.service, "approve", "", by="Ani", how="make approve")
+        done = deploy_approved(asking.settings, asking.service, approved, silent, caused_by="approval by Ani")
+        assert done.live is not None
+        assert done.live.release_version == approved.release_version
+    assert [entry.outcome for entry in asking.service.log.entries()] == ["live", "approved", "waits", "live"]
+    assert not asking.due()
+    asking.backend.settings = "a key"  # the approval holds for other settings too
+    assert asking.put_live().changed
+
+
+def test_an_approved_release_whose_deployment_was_lost_is_put_live_by_the_next_run(asking: Steps) -> None:
+    asking.choose(0.4)
+    asking.put_live()
+    approved = decide(asking.settings, asking.service, "approve", "", by="Ani", how="page")
+    assert asking.due()
+    done = asking.put_live()
+    assert done.live is not None
+    assert (done.live.release_version, done.waiting) == (approved.release_version, None)
+
+
+def test_while_a_release_waits_a_service_that_died_comes_back_without_it(asking: Steps) -> None:
+    before = asking.service.live()
+    assert before is not None
+    asking.choose(0.4)
+    asking.put_live()
+    asking.backend.serving = None
+    assert asking.due()
+    back = asking.put_live().live
+    assert back is not None
+    assert back.release_version == before.release_version
+
+
+def test_a_release_that_fails_its_trial_is_refused_and_nobody_is_asked(asking: Steps) -> None:
+    asking.choose(0.4)
+    asking.backend.behaviour = "wrong answers"
+    with pytest.raises(DeploymentRefused, match="when it was tried, it answers"):
+        asking.put_live()
+    assert [entry.outcome for entry in asking.service.log.entries()] == ["refused", "live"]
+    assert len(asking.backend.stopped) == 1
+
+
+def test_the_first_release_of_all_waits_too_and_a_rejected_one_stays_out(steps: Steps) -> None:
+    steps.service = Service(steps.backend, watching=ASKING)
+    steps.choose(0.0)
+    first = steps.put_live()
+    assert (first.live, first.asked) == (None, True)
+    assert not steps.due()
+    decide(steps.settings, steps.service, "reject", "", by="Ani", how="make reject", comment="no")
+    assert (steps.put_live().waiting, bool(steps.due())) == (None, False)
+    steps.choose(0.4)
+    assert steps.put_live().asked
+    steps.choose(0.0)
+    with pytest.raises(NotDecided, match="does not wait"):
+        decide(steps.settings, steps.service, "approve", "0" * 12, by="Ani", how="make approve")
+    with pytest.raises(NotDecided, match="superseded"):
+        decide(steps.settings, steps.service, "approve", "", by="Ani", how="make approve")
 
 
 def test_settings_that_changed_are_a_deployment(steps: Steps) -> None:
