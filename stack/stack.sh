@@ -110,7 +110,8 @@ case "${1:-}" in
     DOOR_FILES=$(digest stack/door stack/made/door)
     GRAFANA_FILES=$(digest stack/grafana/provisioning stack/grafana/dashboards stack/made/grafana)
     PROMETHEUS_FILES=$(digest stack/prometheus)
-    export CODE_FILES DOOR_FILES GRAFANA_FILES PROMETHEUS_FILES
+    ALERTMANAGER_FILES=$(digest stack/alertmanager)
+    export ALERTMANAGER_FILES CODE_FILES DOOR_FILES GRAFANA_FILES PROMETHEUS_FILES
     before=$(containers)
     # The owner's password is what .env says, also in a database that was made with another one.
     compose up --detach postgres

@@ -18,7 +18,7 @@ from tests.user_clone import PROJECT, SMALL, free_port, git, write_params
 
 UID = 23456
 APPS = ["com.valar.pintu", "com.example.two", "com.example.three"]
-IMAGES = {name: f"mlops-test-{name}" for name in ("postgres", "prometheus", "node-exporter", "grafana")}
+IMAGES = {name: f"mlops-test-{name}" for name in ("postgres", "prometheus", "alertmanager", "node-exporter", "grafana")}
 RUNS = """{ runsOrError { ... on Runs { results {
   runId status jobName startTime endTime tags { key value } } } } }"""
 ORCHESTRATOR = "mlops-test-orchestrator"
@@ -71,6 +71,7 @@ class Stack:
             "ORCHESTRATOR_IMAGE": ORCHESTRATOR,
             "POSTGRES_IMAGE": IMAGES["postgres"],
             "PROMETHEUS_IMAGE": IMAGES["prometheus"],
+            "ALERTMANAGER_IMAGE": IMAGES["alertmanager"],
             "NODE_EXPORTER_IMAGE": IMAGES["node-exporter"],
             "GRAFANA_IMAGE": IMAGES["grafana"],
             "SERVICE_SUBNET": f"10.214.{free_port() % 250}",

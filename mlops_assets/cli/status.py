@@ -61,7 +61,10 @@ def print_status(settings: Settings) -> bool:
         print(f"Overdue: {late}. make run")
     for line in _held_collections(settings):
         print(f"Waits: {line}")
-    for channel in Notifier.of(settings).channel_status():
+    notifier = Notifier.of(settings)
+    for name, since in notifier.firing():
+        print(f"Alert: {name}, since {since}")
+    for channel in notifier.channel_status():
         if channel.waiting or channel.error:
             error = f", {channel.error}" if channel.error else ""
             print(f"Waits: {channel.waiting} messages for {channel.name}{error}")

@@ -2,8 +2,10 @@
 
 import logging
 import re
+import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -15,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from mlops_assets.params.operations import OperationRules
 from mlops_assets.proxies import through_proxy
+from mlops_assets.reporting.alerts import FOLDER, SILENT_S, AlertFolder, AlertWatch
 from mlops_assets.reporting.messages import Kind, Message, fitted
 from mlops_assets.reporting.outbox import Channel, ChannelStatus, Outbox, Unreachable
 from mlops_assets.serving.overview_file import LAST_SUCCESS, SHOWN, publish
@@ -24,6 +27,7 @@ MESSAGE_ID = "X-Notification-Id"
 """The header with a message's id; a duplicate carries the same id."""
 
 _PING_TIMEOUT_S = 10.0
+_COMPLAIN_EVERY_S = 3600.0
 _LOG_ADDRESSES = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "urllib3.connectionpool")
 """Loggers that write whole addresses, httpx even at INFO. The path of a channel's address is its password."""
 
@@ -115,7 +119,7 @@ def trouble(channels: Sequence[ChannelStatus]) -> str:
 
 
 class Notifier:
-    """Notifies people of runs that ended: puts news into the outbox and sends what waits there."""
+    """Notifies people of runs and alerts: puts news into the outbox and sends what waits there."""
 
     def __init__(
         self,
@@ -126,14 +130,19 @@ class Notifier:
         channels: Sequence[Channel],
         rules: Callable[[], OperationRules],
         clock: Callable[[], datetime],
+        alerts: AlertWatch,
     ) -> None:
         self._folder, self._summaries, self._service_folder = folder, summaries, service_folder
-        self._channels, self._rules, self._clock = tuple(channels), rules, clock
+        self._channels, self._rules, self._clock, self._alerts = tuple(channels), rules, clock, alerts
         self._outbox = Outbox(folder / "outbox.sqlite")
+        self._complained = 0.0
 
     @classmethod
-    def of(cls, settings: Settings) -> "Notifier":
-        """The notifier of a clone: channels of NOTIFY_URLS, HEARTBEAT_URL."""
+    def of(cls, settings: Settings, *, silent_s: float = SILENT_S) -> "Notifier":
+        """The notifier of a clone: channels of NOTIFY_URLS, HEARTBEAT_URL.
+
+        silent_s: how long Prometheus may give no sign of life, where there is one: in the stack.
+        """
         channels: list[Channel] = [AppriseChannel(url.get_secret_value()) for url in settings.notify_urls]
         if settings.heartbeat_url:
             channels.append(Heartbeat(settings.heartbeat_url.get_secret_value()))
@@ -144,6 +153,11 @@ class Notifier:
             channels=channels,
             rules=lambda: settings.section(OperationRules),
             clock=settings.now,
+            alerts=AlertWatch(
+                AlertFolder(settings.instance_folder / FOLDER),
+                settings.apps,
+                silent_s if settings.service_network else 0,
+            ),
         )
 
     @property
@@ -152,15 +166,22 @@ class Notifier:
         return [channel.name for channel in self._channels]
 
     def deliver(self, *, wait_s: float = 0) -> DeliveryReport:
-        """Read new summaries, make the digest if it is due, send what is due."""
-        if not self._summaries.is_dir():
+        """Read new summaries and alerts, make the digest if it is due, send what is due."""
+        if not (self._summaries.is_dir() or self._alerts.expected):
             return DeliveryReport(0, tuple(self.channel_status()))
-        self._folder.mkdir(parents=True, exist_ok=True)
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / "lock").acquire(timeout=wait_s):
                 return self._deliver()
         except Timeout:
             return DeliveryReport(0, (), busy=True)
+        except (OSError, sqlite3.Error) as error:
+            self._complain(error)
+            raise
+
+    def firing(self) -> list[tuple[str, str]]:
+        """Name and beginning of each alert that people were told of and that has not ended."""
+        return self._outbox.firing() if self._folder.is_dir() else []
 
     def channel_status(self) -> list[ChannelStatus]:
         """What waits for each channel, and its last error; sends nothing."""
@@ -172,10 +193,30 @@ class Notifier:
         now = self._clock()
         self._outbox.take_in(self._summaries, self._channels, now)
         self._renew_last_success()
+        self._take_in_alerts(now)
         self._outbox.make_digest(self._channels, now, hour=self._rules().digest_hour)
         delivered = self._outbox.deliver(self._channels, self._clock)
         self._outbox.forget(now, self._summaries)
         return DeliveryReport(delivered, tuple(self._outbox.channel_status(self._channels)))
+
+    def _take_in_alerts(self, now: datetime) -> None:
+        alerts, files = self._alerts.read()
+        if alerts:
+            self._outbox.take_in_alerts(alerts, self._channels, now, apps=self._alerts.apps)
+        for path in files:
+            path.unlink()
+
+    def _complain(self, error: Exception) -> None:
+        """Tell people without the outbox that it cannot be used, once an hour: nothing else would reach them."""
+        if time.time() < self._complained + _COMPLAIN_EVERY_S:
+            return
+        text = f"{self._folder}: {error}. Make room, or give it to the clone's owner. News waits until then."
+        message = Message("outbox", "failure", "", "Notifications cannot be stored", text)
+        for channel in self._channels:
+            if channel.takes(message.kind):
+                with suppress(Unreachable):  # the cause is raised, and a channel out of reach can be told nothing
+                    channel.send(message)
+                    self._complained = time.time()
 
     def _renew_last_success(self) -> None:
         last = self._outbox.last_success()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlops_assets.failures import TransientFailure
+from mlops_assets.reporting import alerts as posted
 from mlops_assets.reporting.messages import Kind, Message, digest_of, heartbeat_of, messages_of, quiet_line
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, RunSummary, read_summary, summary_paths
 
@@ -29,6 +30,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS channels (channel TEXT PRIMARY KEY, name TEXT, failures INTEGER DEFAULT 0, "
     "next_try TEXT, error TEXT DEFAULT '')",
     "CREATE TABLE IF NOT EXISTS quiet (run_id TEXT PRIMARY KEY, line TEXT, digest TEXT)",
+    posted.SCHEMA,
 )
 _OPENED = 1  # PRAGMA user_version after the first pass, which marks older summaries as known
 
@@ -94,6 +96,19 @@ class Outbox:
                 )
             db.execute(f"PRAGMA user_version = {_OPENED}")
         return len(fresh)
+
+    def take_in_alerts(
+        self, alerts: Sequence[posted.Alert], channels: Sequence[Channel], now: datetime, *, apps: Sequence[str]
+    ) -> None:
+        """Make one message about the alerts that began or ended; none about those that people know of."""
+        with self._transaction() as db:
+            if news := posted.told_now(db, alerts):
+                self._put(db, posted.message_of(news, apps), channels, now)
+
+    def firing(self) -> list[tuple[str, str]]:
+        """Name and beginning of each alert that people were told of and that has not ended."""
+        with self._transaction() as db:
+            return db.execute("SELECT name, since FROM alerts ORDER BY since").fetchall()
 
     def make_digest(self, channels: Sequence[Channel], now: datetime, *, hour: int) -> bool:
         """Put the quiet runs since the last digest into one message, once a day from `hour` (UTC) on."""

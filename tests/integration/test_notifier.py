@@ -2,6 +2,7 @@
 
 import io
 import logging
+import sqlite3
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -129,6 +130,26 @@ def test_no_secret_is_logged_at_any_level_and_none_is_printed(
     said = capsys.readouterr()
     assert SECRET not in log.getvalue() + said.out + said.err
     assert "/other" in log.getvalue()  # what others ask for is logged as ever
+
+
+def test_an_outbox_that_cannot_be_written_is_told_without_it_and_again_only_after_an_hour(place: Place) -> None:
+    """As on a full disk; the tick fails, too."""
+    write(place.root / ".dagster" / "summaries", summary(**FAILED))
+    notifier = place.notifier
+    in_the_way = place.root / ".dagster" / "outbox" / "outbox.sqlite"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(sqlite3.OperationalError):
+        notifier.deliver()  # and nobody can be told yet
+    with place.up():
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError):
+                notifier.deliver()
+        [hook] = place.hooks.bodies
+        assert hook["title"] == "Notifications cannot be stored"
+        assert f"{in_the_way.parent}: unable to open database file." in hook["message"]
+        in_the_way.rmdir()
+        notifier.deliver()
+    assert [body["title"].partition(":")[0] for body in place.hooks.bodies[1:]] == ["pipeline failed"]
 
 
 def test_the_sensor_delivers_and_tells_the_check_when_a_channel_changes(place: Place) -> None:

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.stack_machine import LOOK, SECRETS, Stack
+from tests.stack_machine import LOOK, SECRETS, Stack, eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -36,7 +36,7 @@ def test_every_container_is_healthy_and_may_little(stack: Stack) -> None:
     found = {one.labels["com.docker.compose.service"]: one.attrs for one in stack.containers()}
     assert set(found) == {
         "check", "migrate", "postgres", "engine", "code", "daemon", "webserver", "webserver-readonly", "prometheus",
-        "label", "node-exporter", "grafana", "door",
+        "label", "node-exporter", "grafana", "door", "alertmanager", "alerts",
     }  # fmt: skip
     for name, about in found.items():
         host, state = about["HostConfig"], about["State"]
@@ -54,6 +54,15 @@ def test_every_container_is_healthy_and_may_little(stack: Stack) -> None:
             assert "Health" in state, name
     published = {name: about["HostConfig"]["PortBindings"] for name, about in found.items()}
     assert [name for name, ports in published.items() if ports] == ["door"]
+
+
+def test_alerts_go_from_prometheus_to_the_clone_over_a_network_of_their_own(stack: Stack) -> None:
+    sign = stack.root / ".dagster" / "alerts" / "watchdog"
+    eventually(lambda: sign.is_file() and sign.read_text() == "seen\n", "Alertmanager passed on the sign of life")
+    network = f"{stack.project}-alerts"
+    sharing = {one.labels["com.docker.compose.service"] for one in stack.containers()
+               if network in one.attrs["NetworkSettings"]["Networks"]}  # fmt: skip
+    assert sharing == {"prometheus", "alertmanager", "alerts"}
 
 
 def test_nothing_is_reached_without_login(stack: Stack) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from mlops_assets.reporting.alerts import SILENCE_ACTION
+
 FOLDER = Path(__file__).parents[3] / "stack" / "prometheus"
 
 
@@ -22,11 +24,16 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("promtool")
-    if program is None:
+    return run("promtool", "prometheus", *arguments)
+
+
+def run(program: str, package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The program in the folder of the rules; a skip without it."""
+    if shutil.which(program) is None:
+        said = f"no {program} on this machine: apt-get install {package}"
         if os.environ.get("REQUIRE_DOCKER") == "1":  # noqa: TID251  a promise about the tests, no setting
-            pytest.fail("REQUIRE_DOCKER=1, but there is no promtool: apt-get install prometheus")
-        pytest.skip("no promtool on this machine: apt-get install prometheus")
+            pytest.fail(f"REQUIRE_DOCKER=1, but {said}")
+        pytest.skip(said)
     return subprocess.run([program, *arguments], capture_output=True, text=True, check=False, cwd=FOLDER)
 
 
@@ -39,6 +46,23 @@ def test_every_alert_fires_and_stays_quiet_as_its_tests_say() -> None:
 def test_prometheus_takes_configuration_and_rules() -> None:
     done = promtool("check", "config", "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_are_lint_clean_and_alertmanager_takes_its_configuration() -> None:
+    rules = sorted(map(str, FOLDER.glob("rules/*.yml")))
+    for done in (
+        promtool("check", "rules", "--lint=all", "--lint-fatal", *rules),
+        run("amtool", "prometheus-alertmanager", "check-config", "../alertmanager/alertmanager.yml"),
+    ):
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_its_line_in_the_runbook_with_the_words_of_the_message() -> None:
+    lines = (FOLDER.parents[1] / "docs" / "dashboards.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("| `")]
+    runbook = {row[0].strip(" `"): (row[2].strip(), row[3].strip()) for row in rows}
+    expected = {name: (rule["labels"]["severity"], rule["annotations"]["action"]) for name, rule in alerts().items()}
+    assert runbook == expected | {"AlertsDoNotArrive": ("page", SILENCE_ACTION)}
 
 
 def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
