@@ -30,7 +30,11 @@ def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> met
         "trained_by_run": metrics.run_id,
         "scores": metadata.table(
             [
-                {**score_row(side, scores), "calibration error": f"{scores.calibration_error:.3f}"}
+                {
+                    **score_row(side, scores),
+                    "calibration error": f"{scores.calibration_error:.3f}",
+                    "accuracy by frequency": _by_frequency(scores),
+                }
                 for side, scores in metrics.measured().items()
             ]
         ),
@@ -258,6 +262,12 @@ def score_row(name: str, scores: Scores) -> dict[str, Any]:
         "accuracy": _with_interval(scores.accuracy, scores.accuracy_interval),
         "macro-F1": _with_interval(scores.macro_f1, scores.macro_f1_interval),
     }
+
+
+def _by_frequency(scores: Scores) -> str:
+    if scores.accuracy_by_frequency is None:
+        return "-"
+    return f"{scores.accuracy_by_frequency:.3f}, n={scores.reviews}"
 
 
 def _with_interval(value: float | None, interval: Interval | None) -> str:

@@ -93,19 +93,25 @@ def _figures(metrics: Mapping[str, Any], forward: Mapping[str, Any] | None) -> I
         rows.append(["forward", "reviews that arrived after this model's data", *_scores(forward)])
     yield Heading("Figures")
     if rows:
-        yield Table(["side", "what it is for", "n", "accuracy", "macro-F1", "calibration error"], rows)
-        yield Paragraph("In brackets: 95 % bootstrap intervals over distinct texts.")
+        yield Table(
+            ["side", "what it is for", "n", "accuracy", "macro-F1", "calibration error", "accuracy by frequency"], rows
+        )
+        yield Paragraph(
+            "Each distinct text of a side counts once; by frequency, each review counts, as in the forward score. In "
+            "brackets: 95 % bootstrap intervals over distinct texts."
+        )
     else:
         yield Paragraph("No review was held out: nothing is known about this model's quality.")
 
 
 def _scores(figures: Mapping[str, Any]) -> list[str]:
-    error = figures.get("calibration_error")
+    error, frequent = figures.get("calibration_error"), figures.get("accuracy_by_frequency")
     return [
         str(figures["n"]),
         _with_interval(figures, "accuracy"),
         _with_interval(figures, "macro_f1"),
         "" if error is None else f"{error:.3f}",
+        "" if frequent is None else f"{frequent:.3f} (n={figures['reviews']})",
     ]
 
 

@@ -24,7 +24,8 @@ MEMBERS = ("logistic", "forest", "vote", "bert", "classic", "blend")
 
 @dataclass(frozen=True)
 class Scores:
-    """What answers to `n` reviews reached. A figure is None if it was not measured or has no meaning.
+    """What answers to `n` reviews reached; of a side, to `n` distinct texts. A figure is None if it was not measured or
+    has no meaning.
 
     Intervals are 95 % bootstraps over distinct texts (the share is `evaluate.confidence`).
     """
@@ -40,6 +41,9 @@ class Scores:
     log_loss_interval: Interval | None = None
     calibration_error: float | None = None
     calibration_error_by_chance: float | None = None
+    reviews: int | None = None
+    """The reviews of a side, and the accuracy with each of them counted."""
+    accuracy_by_frequency: float | None = None
     per_class: Mapping[str, "LabelScores"] = field(default_factory=dict)
 
     @classmethod

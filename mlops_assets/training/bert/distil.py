@@ -178,13 +178,18 @@ def _further(unlabelled: Sequence[str], known: Sequence[str]) -> list[str]:
 def _compared(
     held_out: pd.DataFrame, on: np.ndarray, by: Mapping[str, np.ndarray], names: Sequence[str], rules: Evaluation
 ) -> dict[str, Any]:
-    """The scores of each model on the rows `on`, and the accuracy that the teacher brought the student, paired."""
-    rows = held_out[on]
-    texts = evaluate.text_keys(rows["review_text"]).tolist()
+    """The scores of each model on the rows `on`, each text once, and the accuracy that the teacher brought the student,
+    paired.
+    """
+    on = np.flatnonzero(on)
+    on = on[evaluate.one_row_a_text(held_out.iloc[on])]
+    rows = held_out.iloc[on]
     truth = evaluate.indices(rows["label"], names)
     scores = {
-        name: evaluate.brief(evaluate.scores(rows["label"], given[on], names, texts=texts, rules=rules))
+        name: evaluate.brief(evaluate.scores(rows["label"], given[on], names, rules=rules))
         for name, given in by.items()
     }
-    brings = evaluate.difference(truth, by["student"][on], by["without_teacher"][on], texts, rules, accuracy=True)
+    brings = evaluate.difference(
+        truth, by["student"][on], by["without_teacher"][on], range(len(on)), rules, accuracy=True
+    )
     return {**scores, "teacher_brings": asdict(brings)}

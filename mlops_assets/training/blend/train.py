@@ -21,7 +21,6 @@ from mlops_assets.params.models import Evaluation
 from mlops_assets.serving.models.blend import blended
 from mlops_assets.training.champion import candidates
 from mlops_assets.training.judging import calibration, evaluate, people
-from mlops_assets.training.judging.contender import one_row_a_text
 from mlops_assets.training.metrics import Metrics
 from mlops_assets.training.trained import GOLDEN_SENTENCES, Trained
 
@@ -196,7 +195,7 @@ def _why_not(bert: Manifest, classic: Manifest, training_data: str) -> str | Non
 def _each_text_once(held_out: pd.DataFrame, *sides: str) -> np.ndarray:
     """The places of one row for each distinct text of these sides."""
     own = np.flatnonzero(held_out["side"].isin(sides))
-    return own[one_row_a_text(held_out.iloc[own].reset_index(drop=True))]
+    return own[evaluate.one_row_a_text(held_out.iloc[own].reset_index(drop=True))]
 
 
 def _members(
@@ -211,13 +210,9 @@ def _members(
     Which member is the better one is taken from validation; what it brings is measured on the texts of gate and test.
     """
     texts = evaluate.text_keys(held_out["review_text"])
-    on_test = (held_out["side"] == "test").to_numpy()
+    on_test = _each_text_once(held_out, "test")
     figures = {
-        name: evaluate.brief(
-            evaluate.scores(
-                held_out["label"][on_test], given[on_test], names, texts=texts[on_test].tolist(), rules=rules
-            )
-        )
+        name: evaluate.brief(evaluate.scores(held_out["label"].iloc[on_test], given[on_test], names, rules=rules))
         for name, given in answers.items()
     }
     better = _better(held_out, answers, names)

@@ -52,20 +52,14 @@ def members(
 ) -> dict[str, Any]:
     """What each member reaches alone and in the vote by side, and what the forest brings, in numbers and words.
 
-    `answers` holds probabilities (n, labels) of `logistic`, `forest` and `vote`; `taken` is the one that serves.
+    The rows have distinct texts. `answers` holds probabilities (n, labels) of `logistic`, `forest` and `vote`; `taken`
+    is the one that serves.
     """
     side = held_out["side"].to_numpy(dtype=object)
-    texts = evaluate.text_keys(held_out["review_text"])
     figures: dict[str, Any] = {
         name: {
             member: evaluate.brief(
-                evaluate.scores(
-                    held_out["label"][side == name],
-                    given[side == name],
-                    names,
-                    texts=texts[side == name].tolist(),
-                    rules=rules,
-                )
+                evaluate.scores(held_out["label"][side == name], given[side == name], names, rules=rules)
             )
             for member, given in answers.items()
         }
@@ -79,7 +73,7 @@ def members(
         evaluate.indices(held_out["label"][test], names),
         answers["vote"][test],
         answers["logistic"][test],
-        texts[test].tolist(),
+        range(int(test.sum())),
         rules,
         accuracy=True,
     )
@@ -105,7 +99,8 @@ def learning_curve(
 ) -> list[dict[str, Any]]:
     """One member on test, fitted on growing random parts of the train side (of its first `search_reviews`, drawn).
 
-    `weigh` gives the sparse weights of texts; `fit(weights, truth)` a function to probabilities.
+    The rows of `test` have distinct texts. `weigh` gives the sparse weights of texts; `fit(weights, truth)` a function
+    to probabilities.
     """
     if test.empty:
         return []
@@ -113,12 +108,11 @@ def learning_curve(
     drawn = train.iloc[np.random.default_rng(recipe.seed).permutation(len(train))[:most]]
     known, asked = (weigh(part["review_text"].tolist()) for part in (drawn, test))
     truth = evaluate.indices(drawn["label"], names)
-    texts = evaluate.text_keys(test["review_text"]).tolist()
     curve = []
     for rows in sorted({most // 16, most // 8, most // 4, most // 2, most}):
         if len(np.unique(truth[:rows])) < len(names):
             continue
         answers = fit(known[:rows], truth[:rows])(asked)
-        figures = evaluate.brief(evaluate.scores(test["label"], answers, names, texts=texts, rules=rules))
+        figures = evaluate.brief(evaluate.scores(test["label"], answers, names, rules=rules))
         curve.append({"rows": rows, **figures})
     return curve

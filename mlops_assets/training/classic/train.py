@@ -127,6 +127,8 @@ def train_classic(  # noqa: PLR0913 - what a training takes; each is a different
         vote = fit(train, validation, names, recipe, report)
     report(f"classic: fitted in {time.monotonic() - started:.1f} s, measuring")
     members = vote.members(vote.features.of(held_out["review_text"].tolist()))
+    once = evaluate.one_row_a_text(held_out)
+    texts = held_out.iloc[once]
     alone, from_references = vote, dict[str, Any]()
     if references is not None:
         if references and len(train) <= MOST_ALONE:
@@ -140,10 +142,12 @@ def train_classic(  # noqa: PLR0913 - what a training takes; each is a different
         "code_version": trained_with.code,
         **evaluate.judged(held_out, members[vote.taken], names, rules),
         "people": people.score_by_people(held_out, members[vote.taken], names, rules),
-        "members": classic_report.members(held_out, names, members, vote.taken, vote.brings, rules),
+        "members": classic_report.members(
+            texts, names, {name: given[once] for name, given in members.items()}, vote.taken, vote.brings, rules
+        ),
         "learning_curve": classic_report.learning_curve(
             train,
-            held_out[held_out["side"] == "test"],
+            texts[texts["side"] == "test"],
             names,
             lambda weights, truth: logistic(weights, truth, alone.mix.strength).predict_proba,
             lambda texts: alone.features.of(texts).weights,

@@ -103,17 +103,6 @@ class Verdict:
         return self.candidate_version if self.promote else self.champion_version
 
 
-def one_row_a_text(gate: pd.DataFrame) -> np.ndarray:
-    """The positions of one row for each distinct text of the gate side, in their order.
-
-    A text that has several labels counts with the most frequent one, and with the newest row that has it.
-    """
-    rows = pd.DataFrame({"text": evaluate.text_keys(gate["review_text"]), "label": gate["label"].to_numpy()})
-    rows["often"] = rows.groupby(["text", "label"])["label"].transform("size")
-    rows["at"] = gate["review_date"].to_numpy()
-    return np.sort(rows.sort_values(["text", "often", "at"], kind="stable").drop_duplicates("text", keep="last").index)
-
-
 def difference(
     candidate: Contender,
     champion: Contender,

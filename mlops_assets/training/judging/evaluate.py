@@ -123,26 +123,40 @@ def scores(
     }
 
 
+def one_row_a_text(reviews: pd.DataFrame) -> np.ndarray:
+    """The positions of one row for each distinct text, in their order.
+
+    A text that has several labels counts with the most frequent one, and with the newest row that has it.
+    """
+    rows = pd.DataFrame({"text": text_keys(reviews["review_text"]), "label": reviews["label"].to_numpy()})
+    rows["often"] = rows.groupby(["text", "label"])["label"].transform("size")
+    rows["at"] = reviews["review_date"].to_numpy()
+    return np.sort(rows.sort_values(["text", "often", "at"], kind="stable").drop_duplicates("text", keep="last").index)
+
+
 def judged(
     held_out: pd.DataFrame, probabilities: np.ndarray, names: Sequence[str], rules: Evaluation | None = None
 ) -> dict[str, Any]:
     """Every figure of a model on the rows of `held_out` (sides validation, gate and test; probabilities in row order).
 
-    The newest window is the part of gate and test from the latest months; slices are of the test side.
+    Each distinct text counts once; a side's accuracy with each review counted stands beside it. The newest window is
+    the part of gate and test from the latest months; slices are of the test side.
     """
     rules = rules or Evaluation()
+    frequent = {name: _by_frequency(held_out, probabilities, names, name) for name in HELD_OUT}
+    once = one_row_a_text(held_out)
+    held_out, probabilities = held_out.iloc[once], probabilities[once]
     side = held_out["side"].to_numpy(dtype=object)
-    digests = text_keys(held_out["review_text"])
 
     def part(mask: np.ndarray) -> dict[str, Any]:
-        return scores(held_out["label"][mask], probabilities[mask], names, texts=digests[mask].tolist(), rules=rules)
+        return scores(held_out["label"][mask], probabilities[mask], names, rules=rules)
 
     test = held_out[side == "test"]
     on_test = probabilities[side == "test"]
     truth = indices(test["label"], names)
     window = slices.newest_window(held_out, rules.newest_months)
     return {
-        **{name: part(side == name) for name in HELD_OUT},
+        **{name: {**part(side == name), **frequent[name]} for name in HELD_OUT},
         "newest": part(window & ((side == "gate") | (side == "test"))),
         "confusion_matrix": {
             "side": "test",
@@ -246,6 +260,15 @@ def text_keys(texts: pd.Series) -> np.ndarray:
 def brief(full: Mapping[str, Any]) -> dict[str, Any]:
     keep = ("n", "distinct_texts", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval")
     return {name: full[name] for name in keep if name in full}
+
+
+def _by_frequency(held_out: pd.DataFrame, probabilities: np.ndarray, names: Sequence[str], side: str) -> dict[str, Any]:
+    """The accuracy on a side with each review counted, and the number of its reviews; empty without any."""
+    rows = (held_out["side"] == side).to_numpy()
+    if not rows.any():
+        return {}
+    right = probabilities[rows].argmax(axis=1) == indices(held_out["label"][rows], names)
+    return {"reviews": len(right), "accuracy_by_frequency": _plain(right.mean())}
 
 
 def _of_slice(full: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from mlops_assets.training.judging.contender import (
     cost,
     difference,
     in_order,
-    one_row_a_text,
     pair,
     told,
     verdict_on,
@@ -65,7 +64,7 @@ def decide(
     rules, first = rules or Evaluation(), first or FirstModel()
     if not contenders:
         raise PermanentFailure("no model was trained: there is nothing to judge")
-    rows = one_row_a_text(gate)
+    rows = evaluate.one_row_a_text(gate)
     texts = gate.iloc[rows].reset_index(drop=True)
     asked = [each.on(rows) for each in contenders]
     serving, anchor = champion and champion.on(rows), anchor and anchor.on(rows)

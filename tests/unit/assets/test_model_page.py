@@ -47,7 +47,7 @@ def page(frame, tmp_path_factory):
 
 def test_validation_gate_test_and_the_newest_window_stand_side_by_side(page):
     table = page["scores"].value.splitlines()
-    assert table[0] == "| measured on | n | accuracy | macro-F1 | calibration error |"
+    assert table[0] == "| measured on | n | accuracy | macro-F1 | calibration error | accuracy by frequency |"
     assert [line.split(" | ")[0] for line in table[2:]] == ["| validation", "| gate", "| test", "| newest"]
 
 

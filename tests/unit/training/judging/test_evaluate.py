@@ -63,7 +63,10 @@ def test_the_judgement_is_plain_json_and_holds_every_part():
     held_out = frame[frame["side"] != "train"].reset_index(drop=True)
     told = evaluate.judged(held_out, answers(held_out, 0.8), NAMES, Evaluation(rounds=300))
     assert json.loads(json.dumps(told, allow_nan=False)) == told
+    reviews = [(held_out["side"] == side).sum() for side in evaluate.HELD_OUT]
+    held_out = held_out.iloc[evaluate.one_row_a_text(held_out)]
     assert [told[side]["n"] for side in evaluate.HELD_OUT] == [(held_out["side"] == s).sum() for s in evaluate.HELD_OUT]
+    assert [told[side]["reviews"] for side in evaluate.HELD_OUT] == reviews
     assert np.sum(told["confusion_matrix"]["counts"]) == told["test"]["n"]
     assert np.trace(told["confusion_matrix"]["counts"]) / told["test"]["n"] == pytest.approx(
         told["test"]["accuracy"], abs=1e-6
@@ -74,6 +77,29 @@ def test_the_judgement_is_plain_json_and_holds_every_part():
     assert sum(row["n"] for name, row in by_slice.items() if name.startswith("stars ")) == told["test"]["n"]
     assert {"negation", "slang", "at most two words", "app app.one", "month 2025-12"} <= by_slice.keys()
     assert sum(row["n"] for row in told["reliability"]) == told["test"]["n"]
+
+
+def test_a_frequent_text_counts_once_everywhere_and_as_often_as_written_beside_it():
+    """Ninety reviews with one text, which the model has right, hide that half of the other ten texts are wrong."""
+    frame = invented(100).assign(review_text=["sangat membantu"] * 90 + [f"teks {n}" for n in range(10)], side="test")
+    frame["label"], frame["app_id"] = "positive", "app.one"
+    frame.loc[[90], "label"] = "negative"
+    given = np.tile([0.1, 0.9], (100, 1))
+    given[95:] = [0.9, 0.1]
+    told = evaluate.judged(frame, given, NAMES)
+    test = told["test"]
+    assert (test["n"], test["accuracy"]) == (11, pytest.approx(5 / 11, abs=1e-6))
+    assert (test["reviews"], test["accuracy_by_frequency"]) == (100, 0.94)
+    assert np.sum(told["confusion_matrix"]["counts"]) == sum(row["n"] for row in told["reliability"]) == 11
+    assert {row["slice"]: row["n"] for row in told["slices"]}["app app.one"] == 11
+    assert told["validation"] == {"n": 0}
+
+
+def test_a_text_with_several_labels_counts_with_the_most_frequent_and_then_the_newest():
+    frame = invented(5).assign(review_text="sama", label=["positive", "positive", "negative", "negative", "negative"])
+    frame["review_date"] = pd.date_range("2025-01-01", periods=5, tz="UTC")
+    assert evaluate.one_row_a_text(frame).tolist() == [4]
+    assert evaluate.one_row_a_text(frame.iloc[:4]).tolist() == [3]
 
 
 def test_slices_within_one_label_are_not_given_a_macro_f1():
