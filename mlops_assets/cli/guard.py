@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.serving.options import is_loopback
 
+NAME_FROM_THE_DOOR = "x-door-user"
+"""The header in which the team server's door tells who is logged in."""
 Refusal = tuple[int, str]
 """Status and reason."""
 

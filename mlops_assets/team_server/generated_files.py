@@ -13,7 +13,7 @@ from mlops_assets.files import replace_file
 from mlops_assets.team_server.instance import PREDICTION_LOG, READER
 from mlops_assets.team_server.required_settings import Login
 
-LOGINS, CERTIFICATE = "door/logins.cfg", "door/cert.pem"
+LOGINS, ROLES, CERTIFICATE = "door/logins.cfg", "door/roles.map", "door/cert.pem"
 PASSWORDS = {READER: "grafana/reader_password", PREDICTION_LOG: "prediction_log_password"}
 """By database role."""
 _HASHED = re.compile(r"^  user (\S+) password (\S+) groups", re.MULTILINE)
@@ -23,7 +23,7 @@ _ROUNDS = 1000
 
 
 def write_logins(folder: Path, logins: Sequence[Login]) -> None:
-    """Write the door's users by role, with hashes instead of passwords.
+    """Write the door's users by role, with hashes instead of passwords, and the roles alone for its log.
 
     A hash that fits its password stays: the door starts anew only if its files change.
     """
@@ -35,6 +35,7 @@ def write_logins(folder: Path, logins: Sequence[Login]) -> None:
         hashed = _fitting(login.password, kept.get(login.name))
         lines.append(f"  user {login.name} password {hashed} groups {login.role}")
     _write(target, "\n".join(lines) + "\n")
+    _write(folder / ROLES, "".join(f"{login.name} {login.role}\n" for login in logins))
 
 
 def write_certificate(folder: Path, certificate: Path | None) -> str | None:

@@ -1,10 +1,12 @@
 """The stack's door for real, before servers that say what they were asked."""
 
+import json
 import os
 import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -21,8 +23,8 @@ OKI, ANA, NEW = ("oki", "e80b5c12fd9736a4"), ("ana", "3d7f0a92b1c8e465"), ("new"
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The door without a login; its certificate is believed."""
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Any]]:
+    """A client without a login that believes the door's certificate, and the door's container."""
     made = tmp_path_factory.mktemp("made")
     write_logins(made, [Login(*OKI, "operate"), Login(*ANA, "look"), Login(*NEW, "look")])
     write_certificate(made, None)
@@ -51,12 +53,17 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         context = ssl.create_default_context(cafile=str(made / "door" / "cert.pem"))
         with httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=30) as client:
             eventually(lambda: _answers(client), "the door and what is behind it answer")
-            yield client
+            yield client, container
     finally:
         container.remove(force=True)
         echo.remove(force=True)
         network.remove()
         engine.close()
+
+
+@pytest.fixture
+def door(started: tuple[httpx.Client, Any]) -> httpx.Client:
+    return started[0]
 
 
 def _answers(door: httpx.Client) -> bool:
@@ -66,6 +73,31 @@ def _answers(door: httpx.Client) -> bool:
         return False
 
 
+def test_a_login_is_logged_once_a_wrong_password_each_time_and_neither_with_what_was_typed(
+    started: tuple[httpx.Client, Any],
+) -> None:
+    door, container = started
+
+    def logged() -> list[tuple[str, str, str]]:
+        lines = [json.loads(line) for line in container.logs().splitlines() if line.startswith(b"{")]
+        assert all(list(line) == ["at", "event", "user", "role", "address"] for line in lines)
+        return [(line["event"], line["user"], line["role"]) for line in lines]
+
+    eventually(lambda: ("login", "oki", "operate") in logged(), "the login of the fixture is in the log", 30)
+    before = len(logged())
+    for _ in range(3):
+        assert door.get("/", auth=ANA).status_code == 200
+    assert door.get("/").status_code == 401
+    for name in ("ana", '"}\n{"event": "login', "3d7f0a92b1c8e465", "é" * 100):
+        assert door.get("/", auth=(name, "wrong-password")).status_code == 401
+    assert door.get("/", auth=OKI).status_code == 200
+    eventually(lambda: len(logged()) >= before + 5, "the log has all of it", 30)
+    assert logged()[before:] == [("login", "ana", "look"), ("denied", "ana", "look"), *[("denied", "-", "-")] * 3]
+    log = container.logs().decode()
+    assert "3d7f0a92b1c8e465" not in log
+    assert "wrong-password" not in log
+
+
 def test_graphql_is_asked_by_post_alone(door: httpx.Client) -> None:
     for login in (OKI, ANA):
         refused = door.get("/dagster/graphql?query=mutation{x}", auth=login)
@@ -73,10 +105,11 @@ def test_graphql_is_asked_by_post_alone(door: httpx.Client) -> None:
         assert door.post("/dagster/graphql", json={"query": "{version}"}, auth=login).json()["method"] == "POST"
 
 
-def test_the_webserver_hears_its_own_name_and_no_origin_that_the_door_has_judged(door: httpx.Client) -> None:
+def test_the_webserver_hears_its_own_name_who_asks_and_no_origin_that_the_door_has_judged(door: httpx.Client) -> None:
     own = {"Origin": str(door.base_url).rstrip("/")}
-    headers = dict(door.post("/dagster/graphql", json={}, headers=own, auth=OKI).json()["headers"])
-    assert headers["host"] == "webserver"
+    forged = {**own, "X-Door-User": "ana"}
+    headers = dict(door.post("/dagster/graphql", json={}, headers=forged, auth=OKI).json()["headers"])
+    assert (headers["host"], headers["x-door-user"]) == ("webserver", OKI[0])
     assert "origin" not in headers
     assert (
         door.post("/dagster/graphql", json={}, headers={"Origin": "https://evil.example"}, auth=OKI).status_code == 403
@@ -114,6 +147,6 @@ def test_wrong_passwords_lock_out_nobody_and_guessing_is_slow(door: httpx.Client
 def test_who_may_operate_labels_under_the_name_of_the_login(door: httpx.Client) -> None:
     assert door.get("/label/", auth=ANA).status_code == 403
     assert door.get("/label", auth=OKI).headers["location"] == "/label/"
-    asked = door.post("/label/label", json={}, auth=OKI, headers={"X-Label-User": "ana"})
+    asked = door.post("/label/label", json={}, auth=OKI, headers={"X-Door-User": "ana"})
     headers = dict(asked.json()["headers"])
-    assert (headers["host"], headers["x-label-user"]) == ("label", OKI[0])
+    assert (headers["host"], headers["x-door-user"]) == ("label", OKI[0])

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
-from mlops_assets.cli.guard import Guard, Refusal
+from mlops_assets.cli.guard import NAME_FROM_THE_DOOR, Guard, Refusal
 from mlops_assets.deploy.approval import NotDecided
 from mlops_assets.failures import Failure
 from mlops_assets.reviews.labels.queue import Queue, Waiting
@@ -28,8 +28,6 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-NAME_FROM_THE_DOOR = "x-label-user"
-"""The header in which the team server's door tells who is logged in."""
 _FILES = Path(__file__).parent / "files"
 _MOST_BYTES = 4096
 _ANSWERS: dict[str, Answer] = {each: each for each in ANSWERS}

@@ -97,7 +97,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_no_other_page_can_frame_it(tm
 
 def test_behind_the_door_the_login_is_the_name(tmp_path: Path):
     page = client(tmp_path, door=True)
-    named = page.post("/state", json={"by": "somebody else"}, headers={"X-Label-User": "siti"}).json()
+    named = page.post("/state", json={"by": "somebody else"}, headers={"X-Door-User": "siti"}).json()
     assert (named["by"], named["named"]) == ("siti", True)
     assert page.post("/state", json={"by": "somebody else"}).status_code == 400
 

@@ -125,7 +125,7 @@ def test_the_page_runs_no_markup_and_loads_nothing_from_elsewhere(place: Place) 
 
 def test_behind_the_door_the_login_is_the_name_and_the_sensor_deploys_what_was_approved(place: Place) -> None:
     asked = {"release": place.release, "decision": "approve", "by": "somebody else"}
-    place.page(door=True).post("/label/release/decide", json=asked, headers={"X-Label-User": "siti"})
+    place.page(door=True).post("/label/release/decide", json=asked, headers={"X-Door-User": "siti"})
     with dg.instance_for_test() as instance:
         context = dg.build_sensor_context(instance, resources={"service": place.service})
         request = deploy_approved_release(context)
