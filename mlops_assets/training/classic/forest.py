@@ -3,6 +3,7 @@
 It sees which words a review holds, not how much they weigh: the server then meets no rounding at a threshold.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,9 +34,13 @@ def grow(present: Any, truth: np.ndarray, recipe: ClassicRecipe, weighed: np.nda
         n_jobs=-1,
         random_state=recipe.seed,
     )
+    # Each of scikit-learn's threads resets the warning filters of the whole process, so that one may find none and warn
+    # (scikit-learn issue 32631, version 1.9.1). The filters from before come back here.
+    with warnings.catch_warnings(record=True, action="ignore"):
+        forest.fit(present, truth, sample_weight=counted)
     # Threads add up the trees' answers in the order in which they finish, which changes the last digit and with it the
     # version of a model that is otherwise the same.
-    return forest.fit(present, truth, sample_weight=counted).set_params(n_jobs=1)
+    return forest.set_params(n_jobs=1)
 
 
 def arrays(trees: Sequence[Any], words: int, labels: int) -> dict[str, np.ndarray]:
