@@ -38,7 +38,7 @@ def test_a_semicolon_file_with_a_mark_and_days_first_is_read():
     expected = cells(name, ";")
     assert sorted(read.frame["review_text"]) == sorted(row["ulasan"] for row in expected)
     assert read.frame["rating"].value_counts().to_dict() == {5: 973, 1: 434, 4: 153, 2: 142, 3: 90}
-    assert read.balance.by_month()["month"].iloc[0] == "2021-10"
+    assert read.balance.by_month["month"].iloc[0] == "2021-10"
     dates = sorted("-".join(reversed(row["tanggal"].split("/"))) for row in expected)
     assert read.frame["review_date"].dt.strftime("%Y-%m-%d").tolist() == dates
 
@@ -52,7 +52,7 @@ def test_float_stars_long_dates_and_a_row_without_stars_are_read():
     read = read_reviews(real_reviews("odd_files/float_rating_longdate_blank_rows_grab.csv"), app_id=APP)
     assert (read.balance.rows, read.balance.taken, read.balance.quarantined) == (1044, 1043, 1)
     assert read.frame["rating"].value_counts().to_dict() == {1: 766, 2: 98, 3: 78, 5: 68, 4: 33}
-    assert read.balance.by_month()["month"].iloc[-1] == "2025-02"
+    assert read.balance.by_month["month"].iloc[-1] == "2025-02"
     assert validate(read.frame).reasons == {"rating is missing": 1}
 
 

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from mlops_assets.reviews.stored import columns
 
 TAKEN, QUARANTINED, REPEAT = "taken", "quarantined", "repeats"
 _FATES = (TAKEN, QUARANTINED, REPEAT)
+_ASIDE = ("app_id", "month", "reason", "value")
 _FIRST_ROWS, _APPS, _MONTHS, _REASONS = 3, 3, 6, 4
 """How much of each the printed balance shows; the record of the quarantine and Dagster's table hold all."""
 
@@ -29,8 +30,10 @@ class Balance:
     """The fate of every row of one file.
 
     rows: rows with at least one filled cell; `blank` counts the others
-    fates: a row for each row read, by its number in the file: app_id, month ("" without a date), fate, reason and value
-    (the cell that broke the rule), both "" if it was taken
+    by_month: app_id, month ("" without a date), and how many rows were taken, quarantined or repeats
+    aside: the rows in quarantine, by their number in the file: app_id, month, reason, and value (the cell that broke
+    the rule)
+    first_repeats: the numbers of the first repeats
     unit: what the numbers count: line, row or record
     assumed: what was decided about the file, and why
     notes: what was repaired or left out on the way to cells
@@ -39,7 +42,9 @@ class Balance:
 
     file: str
     rows: int
-    fates: pd.DataFrame
+    by_month: pd.DataFrame
+    aside: pd.DataFrame
+    first_repeats: tuple[int, ...] = ()
     unit: str = "row"
     blank: int = 0
     assumed: tuple[str, ...] = ()
@@ -51,10 +56,34 @@ class Balance:
     counts: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        counts = self.fates["fate"].value_counts()
-        object.__setattr__(self, "counts", {fate: int(counts.get(fate, 0)) for fate in _FATES})
-        if sum(self.counts.values()) != self.rows or not self.fates.index.is_unique:
+        object.__setattr__(self, "counts", {fate: int(self.by_month[fate].sum()) for fate in _FATES})
+        if sum(self.counts.values()) != self.rows or not self.aside.index.is_unique:
             raise AssertionError(f"{self.file}: {self.rows} rows read, but {self.counts}: report this as a fault")
+
+    @classmethod
+    def of(cls, file: str, rows: int, fates: pd.DataFrame, **about: Any) -> Self:
+        """From a row for each row read, by its number: app_id, month, fate, reason and value, both "" if it was
+        taken.
+        """
+        table = fates.groupby(["app_id", "month", "fate"]).size().unstack("fate", fill_value=0)
+        by_month = pd.DataFrame(table.reindex(columns=list(_FATES), fill_value=0).reset_index())
+        aside = fates.loc[fates["fate"] == QUARANTINED, [*_ASIDE]]
+        repeats = fates.index[fates["fate"] == REPEAT][:_FIRST_ROWS]
+        return cls(file, rows, by_month, pd.DataFrame(aside), tuple(map(int, repeats)), **about)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """From what `as_record` gave."""
+        tuples = {name: tuple(value) for name, value in record.items() if isinstance(value, list)}
+        aside = pd.DataFrame(record["aside"], columns=["number", *_ASIDE], dtype=object).set_index("number")
+        by_month = pd.DataFrame(record["by_month"], columns=["app_id", "month", *_FATES])
+        return cls(**{**record, **tuples, "by_month": by_month, "aside": aside})
+
+    def as_record(self) -> dict[str, Any]:
+        """The balance for JSON."""
+        kept = {name: value for name, value in vars(self).items() if name != "counts"}
+        frames = {"by_month": self.by_month.to_numpy().tolist(), "aside": self.aside.reset_index().to_numpy().tolist()}
+        return {**kept, "personal": dict(self.personal), **frames}
 
     @property
     def taken(self) -> int:
@@ -75,10 +104,9 @@ class Balance:
 
     def reasons(self) -> list[tuple[str, int, list[tuple[Any, str]]]]:
         """Each reason of the quarantine, the commonest first, with its count and its first rows as (number, value)."""
-        aside = self.fates[self.fates["fate"] == QUARANTINED]
         found = []
-        for reason, count in aside["reason"].value_counts().items():
-            rows = aside[aside["reason"] == reason]["value"].head(_FIRST_ROWS)
+        for reason, count in self.aside["reason"].value_counts().items():
+            rows = self.aside[self.aside["reason"] == reason]["value"].head(_FIRST_ROWS)
             found.append((str(reason), int(count), list(rows.items())))
         return found
 
@@ -87,14 +115,9 @@ class Balance:
         what, colon, remedy = reason.partition(": ")
         return f"{count} {what} ({self._shown(first, count)}){colon}{remedy}"
 
-    def by_month(self) -> pd.DataFrame:
-        """Rows by app_id and month: taken, quarantined, repeats."""
-        table = self.fates.groupby(["app_id", "month", "fate"]).size().unstack("fate", fill_value=0)
-        return pd.DataFrame(table.reindex(columns=list(_FATES), fill_value=0).reset_index())
-
     def table(self) -> list[dict[str, Any]]:
         """`by_month` with the file's name, for Dagster."""
-        rows = self.by_month().to_dict("records")
+        rows = self.by_month.to_dict("records")
         return [{"file": self.file, **{str(name): value for name, value in row.items()}} for row in rows]
 
     def __iter__(self) -> Iterator[str]:
@@ -110,8 +133,7 @@ class Balance:
         if self.quarantined:
             yield f"  all rows in quarantine by number: data/{record_of(self)}"
         if self.repeats:
-            again = self.fates.index[self.fates["fate"] == REPEAT][:_FIRST_ROWS]
-            shown = self._shown([(number, "") for number in again], self.repeats)
+            shown = self._shown([(number, "") for number in self.first_repeats], self.repeats)
             yield f"  repeats: another row with the same id is newer ({shown})"
         yield from (f"  assumed: {decision}" for decision in self.assumed)
         yield from (f"  note: {note}" for note in self.notes)
@@ -125,8 +147,7 @@ class Balance:
             yield f"  personal data masked in texts and replies: {counts}"
 
     def _apps(self) -> Iterator[str]:
-        table = self.by_month()
-        apps = [(str(app), rows) for app, rows in table.groupby("app_id")]
+        apps = [(str(app), rows) for app, rows in self.by_month.groupby("app_id")]
         apps.sort(key=lambda item: -int(item[1][TAKEN].sum()))
         for app, rows in apps[:_APPS]:
             counts = {fate: int(rows[fate].sum()) for fate in _FATES}
@@ -152,12 +173,10 @@ def keep_record(balance: Balance, data: Path) -> None:
     if not balance.quarantined:
         path.unlink(missing_ok=True)
         return
-    aside = balance.fates[balance.fates["fate"] == QUARANTINED]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([balance.unit, "app_id", "month", "reason", "value"])
-    rows = aside[["app_id", "month", "reason", "value"]].itertuples()
-    writer.writerows(map(for_spreadsheet, row) for row in rows)
+    writer.writerow([balance.unit, *_ASIDE])
+    writer.writerows(map(for_spreadsheet, row) for row in balance.aside.itertuples())
     content = text.getvalue().encode()
     if not path.is_file() or path.read_bytes() != content:
         columns.write_bytes(content, path)

@@ -61,7 +61,7 @@ def read_reviews(path: Path, rules: FileRules | None = None, **changes: Any) -> 
     fates = _fates(rows, frame.set_index(kept.index), aside)
     if found.stars is not None:
         _name_stars_not_understood(fates, found.stars)
-    balance = Balance(
+    balance = Balance.of(
         file=path.name,
         rows=len(rows),
         fates=fates,
