@@ -13,7 +13,7 @@ from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_drift import DriftVerdict, judge_drift
 from mlops_assets.steps.judge_reviews import BLOCKING, WARNING, Evidence, blocking_claims, warning_claims
-from mlops_assets.steps.take_imports import read_folder
+from mlops_assets.steps.take_imports import read_new_folder
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def build() -> list[dg.AssetChecksDefinition]:
     ) -> Iterable[dg.AssetCheckResult]:
         evidence = Evidence(settings, review_source, repository)
         with as_dagster_failure():
-            imports = read_folder(settings)
+            imports = read_new_folder(settings)
             blocking = blocking_claims(evidence)
         for name, claim in blocking.items():
             yield claim_result(name, claim)

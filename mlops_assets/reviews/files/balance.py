@@ -21,6 +21,9 @@ _ASIDE = ("app_id", "month", "reason", "value")
 _FIRST_ROWS, _APPS, _MONTHS, _REASONS = 3, 3, 6, 4
 """How much of each the printed balance shows; the record of the quarantine and Dagster's table hold all."""
 
+IN_THE_FUTURE = "dated in the future"
+"""How the reason of a row begins that can be taken later."""
+
 RECORDS = Path("quarantine") / "files"
 """Below data/: for each file the rows that were put aside, by number and reason, without their texts."""
 
@@ -199,6 +202,8 @@ class Balances:
 
     def summary(self) -> str:
         """All files in one line."""
+        if len(self.files) == 1:
+            return self.files[0].summary()
         counts = {fate: sum(balance.counts[fate] for balance in self.files) for fate in _FATES}
         again = counts[TAKEN] - self.distinct
         counts = {**counts, TAKEN: self.distinct, REPEAT: counts[REPEAT] + again}
@@ -209,6 +214,11 @@ class Balances:
     def table(self) -> list[dict[str, Any]]:
         """Rows by file, app and month, for Dagster."""
         return [row for balance in self.files for row in balance.table()]
+
+    @property
+    def wait_for_the_clock(self) -> bool:
+        """Whether a row is in quarantine only until its date comes."""
+        return any(balance.aside["reason"].str.startswith(IN_THE_FUTURE).any() for balance in self.files)
 
     def keep_records(self, data: Path) -> None:
         """`keep_record` of every file."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_assets.reviews.files.balance import QUARANTINED, REPEAT, TAKEN, Balance, Balances
+from mlops_assets.reviews.files.balance import IN_THE_FUTURE, QUARANTINED, REPEAT, TAKEN, Balance, Balances
 from mlops_assets.reviews.files.ids import are_row_numbers, are_shared, content_ids, without_empty_ids
 from mlops_assets.reviews.files.recognised import RecognisedFile, UnknownApp, UnusableFile, recognise, shortened
 from mlops_assets.reviews.files.rules import FileRules
@@ -101,7 +101,7 @@ def _not_storable(found: RecognisedFile, rules: FileRules) -> pd.DataFrame:
         now = pd.Timestamp(rules.now).tz_convert("UTC")
         next_month = (now.tz_localize(None).to_period("M") + 1).start_time.tz_localize("UTC")
         future = dates >= min(now + CLOCK_SLACK, next_month)
-        rule(f"dated in the future (the clock says {now:%Y-%m-%d %H:%M} UTC): correct the date, or set NOW", future)
+        rule(f"{IN_THE_FUTURE} (the clock says {now:%Y-%m-%d %H:%M} UTC): correct the date, or set NOW", future)
     if rules.first_month is not None:
         early = (dates < pd.Timestamp(f"{rules.first_month}-01", tz="UTC")) & (dates >= FIRST_DAY)
         first = f"{dates[early].min():%Y-%m}" if early.any() else ""

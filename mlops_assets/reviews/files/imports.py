@@ -69,8 +69,13 @@ def read_imports(folder: Path, rules: FileRules) -> Imports:
         rows_by_app={str(app): columns.conform(group) for app, group in rows.groupby("app_id")},
         balances=balances,
         refused=refused,
-        with_names={balance.file: balance.left_behind for balance in balances.files if balance.left_behind},
+        with_names=with_names(balances),
     )
+
+
+def with_names(balances: Balances) -> dict[str, tuple[str, ...]]:
+    """The files that say who people are, with the columns that do."""
+    return {balance.file: balance.left_behind for balance in balances.files if balance.left_behind}
 
 
 def outside_of_runs(store: ReviewStore, apps: Collection[str], first_month: str, last_month: str) -> tuple[str, ...]:

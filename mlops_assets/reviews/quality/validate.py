@@ -75,15 +75,20 @@ def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[Mont
 
 
 def months_outdated(data: Path, app_id: str) -> list[str]:
-    """Validated months with raw reviews that were written or removed since; all validated months if the rules changed.
+    """Months that were never validated, or of which the stored reviews, the result or the rules changed since.
 
     An edited review moves to the month of the edit, and a run may cover that month alone: until the old month is
     validated again, a version would hold the review twice.
     """
     folder = data / "validated" / app_id
+    stored = set(ReviewStore(data / "raw").months(app_id))
+    hashes = _Hashes(data, app_id)
     known = {path.stem for path in [*folder.glob("*.parquet"), *(folder / ".validation").glob("*.json")]}
     # A file that is no month is somebody's own: it is neither validated nor removed.
-    return [month for month in sorted(filter(_MONTH.fullmatch, known)) if _Files.of(data, app_id, month).outdated()]
+    months = sorted(filter(_MONTH.fullmatch, known | stored))
+    found = [month for month in months if month not in stored or _Files.of(data, app_id, month, hashes).known() is None]
+    hashes.save()
+    return found
 
 
 class _Hashes:
@@ -127,7 +132,7 @@ class _Files:
     hashes: _Hashes
 
     @classmethod
-    def of(cls, data: Path, app_id: str, month: str, hashes: _Hashes | None = None) -> Self:
+    def of(cls, data: Path, app_id: str, month: str, hashes: _Hashes) -> Self:
         name = f"{app_id}/{month}.parquet"
         raw, good, bad = (data / folder / name for folder in ("raw", "validated", "quarantine"))
         return cls(
@@ -137,20 +142,12 @@ class _Files:
             good,
             bad,
             good.parent / ".validation" / f"{month}.json",
-            hashes or _Hashes(data, app_id),
+            hashes,
         )
 
     def remove(self) -> None:
         for leftover in (self.record, self.good, self.bad):
             leftover.unlink(missing_ok=True)
-
-    def outdated(self) -> bool:
-        """Whether raw reviews or rules may have changed since the last validation; the reviews are not read for it."""
-        if not self.raw.is_file() or not self.record.is_file():
-            return True
-        if self.raw.stat().st_mtime_ns >= self.record.stat().st_mtime_ns:
-            return True
-        return json.loads(self.record.read_text(encoding="utf-8"))["content"].split()[0] != _rules_digest()
 
     def known(self) -> MonthResult | None:
         """What the last validation found, if it would find the same again."""

@@ -47,6 +47,13 @@ class KnownBatches:
         return {"files": None, "batches": []}
 
     def _files(self) -> list[list[object]]:
-        """Name and stamp of everything that decides what an upsert does, what a killed writer left included."""
-        found = [*self._app.rglob("*.parquet"), *self._app.glob(".pending-*"), self._erased]
-        return [[os.path.relpath(path, self._folder), *stamp(path)] for path in sorted(found) if path.exists()]
+        return stored_files(self._folder, self._app.name, self._erased)
+
+
+def stored_files(folder: Path, app_id: str, erased: Path | None = None) -> list[list[object]]:
+    """Name and stamp of everything that decides what an upsert of an app's rows does, what a killed writer left
+    included. `erased` is the list of what was erased, by default the one in `folder`.
+    """
+    app = folder / app_id
+    found = [*app.rglob("*.parquet"), *app.glob(".pending-*"), erased or folder / ERASED]
+    return [[os.path.relpath(path, folder), *stamp(path)] for path in sorted(found) if path.exists()]

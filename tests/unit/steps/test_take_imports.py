@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from mlops_assets.cli.data import import_file
-from mlops_assets.reviews.files.files import UnusableFile
-from mlops_assets.reviews.files.imports import imports_are_understood
+from mlops_assets.reviews.files.files import ReadFile, UnusableFile, read_reviews
+from mlops_assets.reviews.files.imports import imports_are_understood, imports_hold_no_names
+from mlops_assets.reviews.sources.review_source import CollectRequest
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
-from mlops_assets.steps.take_imports import FileSource, NoFile, read_folder, take_imports
+from mlops_assets.steps.take_imports import FileSource, NoFile, read_folder, read_new_folder, take_imports
 
 APP = "com.valar.pintu"
 NOW = "2026-03-10T12:00:00Z"
@@ -152,3 +153,90 @@ def test_an_installation_of_the_last_version_comes_through(root):
     assert store.months(APP) == ["2015-06", "2025-06", "2026-01", "2026-02", "2027-06"]
     assert store.read(APP, "2027-06").empty
     assert read_folder(settings).outside[1:] == ()
+
+
+@pytest.fixture
+def whole(root: Path) -> Path:
+    """A file of which every row can be stored, after it was."""
+    path = root / "whole.csv"
+    path.write_text("\n".join([HEADER, *ROWS[:3]]) + "\n", encoding="utf-8")
+    collect(source(root, REVIEWS=str(path)), root)
+    return path
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """The names of the files that are read."""
+    found: list[str] = []
+
+    def read(path: Path, *arguments: object) -> ReadFile:
+        found.append(path.name)
+        return read_reviews(path, *arguments)
+
+    monkeypatch.setattr("mlops_assets.reviews.files.files.read_reviews", read)
+    monkeypatch.setattr("mlops_assets.reviews.files.imports.read_reviews", read)
+    return found
+
+
+def test_an_unchanged_file_is_not_read_again_and_tells_the_same(root, whole, reads):
+    found = source(root, REVIEWS=str(whole), NOW="2026-07-10T12:00:00Z")
+    assert found.apps() == (APP,)
+    assert found.months() == ("2026-02", "2026-02")
+    (line,) = collect(found, root)
+    assert line.startswith("unchanged, and every row is stored: whole.csv: 3 rows read = 2 taken + 1 in quarantine")
+    told = list(found.balances())
+    assert reads == []
+    assert told == list(source(root, REVIEWS=str(whole), AUTHOR_KEY="k" * 32).balances())
+    assert reads == ["whole.csv"]
+
+
+def test_a_copy_with_the_same_content_is_hashed_and_not_read(root, whole, reads):
+    content = whole.read_bytes()
+    whole.unlink()
+    whole.write_bytes(content)
+    assert "unchanged" in collect(source(root, REVIEWS=str(whole)), root)[0]
+    assert reads == []
+
+
+@pytest.mark.parametrize("change", ["a row more", "a stored month gone", "another zone", "a reread"])
+def test_a_file_is_read_again_if_anything_changed_that_its_rows_depend_on(root, whole, reads, change):
+    environ = {"REVIEWS": str(whole)}
+    request = CollectRequest(reread=change == "a reread")
+    if change == "a row more":
+        whole.write_text(whole.read_text() + "gp:9,Bima,baru,5,2026-03-01 07:30:00,\n")
+    elif change == "a stored month gone":
+        ReviewStore(root / "data" / "raw").path(APP, "2026-01").unlink()
+    elif change == "another zone":
+        environ["TIME_ZONE"] = "Asia/Jakarta"
+    months = {APP: ["2026-01", "2026-02", "2026-03"]}
+    source(root, **environ).collect(ReviewStore(root / "data" / "raw"), months, print, request)
+    assert reads == ["whole.csv"]
+    assert {"gp:1", "gp:2"} <= set(stored(root)["review_id"])
+
+
+def test_a_row_of_the_future_is_taken_when_its_date_has_come(root):
+    environ = {"REVIEWS": str(root / "mine.csv")}
+    collect(source(root, **environ), root)
+    later = source(root, **environ, NOW="2027-06-10T12:00:00Z")
+    assert later.months() == ("2026-01", "2027-06")
+    collect(later, root)
+    assert "gp:4" in set(stored(root)["review_id"])
+
+
+def test_unchanged_imports_are_not_read_again_and_their_checks_say_the_same(root, whole, reads):
+    settings = Settings.load({"NOW": NOW}, root)
+    folder = root / "data" / "imports"
+    folder.mkdir()
+    whole.rename(folder / "whole.csv")
+    (folder / "notes.csv").write_text("colour\nred\n")
+    take_imports(settings, print)
+    before = read_folder(settings)
+    reads.clear()
+    after = read_new_folder(settings)
+    for judge in (imports_are_understood, imports_hold_no_names):
+        assert judge(after) == judge(before)
+    assert take_imports(settings, print).months_by_app == {}
+    assert reads == []
+    (folder / "notes.csv").write_text("content,score,at\nmantap,5,2026-02-01\n")
+    assert take_imports(settings, print).months_by_app == {APP: ["2026-02"]}
+    assert sorted(reads) == ["notes.csv", "whole.csv"]

@@ -87,6 +87,7 @@ def test_a_month_whose_result_was_touched_is_made_again(store, tmp_path, damage)
     path = tmp_path / damage / APP / "2026-01.parquet"
     sound = path.read_bytes()
     path.write_bytes(b"damaged")
+    assert "2026-01" in validate.months_outdated(tmp_path, APP)
     assert not validate.validate_months(tmp_path, APP, ["2026-01"])[0].unchanged
     assert path.read_bytes() == sound
 
@@ -121,7 +122,7 @@ def test_a_month_without_a_usable_review_has_no_validated_file(store, tmp_path):
 
 
 def test_a_month_that_an_edit_emptied_is_outdated(store, tmp_path):
-    assert validate.months_outdated(tmp_path, APP) == []
+    assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]
     validate.validate_months(tmp_path, APP, ["2026-01", "2026-03"])
     assert validate.months_outdated(tmp_path, APP) == []
     store.upsert(APP, frame(review("1", review_date="2026-03-05", scraped_at="2026-04-02")))
