@@ -20,7 +20,7 @@ PROVENANCE: Mapping[str, frozenset[str]] = {
 }
 """By the run's source, the rows that its data version holds: its own, and for real apps what a person imported."""
 
-_MIXED = "mixed.json"
+_SOURCES = "sources.json"
 
 
 def take_snapshot(folder: Path, source: str, apps: Collection[str], scratch: Path) -> dict[str, Path]:
@@ -31,25 +31,25 @@ def take_snapshot(folder: Path, source: str, apps: Collection[str], scratch: Pat
     erased comes along, so that nothing of it is collected or restored in another clone.
     """
     wanted = PROVENANCE[source]
-    mixed = _MixedFiles(scratch / _MIXED)
+    known = _KnownSources(scratch / _SOURCES)
     files: dict[str, Path] = {}
     for path in sorted(path for app in apps for path in (folder / app).rglob("*.parquet")):
         name = path.relative_to(folder).as_posix()
         if any(part.startswith(".") for part in Path(name).parts):
             continue
-        sources = _only_source(path) or mixed.sources(name, path)
+        sources = known.of(name, path)
         if sources and sources <= wanted:
             files[name] = path
         elif sources & wanted:
             files[name] = _filtered(path, scratch / name, wanted)
-    mixed.save()
+    known.save()
     if (folder / ERASED).is_file():
         files[ERASED] = folder / ERASED
     return files
 
 
-class _MixedFiles:
-    """The sources of files that hold several, by name and stamp."""
+class _KnownSources:
+    """The sources of the rows of each file, by name and stamp."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -58,11 +58,11 @@ class _MixedFiles:
             self._kept = json.loads(path.read_text(encoding="utf-8"))
         self._found: dict[str, list[Any]] = {}
 
-    def sources(self, name: str, path: Path) -> set[str]:
+    def of(self, name: str, path: Path) -> set[str]:
         now = list(stamp(path))
         known = self._kept.get(name)
         if known is None or known[0] != now:
-            known = [now, sorted(set(columns.read_table(path, ["source"])["source"].unique().to_pylist()))]
+            known = [now, sorted(_only_source(path) or _all_sources(path))]
         self._found[name] = known
         return set(known[1])
 
@@ -82,6 +82,10 @@ def _only_source(path: Path) -> set[str]:
             return set()
         seen.add(statistics.min)
     return seen
+
+
+def _all_sources(path: Path) -> set[str]:
+    return set(columns.read_table(path, ["source"])["source"].unique().to_pylist())
 
 
 def _filtered(path: Path, target: Path, wanted: Collection[str]) -> Path:
