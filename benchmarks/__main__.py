@@ -19,7 +19,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 REAL_REVIEWS = FOLDER.parents[1] / "shared" / "data" / "pintu_reviews.csv"
-NEEDS_REVIEWS = {"classic", "bert_training", "people", "serving"}
+NEEDS_REVIEWS = {"classic", "bert_training", "distillation", "people", "serving"}
 NAMES = (
     "orchestration",
     "collection",
@@ -30,6 +30,7 @@ NAMES = (
     "classic",
     "bert_training",
     "minilm",
+    "distillation",
     "people",
     "serving",
     "soak",
