@@ -142,10 +142,10 @@ def test_the_service_answers_as_the_blend_does_what_neither_member_knows(place: 
     service = Service(ProcessBackend(place.settings.root / ".serving", free_port(), environment=ENVIRONMENT))
     try:
         done = service.deploy(release, silent, watching=UNWATCHED)
-        answers = httpx.post(f"{done.url}/predict/batch", json={"texts": NEITHER_ALONE}).json()["results"]
-        about = httpx.get(f"{done.url}/model/info").json()
-        words = httpx.post(f"{done.url}/explain", json={"text": "hebat sekali menu"}).json()["words"]
-        metrics = httpx.get(f"{done.url}/metrics").text
+        answers = httpx.post(f"{done.url}/predict/batch", json={"texts": NEITHER_ALONE}, timeout=60).json()["results"]
+        about = httpx.get(f"{done.url}/model/info", timeout=60).json()
+        words = httpx.post(f"{done.url}/explain", json={"text": "hebat sekali menu"}, timeout=60).json()["words"]
+        metrics = httpx.get(f"{done.url}/metrics", timeout=60).text
     finally:
         service.stop()
     assert [answer["sentiment"] for answer in answers] == ["positive", "negative", "positive", "negative"]

@@ -48,7 +48,7 @@ def docker_settings(place: tuple[Path, int]) -> Settings:
 
 
 def health(place: tuple[Path, int]) -> dict[str, str]:
-    return httpx.get(f"http://127.0.0.1:{place[1]}/health").json()
+    return httpx.get(f"http://127.0.0.1:{place[1]}/health", timeout=60).json()
 
 
 def test_the_process_gives_way_to_the_pushed_and_proven_image(
@@ -71,7 +71,7 @@ def test_the_process_gives_way_to_the_pushed_and_proven_image(
     assert "answers its" in said.partition(image.reference)[2]
     (container,) = engine.containers(f"mlops.release={live.release_version}")
     assert container.attrs["Config"]["Image"] == image.reference
-    answer = httpx.post(f"{live.url}/predict", json={"text": "bagus sekali, mantap"}).json()
+    answer = httpx.post(f"{live.url}/predict", json={"text": "bagus sekali, mantap"}, timeout=60).json()
     assert answer["model_version"] == live.model_version
 
 

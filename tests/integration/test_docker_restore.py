@@ -67,11 +67,11 @@ class Place:
         return image
 
     def served(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.port}/health").json()["model_version"]
+        return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=60).json()["model_version"]
 
     def answer(self) -> float:
         """The serving model's probability of positive for the text that the clients send."""
-        asked = httpx.post(f"http://127.0.0.1:{self.port}/predict", json={"text": TEXTS[0]})
+        asked = httpx.post(f"http://127.0.0.1:{self.port}/predict", json={"text": TEXTS[0]}, timeout=60)
         return asked.json()["probabilities"]["positive"]
 
     def named(self, tag: str) -> str:

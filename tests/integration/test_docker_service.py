@@ -105,19 +105,19 @@ def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releas
 
 def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases):
     service.deploy(releases["a"], silent, watching=UNWATCHED)
-    assert last_success(httpx.get(f"{service.url}/metrics").text) is None
+    assert last_success(httpx.get(f"{service.url}/metrics", timeout=60).text) is None
     for at_s in (1772330400, 1772330401):
         scratch = service.folder / "shown" / "partial"
         scratch.write_text(f"{at_s}\n")
         scratch.rename(scratch.with_name("last_success"))  # as the notifier writes it
-        assert last_success(httpx.get(f"{service.url}/metrics").text) == at_s
+        assert last_success(httpx.get(f"{service.url}/metrics", timeout=60).text) == at_s
 
 
 def test_a_head_that_is_too_large_is_refused_by_the_gateway_and_logged(engine, service, releases):
     service.deploy(releases["a"], silent, watching=UNWATCHED)
     (gateway,) = (c for c in engine.containers(f"mlops.project={project_of(service)}") if "gateway" in c.name)
-    assert httpx.get(f"{service.url}/live", headers={"x": "a" * 20_000}).status_code == 400
-    assert httpx.get(f"{service.url}/live").status_code == 200
+    assert httpx.get(f"{service.url}/live", headers={"x": "a" * 20_000}, timeout=60).status_code == 400
+    assert httpx.get(f"{service.url}/live", timeout=60).status_code == 200
     assert wait_until(lambda: json_lines(gateway))
     assert [line["status"] for line in json_lines(gateway)] == [400]  # polls that succeed are not logged
     assert gateway.attrs["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
@@ -128,11 +128,11 @@ def test_a_request_has_one_id_and_address_in_the_answer_and_the_logs_of_gateway_
     (gateway,) = (c for c in engine.containers(f"mlops.project={project_of(service)}") if "gateway" in c.name)
     (server,) = servers(engine, service)
     forged = {"X-Gateway-Request-ID": "0" * 32, "X-Forwarded-For": "192.0.2.1", "X-Golden-Probe": "1"}
-    reply = httpx.post(f"{service.url}/predict", json={"text": TEXTS[0]}, headers=forged)
+    reply = httpx.post(f"{service.url}/predict", json={"text": TEXTS[0]}, headers=forged, timeout=60)
     known = reply.json()["request_id"]
     assert reply.headers["x-request-id"] == known != "0" * 32
     own = {"X-Request-ID": "order-4711"}
-    assert httpx.get(f"{service.url}/nothing", headers=own).headers["x-request-id"] == "order-4711"
+    assert httpx.get(f"{service.url}/nothing", headers=own, timeout=60).headers["x-request-id"] == "order-4711"
     assert wait_until(lambda: len(clients_lines(server)) == len(json_lines(gateway)) == 2)
     (first, second), at_gateway = clients_lines(server), json_lines(gateway)
     assert [line["request_id"] for line in at_gateway] == [first["request_id"], second["request_id"]]

@@ -23,7 +23,7 @@ def test_the_other_model_is_promoted_once_and_one_summary_joins_both_runs(tmp_pa
     settings = settings_of(root, NOW=CLOCK, PORT=str(port))
     try:
         assert run_pipeline(settings) == 1
-        health = httpx.get(f"http://127.0.0.1:{port}/health").json()
+        health = httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).json()
     finally:
         Service(ProcessBackend(root / ".serving", port)).stop()
 

@@ -125,7 +125,7 @@ def test_no_secret_is_logged_at_any_level_and_none_is_printed(
     place.later = timedelta(minutes=5)
     with place.up():
         assert place.notifier.deliver().delivered
-        assert httpx.get(f"http://127.0.0.1:{place.hooks.port}/other").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{place.hooks.port}/other", timeout=60).status_code == 200
     logging.getLogger().removeHandler(handler)
     said = capsys.readouterr()
     assert SECRET not in log.getvalue() + said.out + said.err

@@ -53,7 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def test_a_first_run_does_every_stage_and_leaves_the_champion_serving(place: Place) -> None:
     summary = place.summary
     assert set(place.stages().values()) == {"done"}
-    health = httpx.get(f"http://127.0.0.1:{place.port}/health").json()
+    health = httpx.get(f"http://127.0.0.1:{place.port}/health", timeout=60).json()
     assert health["model_version"] == summary["champion"]["model_version"]
     assert health["dataset_version"] == summary["dataset_version"]
     assert set(summary["models"]) == set(summary["champion"]["candidates"]) == {"bert", "classic", "blend"}
@@ -63,7 +63,9 @@ def test_a_first_run_does_every_stage_and_leaves_the_champion_serving(place: Pla
 
 
 def test_the_service_answers_with_its_versions(place: Place) -> None:
-    answer = httpx.post(f"http://127.0.0.1:{place.port}/predict", json={"text": "bagus sekali, mantap"}).json()
+    answer = httpx.post(
+        f"http://127.0.0.1:{place.port}/predict", json={"text": "bagus sekali, mantap"}, timeout=60
+    ).json()
     assert set(answer) >= {"sentiment", "confidence", "probabilities", "model_version", "dataset_version"}
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
@@ -87,7 +89,7 @@ def test_data_and_models_are_two_commits_whose_trailers_name_the_run(place: Plac
 
 def test_a_second_run_finds_nothing_new_and_leaves_everything_as_it_is(place: Place) -> None:
     before = _state(place)
-    pid = httpx.get(f"http://127.0.0.1:{place.port}/health").json()["model_version"]
+    pid = httpx.get(f"http://127.0.0.1:{place.port}/health", timeout=60).json()["model_version"]
     assert place.run() == 0
     assert _state(place) == before
     stages = place.stages()
@@ -96,7 +98,7 @@ def test_a_second_run_finds_nothing_new_and_leaves_everything_as_it_is(place: Pl
     } == {"skipped"}
     assert place.summary["outputs"]["new_data_available"] is False
     assert place.summary["outputs"]["models_trained"] is False
-    assert httpx.get(f"http://127.0.0.1:{place.port}/health").json()["model_version"] == pid
+    assert httpx.get(f"http://127.0.0.1:{place.port}/health", timeout=60).json()["model_version"] == pid
 
 
 def test_a_changed_recipe_retrains_just_that_model(place: Place) -> None:
@@ -142,7 +144,7 @@ def test_a_file_of_an_unknown_app_is_refused_with_the_line_to_add(place: Place, 
     with pytest.raises(PermanentFailure, match=r"com\.other\.app"):
         place.run(REVIEWS=str(file))
     assert _state(place) == before
-    assert httpx.get(f"http://127.0.0.1:{place.port}/health").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{place.port}/health", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(

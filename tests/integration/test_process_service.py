@@ -157,7 +157,7 @@ def test_a_deployments_golden_probes_are_nobodys_predictions(tmp_path, releases)
     try:
         for name in ("a", "b"):
             service.deploy(releases[name], silent, watching=Watching(watch_s=0.5))
-        asked = httpx.post(f"http://127.0.0.1:{port}/predict", json={"text": TEXTS[0]}).json()["request_id"]
+        asked = httpx.post(f"http://127.0.0.1:{port}/predict", json={"text": TEXTS[0]}, timeout=60).json()["request_id"]
     finally:
         service.stop()
     with contextlib.closing(sqlite3.connect(log)) as connection:
@@ -355,7 +355,7 @@ def test_idle_connections_beyond_the_limit_of_files_close_nobody_else_out(releas
 
 def answers_live(port):
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/live").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/live", timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -384,8 +384,8 @@ def test_the_server_sees_nothing_of_the_deployers_environment(service, releases,
 
 def test_the_service_shows_when_the_pipeline_last_succeeded(service, releases):
     service.deploy(releases["a"], silent, watching=UNWATCHED)
-    assert last_success(httpx.get(f"{service.url}/metrics").text) is None
+    assert last_success(httpx.get(f"{service.url}/metrics", timeout=60).text) is None
     shown = service.folder / "shown" / "last_success"
     shown.parent.mkdir()
     shown.write_text("1772330400\n")
-    assert last_success(httpx.get(f"{service.url}/metrics").text) == 1772330400
+    assert last_success(httpx.get(f"{service.url}/metrics", timeout=60).text) == 1772330400

@@ -108,7 +108,7 @@ class Team:
         )
 
     def serving(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.port}/health").json()["model_version"]
+        return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=60).json()["model_version"]
 
 
 @pytest.fixture(scope="module")

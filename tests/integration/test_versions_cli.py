@@ -59,7 +59,7 @@ class Place:
         return {one for path in files for one in pd.read_parquet(path, columns=["review_id"])["review_id"]}
 
     def served(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.port}/health").json()["model_version"]
+        return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=60).json()["model_version"]
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ class Monitoring:
         expr = re.sub(r"\$__(rate_)?interval", f"{15 * SCRAPE_S}s", text)
         assert "$" not in expr, f"a macro that this test does not know: {expr}"
         asked = {"query": expr, "start": (end - timedelta(minutes=4)).timestamp(), "end": end.timestamp(), "step": "2"}
-        answer = httpx.get(f"{self.prometheus}/api/v1/query_range", params=asked).json()
+        answer = httpx.get(f"{self.prometheus}/api/v1/query_range", params=asked, timeout=60).json()
         assert answer["status"] == "success", answer
         values = [float(value) for series in answer["data"]["result"] for _, value in series["values"]]
         return [value for value in values if not math.isnan(value)]
@@ -159,7 +159,7 @@ def _prometheus(folder: Path, service_port: int) -> Iterator[str]:
 
 def _targets_up(address: str) -> set[str]:
     try:
-        found = httpx.get(f"{address}/api/v1/targets").json()["data"]["activeTargets"]
+        found = httpx.get(f"{address}/api/v1/targets", timeout=60).json()["data"]["activeTargets"]
     except (httpx.HTTPError, ValueError):
         return set()
     return {one["labels"]["job"] for one in found if one["health"] == "up"}
@@ -185,7 +185,10 @@ def _ask_for_a_while(url: str, postgres: Postgres) -> None:
     assert wait_until(lambda: postgres.rows("SELECT count(*) FROM predictions")[0][0] >= len(ids))
     for number, request_id in enumerate(ids[:20]):
         label = "positive" if number % 3 else "negative"
-        assert httpx.post(f"{url}/feedback", json={"request_id": request_id, "label": label}).status_code == 200
+        assert (
+            httpx.post(f"{url}/feedback", json={"request_id": request_id, "label": label}, timeout=60).status_code
+            == 200
+        )
 
 
 @pytest.mark.parametrize("target", QUERIES)
@@ -208,7 +211,7 @@ def test_variables_and_annotations_have_an_answer(monitoring: Monitoring, uid: s
 
 
 def test_no_alert_fires_while_everything_is_well(monitoring: Monitoring) -> None:
-    answer = httpx.get(f"{monitoring.prometheus}/api/v1/rules").json()["data"]["groups"]
+    answer = httpx.get(f"{monitoring.prometheus}/api/v1/rules", timeout=60).json()["data"]["groups"]
     rules = [rule for group in answer for rule in group["rules"]]
     assert {rule["health"] for rule in rules} == {"ok"}
     firing = [rule["name"] for rule in rules if rule.get("state") == "firing" and rule["name"] != "DiskFillsUp"]

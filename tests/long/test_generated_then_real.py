@@ -28,9 +28,9 @@ def test_the_generated_reviews_model_serves_on_says_so_and_no_empty_side_breaks_
         real = {"NOW": "2026-03-15T00:00:00Z", "PORT": str(port), "APP": APP, "REVIEWS": str(reviews)}
         assert run_pipeline(settings_of(root, **real)) == 0
         answers = [
-            httpx.post(f"{url}/predict", json={"text": "bagus"}).json(),
-            httpx.post(f"{url}/predict/batch", json={"texts": ["bagus"]}).json(),
-            httpx.get(f"{url}/model/info").json(),
+            httpx.post(f"{url}/predict", json={"text": "bagus"}, timeout=60).json(),
+            httpx.post(f"{url}/predict/batch", json={"texts": ["bagus"]}, timeout=60).json(),
+            httpx.get(f"{url}/model/info", timeout=60).json(),
         ]
     finally:
         Service(ProcessBackend(root / ".serving", port)).stop()

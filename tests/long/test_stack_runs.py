@@ -64,7 +64,7 @@ def test_commands_on_the_host_act_inside_the_stack_as_its_owner(stack: Stack) ->
     assert told["status"].stdout.startswith("Live: model")
     assert "Waits: these settings" not in told["status"].stdout
     assert "run_on_git_change" in told["why"].stdout
-    live = httpx.get(f"http://127.0.0.1:{stack.port}/health").json()
+    live = httpx.get(f"http://127.0.0.1:{stack.port}/health", timeout=60).json()
     assert live["model_version"] in told["versions"].stdout
     rolled_back = stack.make("rollback", TO=live["release_version"])
     assert rolled_back.returncode == 0, rolled_back.stderr

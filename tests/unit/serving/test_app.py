@@ -351,10 +351,10 @@ def test_the_texts_of_a_client_that_disconnects_leave_the_queue():
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
 
     def waiting():
-        return float(re.findall(r"^queue_texts (\S+)$", httpx.get(f"{url}/metrics").text, re.MULTILINE)[0])
+        return float(re.findall(r"^queue_texts (\S+)$", httpx.get(f"{url}/metrics", timeout=60).text, re.MULTILINE)[0])
 
     try:
-        assert wait_until(lambda: httpx.get(f"{url}/ready").status_code == 200)
+        assert wait_until(lambda: httpx.get(f"{url}/ready", timeout=60).status_code == 200)
         asked = {"json": {"text": "wait"}, "timeout": 60}
         first = threading.Thread(target=httpx.post, args=(f"{url}/predict",), kwargs=asked)
         first.start()
@@ -366,8 +366,8 @@ def test_the_texts_of_a_client_that_disconnects_leave_the_queue():
         assert wait_until(lambda: waiting() == 0)
         model.go.set()
         first.join()
-        assert httpx.post(f"{url}/predict", json={"text": "next"}).status_code == 200
-        assert 'path="/predict/batch",status="499"' in httpx.get(f"{url}/metrics").text
+        assert httpx.post(f"{url}/predict", json={"text": "next"}, timeout=60).status_code == 200
+        assert 'path="/predict/batch",status="499"' in httpx.get(f"{url}/metrics", timeout=60).text
     finally:
         model.go.set()
         server.should_exit = True
