@@ -210,7 +210,8 @@ class Notifier:
         """Tell people without the outbox that it cannot be used, once an hour: nothing else would reach them."""
         if time.time() < self._complained + _COMPLAIN_EVERY_S:
             return
-        text = f"{self._folder}: {error}. Make room, or give it to the clone's owner. News waits until then."
+        cause = f"{self._folder}: {error}. The disk may be full, or the folder another user's."
+        text = f"{cause} News waits until it can be written."
         message = Message("outbox", "failure", "", "Notifications cannot be stored", text)
         for channel in self._channels:
             if channel.takes(message.kind):

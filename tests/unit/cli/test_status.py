@@ -12,6 +12,8 @@ from mlops_assets.deploy.release import build_release, read_release
 from mlops_assets.deploy.service import Live, Service
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.operations import OperationRules
+from mlops_assets.reporting.alerts import FOLDER as ALERTS
+from mlops_assets.reporting.alerts import AlertFolder
 from mlops_assets.reporting.messages import text_of
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reporting.summary_pages import serving_lines
@@ -20,6 +22,7 @@ from mlops_assets.settings import Settings
 from tests.fakes.service import UNWATCHED, FakeBackend, silent
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.unit.reporting.summaries import FAILED, summary, write
+from tests.unit.reporting.test_alerts import alert, post
 from tests.user_clone import free_port, make_clone, settings_of
 
 
@@ -139,11 +142,13 @@ def test_a_held_collection_and_an_undelivered_message_are_said_and_are_not_overd
     settings = settings_of(root, NOW="2026-03-01T08:00:00Z", NOTIFY_URLS=f"json://127.0.0.1:{free_port()}/tok3n")
     state = CrawlState("id", last={"status": "partial", "reason": "2026-02 would lose 9 of 90 reviews"})
     state.save(root / "data" / "raw" / app)
+    AlertFolder(settings.instance_folder / ALERTS).put(post(alert()))
     Notifier.of(settings).deliver()
     assert print_status(settings)
     said = capsys.readouterr().out
+    assert "Alert: ServiceDown, since 2026-03-01T12:00:00+00:00\n" in said
     assert f"Waits: the collection of {app}, 2026-02 would lose 9 of 90 reviews\n" in said
-    assert "Waits: 1 messages for json://127.0.0.1" in said
+    assert "Waits: 2 messages for json://127.0.0.1" in said
     assert "tok3n" not in said
     state.last["status"] = "whole"
     state.save(root / "data" / "raw" / app)
