@@ -4,6 +4,7 @@ from typing import Any
 
 from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.engine import Login
+from mlops_assets.deploy.docker.ssh_machine import machine_of
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.server_settings import refuse_unusable
 from mlops_assets.deploy.service import Service
@@ -59,11 +60,12 @@ def service(settings: Settings) -> Service:
         settings.host,
         environment=environment,
         key=key,
-        repository=f"{settings.image_registry}/{IMAGE_NAME}",
+        repository=f"{settings.image_registry}/{IMAGE_NAME}" if settings.image_registry else IMAGE_NAME,
         login=Login(settings.registry_user, password.get_secret_value()) if password else None,
         certificate=settings.tls_certificate,
         network=settings.service_network,
         gateway_image=settings.haproxy_image,
+        machine=machine_of(settings),
     )
     process = ProcessBackend(folder, settings.port, settings.host, environment=environment, key=key)
     return Service(docker, process, wanted=settings.deploy_target, watching=watching)

@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from mlops_assets.deploy_settings import DeployTarget, ImageVariant, deployment_settings, registry_settings
 from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import APP_PATTERN, MONTH_PATTERN, LabelRule, Source
 from mlops_assets.params.file import read_params
@@ -20,8 +21,6 @@ from mlops_assets.params.section import Section
 from mlops_assets.variables import Variables
 
 DateOrder = Literal["day-first", "month-first"]
-DeployTarget = Literal["auto", "process", "docker"]
-ImageVariant = Literal["cpu", "gpu"]
 
 
 FOR_THE_SERVER = (
@@ -32,7 +31,6 @@ FOR_THE_SERVER = (
 """Variables that are handed to the deployed server, which checks them."""
 
 _Section = TypeVar("_Section", bound=Section)
-_REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[a-z0-9][a-z0-9._-]*)*")
 
 
 _FOR_CHILDREN = re.compile(
@@ -106,6 +104,7 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     tls_certificate: Path | None = None
     deploy_target: DeployTarget = "auto"
+    deploy_host: str = ""
     image_variant: ImageVariant = "cpu"
     image_registry: str = "localhost:5000"
     haproxy_image: str = "haproxy:lts"
@@ -183,9 +182,9 @@ class Settings(BaseModel):
             step_pods=env.file("STEP_PODS"),
             host=env.address("HOST_ADDRESS", "127.0.0.1"),
             tls_certificate=env.file("TLS_CERTIFICATE"),
-            **_deployment(env, sections["bert"]),
+            **deployment_settings(env, sections["bert"]),
             haproxy_image=env.text("HAPROXY_IMAGE", "haproxy:lts"),
-            **_registry(env),
+            **registry_settings(env),
             server=MappingProxyType({name: value for name in FOR_THE_SERVER if (value := env.secret(name))}),
             prediction_log_user=env.text("PREDICTION_LOG_USER", ""),
             prediction_log_password=env.secret("PREDICTION_LOG_PASSWORD"),
@@ -293,43 +292,6 @@ def _unread(path: Path) -> dict[str, int]:
         wrong = [binding.original for binding in parse_stream(stream) if binding.error]
     names = ((re.match(r"\s*(?:export\s+)?(\w*)", original.string), original.line) for original in wrong)
     return {match.group(1): line for match, line in names if match}
-
-
-def _deployment(env: Variables, bert: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server computes on and what runs it; only an image brings ONNX Runtime's build for a GPU."""
-    target: DeployTarget = env.choice("DEPLOY_TARGET", get_args(DeployTarget)) or "auto"
-    variant: ImageVariant = env.choice("IMAGE_VARIANT", get_args(ImageVariant)) or "cpu"
-    if variant == "gpu":
-        if target == "process":
-            raise BadSetting(
-                "IMAGE_VARIANT=gpu needs an image, but DEPLOY_TARGET=process runs the pipeline's own ONNX Runtime, "
-                "which computes on the CPU: set DEPLOY_TARGET=docker, or IMAGE_VARIANT=cpu"
-            )
-        if (serve := bert.get("serve", "int8")) != "fp32":
-            raise BadSetting(
-                f"params.yaml: bert.serve must be fp32 where IMAGE_VARIANT is gpu, got {serve!r}: set it, so that the "
-                "model that is judged is the one that serves, or set IMAGE_VARIANT=cpu"
-            )
-        target = "docker"
-    return {"deploy_target": target, "image_variant": variant}
-
-
-def _registry(env: Variables) -> dict[str, Any]:
-    """Where images go, with the login; on ghcr.io GITHUB_TOKEN serves where no password is given."""
-    registry = env.text("IMAGE_REGISTRY", "localhost:5000").rstrip("/")
-    if not _REGISTRY.fullmatch(registry):
-        raise BadSetting(f"IMAGE_REGISTRY must be host[:port][/path] in lower case, got {registry!r}")
-    user, password = env.text("REGISTRY_USER", ""), env.text("REGISTRY_PASSWORD", "")
-    if registry.partition("/")[0] == "ghcr.io" and not password:
-        password = env.text("GITHUB_TOKEN", "")
-        user = user or (registry.split("/")[1] if password and "/" in registry else "")
-    if password and not user:
-        raise BadSetting("REGISTRY_PASSWORD is set, but REGISTRY_USER is empty: set both, or neither")
-    return {
-        "image_registry": registry,
-        "registry_user": user,
-        "registry_password": SecretStr(password) if password else None,
-    }
 
 
 def _branches(value: str) -> tuple[str, ...]:

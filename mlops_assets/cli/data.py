@@ -221,6 +221,7 @@ def write_sbom(settings: Settings) -> int:
     """`make sbom`: a CycloneDX bill of materials of what serves, else of the champion's release."""
     from mlops_assets import outside
     from mlops_assets.deploy.docker.engine import DockerEngine
+    from mlops_assets.deploy.docker.ssh_machine import machine_of
     from mlops_assets.deploy.release import build_release, read_release
     from mlops_assets.deploy.sbom import bill_of_materials, installed_here, installed_in
     from mlops_assets.training.champion import champion_folder
@@ -239,7 +240,7 @@ def write_sbom(settings: Settings) -> int:
     if image is None:
         installed = installed_here()
     else:
-        with DockerEngine() as engine:
+        with DockerEngine(machine_of(settings)) as engine:
             engine.fetch(image.reference)
             installed = installed_in(engine, image.reference)
     target.write_text(bill_of_materials(release, installed), encoding="utf-8")

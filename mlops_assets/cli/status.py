@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from mlops_assets.deploy.docker.machine import EngineDown
 from mlops_assets.deploy.live_model import trained_on
 from mlops_assets.deploy.release import release_version
 from mlops_assets.deploy.service import Live, Service
@@ -22,6 +23,14 @@ def print_warning(settings: Settings, live: Live | None) -> None:
 
 def print_service(settings: Settings, service: Service) -> bool:
     """Print what is live and what is wrong with it; False if nothing answers, or everybody without a key."""
+    if settings.deploy_host:
+        from mlops_assets.deploy.docker.ssh_machine import require_engine
+
+        try:
+            require_engine(settings)
+        except EngineDown as error:
+            print(f"Live: not known: {error}")
+            return False
     live = service.live()
     print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
     print_warning(settings, live)

@@ -4,7 +4,7 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 from mlops_assets.deploy.traffic import Traffic, read_traffic
 from mlops_assets.failures import TransientFailure
 from mlops_assets.serving.gateway_headers import PROBE
+
+Connect = Callable[[str, int, float], Any]
+"""Makes a connected socket of host, port and a time-out in seconds."""
 
 
 class NoAnswer(TransientFailure):
@@ -31,10 +34,20 @@ class ServiceClient:
     """One host and port; each question is a connection of its own."""
 
     def __init__(
-        self, host: str, port: int, *, key: str = "", timeout_s: float = 10.0, certificate: Path | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        key: str = "",
+        timeout_s: float = 10.0,
+        certificate: Path | None = None,
+        connect: Connect | None = None,
     ) -> None:
-        """With a `certificate` it speaks TLS and trusts this very certificate, whatever host it names."""
-        self.host, self.port = host, port
+        """With a `certificate` it speaks TLS and trusts this very certificate, whatever host it names.
+
+        `connect` makes the connection; it may raise `OSError`, and what else it raises is not about the server.
+        """
+        self.host, self.port, self._connect = host, port, connect
         self._key, self._timeout_s, self._certificate = key, timeout_s, certificate
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
@@ -55,11 +68,13 @@ class ServiceClient:
 
     def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes, float]:
         started = time.perf_counter()
-        connection = self._connection()
         headers = {"Content-Type": "application/json", "Connection": "close", PROBE: "1"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        connection = self._connection()
         try:
+            if self._connect is not None:
+                self._lead(connection, self._connect)
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             content = response.read()
@@ -70,13 +85,25 @@ class ServiceClient:
         return response.status, content, time.perf_counter() - started
 
     def _connection(self) -> http.client.HTTPConnection:
-        if self._certificate is None:
+        context = self._context()
+        if context is None:
             return http.client.HTTPConnection(self.host, self.port, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=self._timeout_s, context=context)
+
+    def _lead(self, connection: http.client.HTTPConnection, connect: Connect) -> None:
+        """Have `connection` use one that is made in another way."""
+        made = connect(self.host, self.port, self._timeout_s)
+        context = self._context()
+        connection.sock = made if context is None else context.wrap_socket(made, server_hostname=self.host)
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self._certificate is None:
+            return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(self._certificate)
-        return http.client.HTTPSConnection(self.host, self.port, timeout=self._timeout_s, context=context)
+        return context
 
     def _url(self, path: str) -> str:
         return f"{'https' if self._certificate else 'http'}://{self.host}:{self.port}{path}"

@@ -95,13 +95,19 @@ _IS_THERE: Mapping[str, Callable[[_Clone], bool]] = {
 
 
 def refuse_bad_parameters(settings: Settings) -> None:
-    """Raise `BadSetting` for the first wrong value, or a file that params.yaml names and that is not there."""
+    """Raise `BadSetting` for the first wrong value, or a file that params.yaml names and that is not there.
+
+    With DEPLOY_HOST, raise `EngineDown` if no engine answers there: after hours of training it would be too late.
+    """
+    from mlops_assets.deploy.docker.ssh_machine import require_engine
     from mlops_assets.params.file import SECTION_MODELS
 
     for name, section in SECTION_MODELS.items():
         section.from_params(settings.sections[name])
     validation_options(settings)
     refuse_missing_files(settings)
+    if settings.deploy_host:
+        require_engine(settings)
 
 
 def validation_options(settings: Settings) -> "ValidationOptions":

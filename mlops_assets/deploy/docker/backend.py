@@ -6,10 +6,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, url_of
-from mlops_assets.deploy.docker.engine import DockerEngine, EngineDown, Login, engine_answers, registry_answers
+from mlops_assets.deploy.docker.engine import DockerEngine, Login, engine_answers, registry_answers
 from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway
 from mlops_assets.deploy.docker.images import ImageRecord, Images
+from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine
 from mlops_assets.deploy.docker.servers import DockerServers
+from mlops_assets.deploy.docker.ssh_machine import ConnectionBroke
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.server_settings import ServerSettings
 from mlops_assets.serving.options import ServerOptions, is_loopback
@@ -28,6 +30,7 @@ class DockerBackend:
     login: for that registry if it wants one
     certificate: PEM with certificates, then the key; with it the public port speaks TLS
     network: a network that this process is on as a container; the gateway and the servers join it and are asked there
+    machine: where the engine runs; `host` and `port` are that machine's
     """
 
     folder: Path
@@ -41,6 +44,7 @@ class DockerBackend:
     certificate: Path | None = None
     network: str = ""
     gateway_image: str = IMAGE
+    machine: Machine = HERE
     target: Target = field(default="docker", init=False)
 
     def __post_init__(self) -> None:
@@ -57,17 +61,18 @@ class DockerBackend:
 
     @property
     def url(self) -> str:
-        return url_of(self.host, self.port, "https" if self.certificate else "http")
+        host = self.machine.public_host(self.host)
+        return url_of(host, self.port, "https" if self.certificate else "http")
 
     def usable(self) -> bool:
-        return engine_answers() and registry_answers(self.repository)
+        return engine_answers(self.machine) and (bool(self.machine.name) or registry_answers(self.repository))
 
     def was_used(self) -> bool:
         return (self.folder / "gateway").is_dir()
 
     def live(self) -> PublicServer | None:
         try:
-            with DockerEngine() as engine:
+            with DockerEngine(self.machine) as engine:
                 instance, client = self._servers(engine).current(), self._gateway(engine).public()
         except EngineDown:
             return None  # Its containers are down with it; a deployment says so.
@@ -79,17 +84,17 @@ class DockerBackend:
         return self._record.get(release_version)
 
     def package(self, release: Release, tags: Sequence[str], report: Report, *, made_by: str) -> Packaged:
-        with DockerEngine() as engine:
+        with self._at_work() as engine:
             return self._images(engine).package(release, tags, report, made_by=made_by)
 
     @contextmanager
     def servers(self, image: Packaged | None) -> Iterator[DockerServers]:
         ServerOptions.from_environment(self.environment).refuse_open_host(self.host)
-        with DockerEngine() as engine:
+        with self._at_work() as engine:
             yield self._servers(engine, image.reference if image else "")
 
     def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool) -> None:
-        with DockerEngine() as engine:
+        with self._at_work() as engine:
             servers = self._servers(engine)
             # If nothing serves, a stray may be the live container, failing: the next deployment decides.
             strays = servers.strays() if servers.current() is not None else []
@@ -102,12 +107,26 @@ class DockerBackend:
 
     def end(self) -> bool:
         """Remove every container and the network of this project; whether one served."""
-        with DockerEngine() as engine:
+        with self._at_work() as engine:
             live = self._servers(engine).current()
             for container in engine.containers(f"mlops.project={self.project}"):
                 container.remove(force=True)
             self._gateway(engine).remove()
         return live is not None
+
+    @contextmanager
+    def _at_work(self) -> Iterator[DockerEngine]:
+        """The engine, for this process alone. If the way to it broke, the error says so, whatever else it caused."""
+        with self.machine.locked(self.project), DockerEngine(self.machine) as engine:
+            try:
+                yield engine
+            except Exception as error:
+                if how := self.machine.lost():
+                    raise ConnectionBroke(
+                        f"the connection to {self.machine.name} broke ({how}): {error}\nRun again: it finishes what "
+                        "was begun, and what has the public port serves until then"
+                    ) from error
+                raise
 
     def _images(self, engine: DockerEngine) -> Images:
         return Images(

@@ -11,20 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.backend import Packaged, Report
+from mlops_assets.deploy.docker.engine_client import open_client
+from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine
 from mlops_assets.deploy.release import REQUIREMENTS, Release
 from mlops_assets.failures import OutsideFailure, PermanentFailure
 from mlops_assets.serving.options import is_loopback
 
 SERVER_PORT = 8080
 """On which the image's server listens."""
-_SOCKET = "unix:///var/run/docker.sock"
 _DOCKERFILE = Path(__file__).parents[3] / "Dockerfile"
 BOUNDED_LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "3"}}  # strangers cause lines in it
 _ALL_GPUS = {"Count": -1, "Capabilities": [["gpu"]]}  # what `--gpus all` asks for
-
-
-class EngineDown(OutsideFailure):
-    """No engine answers."""
 
 
 class BuildFailed(PermanentFailure):
@@ -51,10 +48,10 @@ class Login:
     password: str = ""
 
 
-def engine_answers() -> bool:
+def engine_answers(machine: Machine = HERE) -> bool:
     """Whether there is an engine that this process may use."""
     try:
-        DockerEngine().close()
+        DockerEngine(machine).close()
     except EngineDown:
         return False
     return True
@@ -73,20 +70,16 @@ def registry_answers(registry: str) -> bool:
 
 
 class DockerEngine:
-    """A connection to the engine that the environment names; close it."""
+    """A connection to the machine's engine; close it. Its requests raise `EngineDown` if the connection breaks."""
 
-    def __init__(self) -> None:
-        import docker
+    machine: Machine = HERE
+
+    def __init__(self, machine: Machine = HERE) -> None:
         import docker.errors
-        import docker.utils
 
+        self.machine = machine
         self.errors: Any = docker.errors
-        try:
-            _knock(docker.utils.kwargs_from_env().get("base_url") or _SOCKET)
-            self.client: Any = docker.from_env(timeout=120)
-            self.client.ping()
-        except (self.errors.DockerException, OSError) as error:
-            raise EngineDown(f"no Docker engine answers ({error}): start it, or set DEPLOY_TARGET=process") from error
+        self.client = open_client(machine)
 
     def __enter__(self) -> "DockerEngine":
         return self
@@ -146,10 +139,17 @@ class DockerEngine:
         return name
 
     def push(self, name: str, tags: Sequence[str], report: Report, *, login: Login | None = None) -> Packaged:
-        """Push `name` and then, when the registry has it, each further tag; raises `PushFailed`."""
+        """Push `name` and then, when the registry has it, each further tag; raises `PushFailed`.
+
+        A name without a registry is not pushed: the image stays on the engine, and its id names it.
+        """
         repository, _, own = name.rpartition(":")
         auth = _auth(login)
         image = self.client.images.get(name)
+        if "/" not in repository:
+            for tag in tags:
+                image.tag(repository, tag)
+            return Packaged(image.id, (own, *tags), int(image.attrs["Size"]))
         digest = ""
         for tag in (own, *tags):
             image.tag(repository, tag)
@@ -161,6 +161,8 @@ class DockerEngine:
                 report(f"pushed {repository}:{tag}")
             except (_Refused, self.errors.DockerException) as error:
                 raise PushFailed(f"{repository}:{tag} was not pushed: {error}") from error
+        if not digest:
+            raise PushFailed(f"{name} was not pushed: the engine named no digest; run again")
         return Packaged(f"{repository}@{digest}", (own, *tags), int(image.attrs["Size"]))
 
     def has_image(self, reference: str) -> bool:
@@ -270,15 +272,6 @@ def running_containers(label: str) -> dict[str, dict[str, str]]:
     with DockerEngine() as engine:
         found = engine.containers(label)
         return {container.name: container.labels for container in found if container.status == "running"}
-
-
-def _knock(address: str) -> None:
-    """Raise `OSError` if nobody listens at a socket file: docker's own attempt would leave its socket open."""
-    _, found, path = address.partition("unix://")
-    if found:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(5)
-            probe.connect(path)
 
 
 def why_not_started(error: Any) -> str:

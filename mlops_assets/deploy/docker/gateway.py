@@ -1,7 +1,6 @@
 """The gateway: an HAProxy container that holds the public port and outlives every deployment."""
 
 import json
-import os
 import random
 import socket
 import time
@@ -14,11 +13,11 @@ from mlops_assets.deploy.docker.engine import BOUNDED_LOG, DockerEngine
 from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
 from mlops_assets.deploy.service_client import ServiceClient
 from mlops_assets.failures import OutsideFailure, PermanentFailure
-from mlops_assets.files import replace_file
-from mlops_assets.serving.socket_file import unix_address
 
 IMAGE = "haproxy:lts"
 _READY_S = 15.0
+_LIVE = "live.json"
+_LAST = "show version"
 _HOSTS = {"gateway": 2, "blue": 10, "green": 11}
 
 
@@ -47,7 +46,8 @@ class HaproxyGateway:
         image: str = IMAGE,
     ) -> None:
         """`network` names an existing network, which stays; without it the gateway makes its own."""
-        self._engine, self._project, self._folder = engine, project, folder.absolute()
+        self._engine, self._project = engine, project
+        self._folder = engine.machine.folder(project, folder)
         self._host, self._port, self._certificate = host, port, certificate
         self._certificate_name = gateway_config.CERTIFICATE if certificate else ""
         self._image = image
@@ -60,8 +60,8 @@ class HaproxyGateway:
 
     def live(self) -> Slot | None:
         """The slot that has the public port, as the last finished switch left it."""
-        path = self._folder / "live.json"
-        return json.loads(path.read_text(encoding="utf-8"))["slot"] if path.exists() else None
+        record = self._folder.read(_LIVE)
+        return None if record is None else json.loads(record)["slot"]
 
     def address(self, slot: str) -> str:
         """The fixed address of a slot: a container that restarts is found where it was."""
@@ -69,7 +69,6 @@ class HaproxyGateway:
 
     def ensure(self) -> None:
         """Network and container are there, the admin socket answers and the live slot is in service."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         renewed = self._take_certificate()
         self._ensure_network()
         container = self._container()
@@ -96,7 +95,9 @@ class HaproxyGateway:
         host, port = host_to_ask(self._host), self._port
         if self._shares_network:
             host, port = self.name, gateway_config.PORT
-        return ServiceClient(host, port, timeout_s=5, certificate=self._certificate)
+        return ServiceClient(
+            host, port, timeout_s=5, certificate=self._certificate, connect=self._engine.machine.connect
+        )
 
     def switch(self, new: Slot) -> None:
         """`new` answers first, so that somebody always does; the record changes between the two."""
@@ -110,25 +111,34 @@ class HaproxyGateway:
 
     def command(self, line: str) -> str:
         """One command of the runtime API; raises `GatewayDown`."""
+        changes = line.startswith("set server ")
+        # An answer that breaks off looks like the empty one of success, so another one must follow it.
+        answer = self._answer(f"{line};{_LAST}" if changes else line)
+        if not changes:
+            return answer
+        if not answer:
+            raise GatewayDown(f"the gateway {self.name} does not obey {line!r}: no answer")
+        if refusal := answer.rpartition("\n")[0].strip():
+            raise GatewayDown(f"the gateway {self.name} refuses {line!r}: {refusal}")
+        return ""
+
+    def _answer(self, line: str) -> str:
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(5)
-                with unix_address(self._folder / gateway_config.SOCKET) as address:
-                    connection.connect(address)
-                connection.sendall(line.encode() + b"\n")
-                answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode().strip()
+            with self._folder.connect(gateway_config.SOCKET, 5) as connection:
+                return self._said(connection, line)
         except OSError as error:
             raise GatewayDown(f"the gateway {self.name} does not obey {line!r}: {error}") from error
-        if line.startswith("set server ") and answer:
-            raise GatewayDown(f"the gateway {self.name} refuses {line!r}: {answer}")
-        return answer
+
+    def _said(self, connection: socket.socket, line: str) -> str:
+        connection.sendall(line.encode() + b"\n")
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode().strip()
 
     def remove(self) -> None:
         """Container and network go; the public port is free."""
         container = self._container()
         if container is not None:
             container.remove(force=True)
-        (self._folder / "live.json").unlink(missing_ok=True)
+        self._folder.remove(_LIVE)
         if self._shares_network:
             return
         for network in self._engine.client.networks.list(names=[self.network]):
@@ -160,29 +170,26 @@ class HaproxyGateway:
 
     def _take_certificate(self) -> bool:
         """Copy the certificate to the gateway's folder; whether it differs from the last certificate there."""
-        target = self._folder / gateway_config.CERTIFICATE
         if self._certificate is None:
-            target.unlink(missing_ok=True)
+            self._folder.remove(gateway_config.CERTIFICATE)
             return False
         pem = self._certificate.read_text(encoding="ascii")
         gateway_config.require_pem(pem, str(self._certificate))
-        if target.is_file() and target.read_text(encoding="ascii") == pem:
+        known = self._folder.read(gateway_config.CERTIFICATE)
+        if known == pem:
             return False
-        renewed = target.is_file()
-        replace_file(target, pem, mode=0o600)
-        return renewed
+        self._folder.write(gateway_config.CERTIFICATE, pem, mode=0o600)
+        return known is not None
 
     def _renew(self) -> None:
         """Hand the running gateway its new certificate: connections stay, new ones see it."""
         path = f"{gateway_config.FOLDER}/{gateway_config.CERTIFICATE}"
-        pem = "\n".join(line for line in self._certificate_text().splitlines() if line.strip())
+        pem_text = self._folder.read(gateway_config.CERTIFICATE) or ""
+        pem = "\n".join(line for line in pem_text.splitlines() if line.strip())
         reply = self.command(f"set ssl cert {path} <<\n{pem}\n")
         reply += self.command(f"commit ssl cert {path}")
         if "Success" not in reply:
             raise PermanentFailure(f"the gateway {self.name} does not take the certificate: {reply}")
-
-    def _certificate_text(self) -> str:
-        return (self._folder / gateway_config.CERTIFICATE).read_text(encoding="ascii")
 
     def _obeys(self, container: Any) -> bool:
         """False if it runs and its folder was deleted: then it must be made again."""
@@ -230,9 +237,9 @@ class HaproxyGateway:
     def _write(self, live: Slot | None) -> None:
         addresses: dict[Slot, str] = {slot: self.address(slot) for slot in SLOTS}
         text = gateway_config.configuration(addresses, live, certificate=self._certificate_name)
-        replace_file(self._folder / "haproxy.cfg", text)
+        self._folder.write("haproxy.cfg", text)
         if live is not None:
-            replace_file(self._folder / "live.json", json.dumps({"slot": live}))
+            self._folder.write(_LIVE, json.dumps({"slot": live}))
 
     def _run(self) -> None:
         client = self._engine.client
@@ -241,9 +248,9 @@ class HaproxyGateway:
                 self._image,
                 command=["haproxy", "-W", "-f", f"{gateway_config.FOLDER}/haproxy.cfg"],
                 name=self.name,
-                user=f"{os.getuid()}:{os.getgid()}",  # so that the admin socket belongs to who deploys
+                user=self._folder.owner,  # so that the admin socket belongs to who deploys
                 ports={f"{gateway_config.PORT}/tcp": (self._host, self._port)},
-                volumes={str(self._folder): {"bind": gateway_config.FOLDER, "mode": "rw"}},
+                volumes={self._folder.path: {"bind": gateway_config.FOLDER, "mode": "rw"}},
                 labels={
                     "mlops.project": self._project,
                     "mlops.role": "gateway",

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlops_assets.deploy.backend import Packaged, Report
 from mlops_assets.deploy.docker.engine import SERVER_PORT, DockerEngine, Login, PullFailed, port_of, why_not_started
+from mlops_assets.deploy.docker.machine import Machine
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import try_out
 from mlops_assets.deploy.service_client import Reply, ServiceClient
@@ -104,7 +105,9 @@ class Images:
             )
             try:
                 container.start()
-                took_s = try_out(release, container, _Trial(self.key, self.network), timeout_s=timeout_s)
+                took_s = try_out(
+                    release, container, _Trial(self.key, self.network, engine.machine), timeout_s=timeout_s
+                )
                 report(f"{reference} answers its {len(release.golden())} golden sentences in {took_s:.3f} s")
             finally:
                 container.remove(force=True)
@@ -154,7 +157,7 @@ class Images:
         known = self.record.all()
         found = {image.reference: version for version, image in known.items() if version not in keep}
         for image in self.engine.images(f"{_BUILDER}={self.project}"):
-            version, names = image.labels["mlops.release"], set(image.attrs.get("RepoDigests") or ())
+            version, names = image.labels["mlops.release"], {image.id, *(image.attrs.get("RepoDigests") or ())}
             replaced = version in known and known[version].reference not in names
             if (version not in keep or replaced) and names.isdisjoint(found):
                 found[image.id] = version
@@ -164,8 +167,8 @@ class Images:
 class _Trial:
     """Implements `Running` for one container on the engine's own network."""
 
-    def __init__(self, key: str, network: str) -> None:
-        self._key, self._network = key, network
+    def __init__(self, key: str, network: str, machine: Machine) -> None:
+        self._key, self._network, self._machine = key, network, machine
 
     def running(self, instance: Any) -> bool:
         instance.reload()
@@ -175,7 +178,7 @@ class _Trial:
         host, port = "127.0.0.1", port_of(instance)
         if self._network:
             host, port = instance.attrs["NetworkSettings"]["Networks"][self._network]["IPAddress"], SERVER_PORT
-        return ServiceClient(host, port, key=self._key).ask(method, path, body)
+        return ServiceClient(host, port, key=self._key, connect=self._machine.connect).ask(method, path, body)
 
     def log(self, instance: Any) -> str:
         return instance.logs(stdout=False, tail=_LOG_LINES).decode("utf-8", "replace").strip()

@@ -64,7 +64,7 @@ class DockerServers:
         inside: bool = False,
     ) -> None:
         """`shown` is the folder that the containers may read; `inside` says that this process is on their network."""
-        self._shown, self._inside = shown, inside
+        self._shown, self._inside = engine.machine.folder(project, shown), inside
         self._engine, self._gateway, self._project = engine, gateway, project
         self._settings, self._image, self._key = settings, image, key
 
@@ -103,8 +103,8 @@ class DockerServers:
     def start(self, release: Release) -> ServerContainer:
         live = self._gateway.live()
         slot = gateway_config.other(live) if live is not None and self.current() is not None else SLOTS[0]
-        # The engine would make a missing folder root's own, and the notifier could not write there.
-        self._shown.mkdir(parents=True, exist_ok=True)
+        # The engine would make a missing folder root's own, and nobody else could write there.
+        self._shown.open_to_all()
         api = self._engine.client.api
         name = f"{self._project}-{release.version}-{uuid.uuid4().hex[:4]}"
         network = api.create_networking_config(
@@ -138,7 +138,7 @@ class DockerServers:
                 host={
                     "restart_policy": gateway_config.RESTART,
                     "network_mode": self._gateway.network,
-                    "binds": {str(self._shown): {"bind": _SHOWN, "mode": "ro"}},
+                    "binds": {self._shown.path: {"bind": _SHOWN, "mode": "ro"}},
                     **({"port_bindings": {}} if self._inside else {}),
                 },
             )
@@ -186,7 +186,7 @@ class DockerServers:
         return container.logs(stdout=False, tail=_LOG_LINES).decode("utf-8", "replace").strip()
 
     def _client(self, instance: ServerContainer) -> ServiceClient:
-        return ServiceClient(instance.host, instance.port, key=self._key)
+        return ServiceClient(instance.host, instance.port, key=self._key, connect=self._engine.machine.connect)
 
     def _drained(self, slot: Slot, timeout_s: float = 15.0) -> None:
         """Wait until no request of the gateway is under way in `slot`."""
