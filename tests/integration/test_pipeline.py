@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from mlops_assets import artifact
+from mlops_assets.cli.data import decide_about_release, show_deployments
 from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
@@ -135,6 +136,30 @@ def test_every_model_names_its_split_and_the_gate_side_has_not_grown(place: Plac
     for kind in ("bert", "classic"):
         split = artifact.read(place.root / "models" / kind).trained_with.split
         assert Split.parse(split) == Split.nested(percents[0])
+
+
+def test_a_new_release_waits_for_approval_while_the_old_one_serves(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = httpx.get(f"http://127.0.0.1:{place.port}/health").json()["release_version"]
+    write_params(place.root, deploy={"watch_s": 0.0, "approval": "required"})
+    lock = place.root / "locks" / "serving.txt"
+    lock.parent.mkdir()
+    lock.touch()  # the server's packages are part of a release: this makes another one
+    assert place.run(NOW="2026-05-02T00:00:00Z") == 0
+    waits, settings = place.summary["waits_for_approval"], settings_of(place.root, PORT=str(place.port))
+    assert waits["asked"]
+    assert f"release {waits['release']} waits for approval until {waits['until']}" in place.reason("deployed_image")
+    assert place.summary["deployed"] is None
+    assert httpx.get(f"http://127.0.0.1:{place.port}/health").json()["release_version"] == before
+    assert decide_about_release(settings, "approve", "", by="Ani", comment="fine") == 0
+    assert f"Release {waits['release']} is approved by Ani (make approve)" in capsys.readouterr().out
+    assert httpx.get(f"http://127.0.0.1:{place.port}/health").json()["release_version"] == waits["release"]
+    assert show_deployments(settings) == 0
+    live, approved, *_ = capsys.readouterr().out.splitlines()[1:]
+    assert "approval by Ani (make approve)" in live
+    assert approved.endswith("fine")
+    write_params(place.root, deploy={"watch_s": 0.0})
 
 
 def test_a_file_of_an_unknown_app_is_refused_with_the_line_to_add(place: Place, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the deployment log says of an approval: who may decide, until when, and what goes live."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -130,3 +131,22 @@ def test_only_what_was_approved_on_the_page_waits_for_the_sensor(desk: Desk) -> 
     assert desk.approval.approved_on_page() == approved
     desk.add("c", "live")
     assert desk.approval.approved_on_page() is None
+
+
+def test_of_people_who_decide_at_the_same_moment_one_is_heard(desk: Desk) -> None:
+    start, refused = threading.Barrier(8), list[str]()
+
+    def decide(number: int) -> None:
+        start.wait()
+        try:
+            desk.decide("approve" if number % 2 else "reject", by=f"Person {number}")
+        except NotDecided as error:
+            refused.append(str(error))
+
+    people = [threading.Thread(target=decide, args=(number,)) for number in range(8)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert [entry.outcome for entry in desk.log.entries()][1:] == ["waits", "live"]
+    assert len(refused) == 4

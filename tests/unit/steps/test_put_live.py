@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,20 @@ def test_what_a_person_approves_goes_live_once(asking: Steps) -> None:
     assert not asking.due()
     asking.backend.settings = "a key"  # the approval holds for other settings too
     assert asking.put_live().changed
+
+
+def test_a_run_and_an_approval_at_the_same_moment_deploy_once(asking: Steps) -> None:
+    asking.choose(0.4)
+    asking.put_live()
+    approved = decide(asking.settings, asking.service, "approve", "", by="Ani", how="make approve")
+
+    def by_hand() -> PutLive:
+        return deploy_approved(asking.settings, asking.service, approved, silent, caused_by="approval by Ani")
+
+    with ThreadPoolExecutor(2) as both:
+        done = [both.submit(by_hand), both.submit(asking.put_live)]
+    assert sorted(each.result().changed for each in done) == [False, True]
+    assert [entry.outcome for entry in asking.service.log.entries()] == ["live", "approved", "waits", "live"]
 
 
 def test_an_approved_release_whose_deployment_was_lost_is_put_live_by_the_next_run(asking: Steps) -> None:
