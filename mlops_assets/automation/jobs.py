@@ -1,6 +1,4 @@
-"""The jobs: the whole pipeline, the pipeline without collecting, its last part, the rollback, and a person's decision
-about a release.
-"""
+"""The jobs: the whole pipeline, the pipeline without collecting, its last part, rollback, decisions about releases."""
 
 from enum import StrEnum
 
