@@ -45,6 +45,14 @@ def test_every_asset_has_a_page_an_owner_a_group_and_a_code_version(definitions:
         assert spec.group_name in {"reviews", "training", "deploy", "serving"}, spec.key
 
 
+@pytest.mark.parametrize("rule", ["none", "required"])
+def test_the_sensor_for_approvals_ticks_only_where_they_are_required(rule: str) -> None:
+    settings = Settings.load({}, PROJECT)
+    asking = settings.model_copy(update={"sections": {**settings.sections, "deploy": {"approval": rule}}})
+    names = [sensor.name for sensor in build_definitions(asking).sensors or []]
+    assert ("deploy_approved_release" in names) == (rule == "required")
+
+
 def test_every_check_says_why_it_is_worth_stopping_for(definitions: dg.Definitions) -> None:
     specs = [spec for checks in definitions.asset_checks or [] for spec in checks.check_specs]
     assert {spec.name for spec in specs} >= {

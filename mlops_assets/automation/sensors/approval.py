@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from mlops_assets.automation.jobs import Decision, ReleaseDecision, decide_release
+from mlops_assets.automation.jobs import DECIDE, Decision, ReleaseDecision
 from mlops_assets.deploy.service import Service
 
 
 @dg.sensor(
-    job=decide_release,
+    job_name=DECIDE,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Deploys what a person approved on the page for releases. make approve and the job deploy themselves.",
