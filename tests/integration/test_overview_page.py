@@ -25,7 +25,7 @@ from tests.browser import open_page
 from tests.integration.clients import wait_until
 from tests.unit.reporting.summaries import FAILED, STAGE, summary, write
 from tests.unit.reviews.rows import frame, review
-from tests.unit.serving.test_app import loaded, ready
+from tests.unit.serving.served import loaded, ready
 from tests.user_clone import free_port, make_clone, settings_of
 
 APP = "com.valar.pintu"

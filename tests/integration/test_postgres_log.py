@@ -12,7 +12,7 @@ from mlops_assets.serving.options import ServerOptions
 from mlops_assets.team_server.instance import grant_prediction_log, make_databases
 from tests.integration.clients import wait_until
 from tests.integration.postgres_server import Postgres
-from tests.unit.serving.test_app import loaded, ready
+from tests.unit.serving.served import loaded, ready
 
 
 def test_predictions_and_feedback_go_to_postgresql_and_on_after_it_was_away(postgres: Postgres) -> None:

@@ -18,7 +18,7 @@ from mlops_assets.serving.app import create_app
 from mlops_assets.serving.connections import Bounds, Door, possible_connections
 from mlops_assets.serving.options import ServerOptions
 from tests.integration.clients import wait_until
-from tests.unit.serving.test_app import KEYS, loaded
+from tests.unit.serving.served import KEYS, loaded
 
 LARGE = 16_000_000
 """More bytes than fit between a server and a client that reads nothing."""

@@ -11,7 +11,7 @@ from mlops_assets.serving.log.prediction_store import StoreDown, open_store
 from mlops_assets.serving.log.spool import Spool
 from mlops_assets.serving.options import ServerOptions
 from tests.integration.clients import wait_until
-from tests.unit.serving.test_app import KEYS, ThreeLines, loaded, ready
+from tests.unit.serving.served import KEYS, ThreeLines, loaded, ready
 
 
 def rows(path, query):

@@ -18,7 +18,7 @@ from mlops_assets.serving.gateway_headers import PROBE, REQUEST_ID
 from mlops_assets.serving.log.request_log import RequestLine, RequestLog, RotatedFile
 from mlops_assets.serving.options import ServerOptions
 from tests.integration.clients import wait_until
-from tests.unit.serving.test_app import loaded, ready
+from tests.unit.serving.served import loaded, ready
 
 KEY = "c0rrect-horse-battery"
 KEYS = {"shop": hashlib.sha256(KEY.encode()).hexdigest()}
