@@ -62,20 +62,7 @@ class Clone:
 
     def run_assets(self, name: str, *, remote: Path | None = None, **environ: str) -> str:
         """The same as a run of Dagster, with the checks; its Markdown summary."""
-        settings = self.given(name, remote, **environ)
-        definitions = build_definitions(
-            settings, {"service": fake_service(settings.service_folder)}, loggers={"console": silent}
-        )
-        with dg.DagsterInstance.ephemeral() as instance:
-            done = definitions.resolve_job_def("pipeline").execute_in_process(
-                instance=instance,
-                asset_selection=[dg.AssetKey(asset) for asset in DATA],
-                tags=range_tags(settings, [APP], "2026-03", "2026-03"),
-                run_config={"loggers": {"console": {}}},
-                raise_on_error=False,
-            )
-            self.summary = summary_of(instance, done.run_id, settings, None)
-        assert done.success, as_markdown(self.summary)
+        self.summary, _ = run_data_assets(self.given(name, remote, **environ))
         return as_markdown(self.summary)
 
     def ids(self, part: str = "validated") -> set[str]:
@@ -92,6 +79,25 @@ class Clone:
 
     def trailers(self) -> dict[str, str]:
         return parse_trailers(git(self.root, "log", "-1", "--format=%B", "pipeline"))
+
+
+def run_data_assets(settings: Settings) -> tuple[RunSummary, set[str]]:
+    """The assets up to a data version as a run of Dagster: its summary, and the partitions of raw_reviews."""
+    definitions = build_definitions(
+        settings, {"service": fake_service(settings.service_folder)}, loggers={"console": silent}
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = definitions.resolve_job_def("pipeline").execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(asset) for asset in DATA],
+            tags=range_tags(settings, [APP], "2026-03", "2026-03"),
+            run_config={"loggers": {"console": {}}},
+            raise_on_error=False,
+        )
+        summary = summary_of(instance, done.run_id, settings, None)
+        partitions = instance.get_materialized_partitions(dg.AssetKey("raw_reviews"))
+    assert done.success, as_markdown(summary)
+    return summary, {str(key) for key in partitions}
 
 
 def clone_of_origin(folder: Path, name: str) -> Clone:

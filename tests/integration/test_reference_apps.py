@@ -8,16 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pandas as pd
 import pytest
 
-from mlops_assets.assets.partitions import range_tags
-from mlops_assets.automation.run_summary import summary_of
 from mlops_assets.cli.data import erase_reviews
-from mlops_assets.definitions import build_definitions
 from mlops_assets.outside import build
-from mlops_assets.reporting.run_summary import RunSummary
 from mlops_assets.reviews.sources.references import statuses, unlisted_apps
 from mlops_assets.reviews.stored.volumes import month_volumes
 from mlops_assets.settings import Settings
@@ -30,7 +25,7 @@ from mlops_assets.versioning.version_writer import DataVersion
 from tests.fakes.play_store import FakePlayStore, Fault, reviews
 from tests.fakes.play_wire import serve
 from tests.fakes.service import fake_service
-from tests.integration.sharing_clones import DATA, silent
+from tests.integration.sharing_clones import run_data_assets
 from tests.review_reads import ReviewReads
 from tests.user_clone import QUICK_DVC, git, make_clone, settings_of, sh, write_params
 
@@ -147,7 +142,7 @@ def test_references_make_a_version_and_the_apps_stay_as_they_were(
 def test_a_store_that_fails_for_a_reference_stops_nothing_and_the_next_run_goes_on(project: Project) -> None:
     project.refer_to(GOJEK, most=100)
     project.fake.faults = [Fault(kind="429", at=3, times=1000, app_id=GOJEK)]
-    summary, rows = run_assets(project)
+    summary, rows = run_data_assets(project.settings())
     torn = next(check for check in summary.checks if check.check == "reference_apps_are_complete")
     assert not torn.passed
     assert GOJEK in torn.reason
@@ -161,28 +156,6 @@ def test_a_store_that_fails_for_a_reference_stops_nothing_and_the_next_run_goes_
     project.run()
     assert [app.status for app in statuses(project.settings(), "play_store")] == ["partial"]
     assert project.held()[f"reference/validated/{GOJEK}"] == 100
-
-
-def run_assets(project: Project) -> tuple[RunSummary, set[str]]:
-    """The three assets as a run of Dagster, with the checks; the run's summary, and the partitions of raw_reviews."""
-    settings = project.settings()
-    definitions = build_definitions(
-        settings, {"service": fake_service(settings.service_folder)}, loggers={"console": silent}
-    )
-    with dg.DagsterInstance.ephemeral() as instance:
-        done = definitions.resolve_job_def("pipeline").execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey(asset) for asset in DATA],
-            tags=range_tags(settings, [APP], "2026-03", "2026-03"),
-            run_config={"loggers": {"console": {}}},
-            raise_on_error=False,
-        )
-        summary = summary_of(instance, done.run_id, settings, None)
-        partitions = instance.get_materialized_partitions(dg.AssetKey("raw_reviews"))
-        record = instance.get_latest_materialization_event(dg.AssetKey("raw_reviews"))
-    assert done.success, summary
-    assert record is not None
-    return summary, {str(key) for key in partitions}
 
 
 def test_erasing_reaches_references_and_a_later_crawl_brings_nothing_back(
