@@ -13,6 +13,10 @@ DeployTarget = Literal["auto", "process", "docker"]
 ImageVariant = Literal["cpu", "gpu"]
 
 _HOST = r"ssh://([A-Za-z0-9_][\w.-]*@)?([A-Za-z0-9_][\w.-]*|\[[0-9A-Fa-f:]+\])(:\d{1,5})?(/[\w./-]+)?/?"
+NO_HOST_IN_THE_STACK = (
+    "DEPLOY_HOST is not for a team's server, whose door, dashboards and guard reach the engine of its own machine "
+    "alone: take it out of .env, or deploy from a clone without make up"
+)
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d{1,5})?(/[a-z0-9][a-z0-9._-]*)*")
 
 
@@ -40,10 +44,7 @@ def deployment_settings(env: Variables, bert: Mapping[str, Any]) -> dict[str, An
                 "here: leave one of the two out"
             )
         if env.text("SERVICE_NETWORK", ""):
-            raise BadSetting(
-                "DEPLOY_HOST is not for a team's server, whose door, dashboards and guard reach the engine of its own "
-                "machine alone: take it out of .env, or deploy from a clone without make up"
-            )
+            raise BadSetting(NO_HOST_IN_THE_STACK)
         target = "docker"
     return {"deploy_target": target, "deploy_host": host or "", "image_variant": variant}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from mlops_assets.deploy.docker.shown import show_there
 from mlops_assets.deploy.history import DeploymentLog
 from mlops_assets.failures import Failure
 from mlops_assets.files import replace_file
@@ -65,7 +66,10 @@ class Dashboards:
         return self._database.prepare() if self._database else None
 
     def refresh(self) -> Refreshed:
-        """One pass. If the database refuses, nothing is raised: `trouble()` tells so until a pass succeeds."""
+        """One pass. If the database refuses, nothing is raised: `trouble()` tells so until a pass succeeds.
+
+        Raises `EngineDown` if the host of DEPLOY_HOST is away: the next pass brings its page up to date.
+        """
         self._settings.instance_folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._settings.instance_folder / "facts.lock").acquire(timeout=_LOCK_WAIT_S):
             found, refreshed = _OnDisk(self._settings), Refreshed()
@@ -73,6 +77,7 @@ class Dashboards:
                 refreshed = _write(self._database, found)
                 self._remember(refreshed)
             self._publish(found, refreshed)
+            show_there(self._settings)
         return refreshed
 
     def trouble(self) -> str:

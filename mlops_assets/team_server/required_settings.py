@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mlops_assets.deploy_settings import NO_HOST_IN_THE_STACK
 from mlops_assets.team_server.instance import PREDICTION_LOG, READER
 
 LEAST_CHARS = 12
@@ -126,6 +127,8 @@ def _grafana(environ: Mapping[str, str]) -> Iterator[str]:
 def _locations(environ: Mapping[str, str]) -> Iterator[str]:
     clone = environ.get("CLONE", "")
     url = environ.get("DVC_REMOTE_URL", "").strip()
+    if environ.get("DEPLOY_HOST", "").strip():
+        yield NO_HOST_IN_THE_STACK
     if not url:
         yield "DVC_REMOTE_URL is empty: name where data and models go, s3://bucket/path or a folder in the clone"
     elif "://" not in url and url.startswith("/") and not f"{url}/".startswith(f"{clone}/"):

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.deploy.docker.machine import EngineDown
+from mlops_assets.deploy.docker.shown import show_there
 from mlops_assets.deploy.docker.ssh_connection import HostAway
 from mlops_assets.deploy.docker.ssh_machine import SshMachine, require_engine
 from mlops_assets.failures import rerun_may_help
+from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW, SHOWN, publish
 from mlops_assets.settings import Settings
 from tests.integration.clients import wait_until
 from tests.integration.ssh_host import running_host
@@ -97,6 +99,29 @@ def test_after_a_break_the_next_question_takes_a_new_connection(host, machine):
         assert machine.lost(), "whoever does the work is told at its end"
     with machine.locked("mlops-2"):
         assert not machine.lost()
+
+
+def test_what_the_page_shows_is_brought_to_the_host_once_and_again_when_it_changed(host, tmp_path):
+    settings = Settings.load({"DEPLOY_HOST": host.address, "PORT": "8123"}, ROOT).model_copy(update={"root": tmp_path})
+    publish(settings.service_folder, OVERVIEW, "{}")
+    show_there(settings)
+    shown = SshMachine(host.address).folder("mlops-8123", Path(SHOWN))
+    assert shown.read(OVERVIEW) == "{}"
+    assert Path(shown.path).stat().st_mode & 0o777 == 0o755, "another user reads it in the container"
+    assert Path(shown.path, OVERVIEW).stat().st_mode & 0o777 == 0o644
+    away = host.bin / "ssh"
+    away.rename(host.bin / "not-ssh")
+    away.write_text("#!/bin/sh\nexit 255\n")
+    away.chmod(0o755)
+    try:
+        show_there(settings)
+        publish(settings.service_folder, LAST_SUCCESS, "1772330400\n")
+        with pytest.raises(HostAway):
+            show_there(settings)
+    finally:
+        (host.bin / "not-ssh").replace(away)
+    show_there(settings)
+    assert shown.read(LAST_SUCCESS) == "1772330400\n"
 
 
 def test_of_two_deployers_one_waits_and_a_killed_one_keeps_nobody_out(host, machine):

@@ -23,6 +23,27 @@ def test_images_go_to_this_machines_registry_without_a_login_by_default() -> Non
     assert settings.deploy_target == "auto"
 
 
+def test_another_host_runs_images_and_gets_a_registry_only_by_name() -> None:
+    away = load(DEPLOY_HOST="ssh://me@host.example:2222")
+    assert (away.deploy_target, away.image_registry) == ("docker", "")
+    assert load(DEPLOY_HOST="ssh://me@host.example", IMAGE_REGISTRY="ghcr.io/me").image_registry == "ghcr.io/me"
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "url"),
+    [
+        ("ssh://me@host.example:2222", "127.0.0.1", "http://host.example:8080"),
+        ("ssh://host.example/run/user/7/docker.sock", "0.0.0.0", "http://host.example:8080"),  # noqa: S104
+        ("ssh://me@host.example", "10.0.0.7", "http://10.0.0.7:8080"),
+        ("", "127.0.0.1", "http://127.0.0.1:8080"),
+    ],
+)
+def test_people_find_the_service_on_the_host_that_it_is_on(host: str, address: str, url: str) -> None:
+    keys = {"API_KEYS": KEYS, "DEPLOY_KEY": "k3y"} if address != "127.0.0.1" else {}
+    settings = load(DEPLOY_HOST=host, HOST_ADDRESS=address, DEPLOY_TARGET="docker", **keys)
+    assert outside.service(settings).url == url
+
+
 @pytest.mark.parametrize(
     ("environ", "user", "password"),
     [
@@ -53,6 +74,10 @@ def test_the_github_token_serves_on_ghcr_alone(environ: dict[str, str], user: st
         ({"IMAGE_REGISTRY": "https://ghcr.io"}, "IMAGE_REGISTRY must be host"),
         ({"REGISTRY_PASSWORD": "p"}, "REGISTRY_USER is empty"),
         ({"DEPLOY_TARGET": "kubernetes"}, "DEPLOY_TARGET must be one of"),
+        ({"DEPLOY_HOST": "me@host.example"}, "DEPLOY_HOST must be ssh://user@host.*got 'me@host.example'"),
+        ({"DEPLOY_HOST": "ssh://-oProxyCommand=evil"}, "DEPLOY_HOST must be ssh://user@host"),
+        ({"DEPLOY_HOST": "ssh://me@host", "DEPLOY_TARGET": "process"}, "leave one of the two out"),
+        ({"DEPLOY_HOST": "ssh://me@host", "SERVICE_NETWORK": "stack"}, "not for a team's server"),
         ({"IMAGE_VARIANT": "tpu"}, "IMAGE_VARIANT must be one of cpu, gpu, got 'tpu'"),
         ({"IMAGE_VARIANT": "gpu", "DEPLOY_TARGET": "process"}, "set DEPLOY_TARGET=docker, or IMAGE_VARIANT=cpu"),
         ({"IMAGE_VARIANT": "gpu"}, "bert.serve must be fp32 where IMAGE_VARIANT is gpu, got 'int8'"),

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mlops_assets.checks.deploy import FACTS
+from mlops_assets.deploy.docker.machine import EngineDown
 from mlops_assets.document import as_markdown_text
 from mlops_assets.steps.refresh_dashboards import Dashboards
 
@@ -27,13 +28,14 @@ def record_facts(context: dg.SensorEvaluationContext, dashboards: dg.ResourcePar
 def refresh(instance: dg.DagsterInstance, dashboards: Dashboards) -> str:
     """The same from outside the daemon. Returns a line for the terminal, empty if all is well.
 
-    Neither a database nor a full disk may turn a successful run into a failure: the next run writes what is missing.
+    Neither a database nor a full disk nor a host that is away may turn a successful run into a failure: the next run
+    writes what is missing.
     """
     try:
         before, trouble = dashboards.trouble(), dashboards.refresh().trouble
         if before != trouble:
             instance.report_runless_asset_event(_verdict(trouble))
-    except OSError as error:
+    except (OSError, EngineDown) as error:
         return f"Warning: the overview page and the dashboards miss this run ({error}); the next run brings it."
     return f"Warning: {trouble}." if trouble else ""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, url_of
 from mlops_assets.deploy.docker.engine import DockerEngine, Login, engine_answers, registry_answers
-from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway
+from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway, project_on
 from mlops_assets.deploy.docker.images import ImageRecord, Images
 from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine
 from mlops_assets.deploy.docker.servers import DockerServers
@@ -57,7 +57,7 @@ class DockerBackend:
     @property
     def project(self) -> str:
         """The name of what this service has on the engine; containers and network carry it as a label."""
-        return f"mlops-{self.port}"
+        return project_on(self.port)
 
     @property
     def url(self) -> str:

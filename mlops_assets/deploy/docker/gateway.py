@@ -21,6 +21,11 @@ _LAST = "show version"
 _HOSTS = {"gateway": 2, "blue": 10, "green": 11}
 
 
+def project_on(port: int) -> str:
+    """The name of what the service on `port` has on an engine."""
+    return f"mlops-{port}"
+
+
 def gateway_name(project: str) -> str:
     """Of a project's gateway: its container, and its address for who shares its network."""
     return f"{project}-gateway"

@@ -63,6 +63,7 @@ def test_nothing_set_names_every_variable_at_once() -> None:
         ({"DVC_REMOTE_URL": "/srv/mlops-other"}, "a folder in the clone"),
         ({"IMAGE_REGISTRY": "ghcr.io/team"}, "GITHUB_TOKEN is empty"),
         ({"GITHUB_TOKEN": "two words"}, "GITHUB_TOKEN must be one token"),
+        ({"DEPLOY_HOST": "ssh://me@host.example"}, "DEPLOY_HOST is not for a team's server"),
         ({"TLS_CERTIFICATE": "/etc/ssl/own.pem"}, "TLS_CERTIFICATE must lie in the clone"),
     ],
 )
