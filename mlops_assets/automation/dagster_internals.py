@@ -5,7 +5,7 @@ ruff refuses `dagster._…` everywhere else. Everything loads inside the functio
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -61,6 +61,26 @@ def make_storage_id(instance: dg.DagsterInstance) -> None:
 
     if isinstance(instance.run_storage, SqlRunStorage):
         instance.run_storage.get_run_storage_id()
+
+
+def tag_launches(instance: dg.DagsterInstance, tags: Callable[[], Mapping[str, str]]) -> None:
+    """Give each run and backfill that this process submits further `tags`, whoever set or inherited other ones.
+
+    A run coordinator could do it for runs alone (`SubmitRunContext.get_request_header`): the webserver hands a backfill
+    to the daemon, where nobody knows who asked.
+    """
+    submitting: Any = instance
+    submit_run, add_backfill = instance.submit_run, instance.add_backfill
+
+    def submit_tagged(run_id: str, workspace: Any) -> dg.DagsterRun:
+        if added := tags():
+            instance.add_run_tags(run_id, added)
+        return submit_run(run_id, workspace)
+
+    def add_tagged(backfill: Any) -> None:
+        add_backfill(backfill._replace(tags={**(backfill.tags or {}), **tags()}))
+
+    submitting.submit_run, submitting.add_backfill = submit_tagged, add_tagged
 
 
 def run_dev(arguments: Sequence[str], *, webserver: str) -> NoReturn:

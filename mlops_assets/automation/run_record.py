@@ -11,6 +11,9 @@ from mlops_assets.document import text_of_markdown
 from mlops_assets.reporting.run_summary import CheckResult
 from mlops_assets.reporting.summarise import RunRecord, StepEnd
 
+STARTED_BY = "started_by"
+"""Tag of a run that a person launched: their login at the team server's door, or their user on this machine."""
+
 
 def record_of(instance: dg.DagsterInstance, run_id: str) -> RunRecord:
     """The record of a run that ended."""
@@ -40,16 +43,17 @@ def record_of(instance: dg.DagsterInstance, run_id: str) -> RunRecord:
 
 def _trigger(tags: Mapping[str, str]) -> str:
     """Who or what started the run."""
+    person = f"by {tags[STARTED_BY]}" if STARTED_BY in tags else ""
     if "mlops/trigger" in tags:
-        return tags["mlops/trigger"]
+        return f"{tags['mlops/trigger']} {person}".rstrip()
     for tag, name in (
         ("dagster/schedule_name", "schedule"),
         ("dagster/sensor_name", "sensor"),
         ("dagster/backfill", "backfill"),
     ):
         if tag in tags:
-            return f"{name} {tags[tag]}"
-    return "by hand"
+            return f"{name} {tags[tag]} {person}".rstrip()
+    return person or "by hand"
 
 
 def _attempt_of(run: dg.DagsterRun, follows: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.automation.run_record import STARTED_BY
 from mlops_assets.automation.run_summary import MADE_BY_HAND
 
 SHOWN = 20
@@ -94,12 +95,13 @@ def _by_hand(records: Sequence[dg.RunRecord]) -> list[TriggerDecision]:
     found = []
     for record in records:
         tags, at = record.dagster_run.tags, record.create_timestamp
+        person = f", started by {tags[STARTED_BY]}" if STARTED_BY in tags else ""
         if MADE_BY_HAND in tags:
-            trigger, reason = "make run", "asked for by hand"
+            trigger, reason = "make run", f"asked for by hand{person}"
         elif "dagster/backfill" in tags:
-            trigger, reason = "backfill", f"backfill {tags['dagster/backfill']}"
-        elif not any(name in tags for name in ("dagster/schedule_name", "dagster/sensor_name")):
-            trigger, reason = "UI or command line", f"job {record.dagster_run.job_name}"
+            trigger, reason = "backfill", f"backfill {tags['dagster/backfill']}{person}"
+        elif person or not any(name in tags for name in ("dagster/schedule_name", "dagster/sensor_name")):
+            trigger, reason = "UI or command line", f"job {record.dagster_run.job_name}{person}"
         else:
             continue
         found.append(TriggerDecision(at, trigger, f"run {record.dagster_run.run_id[:8]}", reason, since=at))

@@ -12,12 +12,14 @@ from mlops_assets import outside
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.automation.jobs import PIPELINE, PROMOTE
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
+from mlops_assets.automation.run_record import STARTED_BY
 from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
 from mlops_assets.automation.sensors.dashboards import refresh
 from mlops_assets.automation.sensors.notifications import tell
 from mlops_assets.cli.console import ask_to_cancel, cancelled, console_of
 from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.definitions import build_definitions
+from mlops_assets.deploy.approval import user_of_machine
 from mlops_assets.failures import BadSetting, TransientFailure
 from mlops_assets.reporting.summary_pages import as_text
 from mlops_assets.settings import Settings
@@ -68,10 +70,12 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
         console = console_of(lambda run_id: ask_to_cancel(instance, run_id))
         definitions = build_definitions(settings, things, loggers={"console": console})
 
+        person = {STARTED_BY: user} if (user := user_of_machine()) else {}
+
         def execute(job: str, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
             return definitions.resolve_job_def(job).execute_in_process(
                 instance=instance,
-                tags={"mlops/trigger": "make run", MADE_BY_HAND: "1", **tags},
+                tags={"mlops/trigger": "make run", MADE_BY_HAND: "1", **person, **tags},
                 run_config={"loggers": {"console": {}}},
                 raise_on_error=False,
             )

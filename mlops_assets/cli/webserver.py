@@ -7,14 +7,17 @@ neither for the name that it was called by nor for the page that asks.
 """
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlops_assets.automation.dagster_internals import run_dev
-from mlops_assets.cli.guard import Guard, Refusal
+from mlops_assets.automation.dagster_internals import run_dev, tag_launches
+from mlops_assets.automation.run_record import STARTED_BY
+from mlops_assets.cli.guard import NAME_FROM_THE_DOOR, Guard, Refusal
+from mlops_assets.deploy.approval import user_of_machine
 from mlops_assets.settings import Settings
 
 LOADS_NOTHING_ELSEWHERE = (
@@ -43,6 +46,34 @@ def dagster_guard(app: ASGIApp, urls: Collection[str]) -> Guard:
     return Guard(app, urls, policy=LOADS_NOTHING_ELSEWHERE, hint=hint, further=_misasked)
 
 
+class NamesWhoLaunches:
+    """Runs and backfills that are launched here get the tag `started_by`.
+
+    door: whether the team server's door says who asks; without it that is who runs this process
+    """
+
+    def __init__(self, create: Callable[..., ASGIApp], *, door: bool) -> None:
+        """`create` makes the webserver of a workspace."""
+        self._create, self._door = create, door
+        self._asking: ContextVar[str] = ContextVar("asking", default="" if door else user_of_machine())
+
+    def __call__(self, workspace: Any, *arguments: Any, **options: Any) -> ASGIApp:
+        """The webserver."""
+        tag_launches(workspace.instance, self._tags)
+        app = self._create(workspace, *arguments, **options)
+
+        async def named(scope: Scope, receive: Receive, send: Send) -> None:
+            if self._door and scope["type"] in {"http", "websocket"}:
+                self._asking.set(Headers(scope=scope).get(NAME_FROM_THE_DOOR, ""))
+            await app(scope, receive, send)
+
+        return named
+
+    def _tags(self) -> dict[str, str]:
+        asking = self._asking.get()
+        return {STARTED_BY: asking} if asking else {}
+
+
 def main() -> None:
     """Become `dagster-webserver`, or with `dev` `dagster dev`."""
     if sys.argv[1:2] == ["dev"]:
@@ -52,7 +83,7 @@ def main() -> None:
 
     cli: Any = module
     settings = Settings.load()
-    create = cli.create_app_from_workspace_process_context
+    create = NamesWhoLaunches(cli.create_app_from_workspace_process_context, door=settings.shared_instance)
 
     def create_guarded(*arguments: Any, **options: Any) -> Guard:
         return dagster_guard(create(*arguments, **options), (settings.dagster_url, settings.reload_url))

@@ -25,7 +25,7 @@ ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing(stack: Stack) -> None:
-    run_id = launch(stack, "pipeline", months("sample.app"))
+    run_id = launch(stack, "pipeline", months("sample.app") | {"started_by": "somebody else"})
     about = eventually(lambda: of_run(stack, run_id), "the run has a container")
     assert about.attrs["Config"]["User"].startswith("23456:")
     assert about.attrs["HostConfig"]["Memory"] == 3 * 1024**3
@@ -37,7 +37,7 @@ def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing
     summary = stack.root / ".dagster" / "summaries" / f"{run_id}.json"
     eventually(summary.is_file, "its summary is there")
     stages = json.loads(summary.read_text(encoding="utf-8"))
-    assert stages["status"] == "SUCCESS"
+    assert (stages["status"], stages["trigger"]) == ("SUCCESS", "by oki")
     answer = httpx.post(f"http://127.0.0.1:{stack.port}/predict", json={"text": "Aplikasinya bagus"}, timeout=20)
     assert answer.status_code == 200
     eventually(lambda: psql(stack, "reviews", "SELECT count(*) FROM predictions") != "0", "the prediction is logged")
@@ -124,6 +124,7 @@ def test_a_backfill_of_months_and_apps_runs_several_at_once(stack: Stack) -> Non
 
     found = eventually(done, "the backfill ends", 240)
     assert {run["status"] for run in found} == {"SUCCESS"}
+    assert {tag(run, "started_by") for run in found} == {"oki"}
     starts, ends = sorted(run["startTime"] for run in found), sorted(run["endTime"] for run in found)
     assert starts[1] < ends[0], "the second began before the first had ended"
 

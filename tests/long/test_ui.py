@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -24,6 +25,7 @@ from tests.dagster_ui import DagsterUi
 from tests.user_clone import free_port, make_clone, settings_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+USER = psutil.Process().username()
 NOW = "2026-03-15T00:00:00Z"
 MONTHS = "[2025-12...2026-02]"
 LOCATION = "/locations/mlops_assets"
@@ -55,7 +57,7 @@ def test_the_graph_is_materialized_from_its_job(ui: DagsterUi, page: Page) -> No
     expect(page.get_by_text("Created backfill")).to_be_visible()
     summary = _ended(ui, "pipeline")
     assert {row["stage"]: row["status"] for row in summary["stages"]} == dict.fromkeys(_assets(ui), "done")
-    assert summary["trigger"].startswith("backfill")
+    assert re.fullmatch(rf"backfill \w+ by {USER}", summary["trigger"])
 
     page.goto(f"{ui.url}/assets/deployed_image?view=overview")
     expect(page.get_by_text(f"model {summary['live']['model_version']} answers at").first).to_be_visible()
@@ -80,6 +82,7 @@ def test_force_retrain_is_changed_in_the_launchpad(ui: DagsterUi, page: Page) ->
     reasons = {row["stage"]: (row["status"], row["reason"]) for row in summary["stages"]}
     assert reasons["bert_model"] == reasons["classic_model"] == ("done", "force_retrain is set")
     assert reasons["raw_reviews"] == ("skipped", "not part of this run")
+    assert summary["trigger"] == f"by {USER}"
 
     expect(page.get_by_text("The run's summary").last).to_be_visible()
     page.get_by_text("[Show Markdown]").last.click()

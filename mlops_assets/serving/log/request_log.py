@@ -12,9 +12,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 REQUEST_LOG = "requests.jsonl"
 """The file of target process, in the service's folder."""
@@ -27,9 +27,8 @@ _CLIENTS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _GATEWAYS_ID = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLine:
-    """A request that was answered or given up.
+class RequestLine(NamedTuple):
+    """A request that was answered or given up. No dataclass: `asdict` takes three times as long as all else here.
 
     at: the end of the request, in seconds since 1970
     request_id: the id in the answer, the prediction log and the gateway's log
@@ -58,7 +57,7 @@ class RequestLine:
     def json(self) -> str:
         """The line."""
         at = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds")
-        return json.dumps({**asdict(self), "at": at, "ms": round(self.ms, 1)})
+        return json.dumps({**self._asdict(), "at": at, "ms": round(self.ms, 1)})
 
 
 class RequestLog:

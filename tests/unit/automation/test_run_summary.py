@@ -14,9 +14,10 @@ import pytest
 from mlops_assets.assets import failing
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.requested_run import RequestedRun
+from mlops_assets.automation.run_record import STARTED_BY
 from mlops_assets.automation.run_summary import leave_summary, summary_of
 from mlops_assets.failures import PermanentFailure, TransientFailure
-from mlops_assets.reporting.messages import messages_of
+from mlops_assets.reporting.messages import messages_of, text_of
 from mlops_assets.reporting.summarise import STAGES, joined
 from mlops_assets.reporting.summary_pages import as_markdown, as_page, duration, write_summary
 from tests.fakes.service import fake_service
@@ -244,6 +245,25 @@ def test_the_newest_window_and_the_forward_score_stand_beside_the_sides(
     )
     assert "macro-F1 0.880, n = 7 | fewer than 100 texts |\n" in text
     assert "Forward: model m0 on the reviews that arrived after its data: accuracy 0.900 [0.800, 0.950]" in text
+
+
+@pytest.mark.parametrize(
+    ("tags", "started"),
+    [
+        ({}, "by hand"),
+        ({STARTED_BY: "oki"}, "by oki"),
+        ({STARTED_BY: "oki", "dagster/backfill": "abc"}, "backfill abc by oki"),
+        ({STARTED_BY: "oki", "mlops/trigger": "make run"}, "make run by oki"),
+        ({"dagster/schedule_name": "prune_daily"}, "schedule prune_daily"),
+    ],
+)
+def test_summary_and_message_name_who_started_the_run(
+    instance: dg.DagsterInstance, tmp_path: Path, tags: dict[str, str], started: str
+) -> None:
+    run_id = instance.create_run_for_job(dg.GraphDefinition("pipeline").to_job(), tags=tags).run_id
+    summary = summary_of(instance, run_id, settings_of(make_clone(tmp_path / "clone")), None)
+    assert f"pipeline, started {started}, never at work" in as_markdown(summary).replace("\\", "")
+    assert f"of pipeline, started {started}, ended" in text_of(summary)
 
 
 def test_the_page_tells_all_that_the_markdown_tells_and_loads_nothing(

@@ -18,6 +18,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from mlops_assets.automation.run_record import STARTED_BY
 from mlops_assets.automation.run_summary import MADE_BY_HAND
 from mlops_assets.automation.why import decisions
 
@@ -85,11 +86,18 @@ def test_a_trigger_that_failed_says_why_and_people_are_triggers_too() -> None:
         tick(0, TickStatus.FAILURE, error=SerializableErrorInfo("the store\nis away", [], "Failure"))
         instance.create_run_for_job(pipeline, tags={MADE_BY_HAND: "1"})
         instance.create_run_for_job(pipeline)
+        instance.create_run_for_job(pipeline, tags={MADE_BY_HAND: "1", STARTED_BY: "ani"})
+        instance.create_run_for_job(pipeline, tags={"dagster/backfill": "abc", STARTED_BY: "oki"})
+        again = {"dagster/schedule_name": "every_six_hours", STARTED_BY: "oki"}  # the schedule's run, launched again
+        instance.create_run_for_job(pipeline, tags=again)
         said = {(one.trigger, one.decision.split()[0], one.reason) for one in decisions(instance)}
     assert said == {
         ("every_six_hours", "failed", "the store is away"),
         ("make run", "run", "asked for by hand"),
         ("UI or command line", "run", "job pipeline"),
+        ("make run", "run", "asked for by hand, started by ani"),
+        ("backfill", "run", "backfill abc, started by oki"),
+        ("UI or command line", "run", "job pipeline, started by oki"),
     }
 
 
