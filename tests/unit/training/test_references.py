@@ -56,7 +56,7 @@ def test_the_classic_model_knows_words_that_only_references_have(tmp_path):
     own = invented(300)
     assert trained.metrics["data"]["rows"] == len(own)
     assert trained.metrics["data"]["apps"] == ["app.one", "app.two"]
-    assert {side: trained.metrics[side]["n"] for side in ("gate", "test")} == {
+    assert {side: trained.metrics[side]["reviews"] for side in ("gate", "test")} == {
         side: int((own["side"] == side).sum()) for side in ("gate", "test")
     }
 
