@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets import outside
+from mlops_assets.cli.status import print_service
 from mlops_assets.deploy.docker.machine import EngineDown
 from mlops_assets.deploy.docker.shown import show_there
 from mlops_assets.deploy.docker.ssh_connection import HostAway
@@ -70,6 +72,12 @@ def test_a_host_that_is_away_may_be_back_later(host):
     error = refusal(f"ssh://somebody@127.0.0.1:{free_port()}")
     assert "Connection refused: check DEPLOY_HOST, and that ssh ssh://somebody@127.0.0.1" in str(error)
     assert rerun_may_help(error)
+
+
+def test_the_status_says_that_the_host_is_away_and_not_that_nothing_serves(host, capsys):
+    settings = Settings.load({"DEPLOY_HOST": f"ssh://somebody@127.0.0.1:{free_port()}"}, ROOT)
+    assert not print_service(settings, outside.service(settings))
+    assert "Live: not known: ssh://somebody@127.0.0.1" in capsys.readouterr().out
 
 
 def test_a_host_without_an_engine_is_told_from_one_that_is_away(host):

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from contextlib import closing
 
 from mlops_assets.deploy.docker.gateway import project_on
-from mlops_assets.deploy.docker.ssh_machine import machine_of
+from mlops_assets.deploy.docker.ssh_machine import SshMachine
 from mlops_assets.files import replace_file
 from mlops_assets.serving.overview_file import LAST_SUCCESS, OVERVIEW, SHOWN
 from mlops_assets.settings import Settings
@@ -18,8 +19,9 @@ def show_there(settings: Settings) -> None:
     record = settings.service_folder / "shown_there"
     if not settings.deploy_host or (record.is_file() and record.read_text(encoding="ascii") == digest):
         return
-    folder = machine_of(settings).folder(project, own)
-    folder.open_to_all()
-    for name, text in files.items():
-        folder.write(name, text)
+    with closing(SshMachine(settings.deploy_host)) as machine:
+        folder = machine.folder(project, own)
+        folder.open_to_all()
+        for name, text in files.items():
+            folder.write(name, text)
     replace_file(record, digest)

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -94,6 +94,12 @@ class SshMachine:
             self._broke = self._broke or words
         return self._broke
 
+    def close(self) -> None:
+        """End the connection; the next question makes a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def _projects(self) -> str:
         return f"{self._open().home}/{_FOLDER}"
 
@@ -146,8 +152,9 @@ def machine_of(settings: Settings) -> Machine:
 
 
 def require_engine(settings: Settings) -> None:
-    """Raise `EngineDown`, with the next step, if the engine of the settings cannot be used."""
-    DockerEngine(machine_of(settings)).close()
+    """Raise `EngineDown`, with the next step, if the engine of DEPLOY_HOST cannot be used."""
+    with closing(SshMachine(settings.deploy_host)) as machine:
+        DockerEngine(machine).close()
 
 
 @dataclass(frozen=True)
