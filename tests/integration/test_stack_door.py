@@ -150,3 +150,11 @@ def test_who_may_operate_labels_under_the_name_of_the_login(door: httpx.Client) 
     asked = door.post("/label/label", json={}, auth=OKI, headers={"X-Door-User": "ana"})
     headers = dict(asked.json()["headers"])
     assert (headers["host"], headers["x-door-user"]) == ("label", OKI[0])
+
+
+def test_who_may_operate_decides_about_releases_and_no_other_site_does(door: httpx.Client) -> None:
+    decide, forged = "/label/release/decide", {"X-Door-User": "ana"}
+    assert door.post(decide, json={}, auth=ANA).status_code == 403
+    assert door.post(decide, json={}, auth=OKI, headers={"Origin": "https://evil.example"}).status_code == 403
+    headers = dict(door.post(decide, json={}, auth=OKI, headers=forged).json()["headers"])
+    assert headers["x-door-user"] == OKI[0]

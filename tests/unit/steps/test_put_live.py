@@ -9,6 +9,7 @@ import pytest
 
 from mlops_assets import outside
 from mlops_assets.deploy.approval import NotDecided
+from mlops_assets.deploy.backend import Packaged
 from mlops_assets.deploy.rollout import DeploymentRefused
 from mlops_assets.deploy.service import Live, Service
 from mlops_assets.settings import Settings
@@ -206,6 +207,15 @@ def test_while_a_release_waits_a_service_that_died_comes_back_without_it(asking:
     back = asking.put_live().live
     assert back is not None
     assert back.release_version == before.release_version
+
+
+def test_an_image_was_tried_when_it_was_built(asking: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Packaged("registry/model@sha256:0", (), 1)
+    monkeypatch.setattr(asking.backend, "package", lambda *_given, **_options: image)
+    asking.choose(0.4)
+    assert asking.put_live().asked
+    assert asking.service.log.entries()[0].image == image.reference
+    assert [line for line in asking.backend.said if "starts" in line] == asking.backend.said[-1:]
 
 
 def test_a_release_that_fails_its_trial_is_refused_and_nobody_is_asked(asking: Steps) -> None:
