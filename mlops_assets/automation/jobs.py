@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_assets.assets.deploy import about_service
 from mlops_assets.assets.failing import as_dagster_failure
+from mlops_assets.automation.run_record import STARTED_BY
 from mlops_assets.deploy.approval import user_of_machine
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
@@ -15,9 +16,6 @@ PIPELINE = "pipeline"
 REFRESH_MODELS = "refresh_models"
 PROMOTE = "promote"
 DECIDE = "decide_release"
-
-STARTED_BY = "started_by"
-"""The tag with the login at the team server's door of who started the run."""
 
 _WRITES = {"mlops/writes": "clone"}
 """The tag by which dagster.yaml lets one run at a time write data and models."""
