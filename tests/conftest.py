@@ -1,8 +1,13 @@
-"""How tests are spread over the workers of pytest-xdist; the Makefile says how many there are."""
+"""How tests are spread over the workers of pytest-xdist (the Makefile says how many there are), and Hypothesis."""
 
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# An example may take as long as a busy machine makes it.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 SHARED = {"docker": "tests/integration/test_docker_", "stack": "tests/long/test_stack_"}
 SLOWEST = (

@@ -53,7 +53,7 @@ def test_no_input_meets_a_server_error_or_an_undocumented_status(service, path, 
     (operation,) = (found for result in document.get_all_operations() if (found := result.ok()).path == path)
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     def probe(case):
         case.call_and_validate(checks=CHECKS)
 

@@ -10,7 +10,6 @@ class TestAnyLongHistory(CollectionMachine.TestCase):
     settings = settings(
         max_examples=60,
         stateful_step_count=25,
-        deadline=None,
         database=None,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -61,13 +61,13 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.lists(PIECES, max_size=25).map("".join))
 def test_masking_again_changes_nothing_so_a_stored_review_equals_its_source(text):
     assert mask(mask(text)) == mask(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(codec=None, exclude_categories=[]), max_size=60))
 def test_any_text_can_be_masked(text):
     assert mask(mask(text)) == mask(text)

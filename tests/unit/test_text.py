@@ -36,7 +36,7 @@ def as_unicode_says(text):
     return re.sub(r"\s+", " ", re.sub("[\u200b\u200c\u2060\ufeff\u00ad]", "", folded)).strip()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.one_of(
         ANY,
@@ -81,7 +81,7 @@ def test_the_n_grams_of_long_words_are_not_remembered():
     assert kept < 1_000_000  # of 8 words, 10 MB; a client could have sent 50,000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ANY)
 def test_normalising_again_changes_nothing_but_what_unicode_itself_does_not_settle(text):
     once = normalise(text)
@@ -90,7 +90,7 @@ def test_normalising_again_changes_nothing_but_what_unicode_itself_does_not_sett
     assert text_digest(text) == text_digest(f" {text}\u200b ")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ANY)
 def test_every_n_gram_is_a_piece_of_the_text(text):
     normal = normalise(text)

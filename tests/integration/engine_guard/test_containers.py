@@ -223,7 +223,7 @@ ANYTHING = st.recursive(
 KEYS = st.sampled_from([*(key for host in HOST_CONFIGS for key in host), "Image", "User", "HostConfig"]) | st.text()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(inside=st.booleans(), key=KEYS, value=ANYTHING)
 def test_whatever_is_added_the_engine_gets_what_a_run_has_or_nothing(
     client: httpx.Client, engine: FakeEngine, clone: Path, inside: bool, key: str, value: Any

@@ -23,7 +23,7 @@ class Recorder:
             self.go.set()
 
     def infer(self, texts):
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         self.batches.append(list(texts))
         return np.array([[len(text), 0] for text in texts], float)
 
@@ -244,10 +244,10 @@ def test_a_text_that_waits_too_long_is_refused_and_never_computed():
     recorder = Recorder(held=True)
 
     async def scenario():
-        batcher = recorder.batcher(workers=1, deadline_s=0.2)
+        batcher = recorder.batcher(workers=1, deadline_s=1)
         blocker = await asked(batcher, ["x"])
         late = await asked(batcher, ["late"])
-        with pytest.raises(DeadlinePassed, match=r"within 0.2 s"):
+        with pytest.raises(DeadlinePassed, match=r"within 1 s"):
             await late
         assert batcher.depth == 0
         recorder.go.set()
@@ -262,7 +262,7 @@ def test_preparation_has_the_same_deadline():
     go = threading.Event()
 
     def prepare(texts):
-        assert go.wait(10)
+        assert go.wait(60)
         return prepared(texts)
 
     async def scenario():

@@ -140,7 +140,7 @@ TEXT = st.text(min_size=4, max_size=200).filter(lambda text: not text.isascii() 
 """Without the few that could be an id, a number or a path by chance."""
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=TEXT, secret=st.binary(min_size=8, max_size=40), path=TEXT, forged=st.booleans())
 def test_no_text_key_or_header_gets_into_the_log_and_nobody_forges_a_line(server, text, secret, path, forged):
     client, written = server

@@ -235,7 +235,7 @@ DATE = st.sampled_from(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(CELL, CELL, CELL, DATE), max_size=12))
 @pytest.mark.slow
 def test_the_balance_of_any_file_adds_up_and_a_cleaned_copy_gives_the_same_rows(tmp_path, rows):

@@ -89,7 +89,7 @@ cells = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=2
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts=st.lists(cells, min_size=1, max_size=6))
 def test_every_form_gives_back_the_cells_that_were_written(form, texts):
     table = [HEADER, *[[text, "5", "2025-01-10"] for text in texts]]
@@ -101,7 +101,7 @@ def test_the_form_is_told_by_content_and_not_by_the_ending(written, form):
     assert rows(read_table(written(FORMS[form]([HEADER, *ROWS]), "reviews.txt"))) == ROWS
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     form=st.sampled_from(sorted(FORMS)), place=st.integers(0, 400), put=st.binary(max_size=4), cut=st.integers(0, 40)
 )

@@ -10,7 +10,6 @@ class TestAnyHistory(CollectionMachine.TestCase):
     settings = settings(
         max_examples=10,
         stateful_step_count=12,
-        deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )
