@@ -3,6 +3,7 @@
 import pytest
 
 from mlops_assets.deploy.rollout import DeploymentRefused
+from mlops_assets.params.operations import Watching
 from tests.fakes.service import UNWATCHED, silent
 
 
@@ -47,3 +48,25 @@ class ServiceCases:
         assert service.log.newest().outcome == "stopped"
         assert not service.stop(caused_by="make stop")
         assert len(service.log.entries()) == 2
+
+
+class CanaryCases:
+    """As above, for a target that can share the requests by percentage."""
+
+    def test_a_canary_that_nobody_asks_is_judged_by_the_golden_sentences_and_a_rollback_goes_at_once(
+        self, service, releases
+    ):
+        watching = Watching(steps=(5, 25, 100), step_s=0.2, watch_s=0)
+        service.deploy(releases["a"], silent, watching=watching)
+        service.deploy(releases["b"], silent, watching=watching, caused_by="run 1")
+        entries = service.log.entries()
+        assert [entry.outcome for entry in entries] == ["live", "step", "step", "live"]
+        for entry, percent in zip(entries[1:3], (25, 5), strict=True):
+            assert entry.reason.startswith(f"{percent} % for 1 s: 0 requests, 0 failed")
+            assert entry.reason.endswith("judged by the golden sentences")
+            assert (entry.release_version, entry.caused_by) == (releases["b"].version, "run 1")
+        assert service.live().release_version == releases["b"].version
+        assert service.live().canary == ""
+        service.roll_back(releases["a"].folder.parent, "", silent, asked_by="make rollback")
+        assert [entry.outcome for entry in service.log.entries()] == ["live", *(entry.outcome for entry in entries)]
+        assert service.live().release_version == releases["a"].version

@@ -53,6 +53,8 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
             "make room and run again; the service goes on meanwhile"
         )
     things = {**outside.build(settings), **(replace or {})}
+    if not settings.skip_deploy:
+        things["service"].refuse_steps_without_shares()
     tags = _range_of(settings, things["review_source"])
     settings.instance_folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(settings.instance_folder / "run.lock")

@@ -34,6 +34,10 @@ def print_service(settings: Settings, service: Service) -> bool:
     live = service.live()
     print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
     print_warning(settings, live)
+    if live and live.canary:
+        rest = f"release {live.release_version} the rest"
+        ended = "" if service.is_deploying() else ", and the deployment that began this has ended. make run finishes it"
+        print(f"{'Waits' if ended else 'Canary'}: {live.canary}, {rest}{ended}")
     if live and live.other_settings:
         print(f"Waits: these settings of the service changed since it was started: {live.other_settings}. make run")
     champion = champion_folder(settings.models)

@@ -59,6 +59,10 @@ class Servers(Running[Instance], Protocol[Instance]):
         """What it answered since it started, by its own count; raises `NoAnswer`."""
         ...
 
+    def share(self, new: Instance, percent: int) -> None:
+        """Give `new` this percentage of the requests and leave the rest to the live one; `switch` ends it."""
+        ...
+
     def switch(self, new: Instance, old: Instance | None) -> None:
         """Give the public port to `new` without losing a request; `old` stays ready to take it back."""
         ...
@@ -79,10 +83,11 @@ class Packaged:
 
 @dataclass(frozen=True)
 class PublicServer:
-    """The live instance; `client` asks it on the public port. `pid` is 0 in a container.
+    """The live instance; `client` asks it, on the public port if nothing else answers there. `pid` is 0 in a container.
 
     moved_from: the folder that it was started in, if that has been moved since
     other_settings: the names of the settings that have changed since it was started
+    canary: the release that has a share of the requests beside it, and its share
     """
 
     client: ServiceClient
@@ -90,6 +95,7 @@ class PublicServer:
     pid: int = 0
     moved_from: str = ""
     other_settings: str = ""
+    canary: str = ""
 
 
 class Backend(Protocol):

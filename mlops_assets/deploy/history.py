@@ -10,8 +10,8 @@ from typing import Literal
 
 from mlops_assets.failures import PermanentFailure
 
-Outcome = Literal["live", "refused", "rolled back", "stopped", "waits", "approved", "rejected"]
-"""`waits`: for a person's approval (`approval.py`)."""
+Outcome = Literal["live", "refused", "rolled back", "stopped", "waits", "approved", "rejected", "step"]
+"""`waits`: for a person's approval (`approval.py`). `step`: a step of a canary has ended; its reason says how."""
 
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS deployments (at TEXT NOT NULL, target TEXT NOT NULL, release_version TEXT NOT NULL, "

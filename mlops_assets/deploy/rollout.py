@@ -1,25 +1,37 @@
-"""The rollout: start the new one beside the old, prove it, switch, watch, stop the old.
+"""The rollout: start the new one beside the old, prove it, give it its shares, switch, watch, stop the old.
 
 It decides; a backend's `Servers` do. Whatever goes wrong, the old one serves on and the error holds the new one's log.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, Protocol
 
 from mlops_assets.artifact import Golden
-from mlops_assets.deploy.backend import Instance, Running, Servers
+from mlops_assets.deploy.backend import Instance, Report, Running, Servers
+from mlops_assets.deploy.canary import Step
+from mlops_assets.deploy.proof import (
+    PROBES,
+    Unanswered,
+    WrongAnswer,
+    elsewhere,
+    golden_answers,
+    probe,
+    prove,
+    prove_public,
+    refuse_slow,
+    too_slow,
+    wait_until_ready,
+)
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service_client import NoAnswer
 from mlops_assets.deploy.traffic import Traffic, Watch, baseline
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.params.operations import Watching
 
-GOLDEN_TOLERANCE = 1e-2
-"""As in the server: int8 kernels differ between processors by up to 6e-3."""
-_POLL_S = 0.05
-_PUBLIC_S = 10.0
-_PROBES = 3
+_LOOK_S, _STEP_LOOK_S = 0.25, 1.0
+"""From one look to the next. A step may last hours, and each look costs the golden sentences."""
 
 
 class DeploymentRefused(PermanentFailure):
@@ -27,27 +39,53 @@ class DeploymentRefused(PermanentFailure):
 
 
 class RolledBack(PermanentFailure):
-    """The new one was live and failed while it was watched; the old one serves again."""
+    """The new one had all requests or a share of them, and failed while it was watched; the old one has all again."""
 
 
-class WrongAnswer(PermanentFailure):
-    """The instance answers, but not as its release says."""
+class _Judge(Protocol):
+    """Judges look by look what clients asked the new one."""
+
+    @property
+    def knows_latency(self) -> bool: ...
+
+    def look(self, counted: Traffic, probes_s: Sequence[float]) -> str:
+        """Why it must go, or nothing."""
+        ...
 
 
-class Unanswered(WrongAnswer):
-    """The golden sentences got a refusal or a server error instead of an answer."""
+@dataclass
+class _Trial(Generic[Instance]):
+    """The new one until it is alone.
+
+    old_took_s: how long the old one took for the golden sentences
+    reached: what it has of the requests, as a message begins; empty before it has any
+    """
+
+    new: Instance
+    release: Release
+    servers: Servers[Instance]
+    watching: Watching
+    report: Report
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    old_took_s: Sequence[float] = ()
+    reached: str = ""
 
 
 def roll_out(
     release: Release,
     servers: Servers[Instance],
-    report: Callable[[str], None],
+    report: Report,
     watching: Watching,
     *,
+    record: Report = lambda _line: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Instance:
-    """Put `release` live and return its instance; raises `DeploymentRefused` or `RolledBack`."""
+    """Put `release` live and return its instance; raises `DeploymentRefused` or `RolledBack`.
+
+    If one serves, the new one first gets the shares that `watching.steps` names. `record` takes a line about each.
+    """
     golden = release.golden()
     servers.sweep()
     old = servers.current()
@@ -56,46 +94,73 @@ def roll_out(
         return old
     old_at_start = _traffic(old, servers)
     new = servers.start(release)
+    trial = _Trial(new, release, servers, watching, report, clock, sleep)
     try:
         report(f"release {release.version} is starting beside {'the old one' if old is not None else 'nothing'}")
-        _wait_until_ready(new, servers, watching.ready_timeout_s, clock, sleep)
-        old_took_s = _probe(old, golden, servers)
-        took_s = [_prove(new, release, golden, servers)]
-        while len(took_s) < _PROBES and _too_slow(took_s, old_took_s, watching):
-            took_s.append(_golden(new, golden, servers))
-        _refuse_slow(took_s, old_took_s, watching)
-        report(f"release {release.version} is ready: {len(golden)} golden sentences are right, in {min(took_s):.3f} s")
-        expected = baseline(old_at_start, _traffic(old, servers), old_took_s)
+        wait_until_ready(new, servers, watching.ready_timeout_s, clock, sleep)
+        _qualify(trial, old)
+        if old is not None:
+            _take_steps(trial, old, record)
+        expected = baseline(old_at_start, _traffic(old, servers), trial.old_took_s)
         judge = Watch(expected, servers.traffic(new), watching.limit_s)
         servers.switch(new, old)
-    except BaseException as error:
-        log = servers.log(new)
-        servers.stop(new)
-        if isinstance(error, PermanentFailure | TransientFailure):
-            raise DeploymentRefused(_refusal(release, str(error), old, log)) from error
-        raise
-    try:
-        _prove_public(new, release, servers, clock, sleep)
+        trial.reached = "after the switch: "
+        prove_public(new, release, servers, clock, sleep)
         report(f"release {release.version} is live; it is watched for {watching.watch_s:g} s")
-        _watch(new, release, servers, watching, judge=judge, old_took_s=old_took_s, clock=clock, sleep=sleep)
+        _watch(trial, judge, lambda passed_s: watching.watch_s - passed_s, _LOOK_S)
     except BaseException as error:
-        log = servers.log(new)
-        if old is not None:
+        if trial.reached and old is not None:
             servers.switch(old, new)
+        log = servers.log(new)
         servers.stop(new)
-        if isinstance(error, PermanentFailure | TransientFailure):
-            raise RolledBack(_refusal(release, f"after the switch: {error}", old, log)) from error
-        raise
+        if not isinstance(error, PermanentFailure | TransientFailure):
+            raise
+        failure = RolledBack if trial.reached else DeploymentRefused
+        raise failure(_refusal(release, f"{trial.reached}{error}", old, log)) from error
     if old is not None:
         servers.stop(old)
     return new
 
 
+def _qualify(trial: _Trial[Instance], old: Instance | None) -> None:
+    """Beside the old one it gives its golden answers, and quickly enough."""
+    new, release, servers, watching = trial.new, trial.release, trial.servers, trial.watching
+    golden = release.golden()
+    trial.old_took_s = probe(old, golden, servers)
+    took_s = [prove(new, release, golden, servers)]
+    while len(took_s) < PROBES and too_slow(took_s, trial.old_took_s, watching):
+        took_s.append(golden_answers(new, golden, servers))
+    refuse_slow(took_s, trial.old_took_s, watching)
+    trial.report(
+        f"release {release.version} is ready: {len(golden)} golden sentences are right, in {min(took_s):.3f} s"
+    )
+
+
+def _take_steps(trial: _Trial[Instance], old: Instance, record: Report) -> None:
+    """Give the new one its shares but the last, one after the other."""
+    servers, watching = trial.servers, trial.watching
+    steps: list[Step] = []
+    for percent in watching.steps[:-1]:
+        step = Step(percent, steps, servers.traffic(trial.new), lambda: _traffic(old, servers), watching)
+        steps.append(step)
+        trial.reached = f"with {percent} % of the requests: "
+        servers.share(trial.new, percent)
+        trial.report(f"release {trial.release.version} has {percent} % of the requests for {watching.step_s:g} s")
+        started, end = trial.clock(), "stopped"
+        try:
+            _watch(trial, step, step.left_s, _STEP_LOOK_S)
+            end = ""
+        finally:
+            line = step.record(trial.clock() - started, end)
+            trial.report(line)
+            record(line)
+
+
 def try_out(release: Release, instance: Instance, servers: Running[Instance], *, timeout_s: float = 60.0) -> float:
     """Prove an instance that nobody else asks; the seconds of its golden answers, or `DeploymentRefused`."""
     try:
-        _wait_until_ready(instance, servers, timeout_s, time.monotonic, time.sleep)
-        return _prove(instance, release, release.golden(), servers)
+        wait_until_ready(instance, servers, timeout_s, time.monotonic, time.sleep)
+        return prove(instance, release, release.golden(), servers)
     except (NoAnswer, WrongAnswer) as error:
         log = servers.log(instance) or "(none)"
         raise DeploymentRefused(
@@ -114,111 +179,12 @@ def try_beside(release: Release, servers: Servers[Instance], *, timeout_s: float
         servers.stop(instance)
 
 
-def _wait_until_ready(
-    new: Instance,
-    servers: Running[Instance],
-    timeout_s: float,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> None:
-    until = clock() + timeout_s
-    reason = "it never answered"
-    while clock() < until:
-        if not servers.running(new):
-            raise WrongAnswer("it ended before it was ready")
-        try:
-            reply = servers.ask(new, "GET", "/ready")
-        except NoAnswer as error:
-            reason = str(error)
-        else:
-            if reply.status == 200:
-                return
-            reason = str(reply.body.get("reason", reply.body))
-            if reply.body.get("status") == "broken":
-                raise WrongAnswer(reason)
-        sleep(_POLL_S)
-    raise WrongAnswer(f"it was not ready within {timeout_s:g} s: {reason}")
-
-
 def _serves_already(old: Instance, release: Release, golden: tuple[Golden, ...], servers: Servers[Instance]) -> bool:
     try:
-        _prove(old, release, golden, servers)
+        prove(old, release, golden, servers)
     except (NoAnswer, WrongAnswer):
         return False  # It is another release, or it is ill: a new instance takes its place.
-    return servers.as_set(old) and not _elsewhere(release, servers)
-
-
-def _prove_public(
-    new: Instance,
-    release: Release,
-    servers: Servers[Instance],
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> None:
-    """Clients reach the release: what listens on the public port may lead elsewhere, or nowhere."""
-    until = clock() + _PUBLIC_S
-    while reason := _elsewhere(release, servers):
-        if not servers.running(new):
-            raise WrongAnswer("it ended")
-        if clock() >= until:
-            raise WrongAnswer(f"clients do not reach it: {reason}")
-        sleep(_POLL_S)
-
-
-def _elsewhere(release: Release, servers: Servers[Any]) -> str:
-    """What the public port answers instead of the release; empty if it leads there."""
-    try:
-        reply = servers.public().ask("GET", "/health")
-    except NoAnswer as error:
-        return str(error)
-    answered = reply.body.get("release_version")
-    return "" if answered == release.version else f"the public port answers {reply.status} of release {answered}"
-
-
-def _prove(instance: Instance, release: Release, golden: tuple[Golden, ...], servers: Running[Instance]) -> float:
-    """Version and golden answers are those of the release; returns the seconds that the golden answers took."""
-    health = servers.ask(instance, "GET", "/health").body
-    for name, wanted in (
-        ("model_version", release.model_version),
-        ("dataset_version", release.dataset_version),
-        ("release_version", release.version),
-    ):
-        if health.get(name) != wanted:
-            raise WrongAnswer(f"it names {name} {health.get(name)}, the release is {wanted}")
-    return _golden(instance, golden, servers)
-
-
-def _golden(instance: Instance, golden: tuple[Golden, ...], servers: Running[Instance]) -> float:
-    if not golden:
-        return 0.0
-    reply = servers.ask(instance, "POST", "/predict/batch", _question(golden))
-    results = reply.body.get("results", [])
-    if reply.status == 429 or reply.status >= 500:
-        raise Unanswered(f"it answers the golden sentences with status {reply.status}")
-    if reply.status != 200 or len(results) != len(golden):
-        raise WrongAnswer(f"it answers the golden sentences with status {reply.status}")
-    for item, result in zip(golden, results, strict=True):
-        given = list(result.get("probabilities", {}).values())
-        if len(given) != len(item.probabilities) or any(
-            not abs(value - wanted) <= GOLDEN_TOLERANCE for value, wanted in zip(given, item.probabilities, strict=True)
-        ):
-            raise WrongAnswer(f"it answers {item.text[:60]!r} with {given}, sealed is {list(item.probabilities)}")
-    return reply.seconds
-
-
-def _question(golden: tuple[Golden, ...]) -> dict[str, list[str]]:
-    return {"texts": [item.text for item in golden]}
-
-
-def _probe(old: Instance | None, golden: tuple[Golden, ...], servers: Servers[Instance]) -> list[float]:
-    """The seconds that the old one needs for the golden sentences under its present load; empty if it is down."""
-    if old is None or not golden:
-        return []
-    try:
-        replies = [servers.ask(old, "POST", "/predict/batch", _question(golden)) for _ in range(_PROBES)]
-    except NoAnswer:
-        return []  # The old one is down: any right answer is better.
-    return [reply.seconds for reply in replies if reply.status == 200]  # a refusal is quick, and no answer
+    return servers.as_set(old) and not elsewhere(release, servers)
 
 
 def _traffic(old: Instance | None, servers: Servers[Instance]) -> Traffic:
@@ -231,48 +197,20 @@ def _traffic(old: Instance | None, servers: Servers[Instance]) -> Traffic:
         return Traffic()
 
 
-def _refuse_slow(took_s: Sequence[float], old_took_s: Sequence[float], watching: Watching) -> None:
-    if reason := _too_slow(took_s, old_took_s, watching):
-        raise WrongAnswer(reason)
-
-
-def _too_slow(took_s: Sequence[float], old_took_s: Sequence[float], watching: Watching) -> str:
-    """The reason if every one of these golden probes is over the limit, which the old one's slowest probe sets.
-
-    The machine, not the release, explains a single slow answer, so `_PROBES` answers are needed to refuse one.
-    """
-    quickest_s, usual_s = min(took_s, default=0.0), max(old_took_s, default=0.0)
-    if not usual_s or quickest_s <= watching.limit_s(usual_s):
-        return ""
-    return (
-        f"it is too slow: {quickest_s:.2f} s for the golden sentences, the old one takes {usual_s:.2f} s, "
-        f"allowed is {watching.limit_s(usual_s):.2f} s"
-    )
-
-
-def _watch(
-    new: Instance,
-    release: Release,
-    servers: Servers[Instance],
-    watching: Watching,
-    *,
-    judge: Watch,
-    old_took_s: Sequence[float],
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> None:
-    golden = release.golden()
-    until = clock() + watching.watch_s
+def _watch(trial: _Trial[Instance], judge: _Judge, left_s: Callable[[float], float], every_s: float) -> None:
+    """Look at the new one until nothing is left; `left_s` says how long, given the seconds that have passed."""
+    new, servers, golden = trial.new, trial.servers, trial.release.golden()
+    started = trial.clock()
     took_s: list[float] = []
     unanswered: Unanswered | None = None
-    left_s = watching.watch_s
-    while left_s > 0:
-        left_s = until - clock()  # before the look: the last sleep is followed by a look too
+    rest_s = left_s(0.0)
+    while rest_s > 0:
+        rest_s = left_s(trial.clock() - started)  # before the look: the last sleep is followed by a look too
         if not servers.running(new):
             raise WrongAnswer("it ended")
         probes_s: list[float] = []
         try:
-            probes_s.append(_prove(new, release, golden, servers))
+            probes_s.append(prove(new, trial.release, golden, servers))
         except Unanswered as error:
             # The probe shares the queue and the batches of the clients, and the old one may have done no better: the
             # look counts it as one request.
@@ -281,9 +219,9 @@ def _watch(
         reason = judge.look(servers.traffic(new), probes_s if golden else ())
         if reason:
             raise WrongAnswer(reason)
-        if len(took_s) >= _PROBES and not judge.knows_latency:
-            _refuse_slow(took_s[-_PROBES:], old_took_s, watching)
-        sleep(min(0.25, max(0.0, left_s)))
+        if len(took_s) >= PROBES and not judge.knows_latency:
+            refuse_slow(took_s[-PROBES:], trial.old_took_s, trial.watching)
+        trial.sleep(min(every_s, max(0.0, rest_s)))
     if unanswered is not None and not took_s:
         raise unanswered
 

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from mlops_assets.deploy.approval import Approval
 from mlops_assets.deploy.backend import Backend, Packaged, Report, Servers, Target
+from mlops_assets.deploy.canary import refuse_without_shares
 from mlops_assets.deploy.history import (
     ALL,
     KEPT,
@@ -34,6 +35,7 @@ class Live:
 
     moved_from: the folder that it was started in, if that has been moved since
     other_settings: the names of the settings that have changed since it was started
+    canary: the release that has a share of the requests beside it, and its share
     """
 
     model_version: str
@@ -45,6 +47,7 @@ class Live:
     target: Target = "process"
     moved_from: str = ""
     other_settings: str = ""
+    canary: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Service:
 
     def __init__(self, *backends: Backend, wanted: DeployTarget = "auto", watching: Watching | None = None) -> None:
         """`backends` in the order of preference; they share one folder."""
-        self._backends, self._wanted, self._watching = backends, wanted, watching or Watching()
+        self._backends, self._watching = backends, watching or Watching()
+        self._wanted: DeployTarget = wanted
         self._settled: Backend | None = None
         self.folder = backends[0].folder
         self.log = DeploymentLog(self.folder / "deployments.sqlite")
@@ -82,6 +86,19 @@ class Service:
     def url(self) -> str:
         """The address for people and programs."""
         return self._chosen.url
+
+    def refuse_steps_without_shares(self) -> None:
+        """Raise `BadSetting` if `deploy.steps` asks for what the target cannot do: before a run, not after training."""
+        if self._watching.is_gradual:
+            refuse_without_shares(self._watching, self.target, self._wanted)
+
+    def is_deploying(self) -> bool:
+        """Whether a deployment is under way; does not wait for it."""
+        try:
+            with self._lock().acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def live(self) -> Live | None:
         """What serves, asked on the public port; its `target` says where. None if nothing of ours does."""
@@ -104,13 +121,25 @@ class Service:
             return self._chosen.package(release, tags, report, made_by=made_by)
 
     def deploy(
-        self, release: Release, report: Report, *, caused_by: str = "", watching: Watching | None = None
+        self,
+        release: Release,
+        report: Report,
+        *,
+        caused_by: str = "",
+        watching: Watching | None = None,
+        at_once: bool = False,
     ) -> Deployment:
         """Put `release` live; raises `DeploymentRefused` or `RolledBack` with the old one serving as before.
+
+        It goes by the steps of `deploy.steps` unless `at_once` is set or nothing or the same release serves.
 
         Two targets cannot hold one port, so a move between targets, and nothing else, pauses the service. If the new
         target refuses the release, what served before is put back. A second deployment waits for the first.
         """
+        watching = watching or self._watching
+        if at_once:
+            watching = watching.at_once()
+        refuse_without_shares(watching, self.target, self._wanted)
         before = next(((other, live) for other in self._others() if (live := _ask(other))), None)
         if before is None:
             return self._deploy(self._chosen, release, report, caused_by, watching)
@@ -128,7 +157,7 @@ class Service:
             if old.is_dir():
                 report(f"release {live.release_version} goes back to target {other.target}")
                 self._end(self._chosen)
-                self._deploy(other, read_release(old), report, f"the move to {self.target} failed")
+                self._deploy(other, read_release(old), report, f"the move to {self.target} failed", watching.at_once())
             raise
 
     def held_back(self, wanted: str) -> Hold | None:
@@ -163,14 +192,14 @@ class Service:
         live = self.live()
         entry = choose(self.log.last_live(KEPT + 1), live.release_version if live else None, to or None)
         release = read_release(releases / entry.release_version)
-        return self.deploy(release, report, caused_by=f"{ROLLBACK} by {asked_by}")
+        return self.deploy(release, report, caused_by=f"{ROLLBACK} by {asked_by}", at_once=True)
 
     def resume(self, releases: Path, report: Report, *, caused_by: str) -> Deployment | None:
         """Have the release that was live last serve with the present settings; None if none was live yet."""
         last = self.log.last_live(1)
         if not last:
             return None
-        return self.deploy(read_release(releases / last[0].release_version), report, caused_by=caused_by)
+        return self.deploy(read_release(releases / last[0].release_version), report, caused_by=caused_by, at_once=True)
 
     def prune(self, keep: frozenset[str], report: Report, *, dry_run: bool = False) -> None:
         """Say what will go, then remove it: all but what serves and what was packaged of releases in `keep`."""
@@ -202,7 +231,7 @@ class Service:
         return FileLock(self.folder / "lock")
 
     def _deploy(
-        self, backend: Backend, release: Release, report: Report, caused_by: str, watching: Watching | None = None
+        self, backend: Backend, release: Release, report: Report, caused_by: str, watching: Watching
     ) -> Deployment:
         with self._lock():
             image = backend.package(release, (), report, made_by="")
@@ -211,7 +240,14 @@ class Service:
                 before = servers.current()
                 previous = None if before is None else _version_of(before, servers)
                 try:
-                    instance = roll_out(release, servers, report, watching or self._watching)
+                    by_steps = previous not in {None, release.version}
+                    instance = roll_out(
+                        release,
+                        servers,
+                        report,
+                        watching if by_steps else watching.at_once(),
+                        record=record.add_step,
+                    )
                 except (DeploymentRefused, RolledBack) as error:
                     record.add("rolled back" if isinstance(error, RolledBack) else "refused", error)
                     raise
@@ -241,7 +277,14 @@ class _Record:
     image: str
 
     def add(self, outcome: Outcome, error: Failure | None = None) -> None:
-        release, reason = self.release, str(error).splitlines()[0] if error is not None else ""
+        self._add(outcome, str(error).splitlines()[0] if error is not None else "")
+
+    def add_step(self, line: str) -> None:
+        """What a step of a canary has shown."""
+        self._add("step", line)
+
+    def _add(self, outcome: Outcome, reason: str) -> None:
+        release = self.release
         versions = (release.version, release.model_version, release.dataset_version)
         self.log.add(Entry(_now(), self.target, *versions, self.caused_by, outcome, reason, self.image))
 
@@ -272,6 +315,7 @@ def _ask(backend: Backend) -> Live | None:
         target=backend.target,
         moved_from=public.moved_from,
         other_settings=public.other_settings,
+        canary=public.canary,
     )
 
 

@@ -13,7 +13,8 @@ PATHS = ("/predict", PROBED)
 LEAST = 20
 """With fewer requests the slowest tenth is one request, which the machine may have delayed."""
 _SLOWEST = 0.1
-_CHANCE = 1e-3
+CHANCE = 1e-3
+"""More errors than the old one's reject a new one if chance brings so many more rarely than this."""
 _SHOWN = 3
 """With three expected errors, seeing none has a 5 % chance."""
 _SLOW_LOOKS = 3
@@ -103,7 +104,12 @@ class Traffic:
 
     def error_rate(self) -> str:
         """Its server errors, for a message."""
-        return f"{self.failed} of {self.judged} requests ({self.failed_share:.1%})"
+        return error_rate(self.failed, self.judged)
+
+
+def error_rate(failed: int, judged: int) -> str:
+    """Server errors among requests, for a message."""
+    return f"{failed} of {judged} requests ({failed / judged if judged else 0:.1%})"
 
 
 def read_traffic(exposition: str) -> Traffic:
@@ -161,7 +167,7 @@ def baseline(at_start: Traffic, at_switch: Traffic, probes_s: Sequence[float] = 
 
 def more_errors(new: Traffic, old: Traffic) -> str:
     """Why the new one must go: it fails more often than the old one. If the old one never failed, once is too often."""
-    if _chance(new.failed, old.failed_share * new.judged) >= _CHANCE:
+    if _chance(new.failed, old.failed_share * new.judged) >= CHANCE:
         return ""
     theirs = f"the old one {old.error_rate()}" if old.judged else "the old one is not known to fail"
     return f"it answered {new.error_rate()} with a server error, {theirs}"
@@ -187,30 +193,51 @@ def slower(new: Traffic, latencies_s: Mapping[str, float], limit_s: Callable[[fl
     return ""
 
 
+class Asked:
+    """What clients asked an instance since a moment, without the golden probes, and whether it answers too slowly."""
+
+    def __init__(self, at_start: Traffic, limit_s: Callable[[float], float]) -> None:
+        self._at_start, self._limit_s = at_start, limit_s
+        self._last = at_start
+        self._probes_s: list[float] = []
+        self._slow_looks = 0
+        self._lately = Traffic()
+        self.whole = Traffic()
+        self.knows_latency = False
+        """Whether clients asked enough to judge it."""
+
+    def count(self, counted: Traffic, probes_s: Sequence[float]) -> None:
+        """A look: `counted` is since its start, the golden probes are those since the last look."""
+        self._probes_s.extend(probes_s)
+        self.whole = (counted - self._at_start).without(self._probes_s)
+        self._lately = (counted - self._last).without(probes_s)
+        self._last = counted
+
+    def too_slow(self, latencies_s: Mapping[str, float]) -> str:
+        """Why it must go, or nothing; asked once a look, `latencies_s` are the old one's."""
+        enough = {
+            name: usual_s
+            for name, usual_s in latencies_s.items()
+            if self.whole.paths.get(name, PathTraffic()).answered >= LEAST
+        }
+        self.knows_latency = bool(enough)
+        self._slow_looks += bool(slower(self._lately, latencies_s, self._limit_s))
+        return slower(self.whole, enough, self._limit_s) if self._slow_looks >= _SLOW_LOOKS else ""
+
+
 class Watch:
     """Judges a new instance look by look, by what clients asked it since the switch."""
 
     def __init__(self, baseline: Baseline, at_switch: Traffic, limit_s: Callable[[float], float]) -> None:
-        self._baseline, self._at_switch, self._limit_s = baseline, at_switch, limit_s
-        self._last = at_switch
-        self._probes_s: list[float] = []
-        self._slow_looks = 0
-        self.knows_latency = False
-        """Whether clients asked enough to judge it."""
+        self._baseline, self._asked = baseline, Asked(at_switch, limit_s)
+
+    @property
+    def knows_latency(self) -> bool:
+        """Whether clients asked enough to judge its latency."""
+        return self._asked.knows_latency
 
     def look(self, counted: Traffic, probes_s: Sequence[float]) -> str:
         """Why it must go, or nothing. `counted` is since its start, the golden probes are those since the last look."""
-        self._probes_s.extend(probes_s)
-        whole = (counted - self._at_switch).without(self._probes_s)
-        lately = (counted - self._last).without(probes_s)
-        self._last = counted
-        if reason := more_errors(whole, self._baseline.errors):
-            return reason
-        enough = {
-            name: usual_s
-            for name, usual_s in self._baseline.latencies_s.items()
-            if whole.paths.get(name, PathTraffic()).answered >= LEAST
-        }
-        self.knows_latency = bool(enough)
-        self._slow_looks += bool(slower(lately, self._baseline.latencies_s, self._limit_s))
-        return slower(whole, enough, self._limit_s) if self._slow_looks >= _SLOW_LOOKS else ""
+        self._asked.count(counted, probes_s)
+        errors = more_errors(self._asked.whole, self._baseline.errors)
+        return errors or self._asked.too_slow(self._baseline.latencies_s)

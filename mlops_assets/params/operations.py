@@ -1,7 +1,7 @@
 """The sections about running the pipeline: `triggers`, `retrain`, `deploy`, `versions` and `operations`."""
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
@@ -38,10 +38,28 @@ class RetrainRules(Section):
     """Hours between two trainings of a model because of new data. 0: as often as runs find new data."""
 
 
+def _rising_to_all(steps: tuple[int, ...]) -> tuple[int, ...]:
+    if list(steps) != sorted(set(steps)) or steps[-1] != 100:
+        raise ValueError(steps)
+    return steps
+
+
 class Watching(Section):
     """How a new release is judged: by what clients ask it if they ask enough, else by test requests."""
 
     section: ClassVar[str] = "deploy"
+
+    steps: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(strict=False, min_length=1),
+        AfterValidator(_rising_to_all),
+        Rule("a list of rising whole numbers from 1 that ends with 100"),
+    ] = (100,)
+    """The percentages of the requests that a new release gets, one after the other; `[5, 25, 100]` is a canary. Other
+    lists than `[100]` need the target docker."""
+    step_s: float = Field(default=60.0, gt=0)
+    """Seconds that each step before the last takes. With fewer than 100 requests it takes up to three times as long,
+    then the golden sentences decide."""
 
     ready_timeout_s: float = Field(default=60.0, ge=0)
     """Seconds that a new release may take until it answers. Raise it for a large model or a slow machine."""
@@ -56,6 +74,15 @@ class Watching(Section):
     """`required`: a new release is built and tried, and goes live only when a person approves it."""
     approval_hours: float = Field(default=72.0, ge=0.01, le=8760)
     """Hours that a release waits for approval. After that the next run asks anew."""
+
+    @property
+    def is_gradual(self) -> bool:
+        """Whether a new release has the requests step by step."""
+        return len(self.steps) > 1
+
+    def at_once(self) -> Self:
+        """The same without steps."""
+        return self.model_copy(update={"steps": (100,)})
 
     def limit_s(self, usual_s: float) -> float:
         """Over this it is too slow, where the old one takes `usual_s`."""

@@ -42,13 +42,19 @@ def due_below(
     force_retrain: bool,
     skip_deploy: bool,
 ) -> list[StageDue]:
-    """Every stage below `versioned_dataset`; where no stage is due the run ends there."""
+    """Every stage below `versioned_dataset`; where no stage is due the run ends there.
+
+    Raises `BadSetting`, before a training, if the target cannot put a release live as `deploy.steps` says.
+    """
     from mlops_assets.params.operations import RetrainRules
     from mlops_assets.training.champion import champion_due
     from mlops_assets.training.due import score_by_people_due, training_due
     from mlops_assets.training.kinds import KINDS
     from mlops_assets.training.metrics import Metrics
 
+    held = not_to_deploy(settings, git_history, skip=skip_deploy)
+    if held is None:
+        service.refuse_steps_without_shares()
     models = settings.models
     trainings = {
         kind.asset: training_due(
@@ -76,7 +82,7 @@ def due_below(
         for kind in KINDS.values()
     }
     verdict = champion_due(models)
-    serving = serving_due(settings, service, not_to_deploy(settings, git_history, skip=skip_deploy))
+    serving = serving_due(settings, service, held)
     scored = predictions_due(settings, dataset_version)
     return [
         *(StageDue(asset, stage.due, stage.reason) for asset, stage in stages.items()),
@@ -134,12 +140,13 @@ def _live_due(service: Service, wanted: str, hold: "Hold | None") -> "Due":
     live = service.live()
     if live is None:
         return Due(True, "the service does not answer")
-    if live.target != service.target:
-        return Due(True, f"target {service.target} is wanted, {live.target} serves")
-    if live.release_version != to_serve:
-        return Due(True, f"release {to_serve} is wanted, {live.release_version} is live")
-    if live.moved_from:
-        return Due(True, f"the service was started in {live.moved_from}, which was moved: it starts anew here")
-    if live.other_settings:
-        return Due(True, f"release {to_serve} is live with other settings than these: {live.other_settings}")
+    reasons = {
+        f"target {service.target} is wanted, {live.target} serves": live.target != service.target,
+        f"release {to_serve} is wanted, {live.release_version} is live": live.release_version != to_serve,
+        f"{live.canary}: a deployment is under way, or was killed": live.canary,
+        f"the service was started in {live.moved_from}, which was moved: it starts anew here": live.moved_from,
+        f"release {to_serve} is live with other settings than these: {live.other_settings}": live.other_settings,
+    }
+    if reason := next((reason for reason, holds in reasons.items() if holds), ""):
+        return Due(True, reason)
     return Due(False, hold.reason if hold else f"release {wanted} is live")

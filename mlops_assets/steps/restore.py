@@ -104,7 +104,7 @@ def restore_service(
     if settings.skip_deploy:
         report(f"Model {model} is the champion again; SKIP_DEPLOY is set, so the service stays as it is.")
         return model
-    done = service.deploy(release, report, caused_by=f"make restore {version.commit[:12]}")
+    done = service.deploy(release, report, caused_by=f"make restore {version.commit[:12]}", at_once=True)
     report(f"Model {done.model_version} serves at {done.url}")
     # The tags last: a registry that is down does not keep the model from serving.
     service.package(release, image_tags(release.model_version, *git_history.head()), report)

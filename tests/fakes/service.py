@@ -76,6 +76,9 @@ class FakeBackend:
     steps: list[str] = field(default_factory=list)
     """What the rollout asked of it."""
     stopped: list[Server] = field(default_factory=list)
+    canary: Server | None = None
+    """The server that has `percent` of the requests beside the live one."""
+    percent: int = 0
     url = "http://127.0.0.1:8080"
 
     def usable(self) -> bool:
@@ -88,7 +91,8 @@ class FakeBackend:
         if self.serving is None:
             return None
         other = "" if self.as_set(self.serving) else "API_KEYS"
-        return PublicServer(self.public(), "2026-01-01", 1, other_settings=other)
+        canary = f"release {self.canary.release.version} has {self.percent} % of the requests" if self.canary else ""
+        return PublicServer(self.public(), "2026-01-01", 1, other_settings=other, canary=canary)
 
     def packaged(self, release_version: str) -> Packaged | None:
         return None
@@ -111,6 +115,7 @@ class FakeBackend:
 
     def sweep(self) -> None:
         self.steps.append("sweep")
+        self.canary, self.percent = None, 0
 
     def current(self) -> Server | None:
         return self.serving
@@ -129,7 +134,7 @@ class FakeBackend:
         return Server(release, behaviour, f"server-{len(self.steps)}", settings=self.settings)
 
     def running(self, instance: Server) -> bool:
-        if instance.behaviour == "dies when live" and self.serving is instance:
+        if instance.behaviour == "dies when live" and self.share_of(instance):
             instance.alive = False
         return instance.alive and instance.behaviour != "dies at once"
 
@@ -151,9 +156,9 @@ class FakeBackend:
             }
             return Reply(200, body, 0.0)
         wrong = instance.behaviour == "wrong answers" or (
-            instance.behaviour == "wrong when live" and self.serving is instance
+            instance.behaviour == "wrong when live" and self.share_of(instance) > 0
         )
-        if self.serving is instance and (
+        if self.share_of(instance) and (
             instance.behaviour == "refuses when live"
             or (instance.behaviour == "refuses once" and instance.refused == 0)
         ):
@@ -167,28 +172,44 @@ class FakeBackend:
 
     def seconds(self, instance: Server) -> float:
         instance.probes += 1
-        instance.asked_since_switch += self.serving is instance
+        instance.asked_since_switch += self.share_of(instance) > 0
         slow = {
             "slow": True,
-            "slow when live": self.serving is instance,
+            "slow when live": self.share_of(instance) > 0,
             "slow at first": instance.probes == 1,
             "slow at times": instance.asked_since_switch % 3 == 1,
         }
         return 9.0 if slow.get(instance.behaviour) else 0.1
 
     def traffic(self, instance: Server) -> Traffic:
-        if self.serving is instance:
-            failing = {"errors when live": 3, "fails at a tenth": self.asks // 10}.get(instance.behaviour, 0)
+        if share := self.share_of(instance):
+            asks = self.asks * share // 100
+            failing = {
+                "errors when live": 3,
+                "fails at a tenth": asks // 10,
+                "fails at a twentieth": asks // 20,
+                "fails once": int(not instance.failed),
+            }.get(instance.behaviour, 0)
             instance.failed += failing
-            instance.answered += self.asks - min(failing, self.asks)
+            instance.answered += asks - min(failing, asks)
         slow = instance.answered // 5 if instance.behaviour == "slow for clients" else 0
         buckets = ((0.1, instance.answered - slow), (1.0, slow), (10.0, 0))
         probed = PathTraffic(instance.probes, 0, ((0.1, instance.probes), (1.0, 0), (10.0, 0)))
         return Traffic({"/predict": PathTraffic(instance.answered, instance.failed, buckets), "/predict/batch": probed})
 
+    def share_of(self, instance: Server) -> int:
+        """The percentage of the requests that it has."""
+        if instance is self.canary:
+            return self.percent
+        return 100 - self.percent if instance is self.serving else 0
+
+    def share(self, new: Server, percent: int) -> None:
+        self.steps.append(f"share {percent}")
+        self.canary, self.percent = new, percent
+
     def switch(self, new: Server, old: Server | None) -> None:
         self.steps.append("switch")
-        self.serving = new
+        self.serving, self.canary, self.percent = new, None, 0
 
     def stop(self, instance: Server) -> None:
         self.steps.append("stop")

@@ -16,7 +16,7 @@ from tests.fakes.tiny_model import TEXTS
 from tests.integration.server_sources import UNLOVED
 
 
-class _Threads:
+class ThreadedClients:
     """Clients that ask one port within a `with`, each by its place in a thread of its own."""
 
     def __init__(self, port: int, count: int) -> None:
@@ -40,7 +40,7 @@ class _Threads:
         raise NotImplementedError
 
 
-class Clients(_Threads):
+class Clients(ThreadedClients):
     """Keep-alive clients that ask without a pause; every exception, status but 200, or odd answer is a failure."""
 
     def __init__(self, port: int, answers: dict[str, float], count: int = 8, key: str = "") -> None:
@@ -73,7 +73,7 @@ class Clients(_Threads):
         connection.close()
 
 
-class Askers(_Threads):
+class Askers(ThreadedClients):
     """Clients that send the golden texts and one that only they send, in turn, and count what they get."""
 
     def __init__(self, port: int, count: int = 6) -> None:

@@ -46,7 +46,8 @@ def main(target: str, point: str, state: str, port: str, release: str) -> None:
         backend = ProcessBackend(Path(state), int(port), environment={"PATH": "/usr/bin:/bin"})
     else:
         backend = DockerBackend(Path(state), int(port))
-    Service(backend, watching=Watching(watch_s=0.3)).deploy(read_release(Path(release)), print)
+    steps = (50, 100) if point.endswith(".share") else (100,)
+    Service(backend, watching=Watching(steps=steps, watch_s=0.3)).deploy(read_release(Path(release)), print)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,24 @@ def test_a_deployment_killed_at_any_step_is_finished_by_the_next_one(engine, sta
     )
 
 
+def test_a_deployment_killed_in_a_step_leaves_both_serving_until_the_next_one(engine, standing, releases):
+    before = standing.live().release_version
+    name = "b" if before == releases["a"].version else "a"
+    with Clients(port_of(standing), answers_of(releases["a"], releases["b"]), count=4) as clients:
+        deployment_killed(standing, "after HaproxyGateway.share", releases[name])
+        live = standing.live()
+        assert (live.release_version, live.canary) == (
+            before,
+            f"release {releases[name].version} has 50 % of the requests",
+        )
+        assert not standing.is_deploying()
+        standing.deploy(releases[name], silent, watching=UNWATCHED)
+    assert clients.failures == []
+    assert min(clients.asked.values()) > 0
+    assert (standing.live().release_version, standing.live().canary) == (releases[name].version, "")
+    assert len(servers(engine, standing)) == 1
+
+
 @pytest.mark.parametrize(
     "point", ["after HaproxyGateway._ensure_network", "before Container.start", "after HaproxyGateway._run"]
 )

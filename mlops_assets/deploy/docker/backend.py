@@ -73,12 +73,16 @@ class DockerBackend:
     def live(self) -> PublicServer | None:
         try:
             with DockerEngine(self.machine) as engine:
-                instance, client = self._servers(engine).current(), self._gateway(engine).public()
+                servers = self._servers(engine)
+                instance, canary = servers.current(), servers.canary()
+                # On the public port a canary answers some questions.
+                client = servers.past_the_gateway(instance) if instance and canary else servers.public()
         except EngineDown:
             return None  # Its containers are down with it; a deployment says so.
         if instance is None:
             return None
-        return PublicServer(client, instance.since, other_settings=self._settings.differing(instance.settings))
+        other_settings = self._settings.differing(instance.settings)
+        return PublicServer(client, instance.since, other_settings=other_settings, canary=canary)
 
     def packaged(self, release_version: str) -> Packaged | None:
         return self._record.get(release_version)

@@ -65,8 +65,11 @@ class HaproxyGateway:
 
     def live(self) -> Slot | None:
         """The slot that has the public port, as the last finished switch left it."""
-        record = self._folder.read(_LIVE)
-        return None if record is None else json.loads(record)["slot"]
+        return self._record().get("slot")
+
+    def shared_percent(self) -> int:
+        """The percentage of the requests that the other slot has; 0 unless a deployment goes by steps."""
+        return self._record().get("shared_percent", 0)
 
     def address(self, slot: str) -> str:
         """The fixed address of a slot: a container that restarts is found where it was."""
@@ -94,6 +97,8 @@ class HaproxyGateway:
         live = self.live()
         for slot in SLOTS:
             self.command(gateway_config.enable(slot) if slot == live else gateway_config.disable(slot))
+        if live is not None and self.shared_percent():
+            self._note(live)
 
     def public(self) -> ServiceClient:
         """Asks the public port. It is published on the machine; on a shared network the container is asked itself."""
@@ -109,6 +114,14 @@ class HaproxyGateway:
         self.command(gateway_config.enable(new))
         self._write(new)
         self.command(gateway_config.drain(gateway_config.other(new)))
+
+    def share(self, new: Slot, percent: int) -> None:
+        """`new` gets this percentage of the requests, the live slot the rest. A restart of the gateway ends it."""
+        live = gateway_config.other(new)
+        self._note(live, percent)
+        self.command(gateway_config.weigh(live, 100 - percent))
+        self.command(gateway_config.weigh(new, percent))
+        self.command(gateway_config.enable(new))
 
     def release(self, slot: Slot) -> None:
         """Nothing goes to `slot` any more, and the gateway lets go of its connections there."""
@@ -244,7 +257,14 @@ class HaproxyGateway:
         text = gateway_config.configuration(addresses, live, certificate=self._certificate_name)
         self._folder.write("haproxy.cfg", text)
         if live is not None:
-            self._folder.write(_LIVE, json.dumps({"slot": live}))
+            self._note(live)
+
+    def _note(self, live: Slot, shared_percent: int = 0) -> None:
+        shared = {"shared_percent": shared_percent} if shared_percent else {}
+        self._folder.write(_LIVE, json.dumps({"slot": live, **shared}))
+
+    def _record(self) -> dict[str, Any]:
+        return json.loads(self._folder.read(_LIVE) or "{}")
 
     def _run(self) -> None:
         client = self._engine.client

@@ -42,6 +42,9 @@ def configuration(addresses: dict[Slot, str], live: Slot | None, *, certificate:
     One JSON line a request, without its path and headers: those may hold texts and keys. Polls that succeed are not
     logged. What a client sends as address or gateway id of its request is overwritten.
 
+    While two servers are ready, their weights share the requests: one by one, those of a kept connection too. A request
+    that reaches no server goes to the other.
+
     No health check: it would take a slow moment of the only server for its death and answer 503 for all.
     """
     tls = f" ssl crt {FOLDER}/{certificate} alpn h2,http/1.1" if certificate else ""
@@ -81,6 +84,8 @@ frontend public
   http-response set-log-level silent if {{ var(txn.polls) -m bool }} {{ status lt 400 }}
   default_backend service
 backend service
+  balance roundrobin
+  option redispatch
 {servers}
 """
 
@@ -101,6 +106,11 @@ def require_pem(pem: str, named: str) -> None:
 def enable(slot: Slot) -> str:
     """Requests may go there."""
     return f"set server service/{slot} state ready"
+
+
+def weigh(slot: Slot, percent: int) -> str:
+    """Its share of the requests while the other slot is ready too and has the rest."""
+    return f"set server service/{slot} weight {percent}"
 
 
 def drain(slot: Slot) -> str:

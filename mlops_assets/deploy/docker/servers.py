@@ -163,6 +163,23 @@ class DockerServers:
     def traffic(self, instance: ServerContainer) -> Traffic:
         return self._client(instance).traffic()
 
+    def share(self, new: ServerContainer, percent: int) -> None:
+        self._gateway.share(new.slot, percent)
+
+    def canary(self) -> str:
+        """The release that has a share of the requests beside the live one, and its share; empty without one."""
+        live, percent = self._gateway.live(), self._gateway.shared_percent()
+        if live is None or not percent:
+            return ""
+        for container in self.strays():
+            if container.labels.get("mlops.slot") == gateway_config.other(live) and container.status == "running":
+                return f"release {container.labels['mlops.release']} has {percent} % of the requests"
+        return ""
+
+    def past_the_gateway(self, instance: ServerContainer) -> ServiceClient:
+        """Asks the instance itself, as a client without a key does."""
+        return ServiceClient(instance.host, instance.port, timeout_s=5, connect=self._engine.machine.connect)
+
     def switch(self, new: ServerContainer, old: ServerContainer | None) -> None:
         del old
         self._gateway.switch(new.slot)

@@ -237,6 +237,10 @@ class ProcessBackend:
     def traffic(self, instance: ServerProcess) -> Traffic:
         return self._client(instance).traffic()
 
+    def share(self, new: ServerProcess, percent: int) -> None:
+        """Raises: the kernel gives each connection to any process that listens, and knows no shares."""
+        raise PermanentFailure(f"target process cannot give {percent} % of the requests to a release: deploy at once")
+
     def switch(self, new: ServerProcess, old: ServerProcess | None) -> None:
         """`new` listens first, so that somebody always does; the record changes between the two."""
         command(self._control(new.name), "listen", give=self._public)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from pydantic import SecretStr
 
 from mlops_assets.cli.status import print_service, print_status, print_warning
@@ -105,6 +106,21 @@ def test_a_rollback_that_holds_is_said(
     backend.serving = None
     assert not print_service(settings, service)
     assert "Live: nothing" in capsys.readouterr().out
+
+
+def test_a_canary_is_said_and_one_whose_deployment_was_killed_waits(
+    deployed: tuple[Settings, FakeBackend, Service], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, backend, service = deployed
+    other = read_release(settings.releases / service.log.entries()[1].release_version)
+    backend.share(backend.start(other), 25)
+    assert backend.serving
+    shares = f"release {other.version} has 25 % of the requests, release {backend.serving.release.version} the rest"
+    with FileLock(settings.service_folder / "lock"):
+        assert print_service(settings, service)
+    assert f"Canary: {shares}\n" in capsys.readouterr().out
+    assert print_service(settings, service)
+    assert f"Waits: {shares}, and the deployment that began this has ended. make run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("serves", "generated", "warned"), [(None, True, 2), ("m2", True, 2), (None, False, 0)])

@@ -73,6 +73,16 @@ def test_make_run_refuses_a_wrong_parameter_before_it_does_anything(section: str
     assert sorted(clone.iterdir()) == before
 
 
+def test_make_run_refuses_steps_that_its_target_does_not_know_before_it_does_anything(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path / "clone", deploy={"steps": [5, 25, 100]})
+    before = sorted(clone.iterdir())
+    with pytest.raises(
+        PermanentFailure, match=r"deploy\.steps must be \[100\] with target process, got \[5, 25, 100\]"
+    ):
+        run_pipeline(settings_of(clone, DEPLOY_TARGET="process"))
+    assert sorted(clone.iterdir()) == before
+
+
 def test_a_run_from_the_ui_refuses_it_in_its_first_step(tmp_path: Path) -> None:
     settings = settings_of(make_clone(tmp_path / "clone", operations={"digest_hour": 25}))
     with dg.instance_for_test() as instance:

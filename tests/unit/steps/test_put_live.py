@@ -4,17 +4,21 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlops_assets import outside
 from mlops_assets.deploy.approval import NotDecided
 from mlops_assets.deploy.backend import Packaged
+from mlops_assets.deploy.release import read_release
 from mlops_assets.deploy.rollout import DeploymentRefused
 from mlops_assets.deploy.service import Live, Service
+from mlops_assets.failures import BadSetting
+from mlops_assets.params.operations import Watching
 from mlops_assets.settings import Settings
 from mlops_assets.steps.package import ReleasePackage, package
-from mlops_assets.steps.plan import serving_due
+from mlops_assets.steps.plan import due_below, serving_due
 from mlops_assets.steps.preconditions import UpstreamMissing
 from mlops_assets.steps.put_live import AnotherReleaseAnswers, PutLive, decide, deploy_approved, put_live
 from mlops_assets.training.due import Due
@@ -90,6 +94,28 @@ def test_a_release_that_was_rolled_back_from_is_held_back(steps: Steps) -> None:
     assert (kept.live, kept.changed) == (before, False)
     assert steps.service.live() == before
     assert not steps.due()
+
+
+def test_a_share_that_a_killed_deployment_left_is_taken_back_although_the_right_release_is_live(steps: Steps) -> None:
+    for intercept in (0.4, 0.0):
+        steps.choose(intercept)
+        steps.put_live()
+    left = read_release(steps.settings.releases / steps.service.log.entries()[1].release_version)
+    steps.backend.share(steps.backend.start(left), 25)
+    assert (
+        steps.due().reason
+        == f"release {left.version} has 25 % of the requests: a deployment is under way, or was killed"
+    )
+    assert not steps.put_live().changed
+    assert steps.backend.share_of(steps.backend.serving) == 100
+    assert not steps.due()
+
+
+def test_steps_that_the_target_does_not_know_are_refused_before_a_training(steps: Steps) -> None:
+    service = Service(steps.backend, wanted="process", watching=Watching(steps=(5, 100)))
+    counts: Any = None  # nothing is counted before
+    with pytest.raises(BadSetting, match=r"deploy\.steps must be \[100\] with target process"):
+        due_below(steps.settings, service, steps.outside[1], "d" * 12, counts, force_retrain=False, skip_deploy=False)
 
 
 def test_a_service_that_died_after_a_rollback_is_brought_back_to_what_was_rolled_back_to(steps: Steps) -> None:
