@@ -85,11 +85,10 @@ class HaproxyGateway:
         if container is not None and not (self._publishes_right(container) and self._obeys(container)):
             container.remove(force=True)
             container = None
+        self._write(self.live())  # a deployment that ended in mid-switch may have left it ahead of the record
         if container is None:
-            self._write(self.live())
             self._run()
         elif container.status != "running":
-            self._write(self.live())
             container.start()
         self._wait()
         if renewed:
