@@ -4,11 +4,14 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from mlops_assets.failures import PermanentFailure
+from mlops_assets.deploy.backend import Target
+from mlops_assets.deploy.release import Release
+from mlops_assets.failures import Failure, PermanentFailure
 
 Outcome = Literal["live", "refused", "rolled back", "stopped", "waits", "approved", "rejected", "step"]
 """`waits`: for a person's approval (`approval.py`). `step`: a step of a canary has ended; its reason says how."""
@@ -91,6 +94,41 @@ def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
 def _read(connection: sqlite3.Connection, limit: int) -> list[Entry]:
     query = f"SELECT {_COLUMNS} FROM deployments ORDER BY rowid DESC LIMIT ?"  # noqa: S608  # constants
     return [Entry(*row) for row in connection.execute(query, (limit,))]
+
+
+def now() -> str:
+    """The time for an entry."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One deployment's entries in the log."""
+
+    log: DeploymentLog
+    target: Target
+    release: Release
+    caused_by: str
+    image: str
+
+    def add(self, outcome: Outcome, error: Failure | None = None) -> None:
+        """How the deployment ended, and why."""
+        self._add(outcome, str(error).splitlines()[0] if error is not None else "")
+
+    def add_step(self, line: str) -> None:
+        """What a step of a canary has shown."""
+        self._add("step", line)
+
+    def _add(self, outcome: Outcome, reason: str) -> None:
+        release = self.release
+        versions = (release.version, release.model_version, release.dataset_version)
+        self.log.add(Entry(now(), self.target, *versions, self.caused_by, outcome, reason, self.image))
+
+    def is_live(self) -> bool:
+        """Whether the log says that the release is live: a deployment killed after its switch has left no entry."""
+        newest = self.log.newest()
+        wanted = ("live", self.target, self.release.version)
+        return newest is not None and (newest.outcome, newest.target, newest.release_version) == wanted
 
 
 @dataclass(frozen=True)

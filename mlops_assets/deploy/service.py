@@ -1,7 +1,6 @@
 """The service: one public port, what answers on it, and how a release gets there and back."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from mlops_assets.deploy.history import (
     KEPT,
     ROLLBACK,
     DeploymentLog,
-    Entry,
     Hold,
-    Outcome,
+    Record,
     choose,
     hold_after_rollback,
+    now,
 )
 from mlops_assets.deploy.release import Release, read_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack, roll_out, try_beside
@@ -176,7 +175,7 @@ class Service:
             if not self.approval.must_ask(release.version):
                 return False
             image = backend.package(release, (), report, made_by="")
-            record = _Record(self.log, backend.target, release, caused_by, image.reference if image else "")
+            record = Record(self.log, backend.target, release, caused_by, image.reference if image else "")
             try:
                 if image is None:
                     with backend.servers(None) as servers:
@@ -235,7 +234,7 @@ class Service:
     ) -> Deployment:
         with self._lock():
             image = backend.package(release, (), report, made_by="")
-            record = _Record(self.log, backend.target, release, caused_by, image.reference if image else "")
+            record = Record(self.log, backend.target, release, caused_by, image.reference if image else "")
             with backend.servers(image) as servers:
                 before = servers.current()
                 previous = None if before is None else _version_of(before, servers)
@@ -262,37 +261,8 @@ class Service:
             stopped = backend.end()
             newest = self.log.newest()
             if newest is not None and (newest.outcome, newest.target) == ("live", backend.target):
-                self.log.add(replace(newest, at=_now(), outcome="stopped", caused_by=caused_by, reason=""))
+                self.log.add(replace(newest, at=now(), outcome="stopped", caused_by=caused_by, reason=""))
         return stopped
-
-
-@dataclass(frozen=True)
-class _Record:
-    """One deployment's entries in the log."""
-
-    log: DeploymentLog
-    target: Target
-    release: Release
-    caused_by: str
-    image: str
-
-    def add(self, outcome: Outcome, error: Failure | None = None) -> None:
-        self._add(outcome, str(error).splitlines()[0] if error is not None else "")
-
-    def add_step(self, line: str) -> None:
-        """What a step of a canary has shown."""
-        self._add("step", line)
-
-    def _add(self, outcome: Outcome, reason: str) -> None:
-        release = self.release
-        versions = (release.version, release.model_version, release.dataset_version)
-        self.log.add(Entry(_now(), self.target, *versions, self.caused_by, outcome, reason, self.image))
-
-    def is_live(self) -> bool:
-        """Whether the log says that the release is live: a deployment killed after its switch has left no entry."""
-        newest = self.log.newest()
-        wanted = ("live", self.target, self.release.version)
-        return newest is not None and (newest.outcome, newest.target, newest.release_version) == wanted
 
 
 def _ask(backend: Backend) -> Live | None:
@@ -332,7 +302,3 @@ def _version_of(instance: Any, servers: Servers[Any]) -> str | None:
         return servers.ask(instance, "GET", "/health").body.get("release_version")
     except NoAnswer:
         return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
