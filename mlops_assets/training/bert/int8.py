@@ -17,7 +17,9 @@ from mlops_assets.training.bert.smoothing import products, smooth
 
 ONNX_INT8 = "model.int8.onnx"
 
-CALIBRATION_TEXTS = 256
+CALIBRATION_TEXTS = 1024
+"""With few texts, others exceed the measured ranges and are clipped. A MiniLM agreed with its fp32 on 1,193 of 1,200
+fresh texts with 256, and on 1,198 with 563 (2026-11-29)."""
 
 
 def write_int8(fp32: Path, path: Path, calibration: Ids) -> None:
