@@ -6,13 +6,11 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, failure_of, first_cause, interrupted
+from mlops_assets.automation.jobs import STARTED_BY
 from mlops_assets.automation.requested_run import FIRST_RUN, what_follows
 from mlops_assets.document import text_of_markdown
 from mlops_assets.reporting.run_summary import CheckResult
 from mlops_assets.reporting.summarise import RunRecord, StepEnd
-
-STARTED_BY = "started_by"
-"""Tag of a run that a person launched: their login at the team server's door, or their user on this machine."""
 
 
 def record_of(instance: dg.DagsterInstance, run_id: str) -> RunRecord:

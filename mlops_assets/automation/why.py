@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.automation.run_record import STARTED_BY
+from mlops_assets.automation.jobs import STARTED_BY
 from mlops_assets.automation.run_summary import MADE_BY_HAND
 
 SHOWN = 20

@@ -10,9 +10,8 @@ from filelock import FileLock, Timeout
 
 from mlops_assets import outside
 from mlops_assets.assets.partitions import range_tags
-from mlops_assets.automation.jobs import PIPELINE, PROMOTE
+from mlops_assets.automation.jobs import PIPELINE, PROMOTE, STARTED_BY
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
-from mlops_assets.automation.run_record import STARTED_BY
 from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
 from mlops_assets.automation.sensors.dashboards import refresh
 from mlops_assets.automation.sensors.notifications import tell

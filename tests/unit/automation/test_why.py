@@ -18,7 +18,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from mlops_assets.automation.run_record import STARTED_BY
+from mlops_assets.automation.jobs import STARTED_BY
 from mlops_assets.automation.run_summary import MADE_BY_HAND
 from mlops_assets.automation.why import decisions
 
