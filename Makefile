@@ -102,6 +102,7 @@ reject: $(HERE)  ## The release that waits for approval stays out: RELEASE= BY= 
 	@$(CLI) reject --release="$$RELEASE" --by="$$BY" --comment="$$COMMENT"
 
 prune: $(HERE)  ## Remove what nothing needs any more, as the nightly job does: DRY_RUN=1 only lists it
+	@[ ! -e stack/made/door/logins.cfg ] || stack/stack.sh old-images
 	@$(CLI) prune --dry-run="$$DRY_RUN"
 
 backup: .venv/.installed  ## Databases and run history as one file in backups/: TO=folder

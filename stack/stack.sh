@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `stack/stack.sh up | down | database | COMPOSE-ARGUMENTS…`: compose with what it needs to know of this machine and this clone.
+# `stack/stack.sh up | down | database | old-images | COMPOSE-ARGUMENTS…`: compose with what it needs to know of this machine and this clone.
 # `stack/stack.sh running`: the container in which this clone's commands act. `inside COMMAND…`: one of them, there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -82,6 +82,23 @@ containers() {
     | grep -vE '^(check|migrate) ' | sort || true
 }
 
+# What a rebuild left without a name. An image that a container needs stays: the container of a run lasts until the next.
+remove_old_images() {
+  local id size
+  docker images --no-trunc --format '{{.ID}} {{.Size}}' --filter dangling=true \
+    --filter "label=mlops.orchestrator=$(setting ORCHESTRATOR_IMAGE mlops-orchestrator)" | while read -r id size; do
+    [ -z "$(docker ps --all --quiet --filter "ancestor=$id")" ] || continue
+    echo "remove image ${id:0:19} of an earlier build of the stack ($size)"
+    [ "${DRY_RUN:-}" = 1 ] || docker image rm "$id" >/dev/null
+  done
+}
+
+# Docker's own lines only if the step failed, and then the last of them.
+quietly() {
+  local said
+  said=$("$@" 2>&1) || { tail -n 40 <<<"$said" >&2; return 1; }
+}
+
 say_what_changed() {
   local service id image files before said=""
   while read -r service id image files; do
@@ -103,9 +120,14 @@ case "${1:-}" in
     # What the stack itself made: passwords of database roles, and the door's certificate if it is self-signed.
     [ -z "${ROTATE:-}" ] || rm -f stack/made/grafana/reader_password stack/made/prediction_log_password stack/made/door/cert.pem
     # First by itself and before the large image: nothing is built or started while a setting is missing or a secret weak.
-    [ -n "${SKIP_BUILD:-}" ] || compose build check
-    compose run --rm --no-deps check
-    [ -n "${SKIP_BUILD:-}" ] || compose build migrate
+    echo "Checking the settings"
+    [ -n "${SKIP_BUILD:-}" ] || quietly compose build check
+    quietly compose run --rm --no-deps -T check
+    if [ -z "${SKIP_BUILD:-}" ]; then
+      echo "Building the image, which takes minutes after a change of the locks"
+      quietly compose build migrate
+    fi
+    echo "Starting what changed, and waiting until all is healthy"
     CODE_FILES=$(digest mlops_assets params.yaml stack/*.yaml stack/made/grafana stack/made/prediction_log_password $([ ! -e .env ] || echo .env))
     DOOR_FILES=$(digest stack/door stack/made/door)
     GRAFANA_FILES=$(digest stack/grafana/provisioning stack/grafana/dashboards stack/made/grafana)
@@ -114,19 +136,21 @@ case "${1:-}" in
     export ALERTMANAGER_FILES CODE_FILES DOOR_FILES GRAFANA_FILES PROMETHEUS_FILES
     before=$(containers)
     # The owner's password is what .env says, also in a database that was made with another one.
-    compose up --detach postgres
+    quietly compose up --detach postgres
     wait_until_healthy
     compose exec -T postgres sh -c 'psql -qX --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB"' <<'SQL'
 \set owner `printenv POSTGRES_USER`
 \set password `printenv POSTGRES_PASSWORD`
 ALTER ROLE :"owner" PASSWORD :'password';
 SQL
-    compose up --detach --remove-orphans
+    quietly compose up --detach --remove-orphans
     wait_until_healthy
     say_what_changed "$before"
     compose exec -T code orchestrator python -m mlops_assets.cli resume
+    remove_old_images
     compose ps
     ;;
+  old-images) remove_old_images ;;
   database)
     # Alone, for a restore: nobody else holds it, and the other services find what was restored.
     compose up --detach postgres
