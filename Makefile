@@ -13,20 +13,21 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why test quick test-long lint bench lock import label labels erase versions deployments restore rollback approve reject prune backup \
+.PHONY: help install run ui stop status why logs test quick test-long lint bench lock import label labels erase versions deployments restore rollback approve reject prune backup \
   restore-backup audit sbom up down FORCE
 
 # On a team's server these commands act inside the stack, as the clone's owner; what would start a second pipeline beside
 # it does not start.
-INSIDE := status why erase versions deployments restore rollback approve reject prune stop
-ifneq (,$(filter $(INSIDE) run ui,$(MAKECMDGOALS)))
+INSIDE := status why logs import labels erase versions deployments restore rollback approve reject prune stop
+ifneq (,$(filter $(INSIDE) run ui label,$(MAKECMDGOALS)))
 STACK := $(shell [ ! -x stack/stack.sh ] || stack/stack.sh running)
 endif
 ifeq ($(STACK),unknown)
 $(error this clone is a team's server (stack/made), and no Docker engine answers you: start it, or be a user who may use it. \
   If it is none any more, delete stack/made/door/logins.cfg)
-else ifneq (,$(and $(STACK),$(filter run ui,$(MAKECMDGOALS))))
-$(error the stack of this clone is up: start the job pipeline in its UI (DAGSTER_URL), or stop the stack with make down)
+else ifneq (,$(and $(STACK),$(filter run ui label,$(MAKECMDGOALS))))
+$(error the stack of this clone is up: start the job pipeline in its UI (DAGSTER_URL), label at /label/ \
+  beside it, or stop the stack with make down)
 endif
 CLI := $(if $(STACK),stack/stack.sh inside,$(VENV)/python -m mlops_assets.cli)
 HERE := $(if $(STACK),,.venv/.installed)
@@ -71,14 +72,19 @@ status: $(HERE)  ## What serves, and how the last run ended
 why: $(HERE)  ## Why it ran, why it did not: what each trigger decided
 	@$(CLI) why $(UNREAD_IS_FINE)
 
-import: .venv/.installed  ## Take a file of reviews into data/imports, without names: FILE=
-	@$(VENV)/python -m mlops_assets.cli import --file="$$FILE"
+logs: $(HERE)  ## The log of what serves: WHAT=requests|gateway|previous, in the stack also daemon, door, …; FOLLOW=1 goes on
+	@case "$$WHAT" in \
+	""|service|requests|gateway|previous) $(CLI) logs --what="$$WHAT" --follow="$$FOLLOW" ;; \
+	*) $(if $(STACK),stack/stack.sh logs --tail 200 $${FOLLOW:+--follow} "$$WHAT",$(CLI) logs --what="$$WHAT") ;; esac $(UNREAD_IS_FINE)
+
+import: $(HERE)  ## Take a file of reviews into data/imports, without names: FILE=
+	@$(CLI) import --file="$$FILE"
 
 label: install  ## A page on which people label reviews, on http://127.0.0.1:3001 (LABEL_PORT=)
 	@$(VENV)/python -m mlops_assets.cli label
 
-labels: install  ## Labels of people: TO=labels.csv writes, FILE= [BY=name] takes in, neither counts
-	@$(VENV)/python -m mlops_assets.cli labels --file="$$FILE" --to="$$TO" --by="$$BY"
+labels: $(if $(STACK),,install)  ## Labels of people: TO=labels.csv writes, FILE= [BY=name] takes in, neither counts
+	@$(CLI) labels --file="$$FILE" --to="$$TO" --by="$$BY"
 
 erase: $(HERE)  ## Remove a person's reviews from every current file: AUTHOR= or REVIEW=
 	@$(CLI) erase --author="$$AUTHOR" --review="$$REVIEW"

@@ -18,6 +18,19 @@ running() {
 case "${1:-}" in
   running) running; exit ;;
   inside)
+    case "${2:-}" in import | labels)
+      for argument in "${@:3}"; do
+        case "$argument" in --file=?* | --to=?*)
+          path=${argument#*=}
+          path=$(realpath -m -- "${path/#\~\//"$HOME"/}")
+          [ "$path" != "${path#"$(pwd -P)"/}" ] || {
+            echo "error: $path is outside of the clone, and the stack sees no other folder: name a path in" \
+              "$(pwd -P), and copy the file from there or to there" >&2
+            exit 2
+          }
+        esac
+      done
+    esac
     # As the clone's owner, with the settings and the database that the runs have. A terminal hands Ctrl-C on.
     [ -t 0 ] && [ -t 1 ] && terminal=--tty || terminal=
     exec docker exec --interactive $terminal "$(running)" orchestrator python -m mlops_assets.cli "${@:2}"

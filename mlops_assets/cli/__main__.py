@@ -74,6 +74,7 @@ COMMANDS = {
     "prepare": "make the Dagster instance and the tables of the dashboards, end runs whose process is gone",
     "stop": "stop the service that `run` left serving",
     "status": "what serves, and how the last run ended",
+    "logs": "the last lines of what serves, or of what served before",
     "why": "what each trigger decided, and with which numbers",
     "import": "a cleaned copy of a file of reviews into data/imports",
     "label": "the page on which people label reviews",
@@ -93,6 +94,7 @@ COMMANDS = {
     "audit": "ask pip-audit about every lock",
 }
 _ARGUMENTS = {
+    "logs": ("what", "follow"),
     "import": ("file",),
     "label": (),
     "labels": ("file", "to", "by"),
@@ -113,12 +115,13 @@ _ARGUMENTS = {
 
 
 def _on_data(given: argparse.Namespace) -> int:
-    from mlops_assets.cli import backup, data
+    from mlops_assets.cli import backup, data, logs
     from mlops_assets.cli.label import command as label
     from mlops_assets.settings import Settings
 
     settings = Settings.load().where_it_last_ran()
     commands: dict[str, Callable[[], int]] = {
+        "logs": lambda: logs.show_log(settings, given.what, follow=given.follow == "1"),
         "import": lambda: data.import_file(settings, given.file),
         "label": lambda: label.serve(settings),
         "labels": lambda: label.exchange(settings, file=given.file, to=given.to, by=given.by),

@@ -34,6 +34,8 @@ def print_service(settings: Settings, service: Service) -> bool:
     live = service.live()
     print(f"Live: model {live.model_version}, data {live.dataset_version}, at {live.url}" if live else "Live: nothing")
     print_warning(settings, live)
+    if trouble := service.trouble():
+        print(f"Warning: {trouble}")
     if live and live.canary:
         rest = f"release {live.release_version} the rest"
         ended = "" if service.is_deploying() else ", and the deployment that began this has ended. make run finishes it"

@@ -1,6 +1,6 @@
 """What a deploy target promises: `Backend` packages a release and runs it, `Servers` are its server instances."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from mlops_assets.deploy.service_client import Reply, ServiceClient
 from mlops_assets.deploy.traffic import Traffic
 
 Target = Literal["process", "docker"]
+Part = Literal["service", "requests", "gateway"]
+"""What has a log: the live server's messages, its requests, and what is before it."""
 Report = Callable[[str], None]
 Instance = TypeVar("Instance")
 Instance_contra = TypeVar("Instance_contra", contravariant=True)
@@ -124,6 +126,14 @@ class Backend(Protocol):
 
     def live(self) -> PublicServer | None:
         """The live instance, or None."""
+        ...
+
+    def trouble(self) -> str:
+        """What happened to the live server since it was started; empty if nothing did."""
+        ...
+
+    def read_log(self, part: Part, lines: int, *, follow: bool) -> Iterator[str]:
+        """The last lines of a log, then with `follow` those to come; nothing if there is no such log."""
         ...
 
     def packaged(self, release_version: str) -> Packaged | None:

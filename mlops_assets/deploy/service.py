@@ -1,5 +1,6 @@
 """The service: one public port, what answers on it, and how a release gets there and back."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mlops_assets.deploy.approval import Approval
-from mlops_assets.deploy.backend import Backend, Packaged, Report, Servers, Target
+from mlops_assets.deploy.backend import Backend, Packaged, Part, Report, Servers, Target
 from mlops_assets.deploy.canary import refuse_without_shares
 from mlops_assets.deploy.history import (
     ALL,
@@ -105,6 +106,15 @@ class Service:
             if (live := _ask(backend)) is not None:
                 return live
         return None
+
+    def trouble(self) -> str:
+        """What happened to the live server since it was started; empty if nothing did."""
+        return next(filter(None, (backend.trouble() for backend in (self._chosen, *self._others()))), "")
+
+    def read_log(self, part: Part, lines: int, *, follow: bool = False) -> Iterator[str]:
+        """The last lines of a log, then with `follow` those to come."""
+        for backend in (self._chosen, *self._others()):
+            yield from backend.read_log(part, lines, follow=follow)
 
     def answers_without_key(self) -> bool:
         """Whether what serves tells a client without a key what only a client with a key may know."""

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 from mlops_assets.failures import PermanentFailure
 
+MEMORY = "SERVICE_MEMORY"
+"""The variable with the memory limit of the server's container; target docker."""
 _KEY = re.compile(r"(?P<name>[\w.-]{1,64}):(?P<digest>[0-9a-fA-F]{64})")
 
 
@@ -56,6 +58,7 @@ class ServerOptions:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ServerOptions":
         """Raises `BadOption` with name, value and rule."""
+        _refuse_bad_size(environ, MEMORY)
         return cls(
             max_text_chars=_whole(environ, "MAX_TEXT_CHARS", 10_000, 1, 1_000_000),
             max_texts=_whole(environ, "MAX_TEXTS", 1_000, 1, 100_000),
@@ -101,6 +104,12 @@ def _whole(environ: Mapping[str, str], name: str, default: int, least: int, most
     if not value.isdecimal() or not least <= int(value) <= most:
         raise BadOption(f"{name} must be a whole number from {least} to {most}, got {value!r}")
     return int(value)
+
+
+def _refuse_bad_size(environ: Mapping[str, str], name: str) -> None:
+    value = environ.get(name, "")
+    if value and not re.fullmatch(r"[1-9]\d{1,5}m|[1-9]\d{0,3}g", value):
+        raise BadOption(f"{name} must be a size such as 1500m or 2g, got {value!r}")
 
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:

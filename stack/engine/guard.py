@@ -235,8 +235,8 @@ ROUTES = (
     Route("GET", "/containers/([^/]+)/json", Guard.see_container, {}),
     Route(
         "GET", "/containers/([^/]+/logs)", Guard.use_container,
-        {**dict.fromkeys(("stdout", "stderr", "timestamps"), _FLAG),
-         "follow": re.compile("0"), "tail": re.compile(r"\d{1,6}|all")},
+        {**dict.fromkeys(("stdout", "stderr", "timestamps", "follow"), _FLAG),
+         "tail": re.compile(r"\d{1,6}|all")},
     ),
     Route("POST", "/containers/([^/]+/start)", Guard.use_container, {}),
     Route("POST", "/containers/([^/]+/stop)", Guard.use_container, {"t": _NUMBER}),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target
+from mlops_assets.deploy.backend import Packaged, Part, PublicServer, Report, Target
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.service import Service
 from mlops_assets.deploy.service_client import NoAnswer, Reply, ServiceClient
@@ -71,6 +71,8 @@ class FakeBackend:
     """What the public port leads to, if that is another one than serves."""
     settings: str = ""
     """The present settings of a server."""
+    died: str = ""
+    """What happened to the live server."""
     said: list[str] = field(default_factory=list)
     """What the service asked of it; several backends may share one list."""
     steps: list[str] = field(default_factory=list)
@@ -93,6 +95,12 @@ class FakeBackend:
         other = "" if self.as_set(self.serving) else "API_KEYS"
         canary = f"release {self.canary.release.version} has {self.percent} % of the requests" if self.canary else ""
         return PublicServer(self.public(), "2026-01-01", 1, other_settings=other, canary=canary)
+
+    def trouble(self) -> str:
+        return self.died
+
+    def read_log(self, part: Part, lines: int, *, follow: bool) -> Iterator[str]:
+        yield from () if part == "gateway" or self.serving is None else ("last line of the log\n",)
 
     def packaged(self, release_version: str) -> Packaged | None:
         return None

@@ -6,10 +6,12 @@ import time
 import pytest
 
 from mlops_assets.artifact import Golden
+from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.docker.servers import NeverStarted
 from mlops_assets.deploy.release import build_release
 from mlops_assets.deploy.rollout import DeploymentRefused, RolledBack
+from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Watching
 from tests.docker_engine import REPOSITORY, port_of, servers
 from tests.fakes.service import UNWATCHED, silent
@@ -143,6 +145,15 @@ def test_one_that_dies_while_it_is_watched_is_rolled_back_within_five_seconds(en
     assert answered_again[-1] - died[-1] < 5
     assert len(servers(engine, service)) == 1
     assert [entry.outcome for entry in service.log.entries()] == [*["rolled back"] * len(died), "live"]
+
+
+def test_a_server_that_needs_more_memory_than_it_may_use_is_refused_with_the_limit_and_its_name(service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    before = service.live()
+    narrow = Service(DockerBackend(service.folder, port_of(service), environment={"SERVICE_MEMORY": "20m"}))
+    with pytest.raises(DeploymentRefused, match=r"used more than its 20 MiB .*: set SERVICE_MEMORY to more"):
+        narrow.deploy(releases["b"], silent, watching=UNWATCHED)
+    assert service.live() == before
 
 
 @pytest.mark.parametrize("name", REFUSED_FOR)

@@ -11,6 +11,7 @@ import pytest
 from mlops_assets.deploy.backend import Packaged
 from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.images import ImageRecord
+from mlops_assets.deploy.kept_logs import kept_logs
 from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Watching
 from tests.docker_engine import REPOSITORY, port_of, project_of, servers
@@ -37,6 +38,13 @@ def test_ten_thousand_requests_meet_five_swaps_and_none_fails(engine, service, r
     (container,) = servers(engine, service)
     assert container.attrs["Config"]["Image"] == images["b"].reference
     assert releases["b"].version in container.name
+    kept = kept_logs(service.folder)
+    assert [log.stem.rsplit("-", 1)[0].rsplit("-", 1)[1] for log in kept] == [
+        releases[name].version for name in ("a", "b", "a", "b", "a")
+    ]
+    assert "Application shutdown complete" in kept[0].read_text()
+    assert "Uvicorn running" in "".join(service.read_log("service", 50))
+    assert container.attrs["HostConfig"]["Memory"] > 2**30
 
 
 def test_changed_settings_reach_a_running_container_and_can_be_read_nowhere(engine, service, releases):
@@ -98,9 +106,11 @@ def test_a_server_that_dies_in_service_returns_by_itself(engine, service, releas
     service.deploy(releases["a"], silent, watching=UNWATCHED)
     (container,) = servers(engine, service)
     pid = container.attrs["State"]["Pid"]
+    assert service.trouble() == ""
     subprocess.run(["kill", "-9", str(pid)], check=True)
     assert wait_until(lambda: engine.client.containers.get(container.id).attrs["RestartCount"] == 1)
     assert wait_until(lambda: service.live() is not None)
+    assert f"container {container.name} died and was restarted 1 times" in service.trouble()
 
 
 def test_a_container_shows_when_the_pipeline_last_succeeded(service, releases):
@@ -120,6 +130,8 @@ def test_a_head_that_is_too_large_is_refused_by_the_gateway_and_logged(engine, s
     assert httpx.get(f"{service.url}/live", timeout=60).status_code == 200
     assert wait_until(lambda: json_lines(gateway))
     assert [line["status"] for line in json_lines(gateway)] == [400]  # polls that succeed are not logged
+    assert gateway.attrs["Config"]["User"].split(":")[0] not in {"", "0"}
+    assert '"status":400' in "".join(service.read_log("gateway", 50)).replace(" ", "")
     assert gateway.attrs["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
 
 

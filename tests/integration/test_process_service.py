@@ -20,6 +20,7 @@ import pytest
 
 from mlops_assets import artifact
 from mlops_assets.artifact import Golden
+from mlops_assets.deploy.kept_logs import kept_logs
 from mlops_assets.deploy.process import backend
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.process.system import PortTaken, control_argument
@@ -89,6 +90,25 @@ def test_no_request_is_lost_while_the_port_changes_hands(service, releases):
     assert wait_until(lambda: len(logged()) >= sum(clients.asked.values()))
     assert logged() == [200] * sum(clients.asked.values())
     assert log.stat().st_mode & 0o777 == 0o600
+    assert [log.stem.split("-")[0] for log in kept_logs(service.folder)] == [
+        releases[name].version for name in ("a", "b", "a")
+    ]
+
+
+def test_a_log_is_followed_until_its_server_ends_and_stays_when_it_was_killed(service, releases):
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    following = service.read_log("service", 1, follow=True)
+    assert next(following).startswith("INFO:")
+    os.kill(service.live().pid, signal.SIGTERM)
+    assert any("Finished server process" in line for line in following)
+    assert list(service.read_log("gateway", 10)) == []
+    service.deploy(releases["b"], silent, watching=UNWATCHED)
+    os.kill(service.live().pid, signal.SIGKILL)
+    assert wait_until(lambda: service.live() is None)
+    service.deploy(releases["a"], silent, watching=UNWATCHED)
+    newest, earlier = kept_logs(service.folder)
+    assert (newest.stem.split("-")[0], earlier.stem.split("-")[0]) == (releases["b"].version, releases["a"].version)
+    assert "Uvicorn running" in newest.read_text()
 
 
 def test_a_model_that_answers_wrongly_is_refused_under_load_and_the_old_one_is_untouched(service, releases):

@@ -105,6 +105,10 @@ INSIDE = ["exec", "--interactive", "c0de", "orchestrator", "python", "-m", "mlop
         ("approve", (f"BY={HOSTILE}",), ["approve", "--release=", f"--by={HOSTILE}", "--comment="]),
         ("reject", ("RELEASE=r2",), ["reject", "--release=r2", "--by=", "--comment="]),
         ("prune", ("DRY_RUN=1",), ["prune", "--dry-run=1"]),
+        ("logs", (), ["logs", "--what=", "--follow="]),
+        ("import", (f"FILE={HOSTILE}",), ["import", f"--file={HOSTILE}"]),
+        ("labels", ("TO=data/x.csv",), ["labels", "--file=", "--to=data/x.csv", "--by="]),
+        ("logs", ("WHAT=previous", "FOLLOW=1"), ["logs", "--what=previous", "--follow=1"]),
     ],
 )
 def test_a_command_acts_inside_the_stack_of_its_clone(
@@ -114,13 +118,33 @@ def test_a_command_acts_inside_the_stack_of_its_clone(
     assert make(folder, target, *given, **environ)["arguments"] == [*INSIDE, *arguments]
 
 
+def test_the_log_of_a_part_of_the_stack_is_composes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {**stack_in(folder, str(folder)), "DOCKER_SOCKET": "engine.sock"}
+    monkeypatch.chdir(folder)
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind("engine.sock")
+        told = make(folder, "logs", "WHAT=door", "FOLLOW=1", **environ)["arguments"]
+    assert told == ["compose", "logs", "--tail", "200", "--follow", "door"]
+
+
 def test_the_stack_of_another_clone_is_nobodys_here(folder: Path) -> None:
     environ = stack_in(folder, str(folder.parent))
     assert make(folder, "status", **environ)["arguments"][-1] == "status"
     assert make(folder, "run", **environ)["arguments"][-2:] == ["mlops_assets.cli", "run"]
 
 
-@pytest.mark.parametrize("target", ["run", "ui"])
+@pytest.mark.parametrize(
+    "given", [["import", "FILE=../old.csv"], ["labels", "TO=/tmp/labels.csv"], ["import", "FILE=~/old.csv"]]
+)
+def test_a_file_that_the_stack_does_not_see_is_refused_with_the_next_step(folder: Path, given: list[str]) -> None:
+    environ = {**stack_in(folder, str(folder)), "HOME": str(folder.parent)}
+    done = subprocess.run(["make", *given], cwd=folder, env=environ, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"is outside of the clone, and the stack sees no other folder: name a path in {folder}" in done.stderr
+    assert not (folder / "told.json").exists()
+
+
+@pytest.mark.parametrize("target", ["run", "ui", "label"])
 def test_no_second_pipeline_starts_beside_the_stack(folder: Path, target: str) -> None:
     environ = {**stack_in(folder, str(folder)), "HOME": str(folder)}
     done = subprocess.run(["make", target], cwd=folder, env=environ, check=False, capture_output=True, text=True)

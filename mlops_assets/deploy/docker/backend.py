@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, url_of
+from mlops_assets.deploy.backend import Packaged, Part, PublicServer, Report, Target, url_of
 from mlops_assets.deploy.docker.engine import DockerEngine, Login, engine_answers, registry_answers
 from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway, project_on
 from mlops_assets.deploy.docker.images import ImageRecord, Images
 from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine
+from mlops_assets.deploy.docker.memory import death_of
 from mlops_assets.deploy.docker.servers import DockerServers
 from mlops_assets.deploy.docker.ssh_machine import ConnectionBroke
 from mlops_assets.deploy.release import Release
@@ -84,6 +85,26 @@ class DockerBackend:
         other_settings = self._settings.differing(instance.settings)
         return PublicServer(client, instance.since, other_settings=other_settings, canary=canary)
 
+    def trouble(self) -> str:
+        try:
+            with DockerEngine(self.machine) as engine:
+                container = self._servers(engine).live_container()
+                return death_of(container) if container is not None else ""
+        except EngineDown:
+            return ""  # `live` finds nothing then.
+
+    def read_log(self, part: Part, lines: int, *, follow: bool) -> Iterator[str]:
+        with DockerEngine(self.machine) as engine:
+            name = self._gateway(engine).name
+            wanted = engine.containers(f"mlops.project={self.project}")
+            gateway = next((container for container in wanted if container.name == name), None)
+            container = gateway if part == "gateway" else self._servers(engine).live_container()
+            if container is not None:
+                for chunk in container.logs(
+                    stdout=part != "service", stderr=part != "requests", tail=lines, stream=True, follow=follow
+                ):
+                    yield chunk.decode("utf-8", "replace")
+
     def packaged(self, release_version: str) -> Packaged | None:
         return self._record.get(release_version)
 
@@ -113,8 +134,9 @@ class DockerBackend:
         """Remove every container and the network of this project; whether one served."""
         with self._at_work() as engine:
             live = self._servers(engine).current()
+            servers = self._servers(engine)
             for container in engine.containers(f"mlops.project={self.project}"):
-                container.remove(force=True)
+                servers.remove(container)
             self._gateway(engine).remove()
         return live is not None
 

@@ -100,9 +100,9 @@ class DockerEngine:
         labels: Mapping[str, str] | None = None,
         dockerfile: Path = _DOCKERFILE,
     ) -> str:
-        """The image `repository:<release version>`, its lines reported live; what is unchanged comes from the cache.
+        """The image `repository:<release version>`; what is unchanged comes from the cache.
 
-        Raises `BuildFailed`. The context is the release alone: no file from elsewhere can get into a layer.
+        Raises `BuildFailed` with the last lines. The context is the release alone: no other file can get into a layer.
         """
         if not (release.folder / REQUIREMENTS).is_file():
             raise BuildFailed(
@@ -115,6 +115,7 @@ class DockerEngine:
             "mlops.server": release.server_version,
         }
         name = f"{repository}:{release.version}"
+        report(f"building image {name}")
         last: list[str] = []
         try:
             lines = self.client.api.build(
@@ -129,7 +130,6 @@ class DockerEngine:
             )
             for line in _lines(lines, BuildFailed):
                 last = [*last[-20:], line]
-                report(line)
         except BuildFailed as error:
             raise BuildFailed(
                 "\n".join([f"the image of release {release.version} was not built: {error}", *last])

@@ -174,6 +174,7 @@ class HaproxyGateway:
         current = container.labels.get("mlops.configuration") == gateway_config.digest(self._certificate_name)
         reaches = self.network in container.attrs["NetworkSettings"]["Networks"]
         returns = container.attrs["HostConfig"]["RestartPolicy"]["Name"] == gateway_config.RESTART["Name"]
+        current = current and container.attrs["Config"]["User"] == self._folder.owner
         return current and reaches and returns and bindings.get(f"{gateway_config.PORT}/tcp") == wanted
 
     def _refuse_foreign(self, container: Any) -> None:
@@ -272,7 +273,7 @@ class HaproxyGateway:
                 self._image,
                 command=["haproxy", "-W", "-f", f"{gateway_config.FOLDER}/haproxy.cfg"],
                 name=self.name,
-                user=self._folder.owner,  # so that the admin socket belongs to who deploys
+                user=self._folder.owner,  # whose the admin socket is
                 ports={f"{gateway_config.PORT}/tcp": (self._host, self._port)},
                 volumes={self._folder.path: {"bind": gateway_config.FOLDER, "mode": "rw"}},
                 labels={

@@ -10,6 +10,7 @@ from typing import Any
 from mlops_assets.deploy.backend import Packaged, Report
 from mlops_assets.deploy.docker.engine import SERVER_PORT, DockerEngine, Login, PullFailed, port_of, why_not_started
 from mlops_assets.deploy.docker.machine import Machine
+from mlops_assets.deploy.docker.memory import death_of, memory_limit
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.rollout import try_out
 from mlops_assets.deploy.service_client import Reply, ServiceClient
@@ -101,7 +102,10 @@ class Images:
                 gpus=release.wants_gpu,
                 environment=dict(self.environment),
                 labels={"mlops.project": self.project, "mlops.role": "trial", "mlops.release": release.version},
-                host={"port_bindings": {}, "network_mode": self.network} if self.network else {},
+                host={
+                    "mem_limit": memory_limit(release, self.environment),
+                    **({"port_bindings": {}, "network_mode": self.network} if self.network else {}),
+                },
             )
             try:
                 container.start()
@@ -181,4 +185,5 @@ class _Trial:
         return ServiceClient(host, port, key=self._key, connect=self._machine.connect).ask(method, path, body)
 
     def log(self, instance: Any) -> str:
-        return instance.logs(stdout=False, tail=_LOG_LINES).decode("utf-8", "replace").strip()
+        instance.reload()
+        return f"{instance.logs(stdout=False, tail=_LOG_LINES).decode('utf-8', 'replace')}{death_of(instance)}".strip()

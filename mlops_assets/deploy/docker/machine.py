@@ -87,6 +87,10 @@ class Machine(Protocol):
         ...
 
 
+_FOR_ROOT = 10001
+"""Who owns what root shares with a container, and runs it: no container is root, and root may use what is another's."""
+
+
 @dataclass(frozen=True)
 class _FolderHere:
     folder: Path
@@ -97,7 +101,7 @@ class _FolderHere:
 
     @property
     def owner(self) -> str:
-        return f"{os.getuid()}:{os.getgid()}"
+        return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{_FOR_ROOT}:{_FOR_ROOT}"
 
     def read(self, name: str) -> str | None:
         path = self.folder / name
@@ -106,6 +110,9 @@ class _FolderHere:
     def write(self, name: str, text: str, *, mode: int = 0o644) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         replace_file(self.folder / name, text, mode=mode)
+        if not os.getuid():
+            for path in (self.folder, self.folder / name):
+                os.chown(path, _FOR_ROOT, _FOR_ROOT)
 
     def remove(self, name: str) -> None:
         (self.folder / name).unlink(missing_ok=True)

@@ -13,6 +13,8 @@ from mlops_assets.deploy.docker import gateway_config
 from mlops_assets.deploy.docker.engine import SERVER_PORT, DockerEngine, port_of, why_not_started
 from mlops_assets.deploy.docker.gateway import HaproxyGateway
 from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
+from mlops_assets.deploy.docker.memory import death_of, memory_limit
+from mlops_assets.deploy.kept_logs import MOST_LINES, keep_log
 from mlops_assets.deploy.release import Release
 from mlops_assets.deploy.server_settings import ServerSettings
 from mlops_assets.deploy.service_client import Reply, ServiceClient
@@ -76,7 +78,7 @@ class DockerServers:
                 # Who deployed may have been killed in the switch, and requests may be under way there.
                 self.stop(self._described(container))
             else:
-                container.remove(force=True)
+                self.remove(container)
 
     def strays(self) -> list[Any]:
         """The containers of servers and trials, without the live one."""
@@ -88,11 +90,8 @@ class DockerServers:
         ]
 
     def current(self) -> ServerContainer | None:
-        slot = self._gateway.live()
-        for container in self._engine.containers(f"mlops.project={self._project}"):
-            if slot is not None and container.labels.get("mlops.slot") == slot and container.status == "running":
-                return self._described(container)
-        return None
+        container = self.live_container()
+        return self._described(container) if container is not None and container.status == "running" else None
 
     def as_set(self, instance: ServerContainer) -> bool:
         return instance.slot == self._gateway.live() and not self._settings.differing(instance.settings)
@@ -136,6 +135,7 @@ class DockerServers:
                 },
                 networking_config=network,
                 host={
+                    "mem_limit": memory_limit(release, self._settings.environment),
                     "restart_policy": gateway_config.RESTART,
                     "network_mode": self._gateway.network,
                     "binds": {self._shown.path: {"bind": _SHOWN, "mode": "ro"}},
@@ -192,7 +192,13 @@ class DockerServers:
         with contextlib.suppress(self._engine.errors.NotFound):
             container = self._engine.client.containers.get(instance.id)
             container.stop(timeout=_STOP_S)
-            container.remove(force=True)
+            self.remove(container)
+
+    def remove(self, container: Any) -> None:
+        """Remove the container; of a server its last lines stay."""
+        if container.labels.get("mlops.role") == "server":
+            keep_log(self._settings.folder, container.name, _text(container.logs(stdout=False, tail=MOST_LINES)))
+        container.remove(force=True)
 
     def log(self, instance: ServerContainer) -> str:
         try:
@@ -200,7 +206,15 @@ class DockerServers:
         except self._engine.errors.NotFound:
             return ""
         # Without its standard output, which has a line for each request.
-        return container.logs(stdout=False, tail=_LOG_LINES).decode("utf-8", "replace").strip()
+        return f"{_text(container.logs(stdout=False, tail=_LOG_LINES))}{death_of(container)}".strip()
+
+    def live_container(self) -> Any:
+        """The container in the live slot, running or not; None without one."""
+        slot = self._gateway.live()
+        found = self._engine.containers(f"mlops.project={self._project}") if slot is not None else []
+        in_slot = [container for container in found if container.labels.get("mlops.slot") == slot]
+        running = [container for container in in_slot if container.status == "running"]
+        return next(iter(running or in_slot), None)
 
     def _client(self, instance: ServerContainer) -> ServiceClient:
         return ServiceClient(instance.host, instance.port, key=self._key, connect=self._engine.machine.connect)
@@ -223,6 +237,10 @@ class DockerServers:
             since=container.attrs["State"]["StartedAt"],
             settings=json.loads(container.labels.get(_SETTINGS, "{}")),
         )
+
+
+def _text(log: bytes) -> str:
+    return log.decode("utf-8", "replace")
 
 
 def _current_requests(stat: str, slot: Slot) -> int:

@@ -10,7 +10,9 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,7 +21,8 @@ from typing import Any
 
 import psutil
 
-from mlops_assets.deploy.backend import Packaged, PublicServer, Report, Target, host_to_ask, url_of
+from mlops_assets.deploy.backend import Packaged, Part, PublicServer, Report, Target, host_to_ask, url_of
+from mlops_assets.deploy.kept_logs import MOST_LINES, keep_log
 from mlops_assets.deploy.process.control_socket import command, public_socket
 from mlops_assets.deploy.process.system import alive, control_argument, ended, inherited, listen
 from mlops_assets.deploy.release import Release
@@ -103,6 +106,16 @@ class ProcessBackend:
         other = self._settings.differing(process.settings)
         return PublicServer(self.public(), process.since, process.pid, self.moved_from(process), other)
 
+    def trouble(self) -> str:
+        """Nothing: a process that died is not restarted."""
+        return ""
+
+    def read_log(self, part: Part, lines: int, *, follow: bool) -> Iterator[str]:
+        live = self._recorded()
+        if live is not None and part != "gateway":
+            path = self.folder / (REQUEST_LOG if part == "requests" else f"{live.name}/log")
+            yield from self._lines(path, lines, live if follow else None)
+
     def packaged(self, release_version: str) -> None:
         """None: the release's folder is all that a process needs."""
 
@@ -135,6 +148,7 @@ class ProcessBackend:
                 self._end(process, self._control_of(process))
         for folder in self.folder.iterdir() if self.folder.is_dir() else []:
             if _OWN.fullmatch(folder.name) and (live is None or folder.name != live.name):
+                self._keep_log(folder.name)
                 shutil.rmtree(folder)
 
     def current(self) -> ServerProcess | None:
@@ -252,14 +266,30 @@ class ProcessBackend:
     def stop(self, instance: ServerProcess) -> None:
         if self.running(instance):
             self._end(psutil.Process(instance.pid), self._control(instance.name))
+        self._keep_log(instance.name)
         recorded = json.loads(self._state.read_text(encoding="utf-8")) if self._state.exists() else {}
         if recorded.get("name") == instance.name:
             self._state.unlink()
 
     def log(self, instance: ServerProcess) -> str:
-        path = self.folder / instance.name / "log"
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-        return "\n".join(lines[-_LOG_LINES:])
+        return "".join(self._lines(self.folder / instance.name / "log", _LOG_LINES)).rstrip()
+
+    def _lines(self, path: Path, most: int, follow: ServerProcess | None = None) -> Iterator[str]:
+        """The last lines of a log, then what the process `follow` writes until it ends."""
+        with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as log:
+            yield from deque(log, maxlen=most)
+            while follow is not None:
+                running = self.running(follow)  # before the look: what it wrote last is read too
+                yield from log
+                if path.exists() and os.fstat(log.fileno()).st_ino != path.stat().st_ino:  # it was rotated
+                    yield from self._lines(path, most, follow)
+                    return
+                if not running:
+                    return
+                time.sleep(0.2)
+
+    def _keep_log(self, name: str) -> None:
+        keep_log(self.folder, name, "".join(self._lines(self.folder / name / "log", MOST_LINES)))
 
     def _client(self, instance: ServerProcess) -> ServiceClient:
         port = instance.port or int(command(self._control(instance.name), "hello")["port"])

@@ -75,7 +75,7 @@ def test_the_launcher_and_the_deployer_ask_for_nothing_else(
         launched.client.networks.get(network).connect(launched)
     launched.start()
     launched.client.close()
-    release = SimpleNamespace(version="0fb1338ea30f", wants_gpu=True)
+    release = SimpleNamespace(version="0fb1338ea30f", wants_gpu=True, model=clone)
     with DockerEngine() as deployer:
         service = f"mlops-{PORT}"
         haproxy = HaproxyGateway(deployer, service, clone / ".serving/gateway", "127.0.0.1", int(PORT),

@@ -71,7 +71,7 @@ def test_compose_tells_the_guard_what_the_deployer_reads(tmp_path: Path, environ
         ("GET", "/containers/a%2Fjson/json"),
         ("GET", "/containers/json?all=1&all=1"), ("GET", "/containers/json?All=1"),
         ("GET", "/containers/json?all=1;size=1"),
-        ("GET", f"/containers/{'a' * 64}/logs?follow=1&stdout=1"),
+        ("GET", f"/containers/{'a' * 64}/logs?follow=2&stdout=1"),
         ("POST", f"/containers/{'a' * 64}/start?detachKeys=x"),
         ("GET", "/networks/host"), ("GET", f"/networks/{'2' * 64}"), ("GET", "/images/postgres:17/json"),
         ("DELETE", "/images/postgres:17"), ("DELETE", f"/images/{DIGEST}"), ("DELETE", "/images/haproxy:lts"),

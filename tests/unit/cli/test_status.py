@@ -103,9 +103,11 @@ def test_a_rollback_that_holds_is_said(
     service.roll_back(settings.releases, "", silent, asked_by="make rollback")
     assert print_service(settings, service)
     assert "Held: release " in capsys.readouterr().out
-    backend.serving = None
+    backend.serving, backend.died = None, "it used more than its 20 MiB"
     assert not print_service(settings, service)
-    assert "Live: nothing" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Live: nothing" in said
+    assert "Warning: it used more than its 20 MiB" in said
 
 
 def test_a_canary_is_said_and_one_whose_deployment_was_killed_waits(
