@@ -25,7 +25,7 @@ def show_log(settings: Settings, what: str, *, follow: bool) -> int:
     empty = True
     for text in outside.service(settings).read_log(part, _LINES, follow=follow):
         print(text, end="", flush=follow)
-        empty = False
+        empty = empty and not text
     if empty:
         nothing = "there is none, as with target process" if part == "gateway" else "nothing serves, or it said nothing"
         raise PermanentFailure(f"the {part} has no log: {nothing}. What served before: make logs WHAT=previous")

@@ -43,7 +43,8 @@ def test_ten_thousand_requests_meet_five_swaps_and_none_fails(engine, service, r
         releases[name].version for name in ("a", "b", "a", "b", "a")
     ]
     assert "Application shutdown complete" in kept[0].read_text()
-    assert "Uvicorn running" in "".join(service.read_log("service", 50))
+    assert "Uvicorn running" in "".join(service.read_log("service", 50)), "requests push no message out"
+    assert '"path": "/predict"' in "".join(service.read_log("requests", 50))
     assert container.attrs["HostConfig"]["Memory"] > 2**30
 
 

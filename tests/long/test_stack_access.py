@@ -27,8 +27,8 @@ def test_a_weak_secret_is_named_and_nothing_starts(stack: Stack) -> None:
     ):
         assert line in told
     assert started == 0
-    assert "Building check" in told
-    assert "Building migrate" not in told, "the settings are checked before the large image is built"
+    assert "Checking the settings" in told
+    assert "Building" not in told, "the settings are checked before the large image is built"
     assert SECRETS["LOOK"] not in told
 
 

@@ -1,18 +1,21 @@
 """The stack for real: runs through its door, a killed one, a backfill, a backup, down and up again."""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.docker_engine import engine_or_skip
-from tests.stack_machine import APPS, LOOK, SECRETS, UID, Stack, eventually
+from tests.stack_machine import APPS, LOOK, ORCHESTRATOR, SECRETS, UID, Stack, eventually
 from tests.user_clone import PROJECT
 
 pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
@@ -72,7 +75,17 @@ def test_commands_on_the_host_act_inside_the_stack_as_its_owner(stack: Stack) ->
     assert restored.returncode == 0, restored.stderr
     erased = stack.make("erase", REVIEW="nobody's")
     assert "No current file holds it" in erased.stdout, erased.stderr
-    assert "nothing was removed" in stack.make("prune", DRY_RUN="1").stdout
+    with image_of_an_earlier_build() as old:
+        listed = stack.make("prune", DRY_RUN="1").stdout
+        assert f"remove image {old[:19]} of an earlier build of the stack (" in listed
+        assert "nothing was removed" in listed
+        assert engine_or_skip().has_image(old)
+    assert "Uvicorn running" in stack.make("logs").stdout
+    assert '"path": "/predict"' in stack.make("logs", WHAT="requests").stdout
+    assert "door" in stack.make("logs", WHAT="door").stdout
+    counted = stack.make("labels")
+    assert counted.returncode == 0, counted.stderr
+    assert "outside of the clone" in stack.make("labels", TO="../labels.csv").stderr
     assert stack.make("run").returncode != 0
     answer = httpx.post(f"http://127.0.0.1:{stack.port}/predict", json={"text": "Aplikasinya bagus"}, timeout=20)
     assert answer.status_code == 200
@@ -178,6 +191,7 @@ def test_up_starts_the_model_too(stack: Stack) -> None:
     up = stack.make("up", SKIP_BUILD="1")
     assert up.returncode == 0, f"{up.stderr}\n{stack.logs()}"
     assert "started anew, at http://" in up.stdout
+    assert "Creating" not in up.stdout + up.stderr, "Docker's own lines are for failures"
     assert httpx.post(f"http://127.0.0.1:{stack.port}/predict", json={"text": "bagus"}, timeout=20).status_code == 200
 
 
@@ -200,8 +214,14 @@ def test_up_makes_what_is_written_what_runs_and_says_what_it_changed(stack: Stac
     with (stack.root / "mlops_assets" / "workspace.py").open("a") as code:
         code.write("ADDED = 1\n")
 
-    up = stack.make("up", SKIP_BUILD="1", ROTATE="1")
-    assert up.returncode == 0, f"{up.stdout[-3000:]}\n{up.stderr[-3000:]}\n{stack.logs()}"
+    with image_of_an_earlier_build() as image:
+        up = stack.make("up", SKIP_BUILD="1", ROTATE="1")
+        assert up.returncode == 0, f"{up.stdout[-3000:]}\n{up.stderr[-3000:]}\n{stack.logs()}"
+        assert f"remove image {image[:19]} of an earlier build of the stack (" in up.stdout
+        with engine_or_skip() as engine:
+            assert not engine.has_image(image)
+            present = engine.client.images.get(ORCHESTRATOR)
+    assert present.labels["mlops.orchestrator"] == ORCHESTRATOR, "the next build's predecessor is found by this"
     (said,) = (line for line in up.stdout.splitlines() if line.startswith("Started anew: "))
     for service in ("postgres", "code", "daemon", "webserver", "webserver-readonly", "door (its files)",
                     "grafana (its files)", "prometheus (its files)"):  # fmt: skip
@@ -233,6 +253,19 @@ def test_up_makes_what_is_written_what_runs_and_says_what_it_changed(stack: Stac
     lasting = {name: found for name, found in ids.items() if "check" not in name and "migrate" not in name}
     now = {container.name: container.id for container in stack.containers()}
     assert {name: now.get(name) for name in lasting} == lasting
+
+
+@contextlib.contextmanager
+def image_of_an_earlier_build() -> Iterator[str]:
+    """The id of an image such as a change of the locks leaves: without a name, and no container's."""
+    with engine_or_skip() as engine:
+        content = io.BytesIO(f"FROM scratch\nLABEL of={os.urandom(8).hex()}\n".encode())
+        image, _ = engine.client.images.build(fileobj=content, labels={"mlops.orchestrator": ORCHESTRATOR}, rm=True)
+        try:
+            yield image.id
+        finally:
+            if engine.has_image(image.id):
+                engine.client.images.remove(image.id, force=True)
 
 
 def may_enter(stack: Stack, user: str, password: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from mlops_assets.deploy.backend import Packaged, Part, PublicServer, Report, Target, url_of
+from mlops_assets.deploy.docker.container_logs import followed, last_lines
 from mlops_assets.deploy.docker.engine import DockerEngine, Login, engine_answers, registry_answers
 from mlops_assets.deploy.docker.gateway import IMAGE, HaproxyGateway, project_on
 from mlops_assets.deploy.docker.images import ImageRecord, Images
@@ -100,10 +101,7 @@ class DockerBackend:
             gateway = next((container for container in wanted if container.name == name), None)
             container = gateway if part == "gateway" else self._servers(engine).live_container()
             if container is not None:
-                for chunk in container.logs(
-                    stdout=part != "service", stderr=part != "requests", tail=lines, stream=True, follow=follow
-                ):
-                    yield chunk.decode("utf-8", "replace")
+                yield from followed(container, lines, part) if follow else [last_lines(container, lines, part)]
 
     def packaged(self, release_version: str) -> Packaged | None:
         return self._record.get(release_version)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.backend import Packaged, Report
+from mlops_assets.deploy.docker.container_logs import last_lines
 from mlops_assets.deploy.docker.engine import SERVER_PORT, DockerEngine, Login, PullFailed, port_of, why_not_started
 from mlops_assets.deploy.docker.machine import Machine
 from mlops_assets.deploy.docker.memory import death_of, memory_limit
@@ -186,4 +187,4 @@ class _Trial:
 
     def log(self, instance: Any) -> str:
         instance.reload()
-        return f"{instance.logs(stdout=False, tail=_LOG_LINES).decode('utf-8', 'replace')}{death_of(instance)}".strip()
+        return f"{last_lines(instance, _LOG_LINES)}{death_of(instance)}".strip()

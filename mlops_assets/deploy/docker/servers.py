@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.deploy.docker import gateway_config
+from mlops_assets.deploy.docker.container_logs import last_lines
 from mlops_assets.deploy.docker.engine import SERVER_PORT, DockerEngine, port_of, why_not_started
 from mlops_assets.deploy.docker.gateway import HaproxyGateway
 from mlops_assets.deploy.docker.gateway_config import SLOTS, Slot
@@ -197,7 +198,7 @@ class DockerServers:
     def remove(self, container: Any) -> None:
         """Remove the container; of a server its last lines stay."""
         if container.labels.get("mlops.role") == "server":
-            keep_log(self._settings.folder, container.name, _text(container.logs(stdout=False, tail=MOST_LINES)))
+            keep_log(self._settings.folder, container.name, last_lines(container, MOST_LINES))
         container.remove(force=True)
 
     def log(self, instance: ServerContainer) -> str:
@@ -205,8 +206,7 @@ class DockerServers:
             container = self._engine.client.containers.get(instance.id)
         except self._engine.errors.NotFound:
             return ""
-        # Without its standard output, which has a line for each request.
-        return f"{_text(container.logs(stdout=False, tail=_LOG_LINES))}{death_of(container)}".strip()
+        return f"{last_lines(container, _LOG_LINES)}{death_of(container)}".strip()
 
     def live_container(self) -> Any:
         """The container in the live slot, running or not; None without one."""
@@ -237,10 +237,6 @@ class DockerServers:
             since=container.attrs["State"]["StartedAt"],
             settings=json.loads(container.labels.get(_SETTINGS, "{}")),
         )
-
-
-def _text(log: bytes) -> str:
-    return log.decode("utf-8", "replace")
 
 
 def _current_requests(stat: str, slot: Slot) -> int:
