@@ -214,5 +214,5 @@ def test_no_alert_fires_while_everything_is_well(monitoring: Monitoring) -> None
     answer = httpx.get(f"{monitoring.prometheus}/api/v1/rules", timeout=60).json()["data"]["groups"]
     rules = [rule for group in answer for rule in group["rules"]]
     assert {rule["health"] for rule in rules} == {"ok"}
-    firing = [rule["name"] for rule in rules if rule.get("state") == "firing" and rule["name"] != "DiskFillsUp"]
-    assert firing == []
+    firing = {rule["name"] for rule in rules if rule.get("state") == "firing"}
+    assert firing - {"DiskFillsUp"} == {"Watchdog"}, "the watchdog always fires, and the disk is this machine's"
