@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.serving import problems
 from mlops_assets.serving.access import ANONYMOUS, Access
-from mlops_assets.serving.gateway_headers import PROBE, REQUEST_ID
+from mlops_assets.serving.gateway_headers import PRIVATE, PROBE, REQUEST_ID
 from mlops_assets.serving.log.request_log import RequestLine, accepted_id, gateways_id
 from mlops_assets.serving.options import ServerOptions
 from mlops_assets.serving.problems import Refused
@@ -89,7 +89,9 @@ class Edge:
         headers = Headers(scope=scope)
         request_id = (self._behind_gateway and gateways_id(headers.get(REQUEST_ID))) or uuid.uuid4().hex
         clients_id = accepted_id(headers.get("x-request-id"))
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        probe = PROBE in headers and (self._behind_gateway or state.get(PRIVATE, False))
+        state.update(request_id=request_id, probe=probe)
         path = scope["path"] if scope["path"] in self._paths else "other"
         status = 500
         # The routes know GET; its answer without the body is the answer to HEAD.
@@ -120,7 +122,6 @@ class Edge:
             answer = problems.response(500, "the server failed: its log names the request id", request_id=request_id)
             await answer(scope, receive, send_dressed)
         finally:
-            state = scope["state"]
             caller = state.get("caller", ANONYMOUS)
             self._record(
                 RequestLine(
@@ -134,7 +135,7 @@ class Edge:
                     status=status,
                     ms=1000 * (time.perf_counter() - started),
                     texts=state.get("texts", 0),
-                    probe=PROBE in headers,
+                    probe=probe,
                 )
             )
 

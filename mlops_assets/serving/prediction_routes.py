@@ -24,7 +24,6 @@ from mlops_assets.serving.bodies import (
     Word,
     text_problem,
 )
-from mlops_assets.serving.gateway_headers import PROBE
 from mlops_assets.serving.log.prediction_log import Prediction, PredictionLog
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models.model import LoadedModel
@@ -187,7 +186,7 @@ class PredictionRoutes:
             leaving.cancel()
 
     def _record(self, request_id: str, answer: Answer, loaded: LoadedModel, request: Request) -> None:
-        if PROBE in request.headers:
+        if request.state.probe:
             return
         self._log.add(
             Prediction(

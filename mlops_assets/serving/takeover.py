@@ -25,6 +25,7 @@ from typing import Any
 import uvicorn
 
 from mlops_assets.serving.edge import Draining
+from mlops_assets.serving.gateway_headers import PRIVATE
 from mlops_assets.serving.options import BadOption, ServerOptions
 from mlops_assets.serving.socket_file import unix_address
 
@@ -62,6 +63,7 @@ class TakeoverServer(uvicorn.Server):
         await super().startup(sockets)
         if self._control is None or self.should_exit:
             return
+        self.lifespan.state[PRIVATE] = True
         self._control.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.setblocking(False)
@@ -140,7 +142,9 @@ class TakeoverServer(uvicorn.Server):
         protocol_class: Any = config.http_protocol_class  # uvicorn declares it as any asyncio protocol
 
         def protocol() -> asyncio.Protocol:
-            return protocol_class(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+            return protocol_class(
+                config=config, server_state=self.server_state, app_state={**self.lifespan.state, PRIVATE: False}
+            )
 
         public.setblocking(False)
         self._public_socket = public.dup()

@@ -178,7 +178,9 @@ def test_a_deployments_golden_probes_are_nobodys_predictions(tmp_path, releases)
     try:
         for name in ("a", "b"):
             service.deploy(releases[name], silent, watching=Watching(watch_s=0.5))
-        asked = httpx.post(f"http://127.0.0.1:{port}/predict", json={"text": TEXTS[0]}, timeout=60).json()["request_id"]
+        address, forged = f"http://127.0.0.1:{port}/predict", {"X-Golden-Probe": "1"}
+        answer = httpx.post(address, json={"text": TEXTS[0]}, headers=forged, timeout=60)
+        asked = answer.json()["request_id"]
     finally:
         service.stop()
     with contextlib.closing(sqlite3.connect(log)) as connection:

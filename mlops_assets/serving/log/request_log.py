@@ -39,7 +39,7 @@ class RequestLine(NamedTuple):
     status: 499 if the client left before the answer
     ms: from the head of the request to the end of its answer
     texts: how many texts it asked about; 0 if it was refused before its body was read
-    probe: whether it says of itself that it is a deployment's own
+    probe: whether it is a deployment's own
     """
 
     at: float

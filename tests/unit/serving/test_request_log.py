@@ -44,6 +44,13 @@ def line(number=0):
     return RequestLine(0, f"{number:032x}", None, None, "127.0.0.1", "POST", "/predict", 200, 1.0, 1, False)
 
 
+@pytest.mark.parametrize("behind_gateway", [True, False])
+def test_only_a_gateway_is_believed_who_is_a_probe(behind_gateway):
+    with logging_client(behind_gateway=behind_gateway) as (client, lines):
+        client.post("/predict", json={"text": "aaab"}, headers={PROBE: "1"})
+    assert [line["probe"] for line in lines] == [behind_gateway]
+
+
 def test_every_request_has_a_line_and_a_poll_has_none():
     with logging_client(max_body_bytes=500) as (client, lines):
         answer = client.post("/predict", json={"text": "aaab"}).json()
@@ -62,7 +69,7 @@ def test_every_request_has_a_line_and_a_poll_has_none():
         ("POST", "/predict", 422, 1, False),
         ("POST", "/predict", 413, 0, False),
         ("POST", "/predict", 415, 0, False),
-        ("POST", "/explain", 200, 1, True),
+        ("POST", "/explain", 200, 1, False),
         ("HEAD", "/docs", 200, 0, False),
         ("any", "other", 404, 0, False),
     ]
