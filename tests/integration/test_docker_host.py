@@ -59,11 +59,9 @@ def test_a_release_goes_live_on_another_host_without_a_registry_and_back(engine,
     assert clients.failures == []
     assert service.live().release_version == releases["a"].version
     assert service.packaged(releases["a"].version).reference.startswith("sha256:")
-    mounted = {
-        mount["Source"]
-        for container in engine.containers(f"mlops.project={project_of(service)}")
-        for mount in container.attrs["Mounts"]
-    }
+    containers = engine.containers(f"mlops.project={project_of(service)}")
+    assert not [container.name for container in containers if container.attrs["Config"]["User"].split(":")[0] == "0"]
+    mounted = {mount["Source"] for container in containers for mount in container.attrs["Mounts"]}
     assert mounted
     assert not [path for path in mounted if str(service.folder) in path], "the host has none of the deployer's folders"
 

@@ -26,7 +26,7 @@ class SharedFolder(Protocol):
 
     @property
     def owner(self) -> str:
-        """`uid:gid` of whoever deploys there: a container that runs as this one may write to the folder."""
+        """`uid:gid` of its owner: a container that runs as this one may write to the folder."""
         ...
 
     def read(self, name: str) -> str | None:
@@ -87,8 +87,13 @@ class Machine(Protocol):
         ...
 
 
-_FOR_ROOT = 10001
+_FOR_ROOT = "10001:10001"
 """Who owns what root shares with a container, and runs it: no container is root, and root may use what is another's."""
+
+
+def owner_for(user: str) -> str:
+    """`uid:gid` of who owns what `user`, as `uid:gid`, shares with a container, and runs it."""
+    return _FOR_ROOT if user.split(":", maxsplit=1)[0] == "0" else user
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class _FolderHere:
 
     @property
     def owner(self) -> str:
-        return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{_FOR_ROOT}:{_FOR_ROOT}"
+        return owner_for(f"{os.getuid()}:{os.getgid()}")
 
     def read(self, name: str) -> str | None:
         path = self.folder / name
@@ -112,7 +117,7 @@ class _FolderHere:
         replace_file(self.folder / name, text, mode=mode)
         if not os.getuid():
             for path in (self.folder, self.folder / name):
-                os.chown(path, _FOR_ROOT, _FOR_ROOT)
+                os.chown(path, *map(int, self.owner.split(":")))
 
     def remove(self, name: str) -> None:
         (self.folder / name).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlops_assets.deploy.docker.engine import DockerEngine
-from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine, SharedFolder
+from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine, SharedFolder, owner_for
 from mlops_assets.deploy.docker.ssh_connection import HostAway, SshConnection, end_process, one_line, output_of
 from mlops_assets.settings import Settings
 
@@ -164,7 +164,7 @@ class _FolderThere:
 
     @property
     def owner(self) -> str:
-        return self.machine.owner
+        return owner_for(self.machine.owner)
 
     def read(self, name: str) -> str | None:
         file = shlex.quote(f"{self.path}/{name}")
@@ -177,7 +177,7 @@ class _FolderThere:
         # The size is compared, because an input that breaks off looks like its end.
         script = (
             f"umask 077; mkdir -p {folder} && cat > {scratch} && [ $(wc -c < {scratch}) -eq {len(content)} ] "
-            f"&& chmod {mode:o} {scratch} && mv -f {scratch} {file}"
+            f"&& chmod {mode:o} {scratch} && chown {self.owner} {folder} {scratch} && mv -f {scratch} {file}"
         )
         self._output(self.machine.run(script, content), name)
 
