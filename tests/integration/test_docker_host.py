@@ -10,6 +10,7 @@ from mlops_assets.deploy.docker.backend import DockerBackend
 from mlops_assets.deploy.docker.gateway import HaproxyGateway
 from mlops_assets.deploy.docker.images import ImageRecord
 from mlops_assets.deploy.docker.servers import DockerServers
+from mlops_assets.deploy.docker.ssh_connection import SshConnection
 from mlops_assets.deploy.docker.ssh_machine import ConnectionBroke, SshMachine
 from mlops_assets.deploy.service import Service
 from mlops_assets.params.operations import Watching
@@ -90,7 +91,9 @@ def in_the_switch(monkeypatch, host):
 
 
 def in_the_watch(monkeypatch, host):
-    """The new server has the port and is being asked."""
+    """The new server has the port and is being asked; ssh takes a moment to end, and looks whole meanwhile."""
+    ended = SshConnection.ended
+    monkeypatch.setattr(SshConnection, "ended", lambda self, wait_s=0.0: ended(self, wait_s) if wait_s else "")
     switched = []
     monkeypatch.setattr(DockerServers, "switch", noted(DockerServers.switch, switched))
     break_before(

@@ -78,8 +78,8 @@ class Machine(Protocol):
         """Alone with the project among all that deploy to that machine from elsewhere."""
         ...
 
-    def again(self) -> None:
-        """Connect anew if the connection broke."""
+    def again(self, *, prove: bool = False) -> None:
+        """Connect anew if the connection broke. A break takes a moment to show: `prove` asks over the connection."""
         ...
 
     def lost(self) -> str:
@@ -159,7 +159,7 @@ class ThisMachine:
         del project
         return nullcontext()  # the service's own lock suffices
 
-    def again(self) -> None:
+    def again(self, *, prove: bool = False) -> None:
         """Nothing lies between."""
 
     def lost(self) -> str:

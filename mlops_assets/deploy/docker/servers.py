@@ -183,6 +183,7 @@ class DockerServers:
 
     def switch(self, new: ServerContainer, old: ServerContainer | None) -> None:
         del old
+        self._engine.machine.again(prove=True)  # it may be the way back from a break
         self._gateway.switch(new.slot)
 
     def stop(self, instance: ServerContainer) -> None:

@@ -79,6 +79,13 @@ class SshConnection:
             return self._last_words() or f"ssh ended with {self._ssh.returncode}"
         return ""
 
+    def answers(self) -> bool:
+        """Whether the other side still does: a broken connection may look whole for a moment."""
+        try:
+            return not self.run("exit 0", b"").returncode
+        except HostAway:
+            return False
+
     def forward(self, target: str) -> Path:
         """The socket file here that leads to `host:port` or a socket file there."""
         if target not in self._forwards:

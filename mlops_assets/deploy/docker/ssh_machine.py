@@ -86,7 +86,10 @@ class SshMachine:
             self._locked_project = ""
             self._give_lock_back()
 
-    def again(self) -> None:
+    def again(self, *, prove: bool = False) -> None:
+        if prove and self._connection is not None and not self._connection.answers():
+            self._broke = self._broke or self._connection.ended(wait_s=1.0) or "no answer"
+            self.close()
         self._open()
 
     def lost(self) -> str:
