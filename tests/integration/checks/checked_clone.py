@@ -13,7 +13,7 @@ from mlops_assets.assets.partitions import range_tags
 from mlops_assets.definitions import build_definitions
 from mlops_assets.reviews.drift.profile import Profile
 from mlops_assets.reviews.files.balance import NO_FILES, Balances
-from mlops_assets.reviews.quality.validate import _Files
+from mlops_assets.reviews.quality.validate import _Files, _Hashes
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.settings import Settings
@@ -113,7 +113,7 @@ class CheckedClone:
         data = self.root / "data"
         for path in sorted((data / "validated" / APP).glob("*.parquet")):
             change(pd.read_parquet(path)).to_parquet(path)
-            files = _Files.of(data, APP, path.stem)
+            files = _Files.of(data, APP, path.stem, _Hashes(data, APP))
             record = json.loads(files.record.read_text(encoding="utf-8"))
             files.record.write_text(json.dumps({**record, "content": files._content()}), encoding="utf-8")
 
