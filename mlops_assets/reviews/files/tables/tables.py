@@ -4,7 +4,9 @@ Not here: which columns are reviews (columns.py), what cells mean (values.py).
 """
 
 import json
+import os
 import resource
+import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -149,9 +151,10 @@ def _decode_apart(content: bytes) -> Table:
     if child.returncode == _REFUSED:
         raise NoTable(child.stderr.decode())
     if child.returncode == _TOO_LARGE or child.returncode < 0:
+        by = f" (ended by {signal.Signals(-child.returncode).name})" if child.returncode < 0 else ""
         raise NoTable(
-            f"needs more than {_MOST_MEMORY // 2**30} GB of memory or {_MOST_SECONDS // 60} minutes to be read, more "
-            "than reviews do: save it as CSV in UTF-8"
+            f"needs more than {_MOST_MEMORY // 2**30} GB of memory or {_MOST_SECONDS // 60} minutes to be read{by}, "
+            "more than reviews do: save it as CSV in UTF-8"
         )
     last_line = (child.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"])[-1]
     raise NoTable(f"cannot be decoded ({last_line[:200]}): save it again, or as CSV in UTF-8")
@@ -189,4 +192,7 @@ def _limit(kind: int, most: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_child())
+    code = _child()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # Threads of the libraries can crash a process that takes itself apart, after all is written.
