@@ -21,7 +21,11 @@ from tests.user_clone import PROJECT, SMALL, free_port, git, write_params
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 APP = "com.valar.pintu"
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
-ELSEWHERE = {"make test": "is what runs this"}
+ELSEWHERE = {
+    "make test": "is what runs this",
+    "make run DEPLOY_HOST=ssh://me@host": "needs an engine: test_docker_host.py",
+    "make approve [COMMENT=]": "needs a release that waits: test_pipeline.py",
+}
 STAYS = re.compile(r"make (ui|label)$|\.venv/bin/python -m mlops_assets\.serving")
 """Commands that serve until they are stopped."""
 
