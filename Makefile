@@ -13,7 +13,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why logs test quick test-long lint bench lock import label labels erase versions deployments restore rollback approve reject prune backup \
+.PHONY: help install run ui stop status why logs test quick test-long lint bench bench-scale lock import label labels erase versions deployments restore rollback approve reject prune backup \
   restore-backup audit sbom up down FORCE
 
 # On a team's server these commands act inside the stack, as the clone's owner; what would start a second pipeline beside
@@ -146,6 +146,9 @@ lint: install .venv/.installed-dev  ## Format, lint, types, import contracts
 
 bench: install .venv/.installed-dev  ## Measure; writes benchmarks/results.json
 	$(VENV)/python -m benchmarks
+
+bench-scale: install .venv/.installed-dev  ## What each stage costs with SIZE= reviews, in .bench-scale/; goes on after a kill
+	$(VENV)/python -m benchmarks.scale "$${SIZE:-10000}"
 
 lock: install  ## Write locks/ anew from pyproject.toml: UPGRADE=1 for the newest versions
 	@UPGRADE=$(UPGRADE) locks/lock.sh
