@@ -96,6 +96,19 @@ def owner_for(user: str) -> str:
     return _FOR_ROOT if user.split(":", maxsplit=1)[0] == "0" else user
 
 
+def connected(path: Path, timeout_s: float) -> socket.socket:
+    """A connection to a socket file of this machine; raises `OSError`."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_s)
+        with unix_address(path) as address:
+            connection.connect(address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 @dataclass(frozen=True)
 class _FolderHere:
     folder: Path
@@ -126,15 +139,7 @@ class _FolderHere:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def connect(self, name: str, timeout_s: float) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(timeout_s)
-            with unix_address(self.folder.absolute() / name) as address:
-                connection.connect(address)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connected(self.folder.absolute() / name, timeout_s)
 
 
 class ThisMachine:

@@ -74,7 +74,7 @@ class SshConnection:
 
     def ended(self, wait_s: float = 0.0) -> str:
         """Its last words; empty while it runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(subprocess.TimeoutExpired):  # It runs.
             self._ssh.wait(wait_s)
             return self._last_words() or f"ssh ended with {self._ssh.returncode}"
         return ""
@@ -179,7 +179,7 @@ def one_line(output: bytes, lines: int = 5) -> str:
 def end_process(process: subprocess.Popen[bytes]) -> None:
     """Close its input, at which it ends; else kill it."""
     if process.stdin is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # It has ended, and what was still to be sent is lost with it.
             process.stdin.close()
     try:
         process.wait(_END_S)

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlops_assets.deploy.docker.engine import DockerEngine
-from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine, SharedFolder, owner_for
+from mlops_assets.deploy.docker.machine import HERE, EngineDown, Machine, SharedFolder, connected, owner_for
 from mlops_assets.deploy.docker.ssh_connection import HostAway, SshConnection, end_process, one_line, output_of
 from mlops_assets.settings import Settings
 
@@ -57,11 +57,11 @@ class SshMachine:
 
     def connect(self, host: str, port: int, timeout_s: float) -> socket.socket:
         target = f"{f'[{host}]' if ':' in host else host}:{port}"
-        return _connected(self._open().forward(target), timeout_s)
+        return connected(self._open().forward(target), timeout_s)
 
     def connect_file(self, path: str, timeout_s: float) -> socket.socket:
         """A connection to a socket file there; raises `OSError`."""
-        return _connected(self._open().forward(path), timeout_s)
+        return connected(self._open().forward(path), timeout_s)
 
     def folder(self, project: str, own: Path) -> SharedFolder:
         return _FolderThere(self, f"{self._projects()}/{project}/{own.name}")
@@ -199,14 +199,3 @@ class _FolderThere:
             why = one_line(done.stderr) or f"exit code {done.returncode}"
             raise HostAway(f"{self.machine.name}: {self.path}/{name} is not read or written: {why}")
         return done.stdout
-
-
-def _connected(path: Path, timeout_s: float) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(timeout_s)
-        connection.connect(str(path))
-    except BaseException:
-        connection.close()
-        raise
-    return connection

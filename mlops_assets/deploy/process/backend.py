@@ -275,7 +275,7 @@ class ProcessBackend:
         return "".join(self._lines(self.folder / instance.name / "log", _LOG_LINES)).rstrip()
 
     def _lines(self, path: Path, most: int, follow: ServerProcess | None = None) -> Iterator[str]:
-        """The last lines of a log, then what the process `follow` writes until it ends."""
+        """The last lines of a log, then what the process `follow` writes until it ends. No file, no lines."""
         with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as log:
             yield from deque(log, maxlen=most)
             while follow is not None:

@@ -68,6 +68,8 @@ class Balance:
         """From a row for each row read, by its number: app_id, month, fate, reason and value, both "" if it was
         taken.
         """
+        if not fates.index.is_unique:
+            raise AssertionError(f"{file}: rows share a number: report this as a fault")
         table = fates.groupby(["app_id", "month", "fate"]).size().unstack("fate", fill_value=0)
         by_month = pd.DataFrame(table.reindex(columns=list(_FATES), fill_value=0).reset_index())
         aside = fates.loc[fates["fate"] == QUARANTINED, [*_ASIDE]]
