@@ -60,8 +60,7 @@ class LabelPage:
         return Starlette(
             routes=[
                 Route(f"{prefix}/", page_file("index.html")),
-                Route(f"{prefix}/page.css", page_file("page.css")),
-                Route(f"{prefix}/page.js", page_file("page.js")),
+                *(Route(f"{prefix}/{name}", page_file(name)) for name in ("page.css", "page.js", "ask.js")),
                 *(
                     Route(f"{prefix}/{name}", answered(self._named(work), door=self.named_by_door), methods=["POST"])
                     for name, work in (("state", self._state), ("label", self._label), ("undo", self._undo))

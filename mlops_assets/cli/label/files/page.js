@@ -1,5 +1,4 @@
 "use strict";
-const byId = id => document.getElementById(id);
 const KEYS = {1: "negative", 2: "neutral", 3: "positive", " ": "skip"};
 let waiting = null, busy = false;
 
@@ -8,13 +7,7 @@ async function send(path, more) {
   busy = true;
   document.querySelectorAll("#answers button").forEach(button => { button.disabled = true; });
   try {
-    const answer = await fetch(path, {
-      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({by: byId("by").value, ...more}),
-    });
-    const kind = answer.headers.get("Content-Type") || "";
-    const content = kind.startsWith("application/json") ? await answer.json() : {error: await answer.text()};
-    if (!answer.ok) throw new Error(content.error);
-    show(content);
+    show(await ask(path, more));
     byId("message").hidden = true;
   } catch (error) {
     const lost = error instanceof TypeError ? "The page's server does not answer: start it again (make label). Your earlier labels are kept." : error.message;

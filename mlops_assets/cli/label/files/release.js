@@ -1,19 +1,13 @@
 "use strict";
-const byId = id => document.getElementById(id);
 let release = null;
+const sentence = said => said.charAt(0).toUpperCase() + said.slice(1) + ".";
 
 async function send(path, more) {
   const buttons = document.querySelectorAll("#decision button");
   buttons.forEach(button => { button.disabled = true; });
   try {
-    const answer = await fetch(path, {
-      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({by: byId("by").value, ...more}),
-    });
-    const kind = answer.headers.get("Content-Type") || "";
-    const content = kind.startsWith("application/json") ? await answer.json() : {error: await answer.text()};
-    if (!answer.ok) throw new Error(content.error);
+    show(await ask(path, more));
     byId("message").hidden = true;
-    show(content);
   } catch (error) {
     byId("message").textContent = error instanceof TypeError ? "The page's server does not answer." : error.message;
     byId("message").hidden = false;
@@ -38,13 +32,13 @@ function fill(table, heads, rows) {
 
 function show(state) {
   byId("who").hidden = state.named;
-  byId("said").textContent = (state.done || state.said) + ".";
+  byId("said").textContent = sentence(state.done || state.said);
   byId("release").hidden = !state.waiting;
   release = state.waiting && state.waiting.release;
   if (!state.waiting) return;
   fill(byId("about"), [], state.waiting.about);
   const found = state.waiting.comparison;
-  byId("compared").textContent = found ? found.said + "." : "No other model served before, or the model is the same.";
+  byId("compared").textContent = found ? sentence(found.said) : "No other model served before, or the model is the same.";
   fill(byId("changes"), ["Before", "After", "Reviews"], found ? found.changes.map(row => [row.from, row.to, row.n]) : []);
   fill(byId("examples"), ["Before", "After", "Text"], found ? found.examples.map(row => [row.from, row.to, row.text]) : []);
 }

@@ -89,7 +89,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_no_other_page_can_frame_it(tm
     got = page.get("/label/")
     assert "default-src 'none'" in got.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in got.headers["content-security-policy"]
-    for name in ("page.css", "page.js"):
+    for name in ("page.css", "page.js", "ask.js"):
         assert name in got.text
         assert page.get(f"/label/{name}").status_code == 200
     assert "innerHTML" not in page.get("/label/page.js").text
