@@ -37,7 +37,7 @@ Step = Callable[[list[list[int]], np.ndarray], None]
 """One optimizer step on a batch of texts as token ids, and their labels."""
 
 
-def texts_of(path: Path) -> tuple[list[list[int]], np.ndarray, int]:
+def texts_of(path: Path) -> tuple[bert_data.Ids, np.ndarray, int]:
     """Token ids of all labelled reviews of a file, their labels, and the id that hides a token."""
     from benchmarks.classic import labelled
 
@@ -80,19 +80,19 @@ def plain(device: Device, layers: int = 12) -> Step:
     return step
 
 
-def packed(device: Device, known: list[list[int]], layers: int = 12) -> Step:
+def packed(device: Device, known: bert_data.Ids, layers: int = 12) -> Step:
     """The project's step, as `training.bert.fit` takes it, the embedding cut to the tokens of `known`."""
     import torch
     from torch.nn.functional import cross_entropy
 
     model = base_size(layers)
     model.config.attention_probs_dropout_prob = 0.0
-    cut = bert_data.CutEmbedding(model, {token for text in known for token in text})
+    cut = bert_data.CutEmbedding(model, [known])
     model.to(device.kind).train()
     optimizer = torch.optim.AdamW(bert.groups(model, 0.01), lr=3e-5, fused=True)
 
     def step(ids: list[list[int]], labels: np.ndarray) -> None:
-        batch = packing.pack(cut.narrow(ids), MAX_LENGTH, one_row=device.varlen).to(device.kind)
+        batch = packing.pack(cut.narrow(bert_data.Ids.of(ids)), MAX_LENGTH, one_row=device.varlen).to(device.kind)
         with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
             logits = packing.logits(model, batch, varlen=device.varlen)
             loss = cross_entropy(logits.float(), torch.from_numpy(labels).to(device.kind))

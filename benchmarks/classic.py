@@ -78,7 +78,7 @@ def cross_validation(path: Path = PINTU, repeats: int = 5) -> dict[str, Any]:
             test = train.iloc[asked]
             texts = test["review_text"].tolist()
             vote = classic.fit(train.iloc[known], validation, NAMES, ClassicRecipe(), lambda _: None)
-            members = vote.members(vote.features.of(texts))
+            members = vote.members(texts)
             answers = {
                 "replaced": replaced(train.iloc[known], validation)(texts),
                 "ours": members[vote.taken],

@@ -1,8 +1,11 @@
 """Texts as token ids, the embedding cut to the ids in use, and the order in which a training sees them."""
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -11,7 +14,44 @@ from mlops_assets.text import normalise
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Ids = list[list[int]]
+ENCODED_TOGETHER = 1024
+"""Of each text of a batch the tokenizer keeps several kilobytes beside the ids, until the batch is done."""
+
+
+class Ids(Sequence[list[int]]):
+    """Texts as token ids, all in one array: as lists of Python's integers they would take twenty times the memory."""
+
+    def __init__(self, flat: np.ndarray, ends: np.ndarray) -> None:
+        self.flat, self._ends = flat, ends
+
+    @classmethod
+    def of(cls, texts: Iterable[Sequence[int]]) -> "Ids":
+        flat, ends = array("i"), array("q")
+        for text in texts:
+            flat.extend(text)
+            ends.append(len(flat))
+        return cls(np.array(flat, dtype=np.int32), np.array(ends, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[list[int]]: ...
+    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        end = range(len(self))[index]
+        return self.flat[self._ends[end - 1] if end else 0 : self._ends[end]].tolist()
+
+    def digest(self) -> str:
+        """Changes with any id of any text."""
+        return hashlib.sha256(self.flat.tobytes() + self._ends.tobytes()).hexdigest()
+
+    def mapped(self, place: np.ndarray) -> "Ids":
+        """The same texts with `place[id]` for each id."""
+        return Ids(place[self.flat].astype(np.int32), self._ends)
 
 
 @dataclass(frozen=True)
@@ -28,7 +68,12 @@ def encode(tokenizer: "Tokenizer", texts: Iterable[str], max_length: int) -> Ids
     """The token ids of the normalised texts with special tokens, each at most `max_length`."""
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
-    return [item.ids for item in tokenizer.encode_batch([normalise(text) for text in texts])]
+    return Ids.of(_encoded(tokenizer, iter(texts)))
+
+
+def _encoded(tokenizer: "Tokenizer", texts: Iterator[str]) -> Iterator[list[int]]:
+    while portion := [normalise(text) for text in islice(texts, ENCODED_TOGETHER)]:
+        yield from (item.ids for item in tokenizer.encode_batch_fast(portion))
 
 
 def order_of(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -43,12 +88,14 @@ class CutEmbedding:
     would update, and a checkpoint hold, all of them.
     """
 
-    def __init__(self, model: Any, used: Iterable[int]) -> None:
+    def __init__(self, model: Any, used: Iterable[Ids]) -> None:
         import torch
 
         self._model = model
         self._whole = model.get_input_embeddings()
-        self._kept = torch.tensor(sorted({*used, self._whole.padding_idx or 0}), dtype=torch.long)
+        known = [np.unique(ids.flat) for ids in used]
+        kept = np.unique(np.concatenate([*known, [self._whole.padding_idx or 0]]))
+        self._kept = torch.from_numpy(kept.astype(np.int64))
         self._place = np.full(self._whole.num_embeddings, -1, np.int64)
         self._place[self._kept.numpy()] = np.arange(len(self._kept))
         padding = self._whole.padding_idx
@@ -66,8 +113,8 @@ class CutEmbedding:
 
     def narrow(self, ids: Ids) -> Ids:
         """The same texts in the ids of the cut embedding."""
-        narrowed = [self._place[text].tolist() for text in ids]
-        if any(-1 in text for text in narrowed):
+        narrowed = ids.mapped(self._place)
+        if (narrowed.flat < 0).any():
             raise ValueError("a text holds a token outside the cut embedding: name its ids when cutting")
         return narrowed
 
@@ -81,12 +128,12 @@ class CutEmbedding:
         self._model.set_input_embeddings(self._whole)
 
 
-def hide(ids: Sequence[Sequence[int]], share: float, mask_id: int, seed: Sequence[int]) -> Ids:
+def hide(ids: Sequence[Sequence[int]], share: float, mask_id: int, seed: Sequence[int]) -> list[list[int]]:
     """The texts with a share of their inner tokens replaced by the mask; the first and last token stay."""
     if not share:
         return [list(text) for text in ids]
     random = np.random.default_rng(list(seed))
-    hidden: Ids = []
+    hidden: list[list[int]] = []
     for text in ids:
         drop = random.random(len(text)) < share
         drop[[0, -1]] = False

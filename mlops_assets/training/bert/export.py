@@ -88,9 +88,9 @@ class Exporter:
         (self.folder / WEIGHTS).chmod(0o644)  # safetensors leaves a file that only its writer may read
         write_onnx(self.base.model, self.folder / ONNX)
 
-    def write_int8(self, train_texts: Sequence[str]) -> None:
+    def write_int8(self, train_texts: list[str]) -> None:
         """The int8 variant beside the fp32 one."""
-        ids = bert_data.encode(self.base.tokenizer, train_texts, self.recipe.max_length)
+        ids = bert_data.encode(self.base.tokenizer, bert_int8.spread(train_texts), self.recipe.max_length)
         bert_int8.write_int8(self.folder / ONNX, self.folder / bert_int8.ONNX_INT8, ids)
 
     def answers(self, variant: str, texts: Sequence[str]) -> np.ndarray:

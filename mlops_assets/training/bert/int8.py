@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.training.bert.data import Ids
 from mlops_assets.training.bert.graph import fuse_integer_products
 from mlops_assets.training.bert.smoothing import products, smooth
 
@@ -22,12 +21,12 @@ CALIBRATION_TEXTS = 1024
 fresh texts with 256, and on 1,198 with 563 (2026-11-29)."""
 
 
-def write_int8(fp32: Path, path: Path, calibration: Ids) -> None:
-    """The fp32 model at `fp32` quantised into `path`; `calibration` are texts as token ids."""
+def write_int8(fp32: Path, path: Path, texts: Sequence[list[int]]) -> None:
+    """The fp32 model at `fp32` quantised into `path`; `texts` (token ids), from `spread`, give the scales."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    model, texts = onnx.load(fp32), spread(calibration)
+    model = onnx.load(fp32)
     inputs = sorted({node.input[0] for node in products(model)})
     ranges = activation_ranges(model, inputs, texts)
     smooth(model, {name: np.maximum(-low, high) for name, (low, high) in ranges.items()})
@@ -49,12 +48,14 @@ def write_int8(fp32: Path, path: Path, calibration: Ids) -> None:
     onnx.save(quantised, path)
 
 
-def spread(texts: Ids, most: int = CALIBRATION_TEXTS) -> Ids:
+def spread(texts: list[str], most: int = CALIBRATION_TEXTS) -> list[str]:
     """At most `most` of the texts, evenly over their order."""
     return [texts[index] for index in np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int)]
 
 
-def activation_ranges(model: Any, names: Sequence[str], texts: Ids) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def activation_ranges(
+    model: Any, names: Sequence[str], texts: Sequence[list[int]]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The least and the greatest value of each channel of each named activation over the texts, one at a time.
 
     Both are on their side of zero.

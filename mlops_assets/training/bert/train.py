@@ -202,8 +202,9 @@ def fit(  # noqa: PLR0913 - what a training takes; each is a different thing
     """
     import torch
 
-    cut = bert_data.CutEmbedding(model, {i for text in (*train.ids, *validation.ids, [mask_id]) for i in text})
-    train_ids, validation_ids, [[mask_id]] = cut.narrow(train.ids), cut.narrow(validation.ids), cut.narrow([[mask_id]])
+    mask = bert_data.Ids.of([[mask_id]])
+    cut = bert_data.CutEmbedding(model, (train.ids, validation.ids, mask))
+    train_ids, validation_ids, [[mask_id]] = (cut.narrow(ids) for ids in (train.ids, validation.ids, mask))
     varlen = device.varlen and recipe.attention_dropout == 0
     model.to(device.kind)
     optimizer = torch.optim.AdamW(groups(model, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
@@ -294,7 +295,7 @@ def validate(model: Any, ids: bert_data.Ids, truth: np.ndarray, recipe: BertReci
     return {"accuracy": round(accuracy, 6), "loss": round(log_loss(given, truth), 6)}
 
 
-def score(model: Any, ids: bert_data.Ids, max_length: int, device: Device) -> np.ndarray:
+def score(model: Any, ids: Sequence[list[int]], max_length: int, device: Device) -> np.ndarray:
     """Probabilities (n, labels) of texts given as token ids, in their order."""
     import torch
 
@@ -321,9 +322,10 @@ def groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
 
 def _identity(trained_with: TrainedWith, source: str, train: bert_data.Examples, device: Device) -> str:
     """What a checkpoint must have been made of to be continued."""
-    parts = [replace(trained_with, dataset_version="").__dict__, source, str(device), train.ids, train.labels.tolist()]
+    parts = [replace(trained_with, dataset_version="").__dict__, source, str(device), train.ids.digest()]
+    parts.append(hashlib.sha256(train.labels.tobytes()).hexdigest())
     if train.weights is not None:
-        parts.append(train.weights.tolist())
+        parts.append(hashlib.sha256(train.weights.tobytes()).hexdigest())
     if train.taught is not None:
         parts.append(hashlib.sha256(train.taught.tobytes()).hexdigest())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

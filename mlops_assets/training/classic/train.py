@@ -20,7 +20,7 @@ from mlops_assets.text import TEXT_VERSION
 from mlops_assets.training.classic import features as classic_features
 from mlops_assets.training.classic import forest
 from mlops_assets.training.classic import report as classic_report
-from mlops_assets.training.classic.features import Features, Matrix
+from mlops_assets.training.classic.features import Features
 from mlops_assets.training.classic.report import ForestBrings
 from mlops_assets.training.judging import calibration, evaluate, people
 from mlops_assets.training.references import References, Weights
@@ -30,6 +30,9 @@ MOST_DIFFERENCE = 1e-6
 """How far the exported model may differ from scikit-learn's in any probability (1e-4 in single precision)."""
 
 VERIFIED_REVIEWS = 2000
+
+TOGETHER = 20_000
+"""Held-out texts that are answered at a time: their n-grams take about 3 kB each."""
 
 MOST_ALONE = 100_000
 """With more own reviews than this to train on, the model without references is not trained to compare with."""
@@ -76,16 +79,20 @@ class Vote:
     def mix(self) -> Mix:
         return self.mixes[self.taken]
 
-    def members(self, matrix: Matrix) -> dict[str, np.ndarray]:
+    def members(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Probabilities (n, labels) of the logistic regression alone, the forest alone, and the vote of both."""
-        if not matrix.words.shape[0]:
-            return dict.fromkeys((*self.mixes, "forest"), np.zeros((0, self.trees.n_classes_)))
+        none = dict.fromkeys((*self.mixes, "forest"), np.zeros((0, self.trees.n_classes_)))
+        parts = [self._answers(texts[start : start + TOGETHER]) for start in range(0, len(texts), TOGETHER)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in none} if parts else none
+
+    def _answers(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        matrix = self.features.of(texts)
         from_trees, weights = self.trees.predict_proba(matrix.presence), matrix.weights
         return {name: mix.of(weights, from_trees) for name, mix in self.mixes.items()} | {"forest": from_trees}
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The answers (n, labels) of what was taken."""
-        return self.members(self.features.of(texts))[self.taken]
+        return self.members(texts)[self.taken]
 
 
 def train_classic(  # noqa: PLR0913 - what a training takes; each is a different thing
@@ -126,7 +133,7 @@ def train_classic(  # noqa: PLR0913 - what a training takes; each is a different
     else:
         vote = fit(train, validation, names, recipe, report)
     report(f"classic: fitted in {time.monotonic() - started:.1f} s, measuring")
-    members = vote.members(vote.features.of(held_out["review_text"].tolist()))
+    members = vote.members(held_out["review_text"].tolist())
     once = evaluate.one_row_a_text(held_out)
     texts = held_out.iloc[once]
     alone, from_references = vote, dict[str, Any]()

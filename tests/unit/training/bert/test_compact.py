@@ -33,7 +33,7 @@ def test_unseen_words_fall_into_pieces_and_unseen_characters_into_the_unknown() 
 
     assert "[UNK]" not in tokenizer.encode("japup").tokens
     assert tokenizer.encode("漢").tokens == ["[CLS]", "[UNK]", "[SEP]"]
-    assert bert_data.encode(tokenizer, [""], 16) == [[2, 3]]
+    assert list(bert_data.encode(tokenizer, [""], 16)) == [[2, 3]]
 
 
 def test_long_texts_are_cut_and_keep_their_last_special_token() -> None:

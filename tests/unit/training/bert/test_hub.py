@@ -73,7 +73,7 @@ def test_a_folder_is_opened_with_its_weights_its_vocabulary_and_a_new_head(saved
     np.testing.assert_array_equal(embedding(base.model), expected)
     assert base.model.classifier.out_features == 3
     assert base.source == "folder small-bert"
-    assert bert_data.encode(base.tokenizer, ["Bagus sekali!"], 32) == [[2, 5, 7, 10, 3]]
+    assert list(bert_data.encode(base.tokenizer, ["Bagus sekali!"], 32)) == [[2, 5, 7, 10, 3]]
 
 
 def test_the_new_head_comes_from_the_recipe_s_seed_alone(saved: Path) -> None:
@@ -118,7 +118,7 @@ def test_indobert_means_the_commit_whose_files_have_no_tokenizer_json_and_an_emp
 
     assert (base.source, base.licence) == (f"{name}@{commit[:12]}", "mit")
     assert any(f"/tree/{commit}" in path for path in there.asked)
-    assert bert_data.encode(base.tokenizer, ["Bagus sekali!"], 32) == [[2, 5, 7, 10, 3]]
+    assert list(bert_data.encode(base.tokenizer, ["Bagus sekali!"], 32)) == [[2, 5, 7, 10, 3]]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_an_own_review_counts_as_often_as_its_weight_says(own_weight: int) -> No
     bert.fit(
         base.model,
         bert_data.Examples(ids, labels, counted / counted.mean()),
-        bert_data.Examples([], labels[:0]),
+        bert_data.Examples(bert_data.Ids.of([]), labels[:0]),
         recipe,
         mask_id=bert_data.mask_id(base.tokenizer),
         device=find_device("cpu", "fp32"),

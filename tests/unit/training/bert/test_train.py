@@ -131,9 +131,9 @@ def test_tokens_that_no_text_holds_keep_their_embedding() -> None:
     model, _, examples, mask_id = start()
     before = weights(model)["bert.embeddings.word_embeddings.weight"]
     used = sorted({i for text in examples.ids for i in text} | {mask_id})
-    cut = bert_data.CutEmbedding(model, used)
+    cut = bert_data.CutEmbedding(model, [bert_data.Ids.of([used])])
     assert cut.rows < len(before)
-    assert cut.narrow([[used[-1]]]) == [[len({*used, 0}) - 1]]
+    assert list(cut.narrow(bert_data.Ids.of([[used[-1]]]))) == [[len({*used, 0}) - 1]]
     with torch.no_grad():
         model.get_input_embeddings().weight.add_(1)
     cut.restore()
@@ -149,11 +149,11 @@ def test_a_cut_embedding_answers_as_the_whole_one() -> None:
     model, recipe, examples, mask_id = start()
     device = find_device("cpu", "fp32")
     whole = bert.score(model, examples.ids, recipe.max_length, device)
-    cut = bert_data.CutEmbedding(model, {i for text in examples.ids for i in text})
+    cut = bert_data.CutEmbedding(model, [examples.ids])
 
     np.testing.assert_array_equal(bert.score(model, cut.narrow(examples.ids), recipe.max_length, device), whole)
     with pytest.raises(ValueError, match="outside the cut embedding"):
-        cut.narrow([[mask_id]])
+        cut.narrow(bert_data.Ids.of([[mask_id]]))
 
 
 def test_the_rate_climbs_and_falls_to_nearly_nothing() -> None:
