@@ -4,13 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 import yaml
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
+from tests.fakes.kubernetes_api import Cluster, kubernetes_api
 from tests.repository import ROOT
+from tests.user_clone import make_clone
 
 STACK = ROOT / "stack" / "kubernetes"
 IMAGE = "registry.example.com/mlops/orchestrator:0.1.0"
+_OF_THE_CLUSTER = {"storage", "compute_logs"}
 
 
 def instance_config() -> dict[str, Any]:
@@ -40,3 +44,19 @@ def launch(instance: dg.DagsterInstance, job_name: str, tags: dict[str, str]) ->
     )
     instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
     return run.run_id
+
+
+def launched_job(folder: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]) -> dict[str, Any]:
+    """The Job that a launched run is; its history in SQLite instead of PostgreSQL, its definitions a small clone's."""
+    clone = folder / "clone"
+    if not clone.exists():
+        make_clone(clone)
+    home = folder / "home"
+    monkeypatch.setenv("PIPELINE_ROOT", str(clone))
+    cluster = Cluster()
+    with kubernetes_api(cluster, folder) as kubeconfig:
+        write_instance(home, kubeconfig, {name: part for name, part in config.items() if name not in _OF_THE_CLUSTER})
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            launch(instance, "rollback", {})
+    (job,) = cluster.jobs.values()
+    return job

@@ -12,14 +12,13 @@ import yaml
 
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import BadSetting
-from tests.fakes.kubernetes_api import VERSION, Cluster, kubernetes_api
-from tests.kubernetes_instance import IMAGE, STACK, instance_config, launch, write_instance
+from tests.fakes.kubernetes_api import VERSION, Cluster
+from tests.kubernetes_instance import IMAGE, STACK, instance_config, launched_job
 from tests.user_clone import make_clone, settings_of
 
 pytestmark = pytest.mark.slow
 
 STEPS = STACK / "steps.yaml"
-OF_THE_CLUSTER = {"storage", "compute_logs"}
 
 
 @pytest.mark.parametrize("name", ["storage.yaml", "model-service.yaml"])
@@ -30,7 +29,7 @@ def test_every_manifest_is_one_that_kubernetes_takes(name: str) -> None:
 
 
 def test_a_run_is_a_job_with_the_clone_the_secrets_and_no_rights(tmp_path: Path, monkeypatch) -> None:
-    job = _launched(tmp_path, monkeypatch, instance_config())
+    job = launched_job(tmp_path, monkeypatch, instance_config())
     pod = job["spec"]["template"]["spec"]
     container = pod["containers"][0]
     assert job["spec"]["activeDeadlineSeconds"] == 21600
@@ -47,22 +46,14 @@ def test_a_run_is_a_job_with_the_clone_the_secrets_and_no_rights(tmp_path: Path,
 
 def test_a_job_that_kubernetes_would_refuse_is_no_run(tmp_path: Path, monkeypatch) -> None:
     """The checks that the other tests rest on can fail."""
-    job = _launched(tmp_path, monkeypatch, instance_config())
+    job = launched_job(tmp_path, monkeypatch, instance_config())
     job["spec"]["template"]["spec"]["containers"][0]["resource"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="'resource' was unexpected"):
         Cluster().create(job)
     config = instance_config()
     config["run_launcher"]["config"]["run_k8s_config"]["pod_spec_config"]["node_select"] = {}
     with pytest.raises(Exception, match="node_select"):
-        _launched(tmp_path, monkeypatch, config)
-
-
-def test_the_charts_launcher_makes_the_same_job_as_dagster_yaml(tmp_path: Path, monkeypatch) -> None:
-    values = yaml.safe_load((STACK / "values.yaml").read_text(encoding="utf-8"))
-    ours = _launched(tmp_path, monkeypatch, instance_config())
-    of_chart = instance_config()
-    of_chart["run_launcher"]["config"] = _launcher_of_the_chart(values)
-    assert _comparable(_launched(tmp_path, monkeypatch, of_chart)) == _comparable(ours)
+        launched_job(tmp_path, monkeypatch, config)
 
 
 def test_the_chart_gets_the_rules_of_dagster_yaml() -> None:
@@ -178,55 +169,6 @@ def test_without_dagster_k8s_the_next_step_is_named(tmp_path: Path, monkeypatch)
     clone = make_clone(tmp_path / "clone")
     with pytest.raises(BadSetting, match=r"STEP_PODS is set to .* pip install -r locks/kubernetes\.txt"):
         build_definitions(settings_of(clone, STEP_PODS=str(STEPS)))
-
-
-def _launched(folder: Path, monkeypatch, config: dict[str, Any]) -> dict[str, Any]:
-    """The Job that a launched run is; its history in SQLite instead of PostgreSQL, its definitions a small clone's."""
-    clone = folder / "clone"
-    if not clone.exists():
-        make_clone(clone)
-    home = folder / "home"
-    monkeypatch.setenv("PIPELINE_ROOT", str(clone))
-    cluster = Cluster()
-    with kubernetes_api(cluster, folder) as kubeconfig:
-        write_instance(home, kubeconfig, {name: part for name, part in config.items() if name not in OF_THE_CLUSTER})
-        with dg.DagsterInstance.from_config(str(home)) as instance:
-            launch(instance, "rollback", {})
-    (job,) = cluster.jobs.values()
-    return job
-
-
-def _launcher_of_the_chart(values: dict[str, Any]) -> dict[str, Any]:
-    """The launcher's part of the dagster.yaml that the chart writes: templates/helpers/instance/_run-launcher.tpl."""
-    given = values["runLauncher"]["config"]["k8sRunLauncher"]
-    return {
-        "load_incluster_config": given["loadInclusterConfig"],
-        "job_namespace": "mlops",
-        "image_pull_policy": given["imagePullPolicy"],
-        "service_account_name": "dagster",
-        "dagster_home": values["global"]["dagsterHome"],
-        "instance_config_map": "dagster-instance",
-        "postgres_password_secret": values["global"]["postgresqlSecretName"],
-        "env_secrets": [secret["name"] for secret in given["envSecrets"]],
-        "volume_mounts": given["volumeMounts"],
-        "volumes": given["volumes"],
-        "fail_pod_on_run_failure": given["failPodOnRunFailure"],
-        "run_k8s_config": {
-            "container_config": given["runK8sConfig"]["containerConfig"],
-            "pod_spec_config": given["runK8sConfig"]["podSpecConfig"],
-            "job_spec_config": given["runK8sConfig"]["jobSpecConfig"],
-        },
-    }
-
-
-def _comparable(job: dict[str, Any]) -> dict[str, Any]:
-    """The Job's pod and limits without the run's id and the chart's own way to give the password."""
-    spec = job["spec"]
-    container = spec["template"]["spec"]["containers"][0]
-    container["args"] = container["args"][:3]
-    container["env"] = [one for one in container["env"] if one["name"] != "DAGSTER_PG_PASSWORD"]
-    del spec["template"]["metadata"]
-    return spec
 
 
 def _snake(part: Any) -> Any:

@@ -1,0 +1,168 @@
+"""The values of stack/kubernetes/values.yaml, rendered by Helm's own engine.
+
+With DAGSTER_CHART, the folder that `helm pull dagster --repo https://dagster-io.github.io/helm --untar` makes,
+Dagster's own chart is rendered too. A small chart that uses the values in the same way is always rendered.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.fakes.kubernetes_api import VERSION
+from tests.kubernetes_instance import IMAGE, STACK, instance_config, launched_job
+
+pytestmark = pytest.mark.slow
+
+SMALL_CHART = {
+    "Chart.yaml": "{apiVersion: v2, name: dagster, version: 0.0.1}",
+    "values.yaml": "{}",
+    "templates/instance.yaml": """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: dagster-instance, namespace: {{ .Release.Namespace }}}
+data:
+  dagster.yaml: |
+    {{- with .Values.runLauncher.config.k8sRunLauncher }}
+    run_launcher:
+      module: dagster_k8s
+      class: K8sRunLauncher
+      config:
+        load_incluster_config: {{ .loadInclusterConfig }}
+        job_namespace: {{ $.Release.Namespace }}
+        image_pull_policy: {{ .imagePullPolicy }}
+        service_account_name: dagster
+        dagster_home: {env: DAGSTER_HOME}
+        instance_config_map: {env: DAGSTER_K8S_INSTANCE_CONFIG_MAP}
+        postgres_password_secret: {env: DAGSTER_K8S_PG_PASSWORD_SECRET}
+        env_secrets: {{ range .envSecrets }}
+          - {{ .name }}
+          {{- end }}
+        volumes: {{ toYaml .volumes | nindent 10 }}
+        volume_mounts: {{ toYaml .volumeMounts | nindent 10 }}
+        fail_pod_on_run_failure: {{ .failPodOnRunFailure }}
+        run_k8s_config:
+          container_config: {{ toYaml .runK8sConfig.containerConfig | nindent 12 }}
+          pod_spec_config: {{ toYaml .runK8sConfig.podSpecConfig | nindent 12 }}
+          job_spec_config: {{ toYaml .runK8sConfig.jobSpecConfig | nindent 12 }}
+    {{- end }}
+""",
+    "templates/code.yaml": """
+{{- range index .Values "dagster-user-deployments" "deployments" }}
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .name }}, namespace: {{ $.Release.Namespace }}}
+spec:
+  selector: {matchLabels: {deployment: {{ .name }}}}
+  template:
+    metadata: {labels: {deployment: {{ .name }}}}
+    spec:
+      securityContext: {{ toYaml .podSecurityContext | nindent 8 }}
+      volumes: {{ toYaml .volumes | nindent 8 }}
+      containers:
+        - name: code
+          image: "{{ .image.repository }}:{{ .image.tag }}"
+          args: {{ concat (list "dagster" "api" "grpc" "-p" (toString .port)) .dagsterApiGrpcArgs | toJson }}
+          securityContext: {{ toYaml .securityContext | nindent 12 }}
+          volumeMounts: {{ toYaml .volumeMounts | nindent 12 }}
+          resources: {{ toYaml .resources | nindent 12 }}
+{{- end }}
+""",
+}
+OF_THE_PODS = {
+    "DAGSTER_HOME": "/opt/dagster/dagster_home",
+    "DAGSTER_K8S_INSTANCE_CONFIG_MAP": "dagster-instance",
+    "DAGSTER_K8S_PG_PASSWORD_SECRET": "dagster-postgresql-secret",
+    "DAGSTER_K8S_PIPELINE_RUN_ENV_CONFIGMAP": "dagster-pipeline-env",
+}
+"""Variables of the chart's webserver and daemon, which read the rendered dagster.yaml."""
+
+
+@pytest.fixture(params=["small", "dagster"])
+def chart(request, tmp_path: Path) -> Path:
+    if request.param == "dagster":
+        given = os.environ.get("DAGSTER_CHART")  # noqa: TID251  a chart for the tests, no setting
+        if not given:
+            pytest.skip("Dagster's own chart is not rendered: DAGSTER_CHART names no folder of it")
+        return Path(given)
+    folder = tmp_path / "chart"
+    (folder / "templates").mkdir(parents=True)
+    for name, content in SMALL_CHART.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return folder
+
+
+def test_every_manifest_of_the_chart_is_one_that_kubernetes_takes(chart: Path) -> None:
+    manifests = rendered(chart, values())
+    assert {"ConfigMap", "Deployment"} <= {manifest["kind"] for manifest in manifests}
+    refuse_what_kubernetes_would(manifests)
+
+
+def test_the_charts_code_location_runs_our_image_on_the_clone_and_without_rights(chart: Path) -> None:
+    (pod,) = (
+        manifest["spec"]["template"]["spec"]
+        for manifest in rendered(chart, values())
+        if manifest["kind"] == "Deployment" and "mlops-assets" in manifest["metadata"]["name"]
+    )
+    (container,) = pod["containers"]
+    assert container["image"] == IMAGE
+    assert container["args"][-2:] == ["-m", "mlops_assets.definitions"]
+    assert {"name": "clone", "mountPath": "/srv/mlops"} in container["volumeMounts"]
+    assert {"name": "clone", "persistentVolumeClaim": {"claimName": "mlops-clone"}} in pod["volumes"]
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert pod["securityContext"]["runAsNonRoot"] is True
+
+
+def test_the_charts_launcher_makes_the_same_job_as_dagster_yaml(chart: Path, tmp_path: Path, monkeypatch) -> None:
+    ours = launched_job(tmp_path, monkeypatch, instance_config())
+    (config,) = (
+        yaml.safe_load(manifest["data"]["dagster.yaml"])
+        for manifest in rendered(chart, values())
+        if manifest["kind"] == "ConfigMap" and "dagster.yaml" in manifest["data"]
+    )
+    for name, value in OF_THE_PODS.items():
+        monkeypatch.setenv(name, value)
+    of_chart = instance_config() | {"run_launcher": config["run_launcher"]}
+    assert _comparable(launched_job(tmp_path, monkeypatch, of_chart)) == _comparable(ours)
+
+
+@pytest.mark.parametrize("chart", ["small"], indirect=True)
+def test_values_that_make_a_wrong_manifest_are_noticed(chart: Path) -> None:
+    wrong = values()
+    deployment = wrong["dagster-user-deployments"]["deployments"][0]
+    deployment["volumes"] = [{"name": "clone", "persistentVolumeClame": {}}]
+    with pytest.raises(kubernetes_validate.ValidationError, match="persistentVolumeClame"):
+        refuse_what_kubernetes_would(rendered(chart, wrong))
+
+
+def values() -> dict[str, Any]:
+    return yaml.safe_load((STACK / "values.yaml").read_text(encoding="utf-8"))
+
+
+def rendered(folder: Path, given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every manifest that `helm install mlops -n mlops` would send; raises if the chart's schema refuses the values."""
+    with helm_python.Chart.load(folder) as loaded:
+        loaded.validate_schema(given)
+        templates = loaded.render(given, name="mlops", namespace="mlops", is_install=True)
+    manifests = {name: text for name, text in templates.items() if name.endswith(".yaml")}
+    return [manifest for text in manifests.values() for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def refuse_what_kubernetes_would(manifests: list[dict[str, Any]]) -> None:
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+def _comparable(job: dict[str, Any]) -> dict[str, Any]:
+    """The Job's pod and limits without the run's id and the chart's own way to give password and variables."""
+    spec = job["spec"]
+    container = spec["template"]["spec"]["containers"][0]
+    container["args"] = container["args"][:3]
+    container["env"] = [one for one in container["env"] if one["name"] != "DAGSTER_PG_PASSWORD"]
+    container["envFrom"] = [source for source in container["envFrom"] if "secretRef" in source]
+    del spec["template"]["metadata"]
+    return spec
