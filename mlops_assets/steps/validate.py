@@ -10,6 +10,7 @@ from mlops_assets.reviews.sources.references import validate_references
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.reviews.stored.privacy import TEXTS
 from mlops_assets.settings import Settings
+from mlops_assets.spread.spread import Spread, here
 from mlops_assets.steps.judge_reviews import Evidence, usable_claims
 from mlops_assets.steps.preconditions import refuse_bad_parameters, refuse_missing_upstream
 from mlops_assets.steps.restore import settle
@@ -97,13 +98,14 @@ def validate(
     report: Callable[[str], None],
     *,
     collected: bool,
+    spread: Spread = here,
 ) -> ValidatedReviews:
     """Take in data/imports, then validate these months and all others whose raw reviews changed.
 
     collected: `collect` ran before in the same run. Otherwise the parameters are checked and the checkout is settled
-    here.
+    here. `spread` hands out the months that are due.
     """
-    from mlops_assets.reviews.quality.validate import months_outdated, validate_months
+    from mlops_assets.reviews.quality.validate import months_outdated, validate_apps
     from mlops_assets.reviews.stored.erase import know_as_masked
 
     real = source.name != "sample"
@@ -113,12 +115,18 @@ def validate(
     imported = take_imports(settings, report) if real else nothing_taken()
     if not collected:
         refuse_missing_upstream("validated_reviews", settings, repository, source.name)
-    months: list[MonthResult] = []
-    for app in sorted(known_apps(settings)):
-        outdated = months_outdated(settings.data, app)
-        due = sorted({*months_by_app.get(app, ()), *imported.months_by_app.get(app, ()), *outdated})
-        months += validate_months(settings.data, app, due)
-    references = validate_references(settings, source.name)
+    due = {
+        app: sorted(
+            {
+                *months_by_app.get(app, ()),
+                *imported.months_by_app.get(app, ()),
+                *months_outdated(settings.data, app),
+            }
+        )
+        for app in sorted(known_apps(settings))
+    }
+    months = validate_apps(settings.data, due, spread)
+    references = validate_references(settings, source.name, spread)
     know_as_masked(settings.data)
     evidence = Evidence(settings, source, repository)
     valid = all(claim.passed for claim in usable_claims(evidence).values())

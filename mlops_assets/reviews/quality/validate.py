@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -18,8 +18,11 @@ from mlops_assets.reviews.quality import schema
 from mlops_assets.reviews.stored import columns, privacy
 from mlops_assets.reviews.stored.privacy import TEXTS, count_masks
 from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.spread.spread import Spread, here
 
 _SHOWN = 5
+_MOST_BYTES = 4 * 1024 * 1024
+"""Of raw files that are judged in one pass: some 50,000 reviews. A pass has a fixed cost, and needs memory."""
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
@@ -41,37 +44,81 @@ class MonthResult:
     unchanged: bool = False
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """Months of an app that are judged in one pass."""
+
+    data: Path
+    app_id: str
+    months: tuple[str, ...]
+
+
 def validate_months(data: Path, app_id: str, months: Sequence[str]) -> list[MonthResult]:
+    """`validate_apps` for one app, in this process."""
+    return validate_apps(data, {app_id: months})
+
+
+def validate_apps(data: Path, months_by_app: Mapping[str, Sequence[str]], spread: Spread = here) -> list[MonthResult]:
     """Validate `data/raw/<app_id>/<month>.parquet` into `validated/` and `quarantine/`; no rows, no file.
 
     The last result is kept in `validated/<app_id>/.validation/<month>.json` with the hashes of the rules and of all
     three files; while they are the same, that result is returned. A file with an unchanged stamp is not hashed. The
-    other months are judged in one pass.
+    other months are judged in passes of some megabytes, which may run at the same time.
     """
-    stored = set(ReviewStore(data / "raw").months(app_id))
-    hashes = _Hashes(data, app_id)
-    done: dict[str, MonthResult] = {}
-    due: dict[str, pd.DataFrame] = {}
+    done: dict[tuple[str, str], MonthResult] = {}
+    hashes = {app: _Hashes(data, app) for app in months_by_app}
+    passes: list[_Pass] = []
+    for app, months in months_by_app.items():
+        stored = set(ReviewStore(data / "raw").months(app))
+        due: list[str] = []
+        for month in months:
+            files = _Files.of(data, app, month, hashes[app])
+            if month not in stored:
+                files.remove()
+                done[app, month] = MonthResult(app, month, unchanged=True)
+            elif (known := files.known()) is not None:
+                done[app, month] = known
+            else:
+                due.append(month)
+        passes += _passes(data, app, due)
+    for results, known in spread(_judge, passes):
+        done |= {(found.app_id, found.month): found for found in results}
+        for app in {found.app_id for found in results}:
+            hashes[app].learn(known)
+    for known in hashes.values():
+        known.save()
+    return [done[app, month] for app, months in months_by_app.items() for month in months]
+
+
+def _passes(data: Path, app_id: str, months: Sequence[str]) -> Iterator[_Pass]:
+    """The months in their order, as many to a pass as `_MOST_BYTES` allow."""
+    together: list[str] = []
+    size = 0
     for month in months:
-        files = _Files.of(data, app_id, month, hashes)
-        if month not in stored:
-            files.remove()
-            done[month] = MonthResult(app_id, month, unchanged=True)
-        elif (known := files.known()) is not None:
-            done[month] = known
-        else:
-            due[month] = columns.read_frame(files.raw)
-    if due:
-        judged = schema.validate(pd.concat(due.values(), ignore_index=True))
-        good_month = columns.month_of(judged.good["review_date"])
-        bad_month = columns.month_of(judged.quarantined["review_date"])
-        for month, rows in due.items():
-            good = pd.DataFrame(judged.good[good_month == month])
-            bad = pd.DataFrame(judged.quarantined[bad_month == month])
-            deleted = int(rows["deleted_at"].notna().sum())
-            done[month] = _Files.of(data, app_id, month, hashes).write(good, bad, deleted)
-    hashes.save()
-    return [done[month] for month in months]
+        size += (grown := (data / "raw" / app_id / f"{month}.parquet").stat().st_size)
+        if together and size > _MOST_BYTES:
+            yield _Pass(data, app_id, tuple(together))
+            together, size = [], grown
+        together.append(month)
+    if together:
+        yield _Pass(data, app_id, tuple(together))
+
+
+def _judge(judged_together: _Pass) -> "tuple[list[MonthResult], dict[str, list[Any]]]":
+    """The results of the months, whose files it writes, and what it knows of these files' hashes."""
+    data, app_id = judged_together.data, judged_together.app_id
+    hashes = _Hashes(data, app_id)
+    frames = {month: columns.read_frame(data / "raw" / app_id / f"{month}.parquet") for month in judged_together.months}
+    judged = schema.validate(pd.concat(frames.values(), ignore_index=True))
+    good_month = columns.month_of(judged.good["review_date"])
+    bad_month = columns.month_of(judged.quarantined["review_date"])
+    results: list[MonthResult] = []
+    for month, rows in frames.items():
+        good = pd.DataFrame(judged.good[good_month == month])
+        bad = pd.DataFrame(judged.quarantined[bad_month == month])
+        deleted = int(rows["deleted_at"].notna().sum())
+        results.append(_Files.of(data, app_id, month, hashes).write(good, bad, deleted))
+    return results, hashes.used
 
 
 def months_outdated(data: Path, app_id: str) -> list[str]:
@@ -100,21 +147,25 @@ class _Hashes:
         self._known: dict[str, list[Any]] = {}
         with suppress(OSError, ValueError):
             self._known = json.loads(self._path.read_text(encoding="utf-8"))
-        self._used: dict[str, list[Any]] = {}
+        self.used: dict[str, list[Any]] = {}
+
+    def learn(self, used: Mapping[str, list[Any]]) -> None:
+        """Take over what another process computed."""
+        self.used |= used
 
     def of(self, path: Path) -> str:
         """The file's SHA-256, or "none" if there is no file."""
         if not path.exists():
             return "none"
         name, now = path.relative_to(self._data).as_posix(), list(stamp(path))
-        known = self._used.get(name) or self._known.get(name)
+        known = self.used.get(name) or self._known.get(name)
         if known is None or known[:-1] != now:
             known = [*now, sha256(path)]
-        self._used[name] = known
+        self.used[name] = known
         return str(known[-1])
 
     def save(self) -> None:
-        kept = {name: known for name, known in self._known.items() if (self._data / name).exists()} | self._used
+        kept = {name: known for name, known in self._known.items() if (self._data / name).exists()} | self.used
         if kept and kept != self._known:
             replace_file(self._path, json.dumps(kept, sort_keys=True))
 

@@ -16,6 +16,7 @@ from mlops_assets.params.choices import APP_PATTERN, is_file
 from mlops_assets.params.reviews import CollectOptions, ReferenceRules
 from mlops_assets.reviews.sources.review_source import ORDINARY, AppCollection, AppStatus, CollectRequest, store_rows
 from mlops_assets.settings import Settings
+from mlops_assets.spread.spread import Spread, here
 from mlops_assets.trained_on import SAMPLE_APP
 
 if TYPE_CHECKING:
@@ -95,16 +96,14 @@ def collect_references(
     return CollectedReferences(tuple(collected))
 
 
-def validate_references(settings: Settings, source: str) -> "tuple[MonthResult, ...]":
+def validate_references(settings: Settings, source: str, spread: Spread = here) -> "tuple[MonthResult, ...]":
     """Sort the stored reviews of the listed reference apps into usable ones and those in quarantine."""
-    from mlops_assets.reviews.quality.validate import months_outdated, validate_months
+    from mlops_assets.reviews.quality.validate import months_outdated, validate_apps
     from mlops_assets.reviews.stored.reference import reference_folder, reference_store
 
     root, store = reference_folder(settings.data), reference_store(settings.data)
-    found: list[MonthResult] = []
-    for app in listed_apps(settings, source):
-        found += validate_months(root, app, sorted({*store.months(app), *months_outdated(root, app)}))
-    return tuple(found)
+    due = {app: sorted({*store.months(app), *months_outdated(root, app)}) for app in listed_apps(settings, source)}
+    return tuple(validate_apps(root, due, spread))
 
 
 def reference_files(settings: Settings, source: str) -> "ReferenceFiles":

@@ -144,3 +144,22 @@ def test_a_month_without_its_record_or_its_raw_file_is_outdated(store, tmp_path)
     (tmp_path / "validated" / APP / ".validation" / "2026-01.json").unlink()
     store.path(APP, "2026-03").unlink()
     assert validate.months_outdated(tmp_path, APP) == ["2026-01", "2026-03"]
+
+
+def test_months_judged_one_by_one_and_out_of_order_give_the_same_files(store, tmp_path, monkeypatch):
+    def backwards(work, pieces):
+        assert len(pieces) == 3
+        return reversed([work(piece) for piece in reversed(pieces)])
+
+    store.upsert("com.other", frame(review("1", app_id="com.other"), review("2", app_id="com.other", rating=9)))
+    months = {APP: ["2026-01", "2026-03"], "com.other": ["2026-01"]}
+    together = validate.validate_apps(tmp_path, months)
+    files = {path: path.read_bytes() for path in sorted(tmp_path.glob("[qv]*/**/20*"))}
+    assert len(files) == 8
+    for path in files:
+        path.unlink()
+    monkeypatch.setattr(validate, "_MOST_BYTES", 1)
+    assert validate.validate_apps(tmp_path, months, backwards) == together
+    assert {path: path.read_bytes() for path in files} == files
+    monkeypatch.setattr(validate, "sha256", lambda path: pytest.fail(f"{path} is hashed again"))
+    assert all(month.unchanged for month in validate.validate_apps(tmp_path, months))

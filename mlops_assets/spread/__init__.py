@@ -1,0 +1,1 @@
+"""Work in independent pieces: one after the other in this process, or as tasks of a Ray cluster."""
