@@ -13,8 +13,8 @@ from tests.repository import ROOT
 RUNTIME = "onnxruntime"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted(path.stem for path in (ROOT / "locks").glob("*.txt"))
-BUILT_ON = {"dev": ("pipeline",), "kubernetes": ("pipeline",), "cuda": ("pipeline",)}
-GROUPS = {"pipeline": ["serving"], "dev": ["dev", "kubernetes"], "cuda": []}
+BUILT_ON = {"dev": ("pipeline",), "kubernetes": ("pipeline",), "ray": ("pipeline",), "cuda": ("pipeline",)}
+GROUPS = {"pipeline": ["serving"], "dev": ["dev", "kubernetes", "ray"], "cuda": []}
 _LINE = re.compile(r"(?P<requirement>[^-\s#][^\s]*==\S+)(?P<hashes>( \\\n    --hash=sha256:[0-9a-f]{64})*)\n")
 
 
@@ -62,7 +62,7 @@ def test_every_range_of_pyproject_is_locked_within_it(lock: str) -> None:
     assert not wrong, f"run make lock: {wrong}"
 
 
-@pytest.mark.parametrize("lock", ["dev", "kubernetes", "cuda"])
+@pytest.mark.parametrize("lock", ["dev", "kubernetes", "ray", "cuda"])
 def test_what_goes_beside_the_pipeline_changes_nothing_of_it(lock: str) -> None:
     assert not locked(lock).keys() & locked("pipeline").keys()
 
@@ -71,6 +71,7 @@ def test_environments_that_share_packages_have_the_same_versions() -> None:
     pipeline, dev = locked("pipeline"), locked("dev")
     assert locked("serving").items() <= pipeline.items()
     assert locked("kubernetes").items() <= dev.items()
+    assert locked("ray").items() <= dev.items()
     assert {name: locked("dvc")[name] for name in ("setuptools",)}.items() <= locked("installers").items()
     assert {name: pipeline[name] for name in ("pip", "setuptools")}.items() <= locked("installers").items()
 
