@@ -40,8 +40,8 @@ def every_six_hours(settings: Settings) -> dg.ScheduleDefinition:
     ) -> dg.RunRequest | dg.SkipReason:
         if busy := at_work(context.instance):
             return dg.SkipReason(f"{busy}: the next tick covers the months of this one")
-        apps = review_source.apps()
         first, last = review_source.months()
+        apps = review_source.apps() if settings.from_month else review_source.due_apps()
         first = settings.from_month or first
         return dg.RunRequest(
             run_key=context.scheduled_execution_time.isoformat(),

@@ -110,7 +110,8 @@ def _range_of(settings: Settings, source: Any) -> dict[str, str]:
         )
     if settings.from_month and settings.from_month > last:
         raise BadSetting(f"FROM must not be after {last}, the source's last month, got {settings.from_month}")
-    return range_tags(settings, source.apps(), settings.from_month or first, last)
+    apps = source.apps() if settings.from_month else source.due_apps()
+    return range_tags(settings, apps, settings.from_month or first, last)
 
 
 def _say_what_next(settings: Settings, live: Any) -> None:

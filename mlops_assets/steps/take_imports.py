@@ -1,12 +1,13 @@
 """Reviews from files: data/imports taken into the stored reviews, and files as a source of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mlops_assets.failures import OutsideFailure, PermanentFailure
-from mlops_assets.files import Stamp, stamp
+from mlops_assets.files import stamp
 from mlops_assets.reviews.sources.review_source import ORDINARY, AppCollection, AppStatus, CollectRequest, store_rows
 from mlops_assets.settings import Settings, Source, child_environment
 from mlops_assets.trained_on import SAMPLE_APP
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.reviews.files.balance import Balances
+    from mlops_assets.reviews.files.files import ReadFile
     from mlops_assets.reviews.files.imports import Imports
-    from mlops_assets.reviews.files.taken import Taken, TakenFiles
+    from mlops_assets.reviews.files.taken import TakenFile, TakenFiles, TakenRecord
     from mlops_assets.reviews.stored.store import ReviewStore
 
 
@@ -42,10 +44,8 @@ def nothing_taken() -> TakenImports:
 
 def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImports:
     """Take the reviews in data/imports into the store. Reports refused files, and balances if something changed."""
-    from mlops_assets.reviews.files.imports import files_in
     from mlops_assets.reviews.stored.store import ReviewStore
 
-    stamps = {path: stamp(path) for path in files_in(settings.data / FOLDER)}
     found = read_new_folder(settings, report)
     store = ReviewStore(settings.data / "raw")
     changed: dict[str, list[str]] = {}
@@ -55,8 +55,8 @@ def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImpo
             report(f"imported {changes.new} new reviews of {app_id}")
             changed[app_id] = list(changes.months)
     found.balances.keep_records(settings.data)
-    if found.rows_by_app:
-        _taken_imports(settings).keep(stamps, found.rows_by_app.values(), found.balances, found.refused)
+    if found.files:
+        _record(settings, None).keep(found.files, found.balances.distinct)
     if changed:
         for line in found.balances:
             report(line)
@@ -70,19 +70,22 @@ def take_imports(settings: Settings, report: Callable[[str], None]) -> TakenImpo
 
 
 def read_new_folder(settings: Settings, report: Callable[[str], None] = lambda _: None) -> "Imports":
-    """`read_folder`, but without rows and without reading if every row is stored and no file has changed."""
-    from mlops_assets.reviews.files.imports import Imports, with_names
+    """`read_folder`, but without the rows of files of which every row is stored: they are not read."""
+    from mlops_assets.reviews.files.imports import files_in
 
-    if (taken := _find_imports(settings)) is None:
-        return read_folder(settings, report)
-    names = with_names(taken.balances)
-    return Imports({}, taken.balances, dict(taken.refused), names, _outside_of_runs(settings))
+    folder = settings.data / FOLDER
+    return read_folder(settings, report, _record(settings, None).find(files_in(folder)))
 
 
-def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: None) -> "Imports":
-    """The folder's files as reviews. Files of which only the DVC pointer is here are pulled first."""
+def read_folder(
+    settings: Settings, report: Callable[[str], None] = lambda _: None, taken: "TakenFiles | None" = None
+) -> "Imports":
+    """The folder's files as reviews, but those that were `taken`. Files of which only the DVC pointer is here are
+    pulled first.
+    """
     from mlops_assets.reviews.files.imports import SOURCE, read_imports, unpulled
     from mlops_assets.reviews.files.rules import FileRules
+    from mlops_assets.reviews.files.taken import NOTHING_TAKEN
 
     folder = settings.data / FOLDER
     if absent := unpulled(folder):
@@ -93,7 +96,8 @@ def read_folder(settings: Settings, report: Callable[[str], None] = lambda _: No
             raise OutsideFailure(
                 f"dvc pull of {absent[0].name} failed: {failure}: push the file's data, or remove {absent[0]}"
             ) from failure
-    return replace(read_imports(folder, FileRules.of(settings, source=SOURCE)), outside=_outside_of_runs(settings))
+    found = read_imports(folder, FileRules.of(settings, source=SOURCE), taken or NOTHING_TAKEN)
+    return replace(found, outside=_outside_of_runs(settings))
 
 
 def _outside_of_runs(settings: Settings) -> tuple[str, ...]:
@@ -105,26 +109,15 @@ def _outside_of_runs(settings: Settings) -> tuple[str, ...]:
     return outside_of_runs(ReviewStore(settings.data / "raw"), apps, settings.first_month, this_month)
 
 
-def _find_imports(settings: Settings) -> "Taken | None":
-    """What is known of the files in data/imports, or None if they have to be read."""
-    from mlops_assets.reviews.files.imports import files_in, unpulled
-
-    folder = settings.data / FOLDER
-    return None if unpulled(folder) else _taken_imports(settings).find(files_in(folder))
-
-
-def _taken_imports(settings: Settings) -> "TakenFiles":
+def _record(settings: Settings, source: Source | None) -> "TakenRecord":
+    """The record of the files that were taken whole as rows of this source; None: of the files in data/imports."""
     from mlops_assets.reviews.files.imports import SOURCE
-
-    return _taken_files(settings, SOURCE)
-
-
-def _taken_files(settings: Settings, source: str) -> "TakenFiles":
     from mlops_assets.reviews.files.rules import FileRules
-    from mlops_assets.reviews.files.taken import TakenFiles
+    from mlops_assets.reviews.files.taken import TakenRecord
 
-    record = settings.instance_folder / "taken_files" / f"{source}.json"
-    return TakenFiles(record, settings.data / "raw", FileRules.of(settings, source=source))
+    rules = FileRules.of(settings, source=source or SOURCE)
+    path = settings.instance_folder / "taken_files" / f"{rules.source}.json"
+    return TakenRecord(path, settings.data / "raw", rules)
 
 
 class NoFile(PermanentFailure):
@@ -132,8 +125,8 @@ class NoFile(PermanentFailure):
 
 
 class FileSource:
-    """Reviews from files: what REVIEWS names, else data/imports. They are read once for a process, and not at all if
-    every row is stored and no file has changed.
+    """Reviews from files: what REVIEWS names, else data/imports. A file is read once for a process, and not at all if
+    it has not changed and every row of it is stored.
     """
 
     name: Source = "file"
@@ -143,16 +136,20 @@ class FileSource:
         self._read: _ReadFiles | None = None
 
     def apps(self) -> Sequence[str]:
-        if taken := self._taken():
-            return tuple(taken.rows)
-        return tuple(dict.fromkeys(self._files().rows["app_id"].tolist()))
+        return tuple(self._files().counts)
+
+    def due_apps(self) -> Sequence[str]:
+        """The apps with news. If there are none, the first app: a run covers one."""
+        files = self._files()
+        return tuple(app for app in files.counts if app in {app for app, _ in files.news}) or tuple(files.counts)[:1]
 
     def months(self) -> tuple[str, str]:
-        """Of unchanged files only the last month, since no month has news."""
-        if taken := self._taken():
-            return taken.months[1], taken.months[1]
-        dates = self._files().rows["review_date"]
-        return f"{dates.min():%Y-%m}", f"{dates.max():%Y-%m}"
+        """The first and the last month with news. If there are none, only the last month."""
+        files = self._files()
+        months = [month for _, month in files.news] or [
+            max(month for file in files.files.values() for _, month in file.months)
+        ]
+        return min(months), max(months)
 
     def collect(
         self,
@@ -161,17 +158,16 @@ class FileSource:
         report: Callable[[str], None],
         request: CollectRequest = ORDINARY,
     ) -> list[AppCollection]:
-        taken = None if request.reread else self._taken()
         if not self._settings.reviews:
             report(f"REVIEWS names no file: reading data/{FOLDER}")
-        balances = taken.balances if taken else self._files().balances
-        balances.keep_records(self._settings.data)
-        if taken is None:
-            for line in balances:
+        files = self._read_all() if request.reread else self._files()
+        files.balances.keep_records(self._settings.data)
+        if files.is_unchanged:
+            report(f"unchanged, and every row is stored: {files.balances.summary()}")
+        else:
+            for line in files.balances:
                 report(line)
-            return self._store(store, months_by_app, report)
-        report(f"unchanged, and every row is stored: {balances.summary()}")
-        return [_unchanged(app_id, taken.rows[app_id]) for app_id in months_by_app if app_id in taken.rows]
+        return self._store(store, files, months_by_app, report)
 
     def statuses(self, store: "ReviewStore") -> list[AppStatus]:  # noqa: ARG002  a file that was read is whole
         return [AppStatus(app, "whole", "read from a file") for app in self.apps()]
@@ -180,70 +176,123 @@ class FileSource:
         return []
 
     def balances(self) -> "Balances":
-        taken = self._taken()
-        return taken.balances if taken else self._files().balances
+        return self._files().balances
 
     def _store(
-        self, store: "ReviewStore", months_by_app: Mapping[str, Sequence[str]], report: Callable[[str], None]
+        self,
+        store: "ReviewStore",
+        files: "_ReadFiles",
+        months_by_app: Mapping[str, Sequence[str]],
+        report: Callable[[str], None],
     ) -> list[AppCollection]:
         from mlops_assets.reviews.stored.columns import month_of
 
-        read = self._files()
+        covered = {(app, month) for app, months in months_by_app.items() for month in months}
+        rows = files.rows.groupby([files.rows["app_id"], month_of(files.rows["review_date"])]).indices
         passes: list[AppCollection] = []
-        stored = 0
-        for app_id, months in months_by_app.items():
-            wanted = read.rows[(read.rows["app_id"] == app_id) & month_of(read.rows["review_date"]).isin(set(months))]
-            if len(wanted):
-                passes.append(store_rows(store, app_id, wanted, reason="read from a file", content_ids=True))
-                stored += len(wanted)
-        if stored < len(read.rows):
-            report(f"{len(read.rows) - stored} rows are of months or apps that this run does not cover, and wait")
-        elif self._settings.reviews:
-            _taken_files(self._settings, self.name).keep(read.stamps, [read.rows], read.balances)
+        for app_id in months_by_app:
+            wanted = sorted(row for key in files.news & covered if key[0] == app_id for row in rows.get(key, ()))
+            if wanted:
+                taken = files.rows.take(wanted)
+                passes.append(store_rows(store, app_id, taken, reason="read from a file", content_ids=True))
+            elif app_id in files.counts:
+                passes.append(_unchanged(app_id, files.counts[app_id]))
+        if waiting := sum(len(rows.get(key, ())) for key in files.news - covered):
+            report(f"{waiting} rows are of months or apps that this run does not cover, and wait")
+        elif self._settings.reviews and not files.is_unchanged:
+            _record(self._settings, self.name).keep(files.files, files.balances.distinct)
         return passes
 
-    def _taken(self) -> "Taken | None":
-        named = self._settings.reviews
-        return _taken_files(self._settings, self.name).find(named) if named else _find_imports(self._settings)
-
     def _files(self) -> "_ReadFiles":
-        """The rows of all files, every app known and every month in range, and the files' balances."""
-        if self._read is None:
-            folder = self._settings.data / FOLDER
-            self._read = self._read_named() if self._settings.reviews else self._read_folder(folder)
+        """What the files hold. Files of which every row is stored are not read."""
+        from mlops_assets.reviews.files.imports import files_in
+
+        named = self._settings.reviews
+        files = named or files_in(self._settings.data / FOLDER)
+        taken = _record(self._settings, self.name if named else None).find(files)
+        stamps = {path: stamp(path) for path in files if path.is_file()}
+        if self._read is None or self._read.read_by != (taken.files.keys(), stamps):
+            self._read = self._read_named(taken) if named else self._read_folder(taken)
+            self._read = replace(self._read, read_by=(taken.files.keys(), stamps))
         return self._read
 
-    def _read_named(self) -> "_ReadFiles":
-        import pandas as pd
+    def _read_all(self) -> "_ReadFiles":
+        from mlops_assets.reviews.files.taken import NOTHING_TAKEN
 
+        return self._read_named(NOTHING_TAKEN) if self._settings.reviews else self._read_folder(NOTHING_TAKEN)
+
+    def _read_named(self, taken: "TakenFiles") -> "_ReadFiles":
         from mlops_assets.reviews.files.files import balances_of, read_reviews
         from mlops_assets.reviews.files.rules import FileRules
+        from mlops_assets.reviews.files.taken import TakenFile
 
         rules = FileRules.of(self._settings, source=self.name, collected_at=self._settings.now())
-        stamps = {path: stamp(path) for path in self._settings.reviews if path.is_file()}
-        files = [read_reviews(path, rules) for path in self._settings.reviews]
-        return _ReadFiles(pd.concat([file.frame for file in files], ignore_index=True), balances_of(files), stamps)
+        known: dict[Path, TakenFile] = {}
+        read: list[ReadFile] = []
+        for path in self._settings.reviews:
+            if path in taken.files:
+                known[path] = taken.files[path]
+                continue
+            seen = stamp(path) if path.is_file() else (0, 0, 0)
+            read.append(file := read_reviews(path, rules))
+            known[path] = TakenFile.of(seen, file.frame, file.balance)
+        distinct = balances_of(read).distinct if not taken.files else taken.distinct
+        return _ReadFiles.of(known, taken, [file.frame for file in read], distinct)
 
-    def _read_folder(self, folder: Path) -> "_ReadFiles":
-        import pandas as pd
-
-        found = read_folder(self._settings)
-        if not found.rows_by_app:
+    def _read_folder(self, taken: "TakenFiles") -> "_ReadFiles":
+        found = read_folder(self._settings, taken=taken)
+        if not any(file.months for file in found.files.values()):
             refused = "".join(f"; {reason}" for reason in found.refused.values())
             raise NoFile(
-                f"the source is file, but REVIEWS names none and {folder} holds none to read{refused}: "
-                "make run REVIEWS=reviews.csv, or make import FILE=reviews.csv first"
+                f"the source is file, but REVIEWS names none and {self._settings.data / FOLDER} holds none to "
+                f"read{refused}: make run REVIEWS=reviews.csv, or make import FILE=reviews.csv first"
             )
-        return _ReadFiles(pd.concat(found.rows_by_app.values(), ignore_index=True), found.balances)
+        return _ReadFiles.of(found.files, taken, list(found.rows_by_app.values()), found.balances.distinct)
 
 
 @dataclass(frozen=True)
 class _ReadFiles:
-    """Every row that can be stored, the balances, and the stamps of named files from before they were read."""
+    """What is known of all files, and every row that can be stored of those that were read.
 
-    rows: "pd.DataFrame"
+    news: the months whose rows may not all be stored
+    counts: how many rows each app has in all files
+    """
+
+    files: "Mapping[Path, TakenFile]"
     balances: "Balances"
-    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    rows: "pd.DataFrame"
+    news: frozenset[tuple[str, str]]
+    read_by: object = None
+
+    @classmethod
+    def of(
+        cls,
+        files: "Mapping[Path, TakenFile]",
+        taken: "TakenFiles",
+        frames: "Sequence[pd.DataFrame]",
+        distinct: int | None,
+    ) -> Self:
+        import pandas as pd
+
+        from mlops_assets.reviews.files.balance import Balances
+        from mlops_assets.reviews.stored.columns import empty
+
+        balances = Balances(tuple(file.balance for file in files.values() if file.balance), distinct)
+        rows = pd.concat(frames, ignore_index=True) if frames else empty()
+        news = {month for path, file in files.items() if path not in taken.files for month in taken.news(file)}
+        return cls(files, balances, rows, frozenset(news))
+
+    @property
+    def is_unchanged(self) -> bool:
+        return self.rows.empty
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for file in self.files.values():
+            for app, rows in file.rows.items():
+                counts[app] = counts.get(app, 0) + rows
+        return counts
 
 
 def _unchanged(app_id: str, rows: int) -> AppCollection:

@@ -102,6 +102,11 @@ class Balance:
     def repeats(self) -> int:
         return self.counts[REPEAT]
 
+    @property
+    def waits_for_the_clock(self) -> bool:
+        """Whether a row is in quarantine only until its date comes."""
+        return bool(self.aside["reason"].astype("str").str.startswith(IN_THE_FUTURE).any())
+
     def summary(self) -> str:
         """The balance in one line."""
         blank = f" (besides {self.blank} blank rows)" if self.blank else ""
@@ -189,12 +194,12 @@ def keep_record(balance: Balance, data: Path) -> None:
 
 @dataclass(frozen=True)
 class Balances:
-    """The balances of files that were read together. `distinct` counts each review that was taken once, even if several
-    files hold it.
+    """The balances of a list of files. `distinct` counts each review that was taken once, even if several files hold
+    it; None if the files were not read together.
     """
 
     files: tuple[Balance, ...] = ()
-    distinct: int = 0
+    distinct: int | None = 0
 
     def __iter__(self) -> Iterator[str]:
         """Every file's balance, then the sum if there are several files."""
@@ -207,8 +212,8 @@ class Balances:
         if len(self.files) == 1:
             return self.files[0].summary()
         counts = {fate: sum(balance.counts[fate] for balance in self.files) for fate in _FATES}
-        again = counts[TAKEN] - self.distinct
-        counts = {**counts, TAKEN: self.distinct, REPEAT: counts[REPEAT] + again}
+        again = 0 if self.distinct is None else counts[TAKEN] - self.distinct
+        counts = {**counts, TAKEN: counts[TAKEN] - again, REPEAT: counts[REPEAT] + again}
         more = f", {again} of them of another file" if again else ""
         read = sum(balance.rows for balance in self.files)
         return f"{len(self.files)} files: {read} rows read = {_sum(counts)}{more}"
@@ -216,11 +221,6 @@ class Balances:
     def table(self) -> list[dict[str, Any]]:
         """Rows by file, app and month, for Dagster."""
         return [row for balance in self.files for row in balance.table()]
-
-    @property
-    def wait_for_the_clock(self) -> bool:
-        """Whether a row is in quarantine only until its date comes."""
-        return any(balance.aside["reason"].str.startswith(IN_THE_FUTURE).any() for balance in self.files)
 
     def keep_records(self, data: Path) -> None:
         """`keep_record` of every file."""

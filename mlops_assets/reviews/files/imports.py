@@ -5,17 +5,19 @@ Not here: reading one file (files.py), pulling a file of which only the DVC poin
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.files import stamp
 from mlops_assets.reviews.files.balance import Balance, Balances, record_of
 from mlops_assets.reviews.files.files import ReadFile, balances_of, read_reviews
 from mlops_assets.reviews.files.rules import FileRules
+from mlops_assets.reviews.files.taken import NOTHING_TAKEN, TakenFile, TakenFiles
 from mlops_assets.reviews.quality.claims import Claim
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.privacy import Erased, review_digest
@@ -28,14 +30,15 @@ NO_REVIEWS = re.compile(r"\..*|readme(\..*)?|.*\.dvc", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Imports:
-    """The folder's files: rows in the stored form by app, the balances of those that were read, what was refused and
-    why, and what holds columns about people.
+    """The folder's files: rows in the stored form by app of those that were read, the balances of all that were
+    understood, what was refused and why, and what holds columns about people.
     """
 
     rows_by_app: dict[str, pd.DataFrame]
     balances: Balances
     refused: dict[str, str]
     with_names: dict[str, tuple[str, ...]]
+    files: Mapping[Path, TakenFile] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
     """A line for each stored month that no run covers."""
 
@@ -52,24 +55,35 @@ def unpulled(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.dvc")) if not path.with_suffix("").exists()]
 
 
-def read_imports(folder: Path, rules: FileRules) -> Imports:
-    """Every file of the folder. A file that cannot be understood is refused, and the others are still read.
+def read_imports(folder: Path, rules: FileRules, taken: TakenFiles = NOTHING_TAKEN) -> Imports:
+    """Every file of the folder but those that were `taken`. A file that cannot be understood is refused, and the others
+    are still read.
 
     A review that several files hold comes with all of its rows: the store decides which version is the newest.
     """
-    files, refused = list[ReadFile](), dict[str, str]()
+    files, known = list[ReadFile](), dict[Path, TakenFile]()
     for path in files_in(folder):
+        if path in taken.files:
+            known[path] = taken.files[path]
+            continue
+        seen = stamp(path)
         try:
-            files.append(read_reviews(path, rules))
+            file = read_reviews(path, rules)
         except PermanentFailure as failure:
-            refused[path.name] = str(failure)
+            known[path] = TakenFile(seen, refused=str(failure))
+            continue
+        files.append(file)
+        known[path] = TakenFile.of(seen, file.frame, file.balance)
+    refused = {path.name: file.refused for path, file in known.items() if file.refused}
     rows = pd.concat([file.frame for file in files], ignore_index=True) if files else columns.empty()
-    balances = balances_of(files)
+    distinct = taken.distinct if not files else balances_of(files).distinct if not taken.files else None
+    balances = Balances(tuple(file.balance for file in known.values() if file.balance), distinct)
     return Imports(
         rows_by_app={str(app): columns.conform(group) for app, group in rows.groupby("app_id")},
         balances=balances,
         refused=refused,
         with_names=with_names(balances),
+        files=known,
     )
 
 

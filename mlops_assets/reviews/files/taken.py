@@ -3,100 +3,130 @@
 import hashlib
 import hmac
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Self, cast
 
 import pandas as pd
 
 from mlops_assets.code_version import code_version
 from mlops_assets.files import Stamp, replace_file, sha256, stamp
-from mlops_assets.reviews.files.balance import Balance, Balances
+from mlops_assets.reviews.files.balance import Balance
 from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.known_batches import stored_files
 
+Month = tuple[str, str]
+"""An app and one of its months."""
+
 
 @dataclass(frozen=True)
-class Taken:
-    """What is known of the files without reading them.
+class TakenFile:
+    """What is known of a file without reading it.
 
-    rows: how many rows each app has in them
-    months: the first and the last month
-    refused: files that could not be understood, and why
+    stamp: from before it was read
+    months: how many rows each month of each app has in it, and a digest of them
+    refused: why the file could not be understood; empty if it could
     """
 
-    rows: Mapping[str, int]
-    months: tuple[str, str]
-    balances: Balances
-    refused: Mapping[str, str]
+    stamp: Stamp
+    months: Mapping[Month, tuple[int, str]] = field(default_factory=dict)
+    balance: Balance | None = None
+    refused: str = ""
+
+    @classmethod
+    def of(cls, seen: Stamp, frame: pd.DataFrame, balance: Balance) -> Self:
+        """From the rows of a file in the stored form, in the stored order."""
+        return cls(seen, _digests(frame), balance)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a row is in quarantine only until its date comes."""
+        return self.balance is not None and self.balance.waits_for_the_clock
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many rows each app has."""
+        counts: dict[str, int] = {}
+        for (app, _), (count, _) in self.months.items():
+            counts[app] = counts.get(app, 0) + count
+        return counts
 
 
+@dataclass(frozen=True)
 class TakenFiles:
+    """The files of a list that need not be read, and the months that another file of the list need not bring again.
+
+    stored: the digests of months whose rows are stored, also of files that have changed since
+    distinct: how many reviews all files of the list hold together; None if that is not known
+    """
+
+    files: Mapping[Path, TakenFile] = field(default_factory=dict)
+    stored: frozenset[tuple[Month, str]] = frozenset()
+    distinct: int | None = None
+
+    def news(self, file: TakenFile) -> set[Month]:
+        """The months of a file whose rows may not all be stored."""
+        return {month for month, (_, digest) in file.months.items() if (month, digest) not in self.stored}
+
+
+NOTHING_TAKEN = TakenFiles()
+
+
+class TakenRecord:
     """The record of the files that were taken whole, in one JSON file.
 
-    It holds while the files, the rules by which they are read, and what is stored of their apps stay as they were. A
-    file whose stamp changed is hashed, and is the same if its content is.
+    An entry holds while its file, the rules by which files are read, and what is stored of its apps stay as they were.
+    A file whose stamp changed is hashed, and is the same if its content is.
     """
 
     def __init__(self, record: Path, raw: Path, rules: FileRules) -> None:
         self._record, self._raw, self._rules = record, raw, rules
 
-    def find(self, files: Sequence[Path]) -> Taken | None:
-        """What is known of the files, or None if they have to be read."""
+    def find(self, files: Sequence[Path]) -> TakenFiles:
+        """What is known of these files."""
         kept = self._kept()
-        if kept.get("rules") != self._of_rules() or kept["stored"] != self._of_stored(kept["rows"]):
-            return None
-        known = {path: (seen, digest) for path, seen, digest in kept["files"]}
-        if list(known) != [str(path) for path in files]:
-            return None
-        changed = [path for path in files if known[str(path)][0] != list(stamp(path))]
-        if any(sha256(path) != known[str(path)][1] for path in changed):
-            return None
-        balances = Balances(tuple(map(Balance.of_record, kept["balances"])), kept["distinct"])
-        taken = Taken(kept["rows"], tuple(kept["months"]), balances, kept["refused"])
-        if changed:
-            self._write({path: stamp(path) for path in files}, taken)
-        return taken
+        if kept.get("rules") != self._of_rules():
+            return NOTHING_TAKEN
+        apps = {app: self._of_stored(app) for app in kept["stored"]}
+        entries = {Path(path): entry for path, entry in kept["files"].items()}
+        found: dict[Path, TakenFile] = {}
+        stored: set[tuple[Month, str]] = set()
+        for path, entry in entries.items():
+            file = _of_entry(entry)
+            current = {app for app in file.rows if apps[app] == kept["stored"][app]}
+            stored |= {(month, digest) for month, (_, digest) in file.months.items() if month[0] in current}
+            if path in files and current == file.rows.keys() and (now := _same(path, entry)):
+                found[path] = replace(file, stamp=now)
+        whole = len(found) == len(entries) == len(files)
+        return TakenFiles(found, frozenset(stored), kept["distinct"] if whole else None)
 
-    def keep(
-        self,
-        stamps: Mapping[Path, Stamp],
-        rows: Iterable[pd.DataFrame],
-        balances: Balances,
-        refused: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        """Record files of which all `rows` are stored now, with the stamps that they had before they were read.
+    def keep(self, files: Mapping[Path, TakenFile], distinct: int | None) -> None:
+        """Record files of which all rows are stored now.
 
-        Not if a file has changed since, if one is none, or if a row waits for its date to come.
+        A file is left out if it has changed since it was read, or if one of its rows waits for its date to come.
         """
-        if balances.wait_for_the_clock or not all(path.is_file() for path in stamps):
-            return
-        counts, months = Counter[str](), set[str]()
-        for frame in rows:
-            counts.update(frame["app_id"])
-            months.update(columns.month_of(frame["review_date"]).unique())
-        self._write(stamps, Taken(counts, (min(months), max(months)), balances, refused))
-
-    def _write(self, stamps: Mapping[Path, Stamp], taken: Taken) -> None:
-        digests = {path: sha256(path) for path in stamps}
-        if any(stamp(path) != seen for path, seen in stamps.items()):
-            return
+        known = self._kept().get("files", {})
+        entries: dict[str, dict[str, Any]] = {}
+        for path, file in files.items():
+            if file.waits or not path.is_file():
+                continue
+            before = known.get(str(path))
+            digest = before["sha256"] if before and before["stamp"] == list(file.stamp) else sha256(path)
+            if stamp(path) == file.stamp:
+                entries[str(path)] = _as_entry(file, digest)
         record = {
-            "files": [[str(path), seen, digests[path]] for path, seen in stamps.items()],
+            "files": entries,
             "rules": self._of_rules(),
-            "stored": self._of_stored(taken.rows),
-            "rows": dict(taken.rows),
-            "months": taken.months,
-            "balances": [balance.as_record() for balance in taken.balances.files],
-            "distinct": taken.balances.distinct,
-            "refused": dict(taken.refused),
+            "stored": {
+                app: self._of_stored(app) for app in sorted({app for file in files.values() for app in file.rows})
+            },
+            "distinct": distinct if len(entries) == len(files) else None,
         }
-        replace_file(self._record, json.dumps(record))
+        if record != self._kept():
+            replace_file(self._record, json.dumps(record))
 
     def _kept(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):  # Absent or damaged: the files are read.
@@ -119,8 +149,40 @@ class TakenFiles:
         ]
         return _digest(read_by)
 
-    def _of_stored(self, apps: Mapping[str, Any]) -> str:
-        return _digest([stored_files(self._raw, app) for app in sorted(apps)])
+    def _of_stored(self, app: str) -> str:
+        return _digest(stored_files(self._raw, app))
+
+
+def _digests(frame: pd.DataFrame) -> dict[Month, tuple[int, str]]:
+    """The count and digest of each month of each app; when reviews were scraped does not count."""
+    rows = pd.util.hash_pandas_object(frame.drop(columns="scraped_at"), index=False).to_numpy()
+    groups = frame.groupby([frame["app_id"], columns.month_of(frame["review_date"])]).indices
+    return {
+        cast("Month", month): (len(at), hashlib.sha256(rows[at].tobytes()).hexdigest()[:16])
+        for month, at in groups.items()
+    }
+
+
+def _same(path: Path, entry: Mapping[str, Any]) -> Stamp | None:
+    """The stamp of the file if its content is that of the entry, else None."""
+    now = stamp(path)
+    return now if entry["stamp"] == list(now) or entry["sha256"] == sha256(path) else None
+
+
+def _as_entry(file: TakenFile, content: str) -> dict[str, Any]:
+    return {
+        "stamp": list(file.stamp),
+        "sha256": content,
+        "months": [[*month, rows, digest] for month, (rows, digest) in file.months.items()],
+        "balance": file.balance.as_record() if file.balance else None,
+        "refused": file.refused,
+    }
+
+
+def _of_entry(entry: Mapping[str, Any]) -> TakenFile:
+    balance = Balance.of_record(entry["balance"]) if entry["balance"] else None
+    months = {(app, month): (rows, digest) for app, month, rows, digest in entry["months"]}
+    return TakenFile(tuple(entry["stamp"]), months, balance, entry["refused"])
 
 
 def _digest(value: object) -> str:

@@ -26,6 +26,9 @@ class PlaySource:
     def apps(self) -> Sequence[str]:
         return tuple(app for app in self._settings.apps if app != SAMPLE_APP)
 
+    def due_apps(self) -> Sequence[str]:
+        return self.apps()
+
     def months(self) -> tuple[str, str]:
         """From the month of the apps' last whole crawl to the present one."""
         from mlops_assets.reviews.play_store.collect import months_due

@@ -79,6 +79,10 @@ class ReviewSource(Protocol):
         """The apps that this source has reviews of."""
         ...
 
+    def due_apps(self) -> Sequence[str]:
+        """The apps that a run covers if nobody asks for months."""
+        ...
+
     def months(self) -> tuple[str, str]:
         """The months (first, last) that a run covers if nobody asks for others."""
         ...
@@ -116,6 +120,9 @@ class SampleSource:
 
     def apps(self) -> Sequence[str]:
         return (SAMPLE_APP,)
+
+    def due_apps(self) -> Sequence[str]:
+        return self.apps()
 
     def months(self) -> tuple[str, str]:
         from mlops_assets.reviews.sources import sample

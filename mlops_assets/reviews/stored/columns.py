@@ -79,7 +79,11 @@ def empty() -> pd.DataFrame:
 
 def month_of(times: pd.Series) -> pd.Series:
     """The UTC month of each time as YYYY-MM."""
-    return cast("pd.Series", times.dt.tz_convert("UTC").dt.strftime("%Y-%m"))
+    months = times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[M]")
+    # Few distinct months, many times: only the months are written out.
+    codes, distinct = pd.factorize(months)
+    names = pd.array(pd.Series(distinct).dt.strftime("%Y-%m"), dtype="str")
+    return pd.Series(names.take(codes, allow_fill=True), index=times.index, name=times.name)
 
 
 def to_table(frame: pd.DataFrame) -> pa.Table:

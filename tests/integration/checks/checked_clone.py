@@ -47,6 +47,9 @@ class StoredReviews:
     def apps(self) -> Sequence[str]:
         return (APP,)
 
+    def due_apps(self) -> Sequence[str]:
+        return (APP,)
+
     def months(self) -> tuple[str, str]:
         return MONTHS
 

@@ -214,6 +214,41 @@ def test_a_file_is_read_again_if_anything_changed_that_its_rows_depend_on(root, 
     assert {"gp:1", "gp:2"} <= set(stored(root)["review_id"])
 
 
+def test_of_two_files_only_the_new_one_is_read_and_a_run_covers_its_months_alone(root, whole, reads):
+    more = root / "more.csv"
+    more.write_text("\n".join([HEADER, "gp:8,Bima,baru,5,2026-03-01 07:30:00,"]) + "\n", encoding="utf-8")
+    found = source(root, REVIEWS=f"{whole},{more}")
+    assert (found.due_apps(), found.months()) == ((APP,), ("2026-03", "2026-03"))
+    collect(found, root)
+    assert reads == ["more.csv"]
+    assert {"gp:1", "gp:2", "gp:8"} == set(stored(root)["review_id"])
+    assert list(found.balances())[-1] == "2 files: 4 rows read = 3 taken + 1 in quarantine + 0 repeats"
+    again = source(root, REVIEWS=f"{whole},{more}")
+    assert "unchanged" in collect(again, root)[0]
+    assert reads == ["more.csv"]
+
+
+def test_a_run_on_a_file_with_more_rows_covers_the_months_that_differ(root, whole):
+    whole.write_text(whole.read_text().replace("jelek", "bagus sekali") + "gp:9,Bima,baru,5,2026-02-02 07:30:00,\n")
+    found = source(root, REVIEWS=str(whole))
+    assert found.months() == ("2026-02", "2026-02")
+    collect(found, root)
+    assert sorted(stored(root)["review_text"]) == ["bagus", "bagus sekali", "baru"]
+
+
+def test_a_run_covers_the_apps_with_news_alone(root):
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    (root / "params.yaml").write_text(yaml.safe_dump(params | {"apps": [APP, "com.other"]}), encoding="utf-8")
+    names = []
+    for app in (APP, "com.other"):
+        (root / f"{app}.csv").write_text(f"app_id,reviewId,content,score,at\n{app},1{app},bagus,5,2026-01-10\n")
+        names.append(str(root / f"{app}.csv"))
+    collect(source(root, REVIEWS=names[0]), root)
+    assert source(root, REVIEWS=",".join(names)).due_apps() == ("com.other",)
+    assert source(root, REVIEWS=",".join(names)).apps() == (APP, "com.other")
+    assert source(root, REVIEWS=names[0]).due_apps() == (APP,)
+
+
 def test_a_row_of_the_future_is_taken_when_its_date_has_come(root):
     environ = {"REVIEWS": str(root / "mine.csv")}
     collect(source(root, **environ), root)
@@ -239,4 +274,4 @@ def test_unchanged_imports_are_not_read_again_and_their_checks_say_the_same(root
     assert reads == []
     (folder / "notes.csv").write_text("content,score,at\nmantap,5,2026-02-01\n")
     assert take_imports(settings, print).months_by_app == {APP: ["2026-02"]}
-    assert sorted(reads) == ["notes.csv", "whole.csv"]
+    assert reads == ["notes.csv"]
