@@ -87,8 +87,7 @@ class TakenRecord:
 
     def find(self, files: Sequence[Path]) -> TakenFiles:
         """What is known of these files."""
-        kept = self._kept()
-        if kept.get("rules") != self._of_rules():
+        if not (kept := self._kept()):
             return NOTHING_TAKEN
         apps = {app: self._of_stored(app) for app in kept["stored"]}
         entries = {Path(path): entry for path, entry in kept["files"].items()}
@@ -108,7 +107,8 @@ class TakenRecord:
 
         A file is left out if it has changed since it was read, or if one of its rows waits for its date to come.
         """
-        known = self._kept().get("files", {})
+        kept = self._kept()
+        known = kept["files"] if kept else {}
         entries: dict[str, dict[str, Any]] = {}
         for path, file in files.items():
             if file.waits or not path.is_file():
@@ -125,12 +125,15 @@ class TakenRecord:
             },
             "distinct": distinct if len(entries) == len(files) else None,
         }
-        if record != self._kept():
+        if record != kept:
             replace_file(self._record, json.dumps(record))
 
     def _kept(self) -> dict[str, Any]:
+        """The record, empty if files are read by other rules now."""
         with suppress(OSError, ValueError):  # Absent or damaged: the files are read.
-            return json.loads(self._record.read_text(encoding="utf-8"))
+            kept = json.loads(self._record.read_text(encoding="utf-8"))
+            if kept.get("rules") == self._of_rules():
+                return kept
         return {}
 
     def _of_rules(self) -> str:

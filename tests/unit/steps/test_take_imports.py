@@ -214,6 +214,14 @@ def test_a_file_is_read_again_if_anything_changed_that_its_rows_depend_on(root, 
     assert {"gp:1", "gp:2"} <= set(stored(root)["review_id"])
 
 
+def test_a_record_of_an_earlier_version_is_replaced(root, whole, reads):
+    (record,) = (root / ".dagster" / "taken_files").glob("*.json")
+    record.write_text('{"rules": "older", "files": [["whole.csv", [1, 2, 3], "digest"]], "stored": "digest"}')
+    collect(source(root, REVIEWS=str(whole)), root)
+    collect(source(root, REVIEWS=str(whole)), root)
+    assert reads == ["whole.csv"]
+
+
 def test_of_two_files_only_the_new_one_is_read_and_a_run_covers_its_months_alone(root, whole, reads):
     more = root / "more.csv"
     more.write_text("\n".join([HEADER, "gp:8,Bima,baru,5,2026-03-01 07:30:00,"]) + "\n", encoding="utf-8")
