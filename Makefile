@@ -13,12 +13,12 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why logs test quick test-long lint bench bench-scale lock import label labels erase versions deployments restore rollback approve reject prune backup \
+.PHONY: help install run ui stop status why logs test quick test-long lint bench bench-scale lock import label labels erase versions deployments restore rollback approve reject prune mirror backup \
   restore-backup audit sbom up down FORCE
 
 # On a team's server these commands act inside the stack, as the clone's owner; what would start a second pipeline beside
 # it does not start.
-INSIDE := status why logs import labels erase versions deployments restore rollback approve reject prune stop
+INSIDE := status why logs import labels erase versions deployments restore rollback approve reject prune mirror stop
 ifneq (,$(filter $(INSIDE) run ui label,$(MAKECMDGOALS)))
 STACK := $(shell [ ! -x stack/stack.sh ] || stack/stack.sh running)
 endif
@@ -110,6 +110,9 @@ reject: $(HERE)  ## The release that waits for approval stays out: RELEASE= BY= 
 prune: $(HERE)  ## Remove what nothing needs any more, as the nightly job does: DRY_RUN=1 only lists it
 	@[ ! -e stack/made/door/logins.cfg ] || stack/stack.sh old-images
 	@$(CLI) prune --dry-run="$$DRY_RUN"
+
+mirror: $(HERE)  ## Bring the mirrors of reviews up to date (docs/mirrors.md)
+	@$(CLI) mirror
 
 backup: .venv/.installed  ## Databases and run history as one file in backups/: TO=folder
 	@$(VENV)/python -m mlops_assets.cli backup --to="$$TO"

@@ -23,7 +23,16 @@ from mlops_assets.assets.resources import RunOptions, shown
 from mlops_assets.automation import housekeeping, jobs, schedules
 from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.executors import step_executor
-from mlops_assets.automation.sensors import approval, dashboards, git_change, notifications, orphans, retrain, summaries
+from mlops_assets.automation.sensors import (
+    approval,
+    dashboards,
+    git_change,
+    mirrors,
+    notifications,
+    orphans,
+    retrain,
+    summaries,
+)
 from mlops_assets.params.operations import Watching
 from mlops_assets.settings import Settings
 
@@ -40,6 +49,8 @@ def build_definitions(
     assets = schedules.keep_fresh(settings, [*by_month, *whole])
     every_check = checks.build()
     executor = step_executor(settings.step_pods, [each.node_def.name for each in (*assets, *every_check)])
+    things = outside.build(settings)
+    mirrored = bool(things["mirrors"].addresses)
     return dg.Definitions(
         assets=assets,
         asset_checks=every_check,
@@ -50,6 +61,7 @@ def build_definitions(
             jobs.rollback,
             jobs.decide_release,
             housekeeping.prune_job,
+            *([mirrors.mirror] if mirrored else []),
         ],
         schedules=[schedules.every_six_hours(settings), housekeeping.prune_every_night],
         sensors=[
@@ -61,6 +73,7 @@ def build_definitions(
             summaries.summarise_cancelled,
             notifications.deliver_notifications,
             dashboards.record_facts,
+            *([mirrors.keep_mirrors_up_to_date] if mirrored else []),
             *([approval.deploy_approved_release] if settings.section(Watching).approval == "required" else []),
         ],
         resources={
@@ -69,7 +82,7 @@ def build_definitions(
                 force_retrain=settings.force_retrain, skip_deploy=settings.skip_deploy
             ),
             "code_location": CodeLocation(url=settings.reload_url),
-            **shown(settings, outside.build(settings)),
+            **shown(settings, things),
             **(replace or {}),
         },
         executor=executor,

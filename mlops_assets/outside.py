@@ -12,6 +12,7 @@ from mlops_assets.params.operations import Watching
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
 from mlops_assets.settings import Settings
+from mlops_assets.steps.mirroring.mirrors import Mirrors
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.steps.take_imports import FileSource
 from mlops_assets.versioning.git.history import GitHistory
@@ -22,7 +23,7 @@ IMAGE_NAME = "app-review-sentiment"
 
 
 def build(settings: Settings) -> dict[str, Any]:
-    """`review_source`, `repository`, `git_history`, `service`, `notifier` and `dashboards`."""
+    """`review_source`, `repository`, `git_history`, `service`, `notifier`, `dashboards` and `mirrors`."""
     return {
         "review_source": review_source(settings),
         "repository": VersionRepository(
@@ -32,6 +33,7 @@ def build(settings: Settings) -> dict[str, Any]:
         "service": service(settings),
         "notifier": Notifier.of(settings),
         "dashboards": Dashboards.of(settings),
+        "mirrors": Mirrors.of(settings),
     }
 
 

@@ -129,6 +129,8 @@ class Settings(BaseModel):
     play_store_url: str = "https://play.google.com"
     notify_urls: tuple[SecretStr, ...] = ()
     heartbeat_url: SecretStr | None = None
+    mongo_url: SecretStr | None = None
+    mongo_db: str = ""
     sections: Mapping[str, Mapping[str, Any]]
 
     def section(self, model: type[_Section]) -> _Section:
@@ -159,6 +161,7 @@ class Settings(BaseModel):
             raise BadSetting(f"REVIEWS is set, but SOURCE={source} reads no file: leave one of the two out")
         if extra_app in choices.reference_apps:
             raise BadSetting(f"APP={extra_app} is under reference_apps in params.yaml: leave one of the two out")
+        mongo_url, mongo_db = env.mongo()
         ui_port = env.whole("UI_PORT", 3000, 1, 65535)
         ui = f"http://127.0.0.1:{ui_port}"
         settings = cls(
@@ -204,6 +207,8 @@ class Settings(BaseModel):
             play_store_url=env.url("PLAY_STORE_URL", "https://play.google.com"),
             notify_urls=env.notify_urls("NOTIFY_URLS"),
             heartbeat_url=env.secret_url("HEARTBEAT_URL"),
+            mongo_url=mongo_url,
+            mongo_db=mongo_db,
             sections=MappingProxyType({name: MappingProxyType(section) for name, section in sections.items()}),
         )
         env.refuse_misspelt(written, FOR_THE_SERVER)

@@ -15,7 +15,7 @@ from mlops_assets.failures import BadSetting
 ELSEWHERE = frozenset({
     "ALERTMANAGER_IMAGE", "CODE_MEMORY", "COMPOSE_PROJECT_NAME", "DAEMON_MEMORY", "DOCKER_GID", "DOCKER_SOCKET",
     "DOOR_ADDRESS", "DOOR_CERTIFICATE", "DOOR_PORT", "GITHUB_TOKEN", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_ADMIN_USER",
-    "GRAFANA_IMAGE", "GRAFANA_MEMORY", "LABEL_MEMORY", "LOOK_LOGINS", "MONGO_DB", "NODE_EXPORTER_IMAGE",
+    "GRAFANA_IMAGE", "GRAFANA_MEMORY", "LABEL_MEMORY", "LOOK_LOGINS", "NODE_EXPORTER_IMAGE",
     "OPERATE_LOGINS", "ORCHESTRATOR_IMAGE", "PIPELINE_ROOT", "POSTGRES_IMAGE", "POSTGRES_MEMORY", "PROMETHEUS_IMAGE",
     "PROMETHEUS_MEMORY", "PROMETHEUS_RETENTION", "PYTHON_IMAGE", "RUNS_AT_ONCE", "RUN_CPUS", "RUN_MEMORY", "SERVICE",
     "SERVICE_SUBNET", "SKIP_BUILD", "STACK_GID", "STACK_UID", "TORCH_INDEX", "UP_TIMEOUT_S", "WEBSERVER_MEMORY",
@@ -77,6 +77,20 @@ class Variables:
         if value and not re.match(r"https?://.", value):
             raise BadSetting(f"{name} must begin with https:// or http://")
         return SecretStr(value.rstrip("/")) if value else None
+
+    def mongo(self) -> tuple[SecretStr | None, str]:
+        """MONGO_URL and MONGO_DB. A database without a server is none: the variable is older than the mirror."""
+        url, database = self.text("MONGO_URL", ""), self.text("MONGO_DB", "")
+        if not url:
+            return None, ""
+        if not re.match(r"mongodb(\+srv)?://.", url):
+            raise BadSetting("MONGO_URL must begin with mongodb:// or mongodb+srv:// and name a host")
+        if not re.fullmatch(r"[\w-]{1,63}", database):
+            raise BadSetting(
+                "MONGO_URL is set, and MONGO_DB must then name a database in letters, digits, _ and -, at most 63 "
+                f"characters: got {len(database)} characters"
+            )
+        return SecretStr(url), database
 
     def notify_urls(self, name: str) -> tuple[SecretStr, ...]:
         """Apprise addresses between spaces, lines or commas; an address may hold commas. No message repeats one."""

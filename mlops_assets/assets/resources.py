@@ -83,6 +83,12 @@ class DashboardsResource(Outside):
     database: str = Field(description="Host and name of the database: POSTGRES_HOST and POSTGRES_DB. Empty for none.")
 
 
+class MirrorsResource(Outside):
+    """Copies in other people's tools."""
+
+    copies: list[str] = Field(description="Where they are: MONGO_URL with MONGO_DB.")
+
+
 def shown(settings: Settings, things: Mapping[str, Any]) -> dict[str, Any]:
     """The outside things (`outside.build`) under their names, each with its configuration."""
     server = {name: value.get_secret_value() for name, value in settings.server.items()}
@@ -117,4 +123,5 @@ def shown(settings: Settings, things: Mapping[str, Any]) -> dict[str, Any]:
         "dashboards": DashboardsResource(
             built=things["dashboards"], database=f"{host}/{server.get('POSTGRES_DB') or 'postgres'}" if host else ""
         ),
+        "mirrors": MirrorsResource(built=things["mirrors"], copies=things["mirrors"].addresses),
     }

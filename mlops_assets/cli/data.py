@@ -45,6 +45,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     from mlops_assets.reviews.sources.references import file_rules, path_of
     from mlops_assets.reviews.stored.erase import erase
     from mlops_assets.reviews.stored.privacy import Erased
+    from mlops_assets.steps.mirroring.mirrors import Mirrors
     from mlops_assets.steps.refresh_dashboards import Dashboards
     from mlops_assets.versioning.checkout import KEPT
 
@@ -75,6 +76,10 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     trouble = Dashboards.of(settings).refresh().trouble
     if trouble:
         print(f"NOT removed from the dashboards, which may still show it: {trouble}. Run this command again.")
+    mirrors = Mirrors.of(settings)
+    if held := mirrors.forget(done.review_ids, print):
+        print(f"NOT removed from {held}. Run this command again; the next pass of make mirror removes it too.")
+    mirrors.catch_up(lambda _: None, within_s=30)
     versions = outside.build(settings)["repository"].versions()
     print("\nThese versions were made before and may still hold it:")
     print(table([{"commit": v.commit[:12], "data version": v.dataset_version or ""} for v in versions]) or "none")
@@ -84,7 +89,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         "objects elsewhere)"
         "\nModels and their cards that were made before may quote its text: make run FORCE_RETRAIN=1 makes them anew."
     )
-    return 1 if trouble else 0
+    return 1 if trouble or held else 0
 
 
 def _forget_labels(settings: Settings, copies: Sequence[Path], digests: frozenset[str]) -> None:
@@ -215,6 +220,19 @@ def prune_everything(settings: Settings, *, dry_run: bool) -> int:
         prune_runs(instance, settings, print, dry_run=dry_run)
     print("DRY_RUN=1: nothing was removed" if dry_run else "Done.")
     return 0
+
+
+def catch_up_mirrors(settings: Settings) -> int:
+    """`make mirror`: bring the mirrors up to date; 1 if one of them is still behind."""
+    from mlops_assets.steps.mirroring.mirrors import Mirrors
+
+    mirrors = Mirrors.of(settings)
+    if not mirrors.addresses:
+        print("No mirror: MONGO_URL with MONGO_DB names one (docs/mirrors.md)")
+    behind = mirrors.catch_up(print)
+    for line in behind:
+        print(f"Waits: {line}")
+    return 1 if behind else 0
 
 
 def write_sbom(settings: Settings) -> int:

@@ -24,6 +24,9 @@ from mlops_assets.reporting.summary_pages import as_text
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import refuse_bad_parameters
 
+_MIRRORED_WITHIN_S = 30
+"""After so many seconds the mirrors wait for `make mirror`, the daemon or the next run."""
+
 STOPPED = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 
@@ -98,6 +101,8 @@ def run_pipeline(settings: Settings, replace: Mapping[str, Any] | None = None) -
     if stopped:
         print("Stopped by you (Ctrl-C): make run goes on from here.")
     _say_what_next(settings, things["service"].live())
+    for line in things["mirrors"].catch_up(lambda _: None, within_s=_MIRRORED_WITHIN_S):
+        print(f"Warning: {line}. make mirror goes on.", flush=True)
     return STOPPED if stopped else 0 if result.success else 1
 
 

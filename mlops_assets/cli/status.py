@@ -10,6 +10,7 @@ from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, read_summary, summary_paths
 from mlops_assets.settings import Settings
+from mlops_assets.steps.mirroring.mirrors import Mirrors
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.training.champion import champion_folder
 from mlops_assets.versioning.repository import VersionRepository
@@ -85,6 +86,8 @@ def print_status(settings: Settings) -> bool:
             print(f"Waits: {channel.waiting} messages for {channel.name}{error}")
     if trouble := Dashboards.of(settings).trouble():
         print(f"Waits: {trouble}")
+    for line in Mirrors.of(settings).behind():
+        print(f"Waits: {line}")
     return late is None
 
 

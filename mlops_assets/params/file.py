@@ -10,7 +10,7 @@ from pydantic import Field
 from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import Choices
 from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
-from mlops_assets.params.operations import OperationRules, RetrainRules, Versions, Watching
+from mlops_assets.params.operations import MirrorRules, OperationRules, RetrainRules, Versions, Watching
 from mlops_assets.params.reviews import CollectOptions, DriftOptions, ReferenceRules, Sides, ValidationOptions
 from mlops_assets.params.section import Section
 
@@ -39,7 +39,7 @@ def read_yaml(text: str) -> Any:
 
 SECTIONS = (
     "sides", "reference", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain", "deploy",
-    "versions", "operations",
+    "versions", "operations", "mirrors",
 )  # fmt: skip
 """Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
 
@@ -59,6 +59,7 @@ class Params(Choices):
     deploy: Watching = Field(default_factory=Watching)
     versions: Versions = Field(default_factory=Versions)
     operations: OperationRules = Field(default_factory=OperationRules)
+    mirrors: MirrorRules = Field(default_factory=MirrorRules)
 
 
 SECTION_MODELS = {name: cast("type[Section]", Params.model_fields[name].annotation) for name in SECTIONS}

@@ -27,6 +27,17 @@ class OperationRules(Section):
         return timedelta(hours=self.interval_hours + self.slack_hours)
 
 
+class MirrorRules(Section):
+    """How the mirror of MONGO_URL catches up (docs/mirrors.md)."""
+
+    section: ClassVar[str] = "mirrors"
+
+    batch: int = Field(default=500, ge=1, le=10_000)
+    """Reviews that are read, compared and sent to MongoDB in one request."""
+    timeout_s: float = Field(default=20.0, ge=0.1)
+    """Seconds that a request to a mirror may take. A `timeoutMS` in MONGO_URL goes before."""
+
+
 class RetrainRules(Section):
     """How much new data is enough to train the models again, and how often. A changed recipe trains at once."""
 

@@ -89,10 +89,8 @@ def problems(environ: Mapping[str, str]) -> list[str]:
 
 def notes(environ: Mapping[str, str]) -> list[str]:
     """Remarks about settings that are accepted."""
-    if environ.get("MONGO_DB", "").strip():
-        return [
-            "MONGO_DB is kept for a mirror of the raw reviews that comes later: the raw store is data/raw, as Parquet"
-        ]
+    if environ.get("MONGO_DB", "").strip() and not environ.get("MONGO_URL", "").strip():
+        return ["MONGO_DB names a database, and MONGO_URL no server: reviews are not mirrored (docs/mirrors.md)"]
     return []
 
 

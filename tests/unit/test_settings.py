@@ -253,3 +253,22 @@ def test_credentials_and_the_ssh_command_in_the_env_file_reach_git_and_dvc(
     given = child_environment()
     assert (given["AWS_PROFILE"], given["GIT_SSH_COMMAND"], given["HOME"]) == ("theirs", "ssh -i key", "/home/me")
     assert "GIT_DIR" not in given
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"MONGO_URL": "postgres://ana:s3cret@db", "MONGO_DB": "reviews"}, "MONGO_URL must begin with mongodb://"),
+        ({"MONGO_URL": "mongodb://ana:s3cret@db"}, "MONGO_DB must then name a database"),
+        ({"MONGO_URL": "mongodb://ana:s3cret@db", "MONGO_DB": "s3cret/x"}, "letters, digits, _ and -"),
+    ],
+)
+def test_a_mirror_that_cannot_be_is_refused_without_its_password(given: dict[str, str], said: str) -> None:
+    with pytest.raises(BadSetting, match=re.escape(said)) as refused:
+        Settings.load(given, PROJECT)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_mongo_database_without_a_server_is_no_mirror() -> None:
+    settings = Settings.load({"MONGO_DB": "reviews"}, PROJECT)
+    assert (settings.mongo_url, settings.mongo_db) == (None, "")

@@ -3,7 +3,7 @@
 import os
 import shlex
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -147,6 +147,14 @@ def read_table(path: Path, columns: Collection[str] | None = None) -> pa.Table:
     """The Arrow table at `path`; raises `UnknownColumns` if the file is not of `SCHEMA`."""
     require_schema(path)
     return read_rows(path, columns)
+
+
+def row_batches(path: Path, rows: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a stored file as mappings, at most so many at a time. Raises `UnknownColumns`."""
+    require_schema(path)
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=rows):
+            yield batch.to_pylist()
 
 
 def require_schema(path: Path) -> None:

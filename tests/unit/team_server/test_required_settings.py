@@ -82,7 +82,8 @@ def test_no_message_repeats_a_secret() -> None:
     assert not any(secret in messages for secret in ("hunter2", "tiny-one", "small-one", "oops-a-secret"))
 
 
-def test_mongo_db_is_taken_and_explained() -> None:
+def test_mongo_db_without_a_server_is_taken_and_explained() -> None:
     assert problems({**GOOD, "MONGO_DB": "reviews"}) == []
     (note,) = notes({"MONGO_DB": "reviews"})
-    assert "Parquet" in note
+    assert "MONGO_URL" in note
+    assert notes({"MONGO_DB": "reviews", "MONGO_URL": "mongodb://mongo"}) == []

@@ -1,0 +1,1 @@
+"""What the mirrors follow, such as the months of raw reviews."""
