@@ -36,3 +36,7 @@ done
 compile serving --group serving --constraints locks/pipeline.txt
 compile serving-gpu --group serving-gpu --constraints locks/pipeline.txt
 compile dvc --group dvc --constraints locks/installers.txt --no-binary antlr4-python3-runtime  # its version 4.9.3 has no wheel
+mapfile -t in_dvc < <(except dvc)
+for extra in ssh gs azure; do
+  compile "dvc-$extra" --group "dvc-$extra" --constraints locks/dvc.txt --no-binary antlr4-python3-runtime "${in_dvc[@]}"
+done

@@ -53,7 +53,7 @@ def running_host(folder: Path, *, home: str = "") -> Iterator[SshHost]:
     kept = f'SetEnv "HOME={home}"\n' if home else ""
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/user_key.pub\n"
-        f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\n{kept}"
+        f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\nSubsystem sftp internal-sftp\n{kept}"
     )
     host_key = (folder / "host_key.pub").read_text().rsplit(" ", 1)[0]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")

@@ -1,5 +1,6 @@
 """Remotes that are not a healthy folder: S3, read-only, full, hung up by credentials in the URL."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -8,13 +9,16 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from mlops_assets.failures import TransientFailure
 from mlops_assets.params.operations import RetentionRules
+from mlops_assets.versioning.git.commands import ProgramMissing
 from mlops_assets.versioning.retention import prune_versions
-from tests.user_clone import REAL_DVC, UserClone, free_port, sh
+from tests.integration.ssh_host import running_host
+from tests.user_clone import DVC_ENVIRONMENT, PROJECT, REAL_DVC, UserClone, free_port, sh
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -63,6 +67,59 @@ def test_an_s3_remote_carries_the_versions_and_its_endpoint_travels_on_the_branc
     assert {path.read_bytes() for path in (tmp_path / "colleague/data/raw").rglob("*.parquet")} == {
         path.read_bytes() for path in user.months.values()
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "extra"), [("ssh://127.0.0.1/srv/dvc", "ssh"), ("gs://reviews/dvc", "gs"), ("azure://reviews/dvc", "azure")]
+)
+def test_a_remote_that_needs_an_extra_names_it_and_what_installs_it(tmp_path: Path, url: str, extra: str) -> None:
+    user = UserClone(tmp_path / "user")
+    with pytest.raises(ProgramMissing, match=rf"dvc\[{extra}\].* pip install .* -r locks/dvc-{extra}\.txt"):
+        user.version_data(user.repository(remote_url=url))
+
+
+@pytest.fixture
+def dvc_with_ssh(tmp_path: Path) -> Path:
+    """DVC in an environment of its own, with what `ssh://` needs."""
+    folder = tmp_path / "venv-dvc"
+    shutil.copytree(DVC_ENVIRONMENT, folder, symlinks=True)
+    lock = PROJECT / "locks" / "dvc-ssh.txt"
+    command = [folder / "bin" / "python", "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r", lock]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"dvc[ssh] cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
+    return folder / "bin" / "dvc"
+
+
+@pytest.mark.long
+def test_an_ssh_remote_carries_the_versions_and_gets_lost_objects_again(
+    tmp_path: Path, home: Path, dvc_with_ssh: Path
+) -> None:
+    with running_host(tmp_path / "host") as host:
+        login = urlsplit(host.address)
+        ssh = home / ".ssh"
+        ssh.mkdir(mode=0o700)
+        (ssh / "config").write_text(f"Host {login.hostname}\n  IdentityFile {host.user_key}\n", encoding="utf-8")
+        shutil.copyfile(host.known_hosts, ssh / "known_hosts")
+        store = tmp_path / "store"
+        user = UserClone(tmp_path / "user", dvc=dvc_with_ssh)
+        options = {"remote_url": f"{host.address}{store}"}
+        first = user.version_data(user.repository(**options))
+        assert (first.changed, first.pushed_objects) == (True, 3)
+        again = user.version_data(user.repository(**options), run_id="run-2")
+        assert (again.changed, again.pushed_objects) == (False, 0)
+
+        for path in store.rglob("*"):
+            if path.is_file() and path.suffix != ".dir":
+                path.unlink()
+        user.month("2026-03", b"march")
+        assert user.version_data(user.repository(**options), run_id="run-3").pushed_objects == 4
+
+        sh(tmp_path, "git", "clone", "-q", "-b", "pipeline", "user", "colleague")
+        sh(tmp_path / "colleague", str(dvc_with_ssh.with_name("python")), "-m", "dvc", "pull", "-q")
+        assert {path.read_bytes() for path in (tmp_path / "colleague/data/raw").rglob("*.parquet")} == {
+            path.read_bytes() for path in user.months.values()
+        }
 
 
 @pytest.mark.long

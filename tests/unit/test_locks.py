@@ -13,7 +13,12 @@ from tests.repository import ROOT
 RUNTIME = "onnxruntime"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted(path.stem for path in (ROOT / "locks").glob("*.txt"))
-BUILT_ON = {"dev": ("pipeline",), "kubernetes": ("pipeline",), "ray": ("pipeline",), "cuda": ("pipeline",)}
+BUILT_ON = {
+    "dev": ("pipeline",),
+    "kubernetes": ("pipeline",),
+    "ray": ("pipeline",),
+    "cuda": ("pipeline",),
+} | dict.fromkeys(("dvc-ssh", "dvc-gs", "dvc-azure"), ("dvc",))
 GROUPS = {"pipeline": ["serving"], "dev": ["dev", "kubernetes", "ray"], "cuda": []}
 _LINE = re.compile(r"(?P<requirement>[^-\s#][^\s]*==\S+)(?P<hashes>( \\\n    --hash=sha256:[0-9a-f]{64})*)\n")
 
@@ -60,6 +65,11 @@ def test_every_range_of_pyproject_is_locked_within_it(lock: str) -> None:
         if not it.specifier.contains(packages.get(canonicalize_name(it.name), "0"))
     }
     assert not wrong, f"run make lock: {wrong}"
+
+
+@pytest.mark.parametrize("lock", ["dvc-ssh", "dvc-gs", "dvc-azure"])
+def test_what_goes_beside_dvc_changes_nothing_of_it(lock: str) -> None:
+    assert not locked(lock).keys() & locked("dvc").keys()
 
 
 @pytest.mark.parametrize("lock", ["dev", "kubernetes", "ray", "cuda"])

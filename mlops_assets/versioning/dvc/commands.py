@@ -18,6 +18,7 @@ _ALWAYS = {"LC_ALL": "C.UTF-8", "DVC_NO_ANALYTICS": "true", "DVC_STUDIO_OFFLINE"
 _LOCKED = ("Unable to acquire lock", "Another DVC process", "is busy, it is being blocked")
 _PROGRAM_THAT_ASKS_THE_REMOTE = Path(__file__).with_name("remote_objects.py")
 _PAUSE_S = 0.2
+_EXTRA = re.compile(r"requires 'dvc-(ssh|gs|azure)' to be installed")
 _NETWORK = re.compile(r"connect|proxy|endpoint|time[d ]?out|resolve|unreachable", re.IGNORECASE)
 
 
@@ -135,6 +136,11 @@ class Dvc:
         stdout, stderr = (output.decode(errors="replace") for output in (done.stdout, done.stderr))
         if "No module named dvc" in stderr:
             raise ProgramMissing(f"{command[0]} has no DVC: make install brings it")
+        if done.returncode and (extra := _EXTRA.search(stderr)):
+            raise ProgramMissing(
+                f"this remote needs dvc[{extra[1]}], which make install leaves out: "
+                f"{self._python or 'python'} -m pip install --require-hashes --no-deps -r locks/dvc-{extra[1]}.txt"
+            )
         return subprocess.CompletedProcess(command, done.returncode, stdout, stderr)
 
 

@@ -74,7 +74,8 @@ class DataRemote:
         absent = [*absent, *self._remove_lists(pointers.values(), set(absent))]
         self._dvc.push(list(pointers))
         left = self.missing(objects)
-        if left:
+        if left:  # DVC's index named objects that the remote has lost
+            self._remove_lists(pointers.values(), set(left))
             self._dvc.forget_remote()
             self._dvc.push(list(pointers))
             left = self.missing(objects)
