@@ -13,7 +13,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui stop status why logs test quick test-long lint bench bench-scale lock import label labels erase versions deployments restore rollback approve reject prune mirror backup \
+.PHONY: help install run ui stop status why logs test quick test-long lint bench bench-scale lock import label labels try erase versions deployments restore rollback approve reject prune mirror backup \
   restore-backup audit sbom up down FORCE
 
 # On a team's server these commands act inside the stack, as the clone's owner; what would start a second pipeline beside
@@ -85,6 +85,9 @@ label: install  ## A page on which people label reviews, on http://127.0.0.1:300
 
 labels: $(if $(STACK),,install)  ## Labels of people: TO=labels.csv writes, FILE= [BY=name] takes in, neither counts
 	@$(CLI) labels --file="$$FILE" --to="$$TO" --by="$$BY"
+
+try: install  ## Other recipes trained and judged beside the live model, as Markdown: PARAMS=file or key=value TO=folder
+	@$(VENV)/python -m mlops_assets.cli try --params="$$PARAMS" --to="$$TO"
 
 erase: $(HERE)  ## Remove a person's reviews from every current file: AUTHOR= or REVIEW=
 	@$(CLI) erase --author="$$AUTHOR" --review="$$REVIEW"

@@ -79,6 +79,7 @@ COMMANDS = {
     "import": "a cleaned copy of a file of reviews into data/imports",
     "label": "the page on which people label reviews",
     "labels": "labels of people from a file or into one, and how many there are",
+    "try": "other recipes trained and judged beside the live model; nothing changes",
     "erase": "remove a person's reviews from every current file",
     "versions": "list the versions of data and models",
     "deployments": "what was live when, who or what put it there",
@@ -99,6 +100,7 @@ _ARGUMENTS = {
     "import": ("file",),
     "label": (),
     "labels": ("file", "to", "by"),
+    "try": ("params", "to"),
     "erase": ("author", "review"),
     "versions": (),
     "deployments": (),
@@ -121,12 +123,18 @@ def _on_data(given: argparse.Namespace) -> int:
     from mlops_assets.cli.label import command as label
     from mlops_assets.settings import Settings
 
+    def try_recipes() -> int:
+        from mlops_assets.cli import trial  # its tables come from the pages of Dagster's UI
+
+        return trial.try_recipes(settings, params=given.params, to=given.to)
+
     settings = Settings.load().where_it_last_ran()
     commands: dict[str, Callable[[], int]] = {
         "logs": lambda: logs.show_log(settings, given.what, follow=given.follow == "1"),
         "import": lambda: data.import_file(settings, given.file),
         "label": lambda: label.serve(settings),
         "labels": lambda: label.exchange(settings, file=given.file, to=given.to, by=given.by),
+        "try": try_recipes,
         "erase": lambda: data.erase_reviews(settings, author=given.author, review=given.review),
         "versions": lambda: data.show_versions(settings),
         "deployments": lambda: data.show_deployments(settings),

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from mlops_assets.params.models import Evaluation
 
 
+class NoModelMayServe(PermanentFailure):
+    """No candidate passed, and no model served before."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """The model that serves, whether this call decided it, and why it did or did not."""
@@ -67,7 +71,7 @@ def choose_anew(
 
     models = settings.models
     champion.undo_unrecorded(models)
-    incumbent = _other_live_model(settings, live) or champion.champion_folder(models)
+    incumbent = _incumbent(settings, live)
     decision = _committed(repository, models, incumbent) or _decide(
         settings, repository, live, incumbent, run_id=run_id, forced=forced
     )
@@ -97,6 +101,21 @@ def choose_anew(
     champion.write_decision(models, decision)
     champion.drop_previous(models)
     return decision
+
+
+def judge_candidates(
+    settings: Settings, repository: VersionRepository, live: "Live | None", *, run_id: str, forced: bool = False
+) -> Decision:
+    """The decision between the models that are there and the one that serves. Nothing is committed or put in place.
+
+    Raises `NoModelMayServe`.
+    """
+    return _decide(settings, repository, live, _incumbent(settings, live), run_id=run_id, forced=forced)
+
+
+def _incumbent(settings: Settings, live: "Live | None") -> Path | None:
+    """The folder of the model that serves; None before the first."""
+    return _other_live_model(settings, live) or champion.champion_folder(settings.models)
 
 
 def _committed(repository: VersionRepository, models: Path, incumbent: Path | None) -> Decision | None:
@@ -168,7 +187,7 @@ def _decide(
         anchor=find_anchor(settings, repository, gate, defender) if defender else None,
     )
     if verdict.serves is None:
-        raise PermanentFailure(f"no model may serve, and none did before: {verdict.reason}")
+        raise NoModelMayServe(f"no model may serve, and none did before: {verdict.reason}")
     decision = Decision(
         model_version=verdict.serves,
         promoted=verdict.promote,

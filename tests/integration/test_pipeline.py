@@ -1,6 +1,12 @@
 """The whole pipeline as `make run` runs it: collect, version, train, choose, release, deploy."""
 
+import hashlib
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +18,12 @@ import pytest
 from mlops_assets import artifact
 from mlops_assets.cli.data import decide_about_release, show_deployments
 from mlops_assets.cli.run import run_pipeline
+from mlops_assets.cli.trial import try_recipes
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from mlops_assets.failures import BadSetting, PermanentFailure
 from mlops_assets.reviews.stored.split import Split
+from mlops_assets.settings import Settings
 from tests.user_clone import free_port, git, make_clone, settings_of, write_params
 
 CLOCK = "2026-04-15T00:00:00Z"
@@ -28,8 +36,18 @@ class Place:
     root: Path
     port: int
 
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"NOW": CLOCK, "PORT": str(self.port), "DEPLOY_TARGET": "process"}
+
+    def settings(self, **environ: str) -> Settings:
+        return settings_of(self.root, **{**self.environ, **environ})
+
     def run(self, **environ: str) -> int:
-        return run_pipeline(settings_of(self.root, **{"NOW": CLOCK, "PORT": str(self.port), **environ}))
+        return run_pipeline(self.settings(**environ))
+
+    def live(self) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=60).json()["model_version"]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -49,6 +67,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     assert found.run() == 0
     yield found
     Service(ProcessBackend(found.root / ".serving", found.port)).stop()
+
+
+def everything_of(root: Path) -> dict[str, str]:
+    """Every file of data, models, releases and the branch, by its content."""
+    tip = {"pipeline": git(root, "rev-parse", "pipeline")}
+    return tip | {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in ("data", "models", ".releases", ".serving", ".pipeline/data", ".dvc-remote")
+        for path in (root / name).rglob("*")
+        if path.is_file() and "log" not in path.name
+    }
 
 
 def test_a_first_run_does_every_stage_and_leaves_the_champion_serving(place: Place) -> None:
@@ -100,6 +129,56 @@ def test_a_second_run_finds_nothing_new_and_leaves_everything_as_it_is(place: Pl
     assert place.summary["outputs"]["new_data_available"] is False
     assert place.summary["outputs"]["models_trained"] is False
     assert httpx.get(f"http://127.0.0.1:{place.port}/health", timeout=60).json()["model_version"] == pid
+
+
+def test_a_trial_trains_the_changed_recipe_alone_and_nothing_else_changes(place: Place, tmp_path: Path, capsys) -> None:
+    before, live = everything_of(place.root), place.live()
+    params = "classic.trees=20, classic.strengths=[0.5, 1.0] classic.seed=3"
+    assert try_recipes(place.settings(), params=params, to=str(tmp_path / "trial")) == 0
+    report = capsys.readouterr().out
+    assert "Changed: classic.trees: 20, classic.strengths: \\[0.5, 1.0\\], classic.seed: 3" in report
+    assert "forest: trained, the recipe changed" in report
+    assert "BERT: taken as it is, training data" in report
+    assert f"It was compared with the present model {live}" in report
+    assert re.search(r"classic +\| [+-]\d+\.\d \[", report) or re.search(r"\| classic \| \d+ \| [+-]\d", report)
+    assert everything_of(place.root) == before
+    assert place.live() == live
+    kept = artifact.read(tmp_path / "trial" / "models" / "classic")
+    assert kept.trained_with.recipe != artifact.read(place.root / "models" / "classic").trained_with.recipe
+    assert "data:image/png" in (tmp_path / "trial" / "trial.html").read_text(encoding="utf-8")
+    assert (tmp_path / "trial" / "trial.md").read_text(encoding="utf-8") == report
+
+
+def test_a_trial_that_is_ended_midway_leaves_nothing(place: Place) -> None:
+    before = everything_of(place.root)
+    command = [sys.executable, "-m", "mlops_assets.cli", "try", "--params", "bert.epochs=100"]
+    environ = {**place.environ, "PIPELINE_ROOT": str(place.root), "PATH": os.environ["PATH"]}  # noqa: TID251
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as trial:
+        assert trial.stderr is not None
+        assert next(line for line in trial.stderr if "poch" in line)
+        assert (place.root / ".dagster" / "trial").is_dir()
+        trial.terminate()
+        assert trial.wait(60) == 130
+    assert not (place.root / ".dagster" / "trial").exists()
+    assert everything_of(place.root) == before
+
+
+def test_a_trial_without_a_model_to_compare_with_says_so(place: Place, tmp_path: Path, capsys) -> None:
+    root = tmp_path / "clone"
+    gone = shutil.ignore_patterns("models", ".serving", ".releases")
+    shutil.copytree(
+        place.root,
+        root,
+        symlinks=True,
+        ignore=lambda folder, names: gone(folder, names) if Path(folder) == place.root else (),
+    )
+    settings = settings_of(root, NOW=CLOCK, PORT=str(free_port()))
+    assert try_recipes(settings, params="", to="") == 0
+    report = capsys.readouterr().out
+    assert "Changed: nothing; the recipes are those of params.yaml" in report
+    assert "there is no model yet" in report
+    assert "compared with no model, since none was chosen yet" in report
+    assert not (root / "models").exists()
 
 
 def test_a_changed_recipe_retrains_just_that_model(place: Place) -> None:
