@@ -25,6 +25,7 @@ NAMES = (
     "collection",
     "validation",
     "drift",
+    "spikes",
     "gate",
     "versioning",
     "classic",

@@ -9,11 +9,13 @@ import dagster as dg
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.document import as_markdown_text
+from mlops_assets.reporting.run_summary import NEWS
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_drift import DriftVerdict, judge_drift
 from mlops_assets.steps.judge_reviews import BLOCKING, WARNING, Evidence, blocking_claims, warning_claims
 from mlops_assets.steps.take_imports import read_new_folder
+from mlops_assets.steps.watching.judge_spikes import SpikesFound, judge_spikes
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 VALIDATED = dg.AssetKey("validated_reviews")
 DRIFT = "data_has_not_drifted"
+SPIKES = "negative_reviews_are_as_usual"
+_WHY_SPIKES = (
+    "Far more negative reviews than an app usually gets in a day or two, or a version with a far larger share of them, "
+    "is an outage or a bad release. People are told once of each; it stops nothing."
+)
 _WHY_DRIFT = (
     "A model answers well on reviews like those that it was trained on. If the newest ones differ, its scores no "
     "longer say how it does, and a retrain may be due."
@@ -30,7 +37,13 @@ _WHY_DRIFT = (
 
 def build() -> list[dg.AssetChecksDefinition]:
     """The checks of `validated_reviews`, in one step."""
-    about = {**BLOCKING, **WARNING, **{name: why for name, why, _ in _OF_IMPORTS}, DRIFT: _WHY_DRIFT}
+    about = {
+        **BLOCKING,
+        **WARNING,
+        **{name: why for name, why, _ in _OF_IMPORTS},
+        DRIFT: _WHY_DRIFT,
+        SPIKES: _WHY_SPIKES,
+    }
     specs = [
         dg.AssetCheckSpec(name, asset=VALIDATED, description=why, blocking=name in BLOCKING)
         for name, why in about.items()
@@ -53,6 +66,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         for name, claim in warning_claims(evidence).items():
             yield claim_result(name, claim, stops=False)
         yield _drift_result(judge_drift(evidence))
+        yield _spikes_result(judge_spikes(evidence))
 
     return [validated_reviews_checks]
 
@@ -81,6 +95,22 @@ def _drift_result(verdict: DriftVerdict) -> dg.AssetCheckResult:
         passed=not verdict.drifted,
         severity=dg.AssetCheckSeverity.WARN,
         description=as_markdown_text(verdict.reason),
+        metadata=shown,
+    )
+
+
+def _spikes_result(found: SpikesFound) -> dg.AssetCheckResult:
+    """It warns and never blocks. `news` is what people are told."""
+    shown: metadata.Metadata = {}
+    if found.spikes:
+        news = [{"id": spike.id, "title": spike.title, "text": str(spike)} for spike in found.spikes]
+        shown = {"spikes": metadata.table([spike.row() for spike in found.spikes]), NEWS: dg.MetadataValue.json(news)}
+    return dg.AssetCheckResult(
+        asset_key=VALIDATED,
+        check_name=SPIKES,
+        passed=not found.spikes,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=as_markdown_text(found.reason),
         metadata=shown,
     )
 

@@ -8,7 +8,7 @@ from mlops_assets.document import one_line
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, LiveModel, RunSummary
 from mlops_assets.reporting.summary_pages import serving_lines, utc_time
 
-Kind = Literal["failure", "recovery", "approval", "deployment", "new data", "quiet", "digest", "heartbeat"]
+Kind = Literal["failure", "recovery", "approval", "deployment", "new data", "spike", "quiet", "digest", "heartbeat"]
 
 _ELLIPSIS = "…"
 _PER_DIGEST = 60  # lines; a day has four runs, a burst of runs by hand some more
@@ -27,8 +27,8 @@ class Message:
 
 
 def messages_of(summary: RunSummary, *, failed_before: bool) -> list[Message]:
-    """What to tell people of this run: one message, a second if a failed run still put a model live, and one that asks
-    for an approval.
+    """What to tell people of this run: one message, a second if a failed run still put a model live, one that asks for
+    an approval, and one for each spike that it found.
 
     `failed_before` says that the job's last run before this one failed.
     """
@@ -37,19 +37,24 @@ def messages_of(summary: RunSummary, *, failed_before: bool) -> list[Message]:
     def message(kind: Kind, title: str, run_id: str = summary.run_id, link: str = summary.link) -> Message:
         return Message(f"{run_id}:{kind}", kind, summary.run_id, one_line(title), lines, link)
 
-    asks: list[Message] = []
+    others: list[Message] = []
     if (waiting := summary.waits_for_approval) and waiting.asked:
         title = f"{job}: release {waiting.release} waits for approval until {waiting.until}"
-        asks = [message("approval", title, link=waiting.page or summary.link)]
+        others = [message("approval", title, link=waiting.page or summary.link)]
+    others += [
+        Message(news.id, "spike", summary.run_id, one_line(news.title), news.text, summary.link)
+        for check in summary.checks
+        for news in check.news
+    ]
     deployed = _deployed(summary)
     if summary.failed:
         given_up = f"; {summary.follows}" if summary.follows.startswith("given up") else ""
         # The attempts of an automatic retry share one alert: the id is that of the first.
         about = summary.attempt_of or summary.run_id
         failure = message("failure", f"{job} failed: {summary.cause}{given_up}", about)
-        return [failure, *([message("deployment", f"{job}: {deployed}")] if deployed else []), *asks]
+        return [failure, *([message("deployment", f"{job}: {deployed}")] if deployed else []), *others]
     if not summary.succeeded:
-        return [message("quiet", f"{job} was {summary.stopped or 'cancelled'}"), *asks]
+        return [message("quiet", f"{job} was {summary.stopped or 'cancelled'}"), *others]
     news: dict[Kind, str] = {
         "recovery": "works again" if failed_before else "",
         "deployment": deployed,
@@ -57,8 +62,8 @@ def messages_of(summary: RunSummary, *, failed_before: bool) -> list[Message]:
     }
     kinds: list[Kind] = [kind for kind, words in news.items() if words]
     if not kinds:
-        return [message("quiet", f"{job}: nothing new"), *asks]
-    return [message(kinds[0], f"{job}: {', '.join(filter(None, news.values()))}"), *asks]
+        return [message("quiet", f"{job}: nothing new"), *others]
+    return [message(kinds[0], f"{job}: {', '.join(filter(None, news.values()))}"), *others]
 
 
 def heartbeat_of(summary: RunSummary) -> Message | None:

@@ -38,6 +38,18 @@ class FailedStep(_Stored):
     reason: str
 
 
+NEWS = "news"
+"""The name under which a check's metadata has what people are told."""
+
+
+class News(_Stored):
+    """What people are told at once, whatever becomes of the run. Each `id` is told once, however many runs find it."""
+
+    id: str
+    title: str
+    text: str
+
+
 class CheckResult(_Stored):
     """What a check found."""
 
@@ -47,6 +59,7 @@ class CheckResult(_Stored):
     severity: str
     blocking: bool = False
     reason: str
+    news: Sequence[News] = ()
 
     @property
     def stops_the_run(self) -> bool:

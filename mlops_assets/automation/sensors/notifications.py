@@ -12,9 +12,9 @@ from mlops_assets.reporting.notifier import DeliveryReport, Notifier, trouble
 @dg.sensor(
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Sends what waits in the outbox: failures, recoveries, deployments, new data and alerts at once, "
-    "quiet runs in a daily digest. A channel that is down is asked again later. NOTIFY_URLS and HEARTBEAT_URL name the "
-    "channels.",
+    description="Sends what waits in the outbox: failures, recoveries, deployments, new data, spikes of negative "
+    "reviews and alerts at once, quiet runs in a daily digest. A channel that is down is asked again later. "
+    "NOTIFY_URLS and HEARTBEAT_URL name the channels.",
 )
 def deliver_notifications(context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]) -> dg.SensorResult:
     report = notifier.deliver()

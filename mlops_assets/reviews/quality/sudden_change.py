@@ -27,6 +27,9 @@ _MEDIAN_OF_CHI_SQUARE = 0.4549
 _MOST_COUNTED = 10_000
 """More reviews a side add nothing to a change of 15 points, and the exact test would become slow."""
 
+Days = tuple[np.ndarray, np.ndarray]
+"""By day: how many reviews have a label, and how many of these are hits, such as positive."""
+
 
 @dataclass(frozen=True)
 class StoredApp:
@@ -145,27 +148,42 @@ def positive_share_is_steady(
 
 
 def change_p(before: pd.DataFrame, now: pd.DataFrame) -> float:
-    """Two-sided exact p-value that two sets of reviews (`positive`, `day`) have one positive share.
+    """Two-sided exact p-value that two sets of reviews (`positive`, `day`) have one positive share."""
+    from scipy.stats import hypergeom
+
+    of_days = by_day(before)
+    hits, drawn = independent(of_days, by_day(now), day_variance(of_days))
+    return float(min(1.0, 2 * min(hypergeom.cdf(hits, *drawn), hypergeom.sf(hits - 1, *drawn))))
+
+
+def rise_p(before: Days, now: Days, between: float) -> float:
+    """One-sided exact p-value that `now` has no larger share of hits than `before`."""
+    from scipy.stats import hypergeom
+
+    hits, drawn = independent(before, now, between)
+    return float(hypergeom.sf(hits - 1, *drawn))
+
+
+def independent(before: Days, now: Days, between: float) -> tuple[int, tuple[int, int, int]]:
+    """The hits now, and the arguments of the hypergeometric distribution that they have if both have one share.
 
     Labels of one day resemble each other, so 200 reviews of a day tell less than 200 of a month: each side counts as
     the number of independent reviews that would be as uncertain.
     """
-    from scipy.stats import hypergeom
-
-    between = day_variance(before)
-    sizes = [_independent(rows, between) for rows in (before, now)]
-    hits = [round(_share(rows) * size) for rows, size in zip((before, now), sizes, strict=True)]
-    drawn = (sum(sizes), sum(hits), sizes[1])
-    return float(min(1.0, 2 * min(hypergeom.cdf(hits[1], *drawn), hypergeom.sf(hits[1] - 1, *drawn))))
+    sizes = [_independent(size, between) for size, _ in (before, now)]
+    hits = [
+        round(float(hit.sum()) / size.sum() * count) for (size, hit), count in zip((before, now), sizes, strict=True)
+    ]
+    return hits[1], (sum(sizes), sum(hits), sizes[1])
 
 
-def day_variance(rows: pd.DataFrame) -> float:
-    """How much the positive share of whole days varies beyond chance, in units of a single label's variance.
+def day_variance(days: Days) -> float:
+    """How much the share of hits of whole days varies beyond chance, in units of a single label's variance.
 
     On the scale of arcsines, on which chance varies alike at every share. By medians: a few days of an outage must not
     make every later outage look usual. 0 below seven days with ten labels.
     """
-    size, hits = _by_day(rows)
+    size, hits = days
     size, hits = size[size >= _LABELS_OF_A_DAY], hits[size >= _LABELS_OF_A_DAY]
     if len(size) < _LEAST_DAYS:
         return 0.0
@@ -174,14 +192,14 @@ def day_variance(rows: pd.DataFrame) -> float:
     return min(1.0, max(0.0, spread - float(np.median(1 / size))))
 
 
-def _independent(rows: pd.DataFrame, between: float) -> int:
-    size, _ = _by_day(rows)
-    alone = 1 / len(rows)
-    shared = float((size**2).sum()) / len(rows) ** 2 - alone
+def _independent(size: np.ndarray, between: float) -> int:
+    count = int(size.sum())
+    alone = 1 / count
+    shared = float((size**2).sum()) / count**2 - alone
     return max(1, round(min(_MOST_COUNTED, 1 / (alone + between * shared))))
 
 
-def _by_day(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def by_day(rows: pd.DataFrame) -> Days:
     """How many reviews each day has, and how many of them are positive."""
     day = np.unique(rows["day"].to_numpy(), return_inverse=True)[1]
     return np.bincount(day), np.bincount(day, weights=rows["positive"].to_numpy(dtype=float))

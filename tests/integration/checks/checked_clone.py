@@ -78,7 +78,7 @@ class CheckedClone:
     @property
     def settings(self) -> Settings:
         return settings_of(
-            self.root, NOW=NOW, SKIP_DEPLOY="1", NOTIFY_URLS="json://127.0.0.1:9/hook", **self.environment
+            self.root, **{"NOW": NOW, "SKIP_DEPLOY": "1", "NOTIFY_URLS": "json://127.0.0.1:9/hook", **self.environment}
         )
 
     def run(

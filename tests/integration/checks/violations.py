@@ -114,6 +114,11 @@ def the_newest_are_angry(clone: CheckedClone) -> None:
     clone.change_raw(change)
 
 
+def sixty_complain_on_the_last_day(clone: CheckedClone) -> None:
+    clone.environment["NOW"] = "2026-04-02T00:00:00Z"
+    arrive(clone, "2026-03-31T01:00Z", unhappy=True, count=60)
+
+
 def another_type_upstream(clone: CheckedClone) -> None:
     path = min((clone.root / "data" / "raw" / APP).glob("*.parquet"))
     columns.read_frame(path).assign(rating=lambda rows: rows["rating"].astype("str")).to_parquet(path)
@@ -145,6 +150,7 @@ MUTATIONS: dict[str, Callable[[CheckedClone], None]] = {
     "imports_hold_no_names": a_file_with_names,
     "imports_are_understood": a_file_of_something_else,
     "data_has_not_drifted": the_newest_are_angry,
+    "negative_reviews_are_as_usual": sixty_complain_on_the_last_day,
     "stored_reviews_keep_their_schema": another_type_upstream,
     "collection_is_complete": a_torn_feed,
     "apps_are_known": an_app_that_left_the_store,
