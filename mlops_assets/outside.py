@@ -12,6 +12,7 @@ from mlops_assets.params.operations import Watching
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.sources.review_source import ReviewSource, SampleSource
 from mlops_assets.settings import Settings
+from mlops_assets.spread.ray_cluster import refuse_without_ray
 from mlops_assets.steps.mirroring.mirrors import Mirrors
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.steps.take_imports import FileSource
@@ -24,17 +25,23 @@ IMAGE_NAME = "app-review-sentiment"
 
 def build(settings: Settings) -> dict[str, Any]:
     """`review_source`, `repository`, `git_history`, `service`, `notifier`, `dashboards` and `mirrors`."""
+    refuse_without_ray(settings.ray_address)  # before any run
     return {
         "review_source": review_source(settings),
-        "repository": VersionRepository(
-            PipelineClone(settings.root, dvc_program=settings.dvc_program, remote_url=settings.dvc_remote_url)
-        ),
+        "repository": repository(settings),
         "git_history": GitHistory(settings.root),
         "service": service(settings),
         "notifier": Notifier.of(settings),
         "dashboards": Dashboards.of(settings),
         "mirrors": Mirrors.of(settings),
     }
+
+
+def repository(settings: Settings) -> VersionRepository:
+    """The versions in the private clone, whose objects go to the remote that the settings name."""
+    return VersionRepository(
+        PipelineClone(settings.root, dvc_program=settings.dvc_program, remote_url=settings.dvc_remote_url)
+    )
 
 
 def review_source(settings: Settings) -> ReviewSource:

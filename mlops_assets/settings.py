@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, field_serializer
 
 from mlops_assets.deploy_settings import DeployTarget, ImageVariant, deployment_settings, registry_settings
 from mlops_assets.failures import BadSetting
@@ -101,6 +101,7 @@ class Settings(BaseModel):
     force_retrain: bool = False
     skip_deploy: bool = False
     step_pods: Path | None = None
+    ray_address: str | None = None
     host: str = "127.0.0.1"
     tls_certificate: Path | None = None
     deploy_target: DeployTarget = "auto"
@@ -183,6 +184,11 @@ class Settings(BaseModel):
             force_retrain=env.flag("FORCE_RETRAIN"),
             skip_deploy=env.flag("SKIP_DEPLOY"),
             step_pods=env.file("STEP_PODS"),
+            ray_address=env.matching(
+                "RAY_ADDRESS",
+                r"ray://[^\s/:]+:\d+",
+                "the client server of a Ray cluster's head such as ray://head:10001",
+            ),
             host=env.address("HOST_ADDRESS", "127.0.0.1"),
             tls_certificate=env.file("TLS_CERTIFICATE"),
             **deployment_settings(env, sections["bert"]),
@@ -223,6 +229,16 @@ class Settings(BaseModel):
     def now(self) -> datetime:
         """The time in UTC: `NOW` where it is set, else the clock."""
         return self.fixed_now or datetime.now(UTC)
+
+    def json_without_secrets(self) -> str:
+        """These settings for a process on another machine (`model_validate_json`): what holds secrets is left out."""
+        fields = type(self).model_fields.items()
+        unset = {name: field.default for name, field in fields if "SecretStr" in repr(field.annotation)}
+        return self.model_copy(update=unset).model_dump_json()
+
+    @field_serializer("app_names", "sections", "server", when_used="json")
+    def _plain(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: dict(entry) if isinstance(entry, Mapping) else entry for name, entry in value.items()}
 
     def server_environment(self) -> dict[str, str]:
         """The variables of the deployed server: `server`, with the login that is its own if there is one."""

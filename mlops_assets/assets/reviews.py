@@ -14,6 +14,7 @@ from mlops_assets.code_version import code_version
 from mlops_assets.deploy.service import Service
 from mlops_assets.reviews.sources.review_source import CollectRequest, ReviewSource
 from mlops_assets.settings import Settings
+from mlops_assets.spread.ray_cluster import spread_at
 from mlops_assets.steps.collect import collect
 from mlops_assets.steps.validate import validate
 from mlops_assets.steps.version import labelled_reviews, make_version
@@ -118,6 +119,7 @@ def validated_reviews(
             months,
             context.log.info,
             collected=context.job_def.has_node_named("raw_reviews"),
+            spread=spread_at(settings.ray_address, context.log.info),
         )
     record_rows(context, {key: found.rows.get(key, 0) for key in months_asked(months)})
     imported = found.imported.months_by_app

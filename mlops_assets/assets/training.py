@@ -1,5 +1,7 @@
 """The assets that hold models: one of each kind that is trained, and the best of them and their blend."""
 
+from functools import partial
+
 import dagster as dg
 
 from mlops_assets import artifact
@@ -7,6 +9,7 @@ from mlops_assets.artifact import METRICS_FILES, Kind
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.assets.model_page import about_decision, about_members, about_model
+from mlops_assets.assets.ray_training import train_on_ray
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.code_version import code_version
@@ -129,14 +132,17 @@ def _trained(
     repository: VersionRepository,
     options: RunOptions,
 ) -> dg.MaterializeResult:
+    force = options.force_retrain
+    on_ray = partial(train_on_ray, context, settings, force=force) if settings.ray_address and kind == "bert" else None
     with as_dagster_failure():
         model = train(
             KINDS[kind],
             settings,
             repository,
             run_id=context.run.run_id,
-            force=options.force_retrain,
+            force=force,
             report=context.log.info,
+            elsewhere=on_ray,
         )
     return dg.MaterializeResult(
         metadata={

@@ -10,7 +10,14 @@ from pydantic import Field
 from mlops_assets.failures import BadSetting
 from mlops_assets.params.choices import Choices
 from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
-from mlops_assets.params.operations import MirrorRules, OperationRules, RetrainRules, Versions, Watching
+from mlops_assets.params.operations import (
+    MirrorRules,
+    OperationRules,
+    RayOptions,
+    RetrainRules,
+    Versions,
+    Watching,
+)
 from mlops_assets.params.reviews import CollectOptions, DriftOptions, ReferenceRules, Sides, ValidationOptions
 from mlops_assets.params.section import Section
 
@@ -39,7 +46,7 @@ def read_yaml(text: str) -> Any:
 
 SECTIONS = (
     "sides", "reference", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain", "deploy",
-    "versions", "operations", "mirrors",
+    "versions", "operations", "mirrors", "ray",
 )  # fmt: skip
 """Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
 
@@ -60,6 +67,7 @@ class Params(Choices):
     versions: Versions = Field(default_factory=Versions)
     operations: OperationRules = Field(default_factory=OperationRules)
     mirrors: MirrorRules = Field(default_factory=MirrorRules)
+    ray: RayOptions = Field(default_factory=RayOptions)
 
 
 SECTION_MODELS = {name: cast("type[Section]", Params.model_fields[name].annotation) for name in SECTIONS}

@@ -1,4 +1,4 @@
-"""The sections about running the pipeline: `triggers`, `retrain`, `deploy`, `versions` and `operations`."""
+"""The sections about running the pipeline: `triggers`, `retrain`, `deploy`, `versions`, `operations` and `ray`."""
 
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
@@ -148,3 +148,16 @@ class Versions(Section):
 
     retention: Annotated[RetentionRules, ByName] = Field(default_factory=RetentionRules)
     """How long replaced versions stay: the keys of `versions.retention`."""
+
+
+class RayOptions(Section):
+    """What the training of BERT asks of a node of the Ray cluster at `RAY_ADDRESS` (docs/scaling.md). Nothing else
+    reads it.
+    """
+
+    section: ClassVar[str] = "ray"
+
+    training_cpus: int = Field(default=1, ge=1, le=1024)
+    """Cores of one node. The training waits until some node has them; with a GPU few suffice."""
+    training_gpus: int = Field(default=0, ge=0, le=1)
+    """1: a GPU of the same node. `bert.device: auto` then trains on it."""

@@ -95,7 +95,7 @@ def test_the_run_options_are_one_typed_block(definitions: dg.Definitions) -> Non
 def test_definitions_load_with_an_empty_environment_and_without_heavy_libraries() -> None:
     program = (
         "import sys, mlops_assets.definitions as d; "
-        "heavy = {'torch', 'transformers', 'sklearn', 'scipy', 'onnxruntime', 'pandas', 'matplotlib'}; "
+        "heavy = {'torch', 'transformers', 'sklearn', 'scipy', 'onnxruntime', 'pandas', 'matplotlib', 'ray'}; "
         "print(sorted(heavy & set(sys.modules)), len(list(d.defs.resolve_all_asset_specs())))"
     )
     done = subprocess.run(

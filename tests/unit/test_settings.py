@@ -231,6 +231,22 @@ def test_a_secret_does_not_show_in_the_settings(root: Path) -> None:
     assert "hush" not in repr(Settings.load({"AUTHOR_KEY": "hush"}, root))
 
 
+def test_another_machine_gets_the_settings_without_the_secrets(root: Path) -> None:
+    given = Settings.load({"AUTHOR_KEY": "hush", "API_KEYS": "me:hush", "REVIEWS": "/reviews.csv"}, root)
+    sent = given.json_without_secrets()
+    assert "hush" not in sent
+    received = Settings.model_validate_json(sent)
+    assert (received.reviews, received.sections, received.triggers) == (given.reviews, given.sections, given.triggers)
+    assert received == given.model_copy(update={"author_key": None, "server": {}})
+
+
+@pytest.mark.parametrize("address", ["head:6379", "ray://head", "auto"])
+def test_the_address_of_a_ray_cluster_is_that_of_its_client_server(root: Path, address: str) -> None:
+    assert Settings.load({"RAY_ADDRESS": "ray://head:10001"}, root).ray_address == "ray://head:10001"
+    with pytest.raises(BadSetting, match=f"RAY_ADDRESS must be .* such as ray://head:10001, got '{address}'"):
+        Settings.load({"RAY_ADDRESS": address}, root)
+
+
 def test_commands_find_the_service_where_the_last_run_put_it(root: Path) -> None:
     assert Settings.load({}, root).where_it_last_ran().port == 8080
     (root / ".serving").mkdir()
