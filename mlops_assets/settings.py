@@ -267,8 +267,8 @@ class Settings(BaseModel):
 
     @property
     def predictions(self) -> Path:
-        """What the serving model says of every stored review."""
-        return self.data / "predictions.parquet"
+        """What the serving model says of every stored review: a file for each app and month."""
+        return self.data / "predictions"
 
     @property
     def pipeline_clone(self) -> Path:

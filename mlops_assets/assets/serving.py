@@ -24,24 +24,30 @@ def predictions(
     settings: dg.ResourceParam[Settings],
     repository: dg.ResourceParam[VersionRepository],
 ) -> dg.MaterializeResult:
-    """What the serving model says of every review of the data version: `data/predictions.parquet`.
+    """What the serving model says of the reviews of the data version: a file for each app and month, without texts.
 
-    One row per review with its sentiment and probabilities, without its text. Reviews that the same model scored
-    before keep their answer, so a tick scores only what is new.
+    Each row names the model that answered. Only months with new, edited or removed reviews are touched. After a
+    promotion the newest months are scored at once; the rest keeps the earlier model's answers until the next runs have
+    scored it, each for at most `predictions.most_minutes` (params.yaml).
     """
     with as_dagster_failure():
         scores = score(settings, repository)
-    context.log.info(f"{scores.texts_scored} distinct texts scored, {scores.count} predictions: {scores.due.reason}")
+    progress = scores.progress
+    context.log.info(f"{scores.texts_scored} distinct texts scored, {progress}: {scores.due.reason}")
     return dg.MaterializeResult(
         metadata={
             "reason": scores.due.reason,
             "kept": not scores.due,
-            "dataset_version": scores.dataset_version,
+            "dataset_version": progress.dataset_version,
+            "model_version": progress.model_version,
             "texts_scored": scores.texts_scored,
             "dagster/row_count": scores.count,
+            "scored_by_live_model": progress.answered,
+            "scored_by_earlier_models": sum(progress.earlier.values()),
+            "not_scored_yet": progress.waiting,
             "mean_confidence": scores.mean_confidence,
             "predicted": metadata.table([scores.labels]),
-            "file": metadata.link(settings.predictions),
+            "folder": metadata.link(settings.predictions),
         }
     )
 

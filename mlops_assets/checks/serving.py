@@ -23,17 +23,18 @@ def build() -> list[dg.AssetChecksDefinition]:
         from mlops_assets.reviews.drift.history import remember
         from mlops_assets.reviews.drift.plots import plot_mixes
         from mlops_assets.reviews.drift.prediction_drift import measure_predictions
-        from mlops_assets.reviews.stored.predictions import About, read
+        from mlops_assets.reviews.predictions.stored import progress_of
+        from mlops_assets.reviews.predictions.unseen import unseen_by
 
-        about = About.read(settings.predictions)
-        if about is None:
+        progress = progress_of(settings.predictions)
+        if progress is None:
             raise PermanentFailure(f"{settings.predictions} holds no predictions: materialize predictions")
         options = settings.section(DriftOptions)
-        report = measure_predictions(read(settings.predictions), options)
+        report = measure_predictions(unseen_by(settings.predictions, progress.model_version), options)
         lasting = remember(
             settings.instance_folder,
             settings.now(),
-            about.model_version,
+            progress.model_version,
             report,
             "predictions",
             options.sustained_ticks,

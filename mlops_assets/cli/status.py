@@ -9,6 +9,7 @@ from mlops_assets.deploy.service import Live, Service
 from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, read_summary, summary_paths
+from mlops_assets.reviews.predictions.stored import progress_of
 from mlops_assets.settings import Settings
 from mlops_assets.steps.mirroring.mirrors import Mirrors
 from mlops_assets.steps.refresh_dashboards import Dashboards
@@ -63,7 +64,7 @@ def print_labels(settings: Settings, repository: VersionRepository) -> None:
 
 
 def print_status(settings: Settings) -> bool:
-    """Print the last run and what waits; False if a run of the pipeline is overdue."""
+    """Print the last run, how many reviews are scored and what waits; False if a run of the pipeline is overdue."""
     summaries = map(read_summary, summary_paths(settings.instance_folder / "summaries"))
     ended = {
         datetime.fromisoformat(found.ended): found for found in summaries if found.job in WATCHED_JOBS and found.ended
@@ -72,6 +73,8 @@ def print_status(settings: Settings) -> bool:
     if last_ended is not None:
         last = ended[last_ended]
         print(f"Last run: {last.run_id[:8]} of {last.job}, {last.stopped or last.status.lower()}, ended {last.ended}")
+    if (predictions := progress_of(settings.predictions)) is not None:
+        print(f"Predictions: {predictions}")
     late = overdue(last_ended, settings.now(), settings.section(OperationRules))
     if late:
         print(f"Overdue: {late}. make run")

@@ -13,6 +13,7 @@ from mlops_assets.params.models import BertRecipe, ClassicRecipe, Evaluation
 from mlops_assets.params.operations import (
     MirrorRules,
     OperationRules,
+    PredictionRules,
     RayOptions,
     RetrainRules,
     Versions,
@@ -45,8 +46,8 @@ def read_yaml(text: str) -> Any:
 
 
 SECTIONS = (
-    "sides", "reference", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain", "deploy",
-    "versions", "operations", "mirrors", "ray",
+    "sides", "reference", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain",
+    "predictions", "deploy", "versions", "operations", "mirrors", "ray",
 )  # fmt: skip
 """Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
 
@@ -63,6 +64,7 @@ class Params(Choices):
     bert: BertRecipe = Field(default_factory=BertRecipe)
     evaluate: Evaluation = Field(default_factory=Evaluation)
     retrain: RetrainRules = Field(default_factory=RetrainRules)
+    predictions: PredictionRules = Field(default_factory=PredictionRules)
     deploy: Watching = Field(default_factory=Watching)
     versions: Versions = Field(default_factory=Versions)
     operations: OperationRules = Field(default_factory=OperationRules)

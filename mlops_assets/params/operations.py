@@ -1,4 +1,4 @@
-"""The sections about running the pipeline: `triggers`, `retrain`, `deploy`, `versions`, `operations` and `ray`."""
+"""The sections about running the pipeline, from `triggers` and `retrain` to `operations`, `mirrors` and `ray`."""
 
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
@@ -36,6 +36,16 @@ class MirrorRules(Section):
     """Reviews that are read, compared and sent to MongoDB in one request."""
     timeout_s: float = Field(default=20.0, ge=0.1)
     """Seconds that a request to a mirror may take. A `timeoutMS` in MONGO_URL goes before."""
+
+
+class PredictionRules(Section):
+    """How the live model answers the stored reviews."""
+
+    section: ClassVar[str] = "predictions"
+
+    most_minutes: float = Field(default=10.0, gt=0, le=1440)
+    """Minutes of a run in which the model is asked. New and edited reviews come first, then the newest months; the next
+    runs go on with the rest, which keeps the earlier model's answers until then."""
 
 
 class RetrainRules(Section):

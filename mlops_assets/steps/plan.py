@@ -95,20 +95,22 @@ def due_below(
 
 def predictions_due(settings: Settings, dataset_version: str) -> "Due":
     """Whether the champion has to be asked about the reviews of the data version."""
-    from mlops_assets.reviews.stored.predictions import About
+    from mlops_assets.reviews.predictions.stored import progress_of
     from mlops_assets.training.champion import champion_folder, last_decision
     from mlops_assets.training.due import Due
 
     if champion_folder(settings.models) is None:
         return Due(True, "there is no champion yet")
     model_version = last_decision(settings.models).model_version
-    about = About.read(settings.predictions)
-    if about is None:
+    progress = progress_of(settings.predictions)
+    if progress is None:
         return Due(True, "there are no predictions yet")
-    if about.model_version != model_version:
-        return Due(True, f"model {model_version} is the champion, the predictions are of {about.model_version}")
-    if about.dataset_version != dataset_version:
-        return Due(True, f"data {dataset_version} is current, the predictions are of {about.dataset_version}")
+    if progress.model_version != model_version:
+        return Due(True, f"model {model_version} is the champion, the predictions are of {progress.model_version}")
+    if progress.dataset_version != dataset_version:
+        return Due(True, f"data {dataset_version} is current, the predictions are of {progress.dataset_version}")
+    if progress.behind:
+        return Due(True, f"{progress}")
     return Due(False, f"model {model_version} scored data {dataset_version}")
 
 

@@ -1,72 +1,109 @@
-"""Ask the champion about every review of the newest data version."""
+"""Ask the champion about the reviews of the newest data version."""
 
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
+from mlops_assets import artifact
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.settings import Settings
 from mlops_assets.steps.plan import predictions_due
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, split_of_model, usable_reviews
+from mlops_assets.steps.version import current_dataset_version, split_of_model
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from mlops_assets.reviews.predictions.stored import Predictions, Progress
+    from mlops_assets.serving.models.model import Model
     from mlops_assets.training.due import Due
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The predictions: whether they had to be made and why, how many texts the model was asked, and what it said."""
+    """The predictions: whether they had to be made and why, how many texts the model was asked, how far it has come,
+    and what all answers say.
+    """
 
     due: "Due"
-    dataset_version: str
     texts_scored: int
-    count: int
+    progress: "Progress"
     mean_confidence: float
     labels: dict[str, int]
 
+    @property
+    def count(self) -> int:
+        return sum(self.labels.values())
 
-def score(settings: Settings, repository: VersionRepository) -> Scores:
-    """Bring `data/predictions.parquet` up to date with the champion and the data version."""
-    from mlops_assets.reviews.stored.predictions import read
+
+def score(settings: Settings, repository: VersionRepository, clock: Callable[[], float] = time.monotonic) -> Scores:
+    """Bring `data/predictions` up to date with the champion and the data version, as far as a run's minutes allow.
+
+    `clock` tells seconds.
+    """
+    from mlops_assets.reviews.predictions.older_file import take_over
+    from mlops_assets.reviews.predictions.stored import Predictions
 
     refuse_missing_upstream("predictions", settings, repository)
     dataset_version = current_dataset_version(repository)
     due = predictions_due(settings, dataset_version)
-    scored = _write_predictions(settings, repository, dataset_version) if due else 0
-    predictions = read(settings.predictions)
-    labels = predictions["sentiment"].value_counts().sort_index()
+    take_over(settings.data)
+    predictions = Predictions.read(settings.predictions)
+    asked = _score(settings, repository, predictions, dataset_version, clock) if due else 0
+    months = predictions.months.values()
+    labels = sum((Counter(month.labels) for month in months), Counter[str]())
+    confidence = sum(month.confidence for month in months)
     return Scores(
         due,
-        dataset_version,
-        texts_scored=scored,
-        count=len(predictions),
-        mean_confidence=round(float(predictions["confidence"].mean()), 4) if len(predictions) else 0.0,
-        labels={str(label): int(n) for label, n in labels.items()},
+        texts_scored=asked,
+        progress=predictions.progress(),
+        mean_confidence=round(confidence / max(1, labels.total()), 4),
+        labels=dict(sorted(labels.items())),
     )
 
 
-def _write_predictions(settings: Settings, repository: VersionRepository, dataset_version: str) -> int:
+def _score(
+    settings: Settings,
+    repository: VersionRepository,
+    predictions: "Predictions",
+    dataset_version: str,
+    clock: Callable[[], float],
+) -> int:
     """How many texts the champion was asked."""
-    from mlops_assets.reviews.stored.predictions import About, predict, read, write
+    from mlops_assets.params.operations import PredictionRules
+    from mlops_assets.reviews.predictions.answer import Answering
+    from mlops_assets.reviews.predictions.scoring import Budget, score_months
+    from mlops_assets.reviews.stored.usable import files_below
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.champion import champion_folder, last_decision
 
     folder = champion_folder(settings.models)
     if folder is None:
         raise PermanentFailure("there is no champion to predict with: materialize champion_model")
+    budget = Budget(settings.section(PredictionRules).most_minutes, clock)
+
+    @cache
+    def model() -> "Model":
+        return load(folder)
+
+    def probabilities(texts: Sequence[str]) -> "np.ndarray":
+        return model().probabilities(texts)
+
     model_version = last_decision(settings.models).model_version
-    model = load(folder)
-    about = About(model_version, dataset_version, tuple(model.labels))
-    before = About.read(settings.predictions)
-    same = before is not None and before.model_version == model_version
-    frame, scored = predict(
-        usable_reviews(settings, repository),
-        model.labels,
-        model.probabilities,
-        known=read(settings.predictions) if same else None,
-        now=settings.now(),
-        split=split_of_model(settings, folder),
+    now = settings.now()
+    answering = Answering(
+        model_version,
+        artifact.read(folder, verify=False).labels,
+        probabilities,
+        split_of_model(settings, folder),
+        since=predictions.first_run(model_version) or now,
+        now=now,
     )
-    write(frame, about, settings.predictions)
-    return scored
+    files = files_below(repository.data_folder / "validated")
+    asked = score_months(predictions, files, answering, budget.is_spent)
+    predictions.save(model_version, dataset_version)
+    return asked

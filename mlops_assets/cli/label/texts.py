@@ -107,14 +107,18 @@ def _chosen(settings: Settings, train: "pd.DataFrame", report: Callable[[str], N
 
 def _asked(settings: Settings, texts: "pd.DataFrame") -> "pd.DataFrame":
     """Texts that the models are asked about: half are those on which the serving model was least sure."""
-    from mlops_assets.reviews.stored.predictions import read
+    import pandas as pd
 
-    if not settings.predictions.is_file():
-        return texts.head(_ASKED)
-    said = read(settings.predictions).drop_duplicates("text").set_index("text")["confidence"]
-    unsure = said[said.index.isin(texts.index)].nsmallest(_ASKED // 2).index
-    first = texts.loc[texts.index.isin(unsure)]
-    return texts.loc[[*first.index, *texts.index.difference(unsure, sort=False)[: _ASKED - len(first)]]]
+    from mlops_assets.reviews.predictions.month import confidences
+    from mlops_assets.reviews.predictions.stored import rows_of
+
+    unsure = pd.Series(dtype="float64")
+    for table in rows_of(settings.predictions, ["text", "probabilities"]):
+        said = pd.Series(confidences(table), index=table["text"].to_pylist())
+        said = pd.concat([unsure, said[said.index.isin(texts.index)]])
+        unsure = said[~said.index.duplicated()].nsmallest(_ASKED // 2)
+    first = texts.loc[texts.index.isin(unsure.index)]
+    return texts.loc[[*first.index, *texts.index.difference(unsure.index, sort=False)[: _ASKED - len(first)]]]
 
 
 def _answers(

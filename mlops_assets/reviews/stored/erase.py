@@ -21,6 +21,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file, stamp
 from mlops_assets.masking import masks_in
 from mlops_assets.reviews.play_store.crawl_state import Journal
+from mlops_assets.reviews.predictions.older_file import NAME as OLDER_FILE
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.privacy import (
     TEXTS,
@@ -217,8 +218,7 @@ def _parquet_files(data: Path) -> list[Path]:
 
 
 def _predictions(data: Path) -> list[Path]:
-    path = data / "predictions.parquet"
-    return [path] if path.is_file() else []
+    return sorted([*(data / "predictions").glob("*/*.parquet"), *data.glob(OLDER_FILE)])
 
 
 def _cleaned_imports(folder: Path) -> list[Path]:

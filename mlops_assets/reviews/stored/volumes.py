@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from mlops_assets.reviews.predictions.month import confidences, read_month
 from mlops_assets.reviews.stored import columns
-from mlops_assets.reviews.stored.predictions import About
 from mlops_assets.text import text_digest
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
@@ -25,9 +25,8 @@ _COLUMNS = ["review_id", "app_id", "app_version", "review_date", "rating", "revi
 
 def fingerprint(data: Path) -> str:
     """Changes whenever a file that the two functions below read does."""
-    found = [path for part in ("raw", "validated", "quarantine") for path in _months(data / part)]
-    predictions = data / "predictions.parquet"
-    stats = [(path.relative_to(data).as_posix(), path.stat()) for path in [*found, predictions] if path.is_file()]
+    found = [path for part in ("raw", "validated", "quarantine", "predictions") for path in _months(data / part)]
+    stats = [(path.relative_to(data).as_posix(), path.stat()) for path in found]
     return repr([(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats])
 
 
@@ -66,11 +65,11 @@ def reviews_with_predictions(data: Path) -> list[dict[str, Any]]:
     """A row per usable review: app_id, review_id, app_version, at, month, rating, sentiment, confidence, model_version
     and, for each app's newest complaints (at most two stars, or answered `negative`), the text, cut.
     """
-    answers, model_version = _answers(data / "predictions.parquet")
     rows: list[dict[str, Any]] = []
     for path in _months(data / "validated"):
+        answers = _answers(data / "predictions" / path.parent.name / path.name)
         for review in columns.read_rows(path, _COLUMNS).to_pylist():
-            sentiment, confidence = answers.get((review["app_id"], review["review_id"]), (None, None))
+            sentiment, confidence, model_version = answers.get(review["review_id"], (None, None, None))
             rows.append(
                 {
                     "app_id": review["app_id"],
@@ -81,7 +80,7 @@ def reviews_with_predictions(data: Path) -> list[dict[str, Any]]:
                     "rating": review["rating"],
                     "sentiment": sentiment,
                     "confidence": confidence,
-                    "model_version": model_version if sentiment else None,
+                    "model_version": model_version,
                     "text": (review["review_text"] or "").replace("\0", "")[:LONGEST_TEXT],
                 }
             )
@@ -117,16 +116,13 @@ def _newest_complaints(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]
     }
 
 
-def _answers(path: Path) -> tuple[dict[tuple[str, str], tuple[str, float]], str | None]:
-    about = About.read(path)
-    if about is None:
-        return {}, None
-    table = pq.read_table(path, columns=["app_id", "review_id", "sentiment", "probabilities"])
-    answers = (table[name].to_pylist() for name in ("app_id", "review_id", "sentiment", "probabilities"))
-    return {
-        (app_id, review_id): (sentiment, max(probabilities))
-        for app_id, review_id, sentiment, probabilities in zip(*answers, strict=True)
-    }, about.model_version
+def _answers(path: Path) -> dict[str, tuple[str, float, str]]:
+    """review_id -> sentiment, confidence, model_version."""
+    if not path.is_file():
+        return {}
+    table = read_month(path, ["review_id", "sentiment", "probabilities", "model_version"])
+    ids, sentiments, models = (table[name].to_pylist() for name in ("review_id", "sentiment", "model_version"))
+    return dict(zip(ids, zip(sentiments, confidences(table).tolist(), models, strict=True), strict=True))
 
 
 def _deleted(path: Path) -> int:

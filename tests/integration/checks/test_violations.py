@@ -13,8 +13,12 @@ import pytest
 from mlops_assets.definitions import build_definitions
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.reviews.drift.history import read_history
-from mlops_assets.reviews.stored.predictions import About, predict, write
+from mlops_assets.reviews.predictions.answer import Answering
+from mlops_assets.reviews.predictions.scoring import score_months
+from mlops_assets.reviews.predictions.stored import Predictions
+from mlops_assets.reviews.stored.columns import write_frame
 from mlops_assets.reviews.stored.split import Split
+from mlops_assets.reviews.stored.usable import files_below
 from mlops_assets.steps.judge_drift import compare_with_training
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.trained_on import TrainedOn
@@ -100,28 +104,33 @@ def test_a_violation_beside_the_data_is_a_warning(clone: CheckedClone, check: st
 @pytest.mark.parametrize("unsure", [False, True])
 def test_a_model_that_grows_unsure_of_the_newest_is_a_warning(clone: CheckedClone, check: str, unsure: bool) -> None:
     """The newest reviews are those of the store once more, a year later; the model meets them after its own."""
-    reviews = validated(clone)[["review_id", "app_id", "review_date", "review_text"]]
+    reviews = validated(clone)
 
-    def scored(rows: pd.DataFrame, top: float, day: int) -> pd.DataFrame:
+    def scored(rows: pd.DataFrame, top: float, day: int) -> None:
         def sure(texts: Sequence[str]) -> np.ndarray:
             best = top - np.array([zlib.crc32(text.encode()) % 1000 for text in texts]) / 10_000
             return np.stack([1 - best, best], axis=1)
 
-        return predict(
-            rows,
+        time, name = datetime(2027, 4, day, tzinfo=UTC), f"{APP}/2026-0{day}.parquet"
+        found = Predictions.read(clone.settings.predictions)
+        model = Answering(
+            "m" * 12,
             ("negative", "positive"),
             sure,
-            known=None,
-            now=datetime(2027, 4, day, tzinfo=UTC),
-            split=Split.nested(5),
-        )[0]
+            Split.nested(5),
+            since=found.first_run("m" * 12) or time,
+            now=time,
+        )
+        folder = clone.settings.instance_folder / "answered"
+        write_frame(rows, folder / name)
+        score_months(found, files_below(folder), model, lambda: False)
+        found.save("m" * 12, "d" * 12)
 
     later = reviews.assign(
         review_id=reviews["review_id"] + "-later", review_date=reviews["review_date"] + pd.Timedelta(days=365)
     )
-    first, frame = scored(reviews, 0.99, 1), scored(later, 0.8 if unsure else 0.99, 2)
-    about = About("m" * 12, "d" * 12, ("negative", "positive"))
-    write(pd.concat([first, frame], ignore_index=True), about, clone.settings.predictions)
+    scored(reviews, 0.99, 1)
+    scored(later, 0.8 if unsure else 0.99, 2)
     one = _judge(clone, "predictions", check)
     assert (one.passed, one.severity, one.blocking) == (not unsure, dg.AssetCheckSeverity.WARN, False)
     assert ("confidence: mean 0.9" in (one.description or "")) is unsure

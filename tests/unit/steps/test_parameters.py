@@ -25,6 +25,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "classic": ({"trees": 0}, "classic.trees must be a whole number from 1 to 2000, got 0"),
     "bert": ({"epochs": 0}, "bert.epochs must be a whole number from 1 to 100, got 0"),
     "retrain": ({"new_reviews": 0}, "retrain.new_reviews must be a whole number from 1"),
+    "predictions": ({"most_minutes": 0}, "predictions.most_minutes must be a number above 0 and at most 1440, got 0"),
     "evaluate": ({"round": 1}, "evaluate.round is no parameter"),
     "deploy": ({"target": "docker"}, "deploy.target is no parameter"),
     "versions": (

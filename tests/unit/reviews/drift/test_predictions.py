@@ -1,37 +1,13 @@
-"""Predictions of stored reviews: every review has one, equal texts are scored once, and drift of the answers shows."""
+"""Drift of the answers shows."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift.prediction_drift import measure_predictions
-from mlops_assets.reviews.stored import predictions
-from mlops_assets.reviews.stored.erase import erase
-from mlops_assets.reviews.stored.predictions import About, predict
-from mlops_assets.reviews.stored.split import Split
-
-LABELS = ("negative", "positive")
-FIRST, LATER = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
-ABOUT = About("m" * 12, "d" * 12, LABELS)
-SPLIT = Split.nested(5)
-
-
-class Model:
-    """Sure of what it is told; remembers what it was asked."""
-
-    def __init__(self, positive: float = 0.8) -> None:
-        self.asked: list[str] = []
-        self.positive = positive
-
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        self.asked += texts
-        share = np.array([self.positive if "bagus" in text else 1 - self.positive for text in texts])
-        return np.stack([1 - share, share], axis=1)
+from tests.unit.reviews.predictions.scored import FIRST, LATER, FakeModel, answered, with_confidence
 
 
 def reviews(texts: Sequence[str], start: str = "2026-01-01", name: str = "r") -> pd.DataFrame:
@@ -45,45 +21,6 @@ def reviews(texts: Sequence[str], start: str = "2026-01-01", name: str = "r") ->
     )
 
 
-def test_every_review_has_its_answer_and_each_distinct_text_is_scored_once() -> None:
-    model = Model()
-    frame, scored = predict(
-        reviews(["bagus", "Bagus ", "jelek", "bagus"]), LABELS, model.probabilities, known=None, now=FIRST, split=SPLIT
-    )
-    assert (scored, model.asked) == (2, ["bagus", "jelek"])
-    assert frame["sentiment"].tolist() == ["positive", "positive", "negative", "positive"]
-    assert "review_text" not in frame
-    assert set(frame["first_scored"]) == {FIRST}
-
-
-def test_only_new_and_edited_reviews_are_scored_when_the_data_grows(tmp_path: Path) -> None:
-    path, model = tmp_path / "predictions.parquet", Model()
-    first, _ = predict(reviews(["bagus", "jelek"]), LABELS, model.probabilities, known=None, now=FIRST, split=SPLIT)
-    predictions.write(first, ABOUT, path)
-    assert About.read(path) == ABOUT
-    model.asked.clear()
-    grown = reviews(["bagus", "jelek sekali", "jelek"])
-    frame, scored = predict(grown, LABELS, model.probabilities, known=predictions.read(path), now=LATER, split=SPLIT)
-    assert (scored, model.asked) == (1, ["jelek sekali"])
-    assert frame["first_scored"].tolist() == [FIRST, LATER, LATER]
-    assert predictions.read(path)["confidence"].tolist() == pytest.approx([0.8, 0.8])
-
-
-def test_a_file_that_is_absent_or_of_something_else_tells_nothing(tmp_path: Path) -> None:
-    assert About.read(tmp_path / "none.parquet") is None
-    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
-    assert About.read(tmp_path / "other.parquet") is None
-
-
-def test_an_erased_review_leaves_the_predictions(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "predictions.parquet"
-    frame, _ = predict(reviews(["bagus", "jelek"]), LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
-    predictions.write(frame, ABOUT, path)
-    assert erase(tmp_path / "data", review="r1").rows == {"data/predictions.parquet": 1}
-    assert predictions.read(path)["review_id"].tolist() == ["r0"]
-    assert About.read(path) == ABOUT
-
-
 def texts(count: int, positive: float, seed: int) -> list[str]:
     random = np.random.default_rng(seed)
     return [f"{'bagus' if good else 'jelek'} {seed} {n}" for n, good in enumerate(random.random(count) < positive)]
@@ -93,20 +30,19 @@ def scored_later(positive: float, sure: float) -> pd.DataFrame:
     """3,000 reviews, 70 % of them praise, then 2,500 later ones that the same model meets."""
     noise = np.random.default_rng(6)
 
-    def answers(of: Model):  # a model's confidence varies
-        def ask(asked: Sequence[str]) -> np.ndarray:
-            rows = of.probabilities(asked)
+    class Varying(FakeModel):
+        """A model's confidence varies."""
+
+        def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+            rows = super().probabilities(texts)
             up = rows.argmax(axis=1)
             best = np.clip(rows.max(axis=1) + noise.normal(0, 0.05, len(rows)), 0.5, 1)
             return np.where(up[:, None] == [0, 1], best[:, None], 1 - best[:, None])
 
-        return ask
-
     old = reviews(texts(3000, 0.7, 1))
-    first, _ = predict(old, LABELS, answers(Model(0.9)), known=None, now=FIRST, split=SPLIT)
+    first = answered(old, Varying(positive=0.9))
     new = reviews(texts(2500, positive, 2), "2026-07-01", "n")
-    frame, _ = predict(pd.concat([old, new]), LABELS, answers(Model(sure)), known=first, now=LATER, split=SPLIT)
-    return frame.assign(confidence=[max(row) for row in frame["probabilities"]])
+    return with_confidence(answered(pd.concat([old, new]), Varying(positive=sure), first, LATER))
 
 
 def drifted(frame: pd.DataFrame) -> set[str]:
@@ -121,7 +57,7 @@ def test_a_change_in_the_answers_shows_as_what_it_is() -> None:
 
 def test_the_first_run_of_a_model_judges_nothing_whatever_changed_within_its_data() -> None:
     first = reviews([*texts(2000, 0.9, 1), *texts(1000, 0.2, 2)])
-    frame, _ = predict(first, LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
+    frame = with_confidence(answered(first, FakeModel()))
     report = measure_predictions(frame.assign(confidence=0.8), DriftOptions())
     assert not report.drifted
     told = (
@@ -133,10 +69,9 @@ def test_the_first_run_of_a_model_judges_nothing_whatever_changed_within_its_dat
 def mixed_by_month(shares: Sequence[float], later: float) -> pd.DataFrame:
     """Months of 500 reviews with these shares of praise, and 1,500 that came after the model's first answers."""
     old = reviews([text for month, share in enumerate(shares) for text in texts(500, share, month)])
-    first, _ = predict(old, LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
+    first = answered(old, FakeModel())
     new = reviews(texts(1500, later, 99), "2027-07-01", "n")
-    frame, _ = predict(pd.concat([old, new]), LABELS, Model().probabilities, known=first, now=LATER, split=SPLIT)
-    return frame.assign(confidence=[max(row) for row in frame["probabilities"]])
+    return with_confidence(answered(pd.concat([old, new]), FakeModel(), first, LATER))
 
 
 def test_later_reviews_must_differ_by_more_than_the_models_own_did_from_month_to_month() -> None:
@@ -170,7 +105,7 @@ def test_another_apps_reviews_are_no_drift_of_the_first_apps_answers() -> None:
 
 
 def test_a_handful_of_reviews_is_not_judged() -> None:
-    frame, _ = predict(reviews(texts(60, 0.5, 1)), LABELS, Model().probabilities, known=None, now=FIRST, split=SPLIT)
+    frame = with_confidence(answered(reviews(texts(60, 0.5, 1)), FakeModel()))
     report = measure_predictions(frame.assign(confidence=0.8), DriftOptions())
     assert not report.drifted
     assert report.reason.startswith("not judged: ")
