@@ -17,6 +17,8 @@ _LOCK = 7_203_411_861
 """The advisory lock for writing and migrating: any number that nothing else locks."""
 
 _DATA = "data"
+_NEWEST_COMPLAINTS = 50
+"""Per app: the reviews that have their text in the database."""
 
 _VERSIONS = (
     "CREATE SCHEMA IF NOT EXISTS facts",
@@ -67,6 +69,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # The server makes these with its first prediction; a dashboard must not fail before that.
         *CREATE,
     ),
+    (
+        # Each month is written by itself, known by its own digest in facts.synced; the next pass fills the tables.
+        "DELETE FROM facts.synced",
+        "DELETE FROM facts.volumes",
+        "DELETE FROM facts.quarantine",
+        "DELETE FROM facts.reviews",
+        # How many reviews each model answered. A review without an answer is in none of them.
+        "CREATE TABLE facts.answers (app_id TEXT NOT NULL, month DATE NOT NULL, model_version TEXT NOT NULL, "
+        "reviews INTEGER NOT NULL, PRIMARY KEY (app_id, month, model_version))",
+        "CREATE INDEX reviews_month ON facts.reviews (app_id, month, at)",
+        'CREATE INDEX reviews_text ON facts.reviews (app_id) WHERE "text" IS NOT NULL',
+    ),
 )
 
 _READER = "reader"
@@ -90,9 +104,21 @@ class DashboardsNotWritten(TransientFailure):
 
 
 @dataclass(frozen=True)
+class MonthOfRows:
+    """What the database holds of one app's month, by table. Only the month's newest complaints have their text."""
+
+    volumes: Sequence[Row]
+    quarantine: Sequence[Row]
+    reviews: Sequence[Row]
+    answers: Sequence[Row]
+
+
+@dataclass(frozen=True)
 class DashboardRows:
-    """What one pass has to write: rows by column name. `review_rows` gives volumes, quarantine reasons and reviews; it
-    is called only if `data_digest` is new.
+    """What one pass has to write: rows by column name.
+
+    `months` has a digest by app and month (`<app_id>/<YYYY-MM>`), `data_digest` is one of them all. `month` gives the
+    rows of a month and is called if its digest is new, `reviews` gives some of its reviews by id, with their texts.
     """
 
     runs: Sequence[Row]
@@ -102,7 +128,9 @@ class DashboardRows:
     drift_ticks: Sequence[Row]
     drift: Sequence[Row]
     data_digest: str
-    review_rows: Callable[[], tuple[Sequence[Row], Sequence[Row], Sequence[Row]]]
+    months: Mapping[str, str]
+    month: Callable[[str], MonthOfRows]
+    reviews: Callable[[str, Sequence[str]], Sequence[Row]]
 
 
 class DashboardDatabase:
@@ -184,15 +212,62 @@ def _write(connection: Any, found: DashboardRows) -> int:
     _insert(connection, "drift", found.drift)
     stored = connection.execute("SELECT digest FROM facts.synced WHERE part = %s", (_DATA,)).fetchone()
     if stored != (found.data_digest,):
-        for table, rows in zip(("volumes", "quarantine", "reviews"), found.review_rows(), strict=True):
-            connection.execute(f"DELETE FROM facts.{table}")  # noqa: S608  # one of the three names above
-            _copy(connection, table, rows)
-        connection.execute(
-            "INSERT INTO facts.synced (part, digest) VALUES (%s, %s) "
-            "ON CONFLICT (part) DO UPDATE SET digest = excluded.digest, at = now()",
-            (_DATA, found.data_digest),
-        )
+        _write_months(connection, found)
+        _mark_synced(connection, _DATA, found.data_digest)
     return len(new)
+
+
+def _write_months(connection: Any, found: DashboardRows) -> None:
+    """Replace the rows of the months that changed. All go before the first comes: a review may change its month."""
+    stored = dict(connection.execute("SELECT part, digest FROM facts.synced WHERE part <> %s", (_DATA,)).fetchall())
+    gone = stored.keys() - found.months.keys()
+    changed = [name for name, digest in found.months.items() if stored.get(name) != digest]
+    tables = ("volumes", "quarantine", "reviews", "answers")
+    for name in (*gone, *changed):
+        app_id, month = name.split("/")
+        for table in tables:
+            # One of the four names above.
+            statement = f"DELETE FROM facts.{table} WHERE app_id = %s AND month = %s"  # noqa: S608  # as said
+            connection.execute(statement, (app_id, f"{month}-01"))
+    connection.execute("DELETE FROM facts.synced WHERE part = ANY(%s)", (sorted(gone),))
+    for name in changed:
+        rows = found.month(name)
+        for table in tables:
+            _copy(connection, table, getattr(rows, table))
+        _mark_synced(connection, name, found.months[name])
+    for app_id in sorted({name.split("/")[0] for name in (*gone, *changed)}):
+        _show_newest_complaints(connection, app_id, found)
+
+
+def _show_newest_complaints(connection: Any, app_id: str, found: DashboardRows) -> None:
+    """Give the app's newest complaints their text, and take it from all others."""
+    newest = connection.execute(
+        "SELECT review_id, to_char(month, 'YYYY-MM'), \"text\" IS NULL FROM facts.reviews WHERE app_id = %s "
+        "AND (rating <= 2 OR sentiment = 'negative') ORDER BY month DESC, at DESC, review_id DESC LIMIT %s",
+        (app_id, _NEWEST_COMPLAINTS),
+    ).fetchall()
+    connection.execute(
+        'UPDATE facts.reviews SET "text" = NULL WHERE app_id = %s AND "text" IS NOT NULL AND review_id <> ALL(%s)',
+        (app_id, [review_id for review_id, _, _ in newest]),
+    )
+    missing: dict[str, list[str]] = {}
+    for review_id, month, without_text in newest:
+        if without_text:
+            missing.setdefault(f"{app_id}/{month}", []).append(review_id)
+    for name, ids in missing.items():
+        for row in found.reviews(name, ids):
+            connection.execute(
+                'UPDATE facts.reviews SET "text" = %s WHERE app_id = %s AND review_id = %s',
+                (row["text"], app_id, row["review_id"]),
+            )
+
+
+def _mark_synced(connection: Any, part: str, digest: str) -> None:
+    connection.execute(
+        "INSERT INTO facts.synced (part, digest) VALUES (%s, %s) "
+        "ON CONFLICT (part) DO UPDATE SET digest = excluded.digest, at = now()",
+        (part, digest),
+    )
 
 
 def _insert(connection: Any, table: str, rows: Sequence[Row]) -> None:

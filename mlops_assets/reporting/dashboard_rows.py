@@ -15,7 +15,6 @@ _RUNS = 40
 _SCORES = 60
 _MONTHS = 24
 _VERSIONS = 10
-_COMPLAINTS = 10
 _TICKS = 60
 _SERVED = 10
 
@@ -156,28 +155,33 @@ def overview_of_models(
 
 
 def overview_of_reviews(
-    volumes: Sequence[Mapping[str, Any]], reasons: Sequence[Mapping[str, Any]], reviews: Sequence[Mapping[str, Any]]
+    months: Mapping[str, Mapping[str, Any]], complaints: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Counts by app, month and version, and the newest complaints."""
-    months = sorted({review["month"] for review in reviews})[-_MONTHS:]
-    quarantined: Counter[str] = Counter()
-    for row in reasons:
-        quarantined[row["reason"]] += row["reviews"]
-    with_text = (review for review in reviews if review["text"])
-    newest = sorted(with_text, key=lambda review: review["at"], reverse=True)[:_COMPLAINTS]
+    """Counts by app, month, version and answering model, and the newest complaints.
+
+    `months` has by app and month (`<app_id>/<YYYY-MM>`) its `volume`, `reasons`, `counts`, `models` and `versions`.
+    """
+    by_app: dict[str, list[Mapping[str, Any]]] = {}
+    by_month: dict[str, list[Mapping[str, Any]]] = {}
+    quarantined, models = Counter[str](), Counter[str]()
+    for name, month in months.items():
+        app_id, calendar_month = name.split("/")
+        if month["volume"]:
+            by_app.setdefault(app_id, []).append(month["volume"])
+        if month["counts"]["n"]:
+            by_month.setdefault(calendar_month, []).append(month["counts"])
+        quarantined.update(month["reasons"])
+        models.update(month["models"])
     shown = ("app_id", "app_version", "rating", "sentiment", "text")
     return {
-        "volumes": [
-            {"app_id": app_id, **_sums([row for row in volumes if row["app_id"] == app_id])}
-            for app_id in sorted({row["app_id"] for row in volumes})
-        ],
+        "volumes": [{"app_id": app_id, **_sums(by_app[app_id])} for app_id in sorted(by_app)],
         "quarantine": [{"reason": reason, "reviews": count} for reason, count in quarantined.most_common(8)],
-        "months": [
-            {"month": month[:7], **_counts([review for review in reviews if review["month"] == month])}
-            for month in months
+        "months": [{"month": month, **_added(by_month[month])} for month in sorted(by_month)[-_MONTHS:]],
+        "versions": _by_version(months),
+        "models": [{"model_version": model, "reviews": count} for model, count in models.most_common()],
+        "complaints": [
+            {name: review[name] for name in shown} | {"at": review["at"].isoformat()} for review in complaints
         ],
-        "versions": _by_version(reviews),
-        "complaints": [{name: review[name] for name in shown} | {"at": review["at"].isoformat()} for review in newest],
     }
 
 
@@ -185,23 +189,21 @@ def _sums(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {name: sum(row[name] for row in rows) for name in ("raw", "validated", "quarantined", "deleted")}
 
 
-def _by_version(reviews: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _by_version(months: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The app versions with the newest reviews."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for review in reviews:
-        if review["app_version"]:
-            groups.setdefault((review["app_id"], review["app_version"]), []).append(review)
-    latest = sorted(groups.items(), key=lambda item: max(row["at"] for row in item[1]), reverse=True)[:_VERSIONS]
-    return [{"app_id": app, "version": version, **_counts(rows)} for (app, version), rows in latest]
+    for name, month in months.items():
+        for version, counts in month["versions"].items():
+            groups.setdefault((name.split("/")[0], version), []).append(counts)
+    latest = sorted(groups.items(), key=lambda item: max(row["newest"] for row in item[1]), reverse=True)[:_VERSIONS]
+    return [{"app_id": app, "version": version, **_added(rows)} for (app, version), rows in latest]
 
 
-def _counts(reviews: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How many reviews, by stars; how many the model classified, and how many of those as negative."""
-    stars = Counter(review["rating"] for review in reviews)
-    classified = Counter(review["sentiment"] for review in reviews if review["sentiment"])
+def _added(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The counts of several groups of reviews as one: how many, by stars, classified, and of those negative."""
     return {
-        "n": len(reviews),
-        "stars": [stars.get(star, 0) for star in range(1, 6)],
-        "answered": sum(classified.values()),
-        "negative": classified.get("negative", 0),
+        "n": sum(row["n"] for row in counts),
+        "stars": [sum(stars) for stars in zip(*(row["stars"] for row in counts), strict=True)],
+        "answered": sum(row["answered"] for row in counts),
+        "negative": sum(row["negative"] for row in counts),
     }

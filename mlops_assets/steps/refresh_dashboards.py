@@ -1,12 +1,12 @@
 """Bring the results of runs from disk to the overview page of the service and to the database of the dashboards.
 
-Each pass reads the summaries, the deployment log, the drift history and the reviews again, so that a later pass writes
-whatever an earlier one could not.
+Each pass reads the summaries, the deployment log and the drift history again, and the reviews of months whose files
+changed, so that a later pass writes whatever an earlier one could not.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from mlops_assets.failures import Failure
 from mlops_assets.files import replace_file
 from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting import dashboard_rows as rows
-from mlops_assets.reporting.dashboard_database import DashboardDatabase, DashboardRows
+from mlops_assets.reporting.dashboard_database import DashboardDatabase, DashboardRows, MonthOfRows
 from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary_paths
 from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.serving.overview_file import FORMAT, OVERVIEW, SHOWN, publish
@@ -29,6 +29,7 @@ from mlops_assets.training.champion import read_decision
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.drift.drift import DriftPoint
+    from mlops_assets.reviews.stored.shown_months import ShownMonths
 
 _LOCK_WAIT_S = 120
 
@@ -98,10 +99,10 @@ class Dashboards:
             old = json.loads(path.read_text(encoding="utf-8"))
         if old.get("format") != FORMAT:
             old = {}
-        same = old.get("data_digest") == found.data_digest
+        same = old.get("data_digest") == found.months.digest
         new = {
             "format": FORMAT,
-            "data_digest": found.data_digest,
+            "data_digest": found.months.digest,
             "pipeline": rows.overview_of_pipeline(
                 found.summaries,
                 interval_s=self._settings.section(OperationRules).interval_hours * 3600,
@@ -110,7 +111,7 @@ class Dashboards:
             ),
             "models": rows.overview_of_models(found.summaries, rows.served_rows(found.deployments), found.ticks)
             | {"comparison": found.comparison(old["models"].get("comparison") if same else None)},
-            "reviews": old["reviews"] if same else rows.overview_of_reviews(*found.review_rows),
+            "reviews": old["reviews"] if same else found.overview_of_reviews(),
         }
         if new != old:
             publish(self._settings.service_folder, OVERVIEW, json.dumps(new, ensure_ascii=False))
@@ -172,18 +173,29 @@ class _OnDisk:
         return {**about, "examples": examples}
 
     @cached_property
-    def data_digest(self) -> str:
-        from mlops_assets.reviews.stored.volumes import fingerprint
+    def months(self) -> "ShownMonths":
+        from mlops_assets.reviews.stored.shown_months import ShownMonths
 
-        return hashlib.sha256(fingerprint(self._settings.data).encode()).hexdigest()[:16]
+        return ShownMonths(self._settings.data, self._settings.instance_folder / "shown_months.json")
 
-    @cached_property
-    def review_rows(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-        """Volumes, quarantine reasons and reviews: every stored file, so only if the digest is new."""
-        from mlops_assets.reviews.stored.volumes import month_volumes, reviews_with_predictions
+    def overview_of_reviews(self) -> dict[str, Any]:
+        summaries = self.months.summaries()
+        return rows.overview_of_reviews(summaries, self.months.newest_complaints(summaries))
 
-        volumes, reasons = month_volumes(self._settings.data)
-        return volumes, reasons, reviews_with_predictions(self._settings.data)
+    def month(self, name: str) -> MonthOfRows:
+        """What the database holds of a month."""
+        found = self.months.rows(name)
+        answered = Counter(review["model_version"] for review in found.reviews if review["model_version"])
+        app_id, month = name.split("/")
+        return MonthOfRows(
+            [found.volume] if found.volume else [],
+            found.reasons,
+            found.reviews,
+            [
+                {"app_id": app_id, "month": f"{month}-01", "model_version": model, "reviews": count}
+                for model, count in answered.items()
+            ],
+        )
 
 
 def _write(database: DashboardDatabase, found: _OnDisk) -> Refreshed:
@@ -201,6 +213,8 @@ def _rows(found: _OnDisk) -> DashboardRows:
         deployments=found.deployments,
         drift_ticks=[rows.tick_row(tick) for tick in found.ticks],
         drift=[row for tick in found.ticks for row in rows.drift_rows(tick)],
-        data_digest=found.data_digest,
-        review_rows=lambda: found.review_rows,
+        data_digest=found.months.digest,
+        months=found.months.stamps,
+        month=found.month,
+        reviews=found.months.reviews,
     )

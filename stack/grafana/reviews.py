@@ -105,6 +105,21 @@ DASHBOARD = Dashboard(
                     },
                 ),
                 Panel(
+                    "Scored by",
+                    "How many of the chosen apps' reviews the live model has scored, and how many an earlier one; the next "
+                    "runs go on. Reviews of any time.",
+                    [
+                        sql(
+                            """
+                            SELECT model_version AS model, CASE WHEN model_version IN (SELECT model_version FROM facts.served
+                                WHERE until IS NULL) THEN 'live' ELSE 'earlier' END AS "is", sum(reviews) AS reviews
+                            FROM facts.answers WHERE app_id IN ($app) GROUP BY 1, 2 ORDER BY 3 DESC""",
+                            table=True,
+                        )
+                    ],
+                    kind="table",
+                ),
+                Panel(
                     "Stars and sentiment disagree",
                     "Share of reviews with 1-2 stars called positive, or 4-5 stars called negative: wrong stars, or a "
                     "model that errs.",

@@ -14,14 +14,19 @@ from mlops_assets.deploy.history import DeploymentLog, Entry
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.drift.drift import DriftReport, FeatureDrift
 from mlops_assets.reviews.drift.history import remember
+from mlops_assets.reviews.predictions.scoring import score_months
+from mlops_assets.reviews.predictions.stored import Predictions
 from mlops_assets.reviews.quality.validate import validate_months
 from mlops_assets.reviews.stored.store import ReviewStore
+from mlops_assets.reviews.stored.usable import files_below
 from mlops_assets.serving.log.prediction_store import StoreDown, open_store
 from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.settings import Settings
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from tests.integration.postgres_server import Postgres, psycopg
+from tests.review_reads import ReviewReads
 from tests.unit.reporting.summaries import FAILED, summary, write
+from tests.unit.reviews.predictions.scored import FakeModel
 from tests.unit.reviews.rows import frame, review
 from tests.user_clone import make_clone, settings_of
 
@@ -139,6 +144,55 @@ def test_an_erased_review_leaves_database_and_overview_and_a_database_that_is_aw
     assert postgres.rows("SELECT review_id FROM facts.reviews ORDER BY 1") == [("r2",), ("r5",)]
 
 
+def _month(settings: Settings, month: str, *reviews: dict[str, object]) -> None:
+    """Reviews of a month, stored, validated and answered by the model m1."""
+    data, values = settings.root / "data", {"app_id": APP, "scraped_at": "2026-04-01T00:00:00Z"}
+    values["review_date"] = f"{month}-10T12:00:00Z"
+    ReviewStore(data / "raw").upsert(APP, frame(*(row | values for row in reviews)))
+    validate_months(data, APP, [month])
+    found, model = Predictions.read(settings.predictions), FakeModel().answering(datetime(2026, 3, 1, tzinfo=UTC))
+    score_months(found, files_below(data / "validated"), model, lambda: False)
+    found.save("m1", "d1")
+
+
+def test_a_changed_month_alone_is_read_and_written(
+    settings: Settings, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _month(settings, "2026-02", review("2026-02 a", review_text="bagus"), review("2026-02 b", review_text="jelek"))
+    newest = [review(f"2026-03 {number:02}", review_text=f"jelek {number}", rating=1) for number in range(12)]
+    _month(settings, "2026-03", *newest)
+    dashboards = Dashboards.of(settings)
+    dashboards.refresh()
+    answers = "SELECT month::text, model_version, reviews FROM facts.answers ORDER BY 1"
+    assert postgres.rows(answers) == [("2026-01-01", "m1", 3), ("2026-02-01", "m1", 2), ("2026-03-01", "m1", 12)]
+    shown = settings.service_folder / "shown" / "overview.json"
+    assert json.loads(shown.read_text())["reviews"]["models"] == [{"model_version": "m1", "reviews": 17}]
+    _month(settings, "2026-03", review("2026-03 new", review_text="bagus", rating=5))
+    reads = ReviewReads(monkeypatch)
+    assert dashboards.refresh().trouble == ""
+    assert {name[:7] for name in reads.of_review} == {"2026-03"}
+    written = "SELECT part FROM facts.synced WHERE at = (SELECT max(at) FROM facts.synced) ORDER BY 1"
+    assert postgres.rows(written) == [(f"{APP}/2026-03",), ("data",)]
+    assert postgres.rows("SELECT count(*) FROM facts.reviews") == [(18,)]
+    assert [row["n"] for row in json.loads(shown.read_text())["reviews"]["months"]] == [3, 2, 13]
+    reads.of_review.clear()
+    dashboards.refresh()
+    assert not reads.of_review
+
+
+def test_complaints_of_older_months_take_the_place_of_those_that_went(settings: Settings, postgres: Postgres) -> None:
+    """Only the newest 50 complaints of an app have their text."""
+    for month in ("2026-02", "2026-03"):
+        _month(settings, month, *(review(f"{month} {n}", review_text=f"jelek {n}", rating=1) for n in range(40)))
+    Dashboards.of(settings).refresh()
+    with_text = 'SELECT month::text, count(*) FROM facts.reviews WHERE "text" IS NOT NULL GROUP BY 1 ORDER BY 1'
+    assert postgres.rows(with_text) == [("2026-02-01", 10), ("2026-03-01", 40)]
+    for part in ("raw", "validated", "predictions"):
+        (settings.data / part / APP / "2026-03.parquet").unlink()
+    Dashboards.of(settings).refresh()
+    assert postgres.rows(with_text) == [("2026-01-01", 2), ("2026-02-01", 40)]
+
+
 def test_migrations_run_once_and_a_newer_schema_is_left_alone(settings: Settings, postgres: Postgres) -> None:
     dashboards = Dashboards.of(settings)
     version = dashboards.prepare()
@@ -149,7 +203,7 @@ def test_migrations_run_once_and_a_newer_schema_is_left_alone(settings: Settings
     assert [one for one, _ in applied] == list(range(1, (version or 0) + 1))
     with psycopg.connect(f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres") as connection:
         connection.execute("INSERT INTO facts.schema_version VALUES (99)")
-    with pytest.raises(PermanentFailure, match="schema version 99, and this code knows 1"):
+    with pytest.raises(PermanentFailure, match="schema version 99, and this code knows 2"):
         dashboards.prepare()
     assert "schema version 99" in dashboards.refresh().trouble
 

@@ -14,7 +14,7 @@ import pytest
 from mlops_assets.cli.data import erase_reviews
 from mlops_assets.outside import build
 from mlops_assets.reviews.sources.references import statuses, unlisted_apps
-from mlops_assets.reviews.stored.volumes import month_volumes
+from mlops_assets.reviews.stored.volumes import month_stamps
 from mlops_assets.settings import Settings
 from mlops_assets.steps.collect import collect
 from mlops_assets.steps.prune import prune
@@ -99,7 +99,7 @@ def test_references_make_a_version_and_the_apps_stay_as_they_were(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = project.run()
-    before = month_volumes(project.root / "data")
+    before = month_stamps(project.root / "data")
     file_of_reviews(project.root / "id.dana.csv", "d")
     project.refer_to(GOJEK, "id.dana.csv")
     project.fake.requests.clear()
@@ -108,7 +108,7 @@ def test_references_make_a_version_and_the_apps_stay_as_they_were(
     references = {f"reference/validated/{GOJEK}": 60, f"reference/validated/{DANA}": 30}
     assert project.held() == {f"validated/{APP}": 90, **references}
     assert len(project.fake.tokens(GOJEK)) == 3
-    assert month_volumes(project.root / "data") == before
+    assert month_stamps(project.root / "data") == before
     assert project.summary()["rows"] == {APP: 90}
     assert project.summary()["references"] == {DANA: 30, GOJEK: 60}
     assert not (project.root / "data" / "raw" / GOJEK).exists()

@@ -62,7 +62,7 @@ def write_month(table: pa.Table, made_of: MadeOf, path: Path) -> None:
 
 def read_month(path: Path, names: Collection[str] | None = None) -> pa.Table:
     """The columns (None: all) of a file of predictions."""
-    return columns.read_rows(path, names)
+    return pq.read_table(path, columns=None if names is None else list(names))
 
 
 def confidences(table: pa.Table) -> np.ndarray:

@@ -3,13 +3,18 @@
 Read from the stored files alone: a review that was removed from them does not appear here either.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from mlops_assets.files import stamp
 from mlops_assets.reviews.predictions.month import confidences, read_month
 from mlops_assets.reviews.stored import columns
 from mlops_assets.text import text_digest
@@ -17,78 +22,95 @@ from mlops_assets.text import text_digest
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
 NEWEST_COMPLAINTS = 50
-"""Per app: the reviews that keep their text; every other row comes without."""
+"""Per app: the reviews that keep their text in the database; every other row comes without."""
 
 LONGEST_TEXT = 500
 _COLUMNS = ["review_id", "app_id", "app_version", "review_date", "rating", "review_text"]
 
 
-def fingerprint(data: Path) -> str:
-    """Changes whenever a file that the two functions below read does."""
-    found = [path for part in ("raw", "validated", "quarantine", "predictions") for path in _months(data / part)]
-    stats = [(path.relative_to(data).as_posix(), path.stat()) for path in found]
-    return repr([(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats])
+@dataclass(frozen=True)
+class MonthRows:
+    """One app's month as the dashboards show it.
 
-
-def month_volumes(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A row per app and month (app_id, month, raw, deleted, validated, quarantined), and one per app, month and reason
-    of the quarantine (app_id, month, reason, reviews); a review with two reasons counts for both.
+    `volume` has app_id, month, raw, deleted, validated and quarantined, None if nothing is stored. `reasons` has a row
+    per reason of the quarantine (app_id, month, reason, reviews); a review with two reasons counts for both. `reviews`
+    has a row per usable review: app_id, review_id, app_version, at, month, rating, sentiment, confidence, model_version
+    and, for the newest complaints (at most two stars, or answered `negative`), the text, cut.
     """
-    volumes: list[dict[str, Any]] = []
-    reasons: list[dict[str, Any]] = []
-    for path in _months(data / "raw"):
-        app_id, month = path.parent.name, path.stem
-        usable, bad = (data / part / app_id / path.name for part in ("validated", "quarantine"))
-        volumes.append(
+
+    volume: dict[str, Any] | None
+    reasons: list[dict[str, Any]]
+    reviews: list[dict[str, Any]]
+
+
+def month_stamps(data: Path) -> dict[str, str]:
+    """App and month (`<app_id>/<YYYY-MM>`) -> what changes whenever one of its files does."""
+    found: dict[str, list[object]] = {}
+    for part in ("raw", "validated", "quarantine", "predictions"):
+        for path in _months(data / part):
+            found.setdefault(_name(path), []).append((part, *stamp(path)))
+    return {name: hashlib.sha256(repr(stamps).encode()).hexdigest()[:16] for name, stamps in sorted(found.items())}
+
+
+def month_rows(data: Path, name: str) -> MonthRows:
+    """What is stored of an app's month, named as by `month_stamps`."""
+    app_id, month = name.split("/")
+    raw, usable, bad = (data / part / f"{name}.parquet" for part in ("raw", "validated", "quarantine"))
+    key = {"app_id": app_id, "month": f"{month}-01"}
+    volume: dict[str, Any] | None = None
+    reasons = Counter[str]()
+    if raw.is_file():
+        volume = {
+            **key,
+            "raw": columns.row_count(raw),
+            "deleted": _deleted(raw),
+            "validated": columns.row_count(usable) if usable.is_file() else 0,
+            "quarantined": columns.row_count(bad) if bad.is_file() else 0,
+        }
+        if bad.is_file():
+            for reasons_of_review in columns.read_rows(bad, ["reasons"])["reasons"].to_pylist():
+                reasons.update(reasons_of_review.split("; "))
+    rows = review_rows(data, name)
+    shown = {row["review_id"] for row in newest_complaints(rows)[:NEWEST_COMPLAINTS]}
+    for row in rows:
+        if row["review_id"] not in shown:
+            row["text"] = None
+    return MonthRows(volume, [{**key, "reason": reason, "reviews": n} for reason, n in sorted(reasons.items())], rows)
+
+
+def review_rows(data: Path, name: str, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """The rows of `MonthRows.reviews`, all with their text; with `ids` only these."""
+    path = data / "validated" / f"{name}.parquet"
+    if not path.is_file():
+        return []
+    answers = _answers(data / "predictions" / f"{name}.parquet")
+    table = columns.read_rows(path, _COLUMNS)
+    if ids is not None:
+        table = table.filter(pc.is_in(table["review_id"], value_set=pa.array(list(ids), pa.string())))
+    rows: list[dict[str, Any]] = []
+    for review in table.to_pylist():
+        sentiment, confidence, model_version = answers.get(review["review_id"], (None, None, None))
+        rows.append(
             {
-                "app_id": app_id,
-                "month": f"{month}-01",
-                "raw": pq.read_metadata(path).num_rows,
-                "deleted": _deleted(path),
-                "validated": pq.read_metadata(usable).num_rows if usable.is_file() else 0,
-                "quarantined": pq.read_metadata(bad).num_rows if bad.is_file() else 0,
+                "app_id": review["app_id"],
+                "review_id": review["review_id"],
+                "app_version": review["app_version"],
+                "at": review["review_date"],
+                "month": f"{path.stem}-01",
+                "rating": review["rating"],
+                "sentiment": sentiment,
+                "confidence": confidence,
+                "model_version": model_version,
+                "text": (review["review_text"] or "").replace("\0", "")[:LONGEST_TEXT],
             }
         )
-        if bad.is_file():
-            counts: dict[str, int] = {}
-            for reasons_of_review in columns.read_rows(bad, ["reasons"])["reasons"].to_pylist():
-                for reason in reasons_of_review.split("; "):
-                    counts[reason] = counts.get(reason, 0) + 1
-            reasons += [
-                {"app_id": app_id, "month": f"{month}-01", "reason": reason, "reviews": count}
-                for reason, count in sorted(counts.items())
-            ]
-    return volumes, reasons
-
-
-def reviews_with_predictions(data: Path) -> list[dict[str, Any]]:
-    """A row per usable review: app_id, review_id, app_version, at, month, rating, sentiment, confidence, model_version
-    and, for each app's newest complaints (at most two stars, or answered `negative`), the text, cut.
-    """
-    rows: list[dict[str, Any]] = []
-    for path in _months(data / "validated"):
-        answers = _answers(data / "predictions" / path.parent.name / path.name)
-        for review in columns.read_rows(path, _COLUMNS).to_pylist():
-            sentiment, confidence, model_version = answers.get(review["review_id"], (None, None, None))
-            rows.append(
-                {
-                    "app_id": review["app_id"],
-                    "review_id": review["review_id"],
-                    "app_version": review["app_version"],
-                    "at": review["review_date"],
-                    "month": f"{path.stem}-01",
-                    "rating": review["rating"],
-                    "sentiment": sentiment,
-                    "confidence": confidence,
-                    "model_version": model_version,
-                    "text": (review["review_text"] or "").replace("\0", "")[:LONGEST_TEXT],
-                }
-            )
-    shown = _newest_complaints(rows)
-    for row in rows:
-        if (row["app_id"], row["review_id"]) not in shown:
-            row["text"] = None
     return rows
+
+
+def newest_complaints(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Reviews of at most two stars, or answered `negative`, the newest first."""
+    complaints = [row for row in rows if (row["rating"] or 5) <= 2 or row["sentiment"] == "negative"]
+    return sorted(complaints, key=lambda row: (row["at"], row["review_id"]), reverse=True)
 
 
 def texts_of(data: Path, digests: Collection[str]) -> dict[str, str]:
@@ -102,18 +124,6 @@ def texts_of(data: Path, digests: Collection[str]) -> dict[str, str]:
             if text and (digest := text_digest(text)) in wanted:
                 found[digest] = text.replace("\0", "")[:LONGEST_TEXT]
     return found
-
-
-def _newest_complaints(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    by_app: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if (row["rating"] or 5) <= 2 or row["sentiment"] == "negative":
-            by_app.setdefault(row["app_id"], []).append(row)
-    return {
-        (app_id, row["review_id"])
-        for app_id, complaints in by_app.items()
-        for row in sorted(complaints, key=lambda complaint: complaint["at"], reverse=True)[:NEWEST_COMPLAINTS]
-    }
 
 
 def _answers(path: Path) -> dict[str, tuple[str, float, str]]:
@@ -137,4 +147,10 @@ def _deleted(path: Path) -> int:
 
 def _months(folder: Path) -> list[Path]:
     """The month files of each app: no history, nothing staged."""
-    return [path for path in sorted(folder.glob("*/*.parquet")) if not path.name.startswith(".")]
+    apps = [app for app in folder.iterdir() if app.is_dir()] if folder.is_dir() else []
+    files = (path for app in apps for path in app.iterdir())
+    return sorted(path for path in files if path.suffix == ".parquet" and not path.name.startswith("."))
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"

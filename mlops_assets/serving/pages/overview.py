@@ -33,7 +33,11 @@ def content(served: ServedModel, metrics: Metrics, path: Path | None) -> str:
         parts.append(f'<p class="none">{escape(note)}</p>')
     else:
         reviews = overview["reviews"]
-        parts += [_models(overview["models"]), _pipeline(overview["pipeline"], reviews), _reviews(reviews)]
+        parts += [
+            _models(overview["models"]),
+            _pipeline(overview["pipeline"], reviews),
+            _reviews(reviews, _live(overview["models"])),
+        ]
     parts.append(_section("Machine", _cards(machine_rows()), "The machine or container that the server runs in."))
     return "".join(parts)
 
@@ -166,7 +170,12 @@ def _pipeline(pipeline: Overview, reviews: Overview) -> str:
 _LIVES = ("pipeline", "refresh_models")
 
 
-def _reviews(reviews: Overview) -> str:
+def _live(models: Overview) -> str | None:
+    """The version of the live model, None if nothing serves."""
+    return next((row["model_version"] for row in models["served"] if not row["until"]), None)
+
+
+def _reviews(reviews: Overview, live: str | None) -> str:
     months = reviews["months"]
     names = [row["month"] for row in months]
     mix = {star: [row["stars"][index] for row in months] for index, star in enumerate(_STARS)}
@@ -193,6 +202,13 @@ def _reviews(reviews: Overview) -> str:
         for row in reviews["versions"]
     ]
     body += _table("App versions with the newest reviews", ("App", "Version", "n", "Negative"), versions)
+    answered = reviews.get("models", ())  # an overview from before months were scored one by one has none
+    waiting = sum(row["validated"] for row in reviews["volumes"]) - sum(row["reviews"] for row in answered)
+    scored = [
+        (f"{row['model_version']}{' (live)' if row['model_version'] == live else ', an earlier model'}", row["reviews"])
+        for row in answered
+    ]
+    body += _table("Scored by", ("Model", "Reviews"), [*scored, ("not scored yet", waiting)] if answered else ())
     complaints = [
         (
             _time(row["at"]),

@@ -24,6 +24,7 @@ from tests.unit.reviews.predictions.scored import (
     FakeModel,
     Place,
     answered,
+    bytes_moved,
 )
 from tests.unit.reviews.rows import APP
 
@@ -65,6 +66,20 @@ def test_new_and_edited_reviews_touch_their_month_alone(place: Place, monkeypatc
     assert changed == {f"{APP}/{FEBRUARY}.parquet"}
     assert set(reads.of_review) == {"good1", "bad1", "new"}
     assert place.rows().loc[["good1", "bad1", "new"], "first_scored"].tolist() == [FIRST, LATER, LATER]
+
+
+def test_what_is_read_and_written_follows_the_touched_month(tmp_path: Path) -> None:
+    place, model = Place(tmp_path), FakeModel()
+    months = [f"{year}-{month:02}" for year in (2024, 2025) for month in range(1, 13)]
+    for month in months:
+        place.write(month, {f"{month}-{number}": f"bagus {number} {month}" for number in range(300)})
+    before = bytes_moved()
+    place.score(model)
+    everything = bytes_moved() - before
+    place.write(months[5], {f"{months[5]}-{number}": f"jelek {number}" for number in range(301)})
+    before = bytes_moved()
+    place.score(model, LATER)
+    assert bytes_moved() - before < everything / len(months) * 3
 
 
 def test_with_nothing_new_no_file_is_read_or_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

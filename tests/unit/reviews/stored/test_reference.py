@@ -9,7 +9,7 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.reference import newest_reviews, reference_folder, reference_store
 from mlops_assets.reviews.stored.split import Split
 from mlops_assets.reviews.stored.usable import Labelling, files_below, train_side
-from mlops_assets.reviews.stored.volumes import month_volumes
+from mlops_assets.reviews.stored.volumes import month_stamps
 from tests.unit.reviews.rows import frame, review
 
 GOJEK, DANA = "com.gojek.app", "id.dana"
@@ -67,4 +67,4 @@ def test_models_learn_from_labelled_texts_of_the_train_side_alone(tmp_path: Path
 
 def test_an_apps_volumes_do_not_see_reference_reviews(tmp_path: Path) -> None:
     stored(tmp_path, GOJEK, {"2026-01": 3})
-    assert month_volumes(tmp_path) == ([], [])
+    assert month_stamps(tmp_path) == {}
