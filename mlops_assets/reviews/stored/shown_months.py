@@ -34,6 +34,7 @@ class ShownMonths:
     def __init__(self, data: Path, kept: Path) -> None:
         self._data, self._kept = data, kept
         self._made: dict[str, Summary] = {}
+        self._complaints: dict[str, list[dict[str, Any]]] = {}
 
     @cached_property
     def stamps(self) -> dict[str, str]:
@@ -48,7 +49,9 @@ class ShownMonths:
     def rows(self, name: str) -> MonthRows:
         """What is stored of a month now."""
         rows = month_rows(self._data, name)
-        self._made[name] = summary_of(rows)
+        summary = self._made[name] = summary_of(rows)
+        named = {review_id for _, review_id in summary["complaints"]}
+        self._complaints[name] = [row for row in rows.reviews if row["review_id"] in named]
         return rows
 
     def reviews(self, name: str, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -82,7 +85,12 @@ class ShownMonths:
         wanted: dict[str, list[str]] = {}
         for _, review_id, name in named:
             wanted.setdefault(name, []).append(review_id)
-        found = [row for name, ids in wanted.items() for row in self.reviews(name, ids)]
+        found = [
+            row
+            for name, ids in wanted.items()
+            for row in self._complaints.get(name) or self.reviews(name, ids)
+            if row["review_id"] in ids
+        ]
         return sorted(found, key=lambda row: (row["at"], row["review_id"]), reverse=True)
 
 
