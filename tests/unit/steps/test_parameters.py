@@ -32,6 +32,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"retention": {"data_days": -1}},
         "versions.retention.data_days must be a whole number from 0, got -1",
     ),
+    "mirrors": ({"timeout_s": 0}, "mirrors.timeout_s must be a number from 0.1, got 0"),
+    "ray": ({"training_gpus": 2}, "ray.training_gpus must be a whole number from 0 to 1, got 2"),
     "operations": ({"digest_hour": 25}, "operations.digest_hour must be a whole number from 0 to 23, got 25"),
 }
 
