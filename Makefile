@@ -114,7 +114,7 @@ prune: $(HERE)  ## Remove what nothing needs any more, as the nightly job does: 
 	@[ ! -e stack/made/door/logins.cfg ] || stack/stack.sh old-images
 	@$(CLI) prune --dry-run="$$DRY_RUN"
 
-mirror: $(HERE)  ## Bring the mirrors of reviews up to date (docs/mirrors.md)
+mirror: $(HERE)  ## Bring the mirrors in MongoDB and MLflow up to date (docs/mirrors.md)
 	@$(CLI) mirror
 
 backup: .venv/.installed  ## Databases and run history as one file in backups/: TO=folder

@@ -28,9 +28,9 @@ IFS='+ ' read -r torch _ cpu_hash < <(grep ^torch== locks/cpu.constraint)
 sed -i -e "/$cpu_hash/d" -e "s/^$torch .*/&\n    $cpu_hash \\\\/" locks/pipeline.txt
 mapfile -t in_pipeline < <(except pipeline)
 compile cuda - --constraints locks/pipeline.txt "${in_pipeline[@]}" <<<"$torch"
-compile dev pyproject.toml --group serving --group kubernetes --group ray --group dev --excludes <(tr ' ' '\n' <<<"$cuda") \
+compile dev pyproject.toml --group serving --group kubernetes --group ray --group mlflow --group dev --excludes <(tr ' ' '\n' <<<"$cuda") \
   --constraints locks/pipeline.txt "${in_pipeline[@]}"
-for extra in kubernetes ray; do
+for extra in kubernetes ray mlflow; do
   compile "$extra" --group "$extra" --constraints locks/dev.txt --constraints locks/pipeline.txt "${in_pipeline[@]}"
 done
 compile serving --group serving --constraints locks/pipeline.txt

@@ -51,10 +51,10 @@ def child_environment() -> dict[str, str]:
 
 
 def _hand_on(from_file: Mapping[str, str]) -> None:
-    """Have the names in `.env` that are for git and DVC (AWS_… and such) reach them, as under `dagster dev`."""
+    """Have the names in `.env` that are for git, DVC (AWS_… and such) and MLflow reach them, as under `dagster dev`."""
     for name, value in from_file.items():
-        if _FOR_CHILDREN.fullmatch(name):
-            os.environ.setdefault(name, value)  # noqa: TID251  child_environment reads it from there
+        if _FOR_CHILDREN.fullmatch(name) or name.startswith("MLFLOW_"):
+            os.environ.setdefault(name, value)  # noqa: TID251  they read it from there
 
 
 def whole_environment() -> dict[str, str]:
@@ -68,6 +68,22 @@ def wait_passively() -> None:
     Threads that spin while they wait slow a training to a crawl where anything else uses the cores.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251  libgomp reads it from there
+
+
+def calm_mlflow(timeout_s: float) -> None:
+    """Have MLflow report nothing to its makers and give up soon, unless the environment says otherwise; to be called
+    before it is loaded.
+
+    Its own limits are 120 seconds and seven retries a request.
+    """
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, round(timeout_s))),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)  # noqa: TID251  MLflow reads it from there
 
 
 class Settings(BaseModel):
@@ -132,6 +148,7 @@ class Settings(BaseModel):
     heartbeat_url: SecretStr | None = None
     mongo_url: SecretStr | None = None
     mongo_db: str = ""
+    mlflow_uri: SecretStr | None = None
     sections: Mapping[str, Mapping[str, Any]]
 
     def section(self, model: type[_Section]) -> _Section:
@@ -215,6 +232,7 @@ class Settings(BaseModel):
             heartbeat_url=env.secret_url("HEARTBEAT_URL"),
             mongo_url=mongo_url,
             mongo_db=mongo_db,
+            mlflow_uri=env.mlflow(),
             sections=MappingProxyType({name: MappingProxyType(section) for name, section in sections.items()}),
         )
         env.refuse_misspelt(written, FOR_THE_SERVER)

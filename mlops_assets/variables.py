@@ -92,6 +92,15 @@ class Variables:
             )
         return SecretStr(url), database
 
+    def mlflow(self) -> SecretStr | None:
+        """MLFLOW_TRACKING_URI: a server, or a folder as an absolute path."""
+        value = self.text("MLFLOW_TRACKING_URI", "").removeprefix("file://")
+        if "://" in value and not re.match(r"https?://.", value):
+            raise BadSetting("MLFLOW_TRACKING_URI must be a folder, or begin with https:// or http:// and name a host")
+        if not value or "://" in value:
+            return SecretStr(value.rstrip("/")) if value else None
+        return SecretStr(str(Path(value).expanduser().absolute()))
+
     def notify_urls(self, name: str) -> tuple[SecretStr, ...]:
         """Apprise addresses between spaces, lines or commas; an address may hold commas. No message repeats one."""
         urls = [url for url in re.split(r"[\s,]+(?=[\w+.-]+://)|\s+", self.text(name, "")) if url]

@@ -86,7 +86,7 @@ class DashboardsResource(Outside):
 class MirrorsResource(Outside):
     """Copies in other people's tools."""
 
-    copies: list[str] = Field(description="Where they are: MONGO_URL with MONGO_DB.")
+    copies: list[str] = Field(description="Where they are: MONGO_URL with MONGO_DB, MLFLOW_TRACKING_URI.")
 
 
 def shown(settings: Settings, things: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ COMMANDS = {
     "reject": "keep the release out that waits for approval",
     "resume": "the release that was live last, with the present settings",
     "prune": "remove what nothing needs any more",
-    "mirror": "bring the mirrors of reviews up to date",
+    "mirror": "bring the mirrors in MongoDB and MLflow up to date",
     "backup": "databases and run history as one file",
     "restore-backup": "such a file in the place of what is here",
     "sbom": "the bill of materials of what serves, or of the newest release",

@@ -228,7 +228,7 @@ def catch_up_mirrors(settings: Settings) -> int:
 
     mirrors = Mirrors.of(settings)
     if not mirrors.addresses:
-        print("No mirror: MONGO_URL with MONGO_DB names one (docs/mirrors.md)")
+        print("No mirror: MONGO_URL with MONGO_DB, or MLFLOW_TRACKING_URI, names one (docs/mirrors.md)")
     behind = mirrors.catch_up(print)
     for line in behind:
         print(f"Waits: {line}")

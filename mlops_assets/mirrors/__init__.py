@@ -1,1 +1,1 @@
-"""Copies in other people's tools, such as MongoDB, and how a copy catches up."""
+"""Copies of reviews and trainings in MongoDB and MLflow, and how a copy catches up."""

@@ -47,8 +47,11 @@ class Copy(Protocol):
         """Leave a sign there that this follower's pass was here."""
         ...
 
-    def write(self, key: str) -> None:
-        """Make the copy of an item equal to the item. Raises `MirrorAway`, or `PermanentFailure` for this one."""
+    def write(self, key: str, mark: str) -> None:
+        """Make the copy of an item equal to the item, whose mark is this.
+
+        Raises `MirrorAway`, or `PermanentFailure` if only this item cannot be written.
+        """
         ...
 
     def remove(self, key: str) -> None:
@@ -67,6 +70,11 @@ class Followed(Protocol):
     @property
     def items(self) -> str:
         """What the items are, in the plural."""
+        ...
+
+    @property
+    def removes(self) -> bool:
+        """Whether the copy loses what is not here any more."""
         ...
 
     @property
@@ -113,7 +121,7 @@ class Mirror:
 
     def waiting(self) -> tuple[str, ...]:
         """The keys of the items that the copy lacks, has in an older form, or should not have any more."""
-        return _waiting(self.followed.marks(), self._load().done)
+        return self._waiting(self.followed.marks(), self._load().done)
 
     def keep(self) -> None:
         """Keep what may be gone before the next pass."""
@@ -122,7 +130,7 @@ class Mirror:
     def behind(self) -> str:
         """What the copy lacks, since when and why, in one line; empty if it has everything."""
         marks, state = self.followed.marks(), self._load()
-        if not (waiting := _waiting(marks, state.done)):
+        if not (waiting := self._waiting(marks, state.done)):
             return ""
         line = f"{self.followed.name} lacks {len(waiting)} of {len(marks.keys() | state.done.keys())} "
         line += self.followed.items
@@ -162,7 +170,7 @@ class Mirror:
             report(f"{self.followed.name} was emptied or restored: every item is compared with it")
             state.done.clear()
         marks = self.followed.marks()
-        waiting, refused, saved = _waiting(marks, state.done), "", time.monotonic()
+        waiting, refused, saved = self._waiting(marks, state.done), "", time.monotonic()
         if not waiting:
             return ""
         state.token = uuid.uuid4().hex
@@ -176,7 +184,7 @@ class Mirror:
                 break
             try:
                 if key in marks:
-                    copy.write(key)
+                    copy.write(key, marks[key])
                     state.done[key] = marks[key]
                 else:
                     copy.remove(key)
@@ -188,6 +196,10 @@ class Mirror:
                 self._save(state)
                 saved = time.monotonic()
         return refused
+
+    def _waiting(self, marks: Mapping[str, str], done: Mapping[str, str]) -> tuple[str, ...]:
+        changed = [key for key, mark in marks.items() if done.get(key) != mark]
+        return (*changed, *(key for key in done if self.followed.removes and key not in marks))
 
     def _load(self) -> _State:
         """The state of this address. A damaged file is as good as none: every item is compared again."""
@@ -202,11 +214,6 @@ class Mirror:
 
     def _save(self, state: _State) -> None:
         replace_file(self._path, json.dumps(asdict(state)))
-
-
-def _waiting(marks: Mapping[str, str], done: Mapping[str, str]) -> tuple[str, ...]:
-    changed = [key for key, mark in marks.items() if done.get(key) != mark]
-    return (*changed, *(key for key in done if key not in marks))
 
 
 def without_secrets(text: str, url: str) -> str:

@@ -28,14 +28,14 @@ class OperationRules(Section):
 
 
 class MirrorRules(Section):
-    """How the mirror of MONGO_URL catches up (docs/mirrors.md)."""
+    """How the mirrors of MONGO_URL and MLFLOW_TRACKING_URI catch up (docs/mirrors.md)."""
 
     section: ClassVar[str] = "mirrors"
 
     batch: int = Field(default=500, ge=1, le=10_000)
     """Reviews that are read, compared and sent to MongoDB in one request."""
     timeout_s: float = Field(default=20.0, ge=0.1)
-    """Seconds that a request to a mirror may take. A `timeoutMS` in MONGO_URL goes before."""
+    """Seconds that a request to a mirror may take. A `timeoutMS` in MONGO_URL and MLflow's own variables go before."""
 
 
 class PredictionRules(Section):

@@ -11,6 +11,7 @@ class FakeCopy:
 
     name = "Copy"
     items = "things"
+    removes = True
 
     def __init__(self, **here: str) -> None:
         self.here, self.there, self.tokens = dict(here), dict[str, str](), dict[str, str]()
@@ -36,13 +37,13 @@ class FakeCopy:
     def set_token(self, follower: str, token: str) -> None:
         self.tokens[follower] = token
 
-    def write(self, key: str) -> None:
+    def write(self, key: str, mark: str) -> None:
         if self.dies_after is not None and len(self.written) >= self.dies_after:
             raise KeyboardInterrupt
         if key in self.refuses:
             raise ItemRefused("too large")
         self.written.append(key)
-        self.there[key] = self.here[key]
+        self.there[key] = mark
 
     def remove(self, key: str) -> None:
         self.written.append(f"-{key}")

@@ -17,9 +17,10 @@ BUILT_ON = {
     "dev": ("pipeline",),
     "kubernetes": ("pipeline",),
     "ray": ("pipeline",),
+    "mlflow": ("pipeline",),
     "cuda": ("pipeline",),
 } | dict.fromkeys(("dvc-ssh", "dvc-gs", "dvc-azure"), ("dvc",))
-GROUPS = {"pipeline": ["serving"], "dev": ["dev", "kubernetes", "ray"], "cuda": []}
+GROUPS = {"pipeline": ["serving"], "dev": ["dev", "kubernetes", "ray", "mlflow"], "cuda": []}
 _LINE = re.compile(r"(?P<requirement>[^-\s#][^\s]*==\S+)(?P<hashes>( \\\n    --hash=sha256:[0-9a-f]{64})*)\n")
 
 
@@ -82,6 +83,7 @@ def test_environments_that_share_packages_have_the_same_versions() -> None:
     assert locked("serving").items() <= pipeline.items()
     assert locked("kubernetes").items() <= dev.items()
     assert locked("ray").items() <= dev.items()
+    assert locked("mlflow").items() <= dev.items()
     assert {name: locked("dvc")[name] for name in ("setuptools",)}.items() <= locked("installers").items()
     assert {name: pipeline[name] for name in ("pip", "setuptools")}.items() <= locked("installers").items()
 

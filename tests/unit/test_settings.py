@@ -275,6 +275,10 @@ def test_credentials_and_the_ssh_command_in_the_env_file_reach_git_and_dvc(
     ("given", "said"),
     [
         ({"MONGO_URL": "postgres://ana:s3cret@db", "MONGO_DB": "reviews"}, "MONGO_URL must begin with mongodb://"),
+        (
+            {"MLFLOW_TRACKING_URI": "ftp://ana:s3cret@db"},
+            "MLFLOW_TRACKING_URI must be a folder, or begin with https://",
+        ),
         ({"MONGO_URL": "mongodb://ana:s3cret@db"}, "MONGO_DB must then name a database"),
         ({"MONGO_URL": "mongodb://ana:s3cret@db", "MONGO_DB": "s3cret/x"}, "letters, digits, _ and -"),
     ],
@@ -288,3 +292,10 @@ def test_a_mirror_that_cannot_be_is_refused_without_its_password(given: dict[str
 def test_a_mongo_database_without_a_server_is_no_mirror() -> None:
     settings = Settings.load({"MONGO_DB": "reviews"}, PROJECT)
     assert (settings.mongo_url, settings.mongo_db) == (None, "")
+
+
+@pytest.mark.parametrize("given", ["~/runs", "file://{home}/runs", "{home}/runs"])
+def test_a_folder_for_mlflow_may_be_named_in_any_way(given: str) -> None:
+    found = Settings.load({"MLFLOW_TRACKING_URI": given.format(home=Path.home())}, PROJECT).mlflow_uri
+    assert found is not None
+    assert found.get_secret_value() == str(Path.home() / "runs")

@@ -1,1 +1,1 @@
-"""What the mirrors follow, such as the months of raw reviews."""
+"""What the mirrors follow: months of raw reviews, trainings and the live model."""

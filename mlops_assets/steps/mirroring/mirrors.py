@@ -3,6 +3,7 @@
 Nothing here raises for a copy that is away: a mirror never stops what it mirrors. `behind` says what it lacks.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 
 from mlops_assets.failures import Failure
@@ -10,6 +11,7 @@ from mlops_assets.mirrors.mirror import Mirror
 from mlops_assets.params.operations import MirrorRules
 from mlops_assets.settings import Settings
 from mlops_assets.steps.mirroring.months import MonthsInMongo
+from mlops_assets.steps.mirroring.trainings import TrainingsInMlflow
 
 FOLDER = "mirrors"
 """In Dagster's folder of the clone: what each copy has."""
@@ -17,7 +19,7 @@ _WAITS_FOR_A_PASS_S = 30
 
 
 class Mirrors:
-    """Every mirror of a clone; none without MONGO_URL."""
+    """Every mirror of a clone; none without MONGO_URL and MLFLOW_TRACKING_URI."""
 
     def __init__(self, mirrors: Sequence[Mirror], months: MonthsInMongo | None = None) -> None:
         self._mirrors, self._months = tuple(mirrors), months
@@ -34,7 +36,10 @@ class Mirrors:
         if settings.mongo_url:
             url = settings.mongo_url.get_secret_value()
             months = MonthsInMongo(settings.data / "raw", url, settings.mongo_db, rules)
-        followed = [each for each in (months,) if each]
+        trainings = None
+        if settings.mlflow_uri:
+            trainings = TrainingsInMlflow(settings, settings.mlflow_uri.get_secret_value(), folder / "mlflow", rules)
+        followed = [each for each in (months, trainings) if each]
         return cls([Mirror(each, folder, settings.now) for each in followed], months)
 
     @property
@@ -60,13 +65,17 @@ class Mirrors:
 
         within_s: of a mirror, no item is begun after so many seconds
         """
-        passed = [
-            (mirror, mirror.catch_up(report, within_s=within_s, wait_s=_WAITS_FOR_A_PASS_S)) for mirror in self._mirrors
-        ]
-        for mirror, trouble in passed:
-            if not trouble:
+        behind = list[str]()
+        for mirror in self._mirrors:
+            try:
+                trouble = mirror.catch_up(report, within_s=within_s, wait_s=_WAITS_FOR_A_PASS_S)
+            except (OSError, sqlite3.Error) as error:
+                trouble = f"{mirror.followed.name} was not brought up to date: {error}"
+            if trouble:
+                behind.append(trouble)
+            else:
                 report(f"{mirror.followed.name} has all {mirror.followed.items}")
-        return [trouble for _, trouble in passed if trouble]
+        return behind
 
     def forget(self, review_ids: Sequence[str], report: Callable[[str], None]) -> str:
         """Remove erased reviews from the copy; why it may still hold them, empty if it does not."""

@@ -20,6 +20,7 @@ class MonthsInMongo:
 
     name = "MongoDB"
     items = "months of reviews"
+    removes = True
 
     def __init__(self, raw: Path, url: str, database: str, rules: Callable[[], MirrorRules]) -> None:
         self._raw, self._url, self._database, self._rules = raw, url, database, rules
@@ -60,7 +61,7 @@ class _OpenMonths:
         self._store, self._reviews, self._batch = store, reviews, batch
         self.token, self.set_token = reviews.token, reviews.set_token
 
-    def write(self, key: str) -> None:
+    def write(self, key: str, mark: str) -> None:  # noqa: ARG002  the month is read again
         from mlops_assets.reviews.stored.columns import row_batches
 
         app, month = key.split("/")
