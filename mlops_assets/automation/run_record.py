@@ -9,7 +9,7 @@ from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, failure_of, fir
 from mlops_assets.automation.jobs import STARTED_BY
 from mlops_assets.automation.requested_run import FIRST_RUN, what_follows
 from mlops_assets.document import text_of_markdown
-from mlops_assets.reporting.run_summary import NEWS, CheckResult, News
+from mlops_assets.reporting.run_summary import LIVE_SCORE, NEWS, CheckResult, ModelScore, News
 from mlops_assets.reporting.summarise import RunRecord, StepEnd
 
 
@@ -112,12 +112,13 @@ def _checks(events: Sequence[dg.DagsterEvent]) -> list[CheckResult]:
             severity=found.severity.value,
             blocking=bool(found.blocking),
             reason=text_of_markdown(found.description or ""),
-            news=[News.model_validate(each) for each in _news(found.metadata)],
+            news=[News.model_validate(each) for each in _json(found.metadata, NEWS) or []],
+            live_score=ModelScore.model_validate(score) if (score := _json(found.metadata, LIVE_SCORE)) else None,
         )
         for found in evaluations
     ]
 
 
-def _news(recorded: Mapping[str, dg.MetadataValue]) -> Sequence[Any]:
-    news = recorded.get(NEWS)
-    return news.value if isinstance(news, dg.JsonMetadataValue) and isinstance(news.value, list) else []
+def _json(recorded: Mapping[str, dg.MetadataValue], name: str) -> Any:
+    value = recorded.get(name)
+    return value.value if isinstance(value, dg.JsonMetadataValue) else None

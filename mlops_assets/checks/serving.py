@@ -3,13 +3,16 @@
 import dagster as dg
 
 from mlops_assets.assets import metadata
+from mlops_assets.deploy.service import Service
 from mlops_assets.document import as_markdown_text
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.reporting.run_summary import LIVE_SCORE
 from mlops_assets.settings import Settings
+from mlops_assets.steps.watching.estimate_accuracy import estimate_live_accuracy
 
 
 def build() -> list[dg.AssetChecksDefinition]:
-    """The check of `predictions`."""
+    """The checks of `predictions`."""
 
     @dg.asset_check(asset=dg.AssetKey("predictions"))
     def predictions_have_not_drifted(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
@@ -50,4 +53,21 @@ def build() -> list[dg.AssetChecksDefinition]:
             metadata=shown,
         )
 
-    return [predictions_have_not_drifted]
+    @dg.asset_check(asset=dg.AssetKey("predictions"))
+    def live_accuracy_is_as_measured(
+        settings: dg.ResourceParam[Settings], service: dg.ResourceParam[Service]
+    ) -> dg.AssetCheckResult:
+        """The service's answers to live traffic are about as often right as those to the test side.
+
+        Estimated from how sure the logged answers are, without labels: weeks before a forward score, it shows that
+        clients ask what the model is unsure of. It does not show a model that is sure and wrong. It stops nothing.
+        """
+        found = estimate_live_accuracy(settings, service.live())
+        return dg.AssetCheckResult(
+            passed=found.passed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=as_markdown_text(found.reason),
+            metadata={LIVE_SCORE: dg.MetadataValue.json(found.score)} if found.score else {},
+        )
+
+    return [predictions_have_not_drifted, live_accuracy_is_as_measured]

@@ -43,7 +43,7 @@ def stage_rows(summary: RunSummary) -> list[Row]:
 
 def score_rows(summary: RunSummary) -> list[Row]:
     """Each model's figures by side when the run ended; `forward` is the serving model's score on reviews that arrived
-    after its data.
+    after its data, `live, estimated` its accuracy on live traffic without labels.
     """
     models, champion = summary.trained_models, summary.champion
     rows = [
@@ -52,10 +52,11 @@ def score_rows(summary: RunSummary) -> list[Row]:
         for side in SIDES
         if (figures := model.on(side))
     ]
-    if champion and (forward := champion.forward):
-        kinds = {model.model_version: kind for kind, model in models.items()}
-        kind = kinds.get(forward.model_version, champion.model)
-        rows.append(_score_row(summary, kind, "forward", forward, forward.model_version, champion.dataset_version))
+    kinds = {model.model_version: kind for kind, model in models.items()}
+    for side, figures in (("forward", champion and champion.forward), ("live, estimated", summary.live_score)):
+        if champion and figures:
+            kind, version = kinds.get(figures.model_version, champion.model), figures.model_version
+            rows.append(_score_row(summary, kind, side, figures, version, champion.dataset_version))
     return [row for row in rows if row["n"]]
 
 

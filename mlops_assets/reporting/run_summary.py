@@ -42,29 +42,16 @@ NEWS = "news"
 """The name under which a check's metadata has what people are told."""
 
 
+LIVE_SCORE = "live_score"
+"""The name under which a check's metadata has the estimated accuracy on live traffic."""
+
+
 class News(_Stored):
     """What people are told at once, whatever becomes of the run. Each `id` is told once, however many runs find it."""
 
     id: str
     title: str
     text: str
-
-
-class CheckResult(_Stored):
-    """What a check found."""
-
-    check: str
-    asset: str = ""
-    passed: bool
-    severity: str
-    blocking: bool = False
-    reason: str
-    news: Sequence[News] = ()
-
-    @property
-    def stops_the_run(self) -> bool:
-        """Whether it failed as an error, so that nothing below it runs."""
-        return not self.passed and self.severity == "ERROR"
 
 
 class ReviewCounts(_Stored):
@@ -90,10 +77,29 @@ class Score(_Stored):
     macro_f1_interval: tuple[float | None, float | None] | None = None
 
 
-class ForwardScore(Score):
-    """The figures of the serving model on reviews that arrived after its data."""
+class ModelScore(Score):
+    """A model's figures, with its version."""
 
     model_version: str
+
+
+class CheckResult(_Stored):
+    """What a check found."""
+
+    check: str
+    asset: str = ""
+    passed: bool
+    severity: str
+    blocking: bool = False
+    reason: str
+    news: Sequence[News] = ()
+    live_score: ModelScore | None = None
+    """The live model's accuracy on traffic, estimated without labels."""
+
+    @property
+    def stops_the_run(self) -> bool:
+        """Whether it failed as an error, so that nothing below it runs."""
+        return not self.passed and self.severity == "ERROR"
 
 
 class ModelScores(_Stored):
@@ -132,7 +138,7 @@ class Champion(_Stored):
     against: str | None = None
     candidates: Mapping[str, str] = {}
     figures: Mapping[str, Any] = {}
-    forward: ForwardScore | None = None
+    forward: ModelScore | None = None
     comparison: Mapping[str, Any] | None = None
     trained_on: TrainedOnRecord = TrainedOnRecord()
 
@@ -244,6 +250,11 @@ class RunSummary(_Stored):
     def trained_models(self) -> dict[str, ModelScores]:
         """The models that have figures, by kind."""
         return {kind: scores for kind, scores in self.models.items() if scores}
+
+    @property
+    def live_score(self) -> ModelScore | None:
+        """The live model's accuracy on traffic, estimated without labels; None if the run did not estimate it."""
+        return next((check.live_score for check in self.checks if check.live_score), None)
 
     @property
     def cause(self) -> str:

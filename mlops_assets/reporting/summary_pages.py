@@ -210,6 +210,12 @@ def serving_lines(summary: RunSummary) -> list[str]:
         if forward := champion.forward:
             measured = f"model {forward.model_version} on the reviews that arrived after its data"
             lines.append(f"Forward: {measured}: {score(forward)}.")
+        if (live := summary.live_score) and live.accuracy_interval:
+            low, high = live.accuracy_interval
+            lines.append(
+                f"On live traffic: model {live.model_version}, accuracy {live.accuracy:.3f} [{low:.3f}, {high:.3f}], "
+                f"n = {live.n} answers, estimated from their confidence, without labels."
+            )
         if champion.comparison and champion.run_id in {summary.run_id, summary.promoted_by}:
             lines.append(f"Before the switch: {champion.comparison['said']}.")
     if release := summary.image:

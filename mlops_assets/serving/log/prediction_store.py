@@ -49,6 +49,10 @@ class PredictionStore(Protocol):
         """The feedback on predictions whose text is kept: text, label, caller, ISO time; the oldest first."""
         ...
 
+    def confidences(self, model_version: str, since: str, most: int) -> list[float]:
+        """How sure the model's newest answers since this ISO time were, at most so many."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -63,6 +67,10 @@ class SqlStore:
         # Only the marks are inserted here, and they come from the two lines at the end of this file.
         self._insert = f"INSERT INTO predictions ({_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
         self._known = f"SELECT 1 FROM predictions WHERE request_id = {mark} AND caller = {mark}"  # noqa: S608  # as above
+        self._confidences = (
+            f"SELECT confidence FROM predictions WHERE model_version = {mark} AND at >= {mark} "  # noqa: S608  # as above
+            f"ORDER BY at DESC LIMIT {mark}"
+        )
         self._older = f"FROM predictions WHERE at < {mark}"
         self._forget_text = f"UPDATE predictions SET text = NULL WHERE text = {mark}"  # noqa: S608  # as above
         self._attach = (
@@ -115,6 +123,13 @@ class SqlStore:
                 "WHERE predictions.text IS NOT NULL ORDER BY feedback.at"
             )
             return [tuple(row) for row in cursor.fetchall()]
+
+        return self._transact(read)
+
+    def confidences(self, model_version: str, since: str, most: int) -> list[float]:
+        def read(cursor: Any) -> list[float]:
+            cursor.execute(self._confidences, (model_version, since, most))
+            return [confidence for (confidence,) in cursor.fetchall()]
 
         return self._transact(read)
 
