@@ -38,6 +38,8 @@ STAGES = ("reviews", *ASSETS, "settle", "nothing new", "a little new")
 FEW = 500
 """New reviews of one month of one app."""
 _CHUNK = 500_000
+_OF_A_FILE = 1_000_000
+"""Reviews in one file; a file of more than five million is refused."""
 _MONTHS, _FIRST_DAY = 24, np.datetime64("2024-04-01")
 _GOOD = ["bagus", "mantap", "mudah", "cepat", "suka", "membantu", "keren", "lancar", "puas", "terbaik"]
 _BAD = ["jelek", "lambat", "error", "gagal", "kecewa", "rusak", "susah", "parah", "lemot", "penipu"]
@@ -72,18 +74,23 @@ def made_up(size: int, apps: list[str], seed: int = 0) -> Iterator[pd.DataFrame]
         )
 
 
-def write_reviews(path: Path, size: int, apps: list[str]) -> None:
+def write_reviews(folder: Path, size: int, apps: list[str]) -> None:
+    """`reviews-<number>.parquet`, as many as it takes."""
     writer: pq.ParquetWriter | None = None
-    for frame in made_up(size, apps):
+    for number, frame in enumerate(made_up(size, apps)):
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        writer = writer or pq.ParquetWriter(path, table.schema)
+        if number % (_OF_A_FILE // _CHUNK) == 0:
+            if writer is not None:
+                writer.close()
+            writer = pq.ParquetWriter(folder / f"reviews-{number:03}.parquet", table.schema)
+        assert writer is not None
         writer.write_table(table)
     if writer is not None:
         writer.close()
 
 
 def add_few(path: Path, app: str) -> None:
-    """Reviews of the last month of one app into a file of their own, beside the large one."""
+    """Reviews of the last month of one app into a file of their own, beside the large ones."""
     frame = next(made_up(FEW, [app], seed=1))
     frame["review_date"] = pd.Timestamp("2026-03-10") + pd.to_timedelta(np.arange(FEW), unit="s")
     frame.to_parquet(path)
@@ -92,17 +99,19 @@ def add_few(path: Path, app: str) -> None:
 def stage(name: str, folder: Path, size: int) -> int:
     """One stage in this process; its exit code."""
     root, apps = folder / "clone", apps_of(size)
-    files = [folder / "reviews.parquet", *folder.glob("few.parquet")]
+    few = folder / "few.parquet"
     if name == "reviews":
         from tests.user_clone import make_clone
 
-        write_reviews(files[0], size, apps)
+        write_reviews(folder, size, apps)
         bert = {"base_model": "compact", "layers": 1, "hidden": 16, "heads": 2, "epochs": 1}
-        make_clone(root, apps=apps, source="file", bert=bert, classic={}, evaluate={})
+        # So that a little new trains no model.
+        retrain = {"new_reviews": max(1, size // 2)}
+        make_clone(root, apps=apps, source="file", bert=bert, classic={}, evaluate={}, retrain=retrain)
         return 0
-    if name == "a little new" and len(files) == 1:
-        add_few(folder / "few.parquet", apps[-1])
-        files.append(folder / "few.parquet")
+    if name == "a little new" and not few.exists():
+        add_few(few, apps[-1])
+    files = [*sorted(folder.glob("reviews*.parquet")), *folder.glob(few.name)]
     environ = {"NOW": CLOCK, "DEPLOY_TARGET": "process", "SKIP_DEPLOY": "1", "REVIEWS": ",".join(map(str, files))}
     settings = Settings.load(environ, root)
     if name not in ASSETS:

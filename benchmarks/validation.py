@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.reviews.quality import quality
-from mlops_assets.reviews.quality.claims import judge_all
+from mlops_assets.reviews.quality.claims import ReviewFacts, judge
 from mlops_assets.reviews.quality.schema import validate
 from mlops_assets.reviews.sources import sample
 from mlops_assets.reviews.stored import columns
@@ -57,7 +57,7 @@ def run(rows: int = 1_000_000) -> dict[str, Any]:
         frame = columns.read_frame(path)
         validating = seconds(lambda: validate(frame))
         result = validate(frame)
-        blocking = seconds(lambda: judge_all(result.good, "binary"))
+        blocking = seconds(lambda: judge(ReviewFacts.of(result.good, "binary")))
         varied = seconds(lambda: quality.texts_are_varied(result.good, options))
         sampled = seconds(
             lambda: (

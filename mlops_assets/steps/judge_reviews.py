@@ -15,12 +15,11 @@ from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import validation_options
 from mlops_assets.steps.restore import restored_commit
+from mlops_assets.versioning.dvc.objects import object_at
 from mlops_assets.versioning.repository import VersionRepository
 from mlops_assets.workspace import known_apps
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlops_assets.params.reviews import ValidationOptions
     from mlops_assets.reviews.quality.claims import Claim
 
@@ -54,7 +53,10 @@ WARNING: Mapping[str, str] = {
     "languages_are_known": "The models learn Indonesian and English; other languages are noise to them.",
     "stars_match_texts": "Stars are the labels. Where they contradict their texts, the scores say little.",
 }
-"""The claims that only warn."""
+"""The claims that only warn. They are about the newest reviews of the version."""
+
+_NEWEST = 50_000
+"""At least so many reviews, in whole months, the claims that warn read: their cost does not grow with the version."""
 
 
 class Evidence:
@@ -76,12 +78,6 @@ class Evidence:
         scratch = self.settings.instance_folder / "snapshot" / "validated"
         files = take_snapshot(self.settings.data / "validated", self.source, self.apps, scratch)
         return {name: path for name, path in files.items() if name.endswith(".parquet")}
-
-    @property
-    def reviews(self) -> "pd.DataFrame":
-        from mlops_assets.reviews.stored.usable import read_usable
-
-        return read_usable(self.now)
 
     @cached_property
     def usable(self) -> int:
@@ -108,12 +104,21 @@ class Evidence:
 
     @cached_property
     def same(self) -> frozenset[str]:
-        """The files that are equal in the last version."""
+        """The files that are equal in the last version. Files that were staged as they are now are not read."""
         from mlops_assets.files import equal_bytes
 
+        staged = self.repository.staged("data/validated", self.now)
         return frozenset(
-            name for name, path in self.now.items() if name in self.before and equal_bytes(path, self.before[name])
+            name
+            for name, path in self.now.items()
+            if (before := self.before.get(name)) is not None
+            and (staged.get(name) == object_at(before) or equal_bytes(path, before))
         )
+
+    @property
+    def changed(self) -> dict[str, Path]:
+        """The files that are not equal in the last version, or not in it."""
+        return {name: path for name, path in self.now.items() if name not in self.same}
 
     @property
     def raw(self) -> list[Path]:
@@ -131,9 +136,11 @@ def usable_claims(evidence: Evidence) -> Claims:
     """The claims that block and need the usable reviews alone."""
 
     def judge() -> Claims:
-        from mlops_assets.reviews.quality.claims import judge_all
+        from mlops_assets.reviews.quality.claims import judge as judge_facts
+        from mlops_assets.reviews.quality.kept_facts import facts_of
 
-        return judge_all(evidence.reviews, evidence.settings.label_rule, evidence.options)
+        kept = evidence.settings.instance_folder / "facts_of_months.json"
+        return judge_facts(facts_of(evidence.now, evidence.settings.label_rule, kept), evidence.options)
 
     return _kept(evidence, "usable", [evidence.settings.label_rule, evidence.options], judge)
 
@@ -170,8 +177,9 @@ def warning_claims(evidence: Evidence) -> Claims:
 
     def judge() -> Claims:
         from mlops_assets.reviews.quality import quality
+        from mlops_assets.reviews.stored.usable import read_newest
 
-        reviews, options = evidence.reviews, evidence.options
+        reviews, options = read_newest(evidence.now, _NEWEST), evidence.options
         return {
             "texts_are_varied": quality.texts_are_varied(reviews, options),
             "languages_are_known": quality.languages_are_known(reviews, options),
@@ -198,7 +206,9 @@ def stored_files_claim(settings: Settings) -> "Claim":
     from mlops_assets.reviews.quality.quality import files_keep_their_schema
 
     raw = settings.data / "raw"
-    return files_keep_their_schema([path for app in known_apps(settings) for path in (raw / app).rglob("*.parquet")])
+    paths = [path for app in known_apps(settings) for path in (raw / app).rglob("*.parquet")]
+    name = "stored_reviews_keep_their_schema"
+    return _kept_by(settings, "schema", _key(paths), lambda: {name: files_keep_their_schema(paths)})[name]
 
 
 def _quarantine(evidence: Evidence) -> "Claim":
@@ -218,11 +228,16 @@ def _steady(evidence: Evidence, *, normal: bool) -> "Claim":
     from mlops_assets.reviews.quality.claims import Claim
     from mlops_assets.reviews.quality.sudden_change import positive_share_is_steady, stored_apps
     from mlops_assets.reviews.stored.columns import empty
+    from mlops_assets.reviews.stored.usable import read_usable
 
     if not normal:
         return Claim(passed=True, reason="not judged: positive_share_is_normal is broken")
-    arrived = evidence.reviews if len(evidence.same) < len(evidence.now) else empty()
-    last = stored_apps(evidence.before, evidence.source) if len(arrived) else {}
+    changed = evidence.changed
+    apps = {name.split("/")[0] for name in changed}
+    # What arrived since the last version is newer than all of it, so it is in no file that is equal there.
+    arrived = read_usable(changed) if changed else empty()
+    before = {name: path for name, path in evidence.before.items() if name.split("/")[0] in apps}
+    last = stored_apps(before, evidence.source) if len(arrived) else {}
     return positive_share_is_steady(arrived, last, evidence.settings.label_rule, evidence.options)
 
 
@@ -247,11 +262,16 @@ def _lost(evidence: Evidence) -> "Claim":
 
 def _kept(evidence: Evidence, group: str, judged_by: object, judge: Callable[[], Claims]) -> Claims:
     """The claims of a group from the last time, if content, rules and code are the same; else judged now."""
-    from mlops_assets.reviews.quality.claims import Claim
     from mlops_assets.reviews.stored.usable import content_key
 
-    path = evidence.settings.instance_folder / "claims.json"
-    key = repr((content_key(evidence.now), evidence.source, judged_by, _code()))
+    return _kept_by(evidence.settings, group, (content_key(evidence.now), evidence.source, judged_by), judge)
+
+
+def _kept_by(settings: Settings, group: str, judged_by: object, judge: Callable[[], Claims]) -> Claims:
+    from mlops_assets.reviews.quality.claims import Claim
+
+    path = settings.instance_folder / "claims.json"
+    key = repr((judged_by, _code()))
     stored: dict[str, Any] = {}
     with suppress(OSError, ValueError, TypeError, KeyError):  # Absent or damaged: the claims are judged again.
         stored = dict(json.loads(path.read_text(encoding="utf-8")))

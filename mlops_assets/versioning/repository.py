@@ -29,6 +29,7 @@ from mlops_assets.versioning.git.pipeline_commit import (
     gate_percents,
 )
 from mlops_assets.versioning.pipeline_clone import PipelineClone
+from mlops_assets.versioning.staging import Staging
 from mlops_assets.versioning.version_data import DATA, Base, VersionData, data_version
 from mlops_assets.versioning.version_writer import Committed, DataVersion, VersionWriter
 from mlops_assets.versioning.versions import ANEW, Version, is_generated, list_champions, list_versions
@@ -196,6 +197,10 @@ class VersionRepository:
             more = {output: optional.get(output, {}) for output in OPTIONAL}
             self._writer.stage({"data/raw": raw, "data/validated": validated, **more})
             self._staged_data = [output for output in DATA if more.get(output, True)]
+
+    def staged(self, output: str, files: Mapping[str, Path]) -> dict[str, str]:
+        """The MD5 of those of the files, by relative name, that were staged as they are now. No file is read."""
+        return Staging(self.clone.folder).objects(output, files)
 
     def smallest_gate(self, *, generated: bool | None = None) -> int | None:
         """The smallest percent of the gate side that was ever used, for generated reviews or real ones (by default

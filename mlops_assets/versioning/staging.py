@@ -46,6 +46,15 @@ class Staging:
         """The object name that DVC gives to the staged folder."""
         return folder_object({name: entry["md5"] for name, entry in self._record[folder].items()})
 
+    def objects(self, folder: str, files: Mapping[str, Path]) -> dict[str, str]:
+        """The MD5 of those of the files that were staged under this name and have not changed since."""
+        known = self._record.get(folder, {})
+        return {
+            name: known[name]["md5"]
+            for name, path in files.items()
+            if name in known and known[name]["source"] == _stamp_or_none(path)
+        }
+
     def _copied(self, source: Path, copy: Path, known: dict | None) -> dict:
         try:
             source_stamp = list(stamp(source))

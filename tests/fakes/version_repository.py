@@ -87,6 +87,9 @@ class FakeVersionRepository:
             if more.get(name, True):
                 self._staged[name] = staging.object_of(name)
 
+    def staged(self, output: str, files: Mapping[str, Path]) -> dict[str, str]:
+        return Staging(self.folder).objects(output, files)
+
     def smallest_gate(self, *, generated: bool | None = None) -> int | None:
         return self.gates.get(self._generated if generated is None else generated)
 

@@ -17,7 +17,7 @@ def judge(raw: pd.DataFrame) -> Mapping[str, claims.Claim]:
     """Every claim about a frame of raw reviews once it is validated."""
     result = validate(raw)
     return {
-        **claims.judge_all(result.good, "binary"),
+        **claims.judge(claims.ReviewFacts.of(result.good, "binary")),
         "quarantine_is_small": quality.quarantine_is_small(len(result.good), result.quarantined["reasons"], OPTIONS),
         "texts_are_varied": quality.texts_are_varied(result.good, OPTIONS),
         "languages_are_known": quality.languages_are_known(result.good, OPTIONS),

@@ -3,9 +3,11 @@
 A claim holds if it cannot be judged because another claim is broken, and names that claim: one cause, one alarm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor, sqrt
+from typing import Self
 
 import pandas as pd
 
@@ -15,6 +17,7 @@ from mlops_assets.reviews.stored.label import add_labels
 
 REQUIRED_COLUMNS = ("review_text", "rating")
 FEW_LABELLED = 100
+_SHOWN = 5
 _ROOM = 0.1
 _Z = 1.959964  # two-sided 95 %
 
@@ -33,63 +36,111 @@ class Claim:
     rows: Sequence[Mapping[str, object]] = ()
 
 
-def judge_all(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions | None = None) -> dict[str, Claim]:
+@dataclass(frozen=True)
+class ReviewFacts:
+    """What the claims here need to know of reviews: so little that it can be kept for each month, and added up.
+
+    columns: the columns that any of the reviews has
+    nulls: how many reviews have no value in each required column
+    with_nulls: ids of the first reviews with such a hole
+    labels: how many labelled reviews each app has, and how many of them are positive
+    """
+
+    reviews: int = 0
+    columns: tuple[str, ...] = ()
+    nulls: Mapping[str, int] = field(default_factory=dict)
+    with_nulls: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, rule: LabelRule) -> Self:
+        values = frame.reindex(columns=[*REQUIRED_COLUMNS])
+        holes = values.isna().any(axis=1)
+        labels: dict[str, tuple[int, int]] = {}
+        if "rating" in frame.columns:
+            labelled = add_labels(frame[frame["rating"].notna()], rule)
+            positive = (labelled["label"] == "positive").groupby(labelled["app_id"]).agg(["size", "sum"])
+            labels = {str(app): (int(count), int(hits)) for app, count, hits in positive.itertuples()}
+        return cls(
+            len(frame),
+            tuple(map(str, frame.columns)),
+            {name: int(values[name].isna().sum()) for name in REQUIRED_COLUMNS},
+            tuple(frame["review_id"][holes].head(_SHOWN)) if "review_id" in frame.columns else (),
+            labels,
+        )
+
+    @classmethod
+    def together(cls, facts: Iterable[Self]) -> Self:
+        """The facts of all these reviews."""
+        nulls, labelled, positive = Counter[str](), Counter[str](), Counter[str]()
+        names: dict[str, None] = {}
+        reviews, with_nulls = 0, list[str]()
+        for each in facts:
+            reviews += each.reviews
+            names |= dict.fromkeys(each.columns)
+            nulls.update(each.nulls)
+            with_nulls += each.with_nulls[: _SHOWN - len(with_nulls)]
+            labelled.update({app: count for app, (count, _) in each.labels.items()})
+            positive.update({app: hits for app, (_, hits) in each.labels.items()})
+        labels = {app: (count, positive[app]) for app, count in sorted(labelled.items())}
+        return cls(reviews, tuple(names), nulls, tuple(with_nulls), labels)
+
+
+def judge(facts: ReviewFacts, options: ValidationOptions | None = None) -> dict[str, Claim]:
     """By name, every claim that blocks and needs these reviews alone."""
     return {
-        "reviews_are_not_empty": reviews_are_not_empty(frame),
-        "required_columns_exist": required_columns_exist(frame),
-        "required_values_are_present": required_values_are_present(frame),
-        "positive_share_is_normal": positive_share_is_normal(frame, rule, options),
+        "reviews_are_not_empty": reviews_are_not_empty(facts),
+        "required_columns_exist": required_columns_exist(facts),
+        "required_values_are_present": required_values_are_present(facts),
+        "positive_share_is_normal": positive_share_is_normal(facts, options),
     }
 
 
-def reviews_are_not_empty(frame: pd.DataFrame) -> Claim:
+def reviews_are_not_empty(facts: ReviewFacts) -> Claim:
     """At least one usable review."""
-    count = len(frame)
+    count = facts.reviews
     reason = f"{count} usable reviews" if count else "no usable review: see the quarantine and what was collected"
     return Claim(count > 0, reason, {"reviews": count})
 
 
-def required_columns_exist(frame: pd.DataFrame, required: Sequence[str] = REQUIRED_COLUMNS) -> Claim:
+def required_columns_exist(facts: ReviewFacts) -> Claim:
     """The columns that a model learns from are there."""
-    missing = [name for name in required if name not in frame.columns]
-    reason = f"missing: {', '.join(missing)}; found: {', '.join(map(str, frame.columns))}" if missing else "all there"
+    missing = [name for name in REQUIRED_COLUMNS if name not in facts.columns]
+    reason = f"missing: {', '.join(missing)}; found: {', '.join(facts.columns)}" if missing else "all there"
     return Claim(not missing, reason, {"missing": len(missing)})
 
 
-def required_values_are_present(frame: pd.DataFrame, required: Sequence[str] = REQUIRED_COLUMNS) -> Claim:
+def required_values_are_present(facts: ReviewFacts) -> Claim:
     """No null in the columns that a model learns from."""
-    known = [name for name in required if name in frame.columns]
-    nulls = {name: int(frame[name].isna().sum()) for name in known}
+    nulls = {name: facts.nulls.get(name, 0) for name in REQUIRED_COLUMNS if name in facts.columns}
     found = {name: count for name, count in nulls.items() if count}
     if found:
-        hit = frame[frame[list(found)].isna().any(axis=1)]
-        ids = hit["review_id"].head(5).tolist() if "review_id" in hit.columns else []
         named = ", ".join(f"{count} nulls in {name}" for name, count in found.items())
         return Claim(
             passed=False,
             reason=f"{named}: validate the month again",
             numbers=nulls,
-            rows=[{"review_id": review_id} for review_id in ids],
+            rows=[{"review_id": review_id} for review_id in facts.with_nulls],
         )
-    reason = (
-        "no nulls" if len(known) == len(required) else "not judged: a column is missing, see required_columns_exist"
-    )
+    whole = len(nulls) == len(REQUIRED_COLUMNS)
+    reason = "no nulls" if whole else "not judged: a column is missing, see required_columns_exist"
     return Claim(passed=True, reason=reason, numbers=nulls)
 
 
-def positive_share_is_normal(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions | None = None) -> Claim:
+def positive_share_is_normal(facts: ReviewFacts, options: ValidationOptions | None = None) -> Claim:
     """Each app's share of positive labels is between its bounds, as far as that many reviews can tell.
 
     Broken if an app's 95 % interval (Wilson) lies wholly outside. A warning if only the share itself does, or below 100
     labelled reviews. Both come with the line for params.yaml that gives the app other bounds.
     """
     options = options or ValidationOptions()
-    if "rating" not in frame.columns:
+    if "rating" not in facts.columns:
         return Claim(passed=True, reason="not judged: there is no column rating, see required_columns_exist")
-    shares = _shares_by_app(frame, rule, options)
+    shares = [
+        AppShare(app, hits, count, *options.bounds_of(app)) for app, (count, hits) in sorted(facts.labels.items())
+    ]
     if not shares:
-        return Claim(passed=frame.empty, reason="no labelled review to judge", numbers={"labelled": 0})
+        return Claim(passed=not facts.reviews, reason="no labelled review to judge", numbers={"labelled": 0})
     broken = [share for share in shares if share.is_broken]
     doubtful = [share for share in shares if share.is_outside and not share.is_broken]
     count, positive = sum(share.count for share in shares), sum(share.positive for share in shares)
@@ -168,16 +219,6 @@ class AppShare:
             "bounds": self.bounds,
             "outside": self.is_outside,
         }
-
-
-def _shares_by_app(frame: pd.DataFrame, rule: LabelRule, options: ValidationOptions) -> list[AppShare]:
-    """The apps that have labelled reviews, by name."""
-    labelled = add_labels(frame[frame["rating"].notna()], rule)
-    positive = (labelled["label"] == "positive").groupby(labelled["app_id"]).agg(["sum", "size"])
-    return [
-        AppShare(str(app), int(hits), int(count), *options.bounds_of(str(app)))
-        for app, hits, count in positive.sort_index().itertuples()
-    ]
 
 
 def wilson_interval(hits: int, count: int, z: float = _Z) -> tuple[float, float]:

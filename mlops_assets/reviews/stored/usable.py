@@ -127,10 +127,12 @@ def read_newest(files: Mapping[str, Path], count: int) -> pd.DataFrame:
     if (known := _last.get(content_key(files))) is not None:
         return known
     wanted: dict[str, Path] = {}
-    for month in sorted({path.stem for path in files.values()}, reverse=True):
-        wanted |= {name: path for name, path in files.items() if path.stem == month}
-        if sum(map(columns.row_count, wanted.values())) >= count:
+    found, last = 0, ""
+    for name, path in sorted(files.items(), key=lambda file: file[1].stem, reverse=True):
+        if found >= count and path.stem != last:
             break
+        wanted[name], last = path, path.stem
+        found += columns.row_count(path)
     return _read(wanted)
 
 

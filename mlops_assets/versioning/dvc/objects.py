@@ -84,6 +84,11 @@ def pointed_object(pointer: str) -> str:
     return name
 
 
+def object_at(path: Path) -> str:
+    """The name of the object that lies at this path of a cache or remote."""
+    return path.parent.name + path.name
+
+
 def file_md5(path: Path) -> str:
     """MD5 of a file's content, as DVC names objects."""
     with path.open("rb") as file:

@@ -1,5 +1,6 @@
 """What a version must be like: judged once for each content, and refused by name."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from mlops_assets.steps.judge_reviews import (
 from mlops_assets.trained_on import SAMPLE_APP
 from mlops_assets.versioning.version_data import Base
 from tests.fakes.version_repository import FakeVersionRepository
+from tests.review_reads import ReviewReads
 from tests.unit.reviews.rows import frame, review
 
 
@@ -79,12 +81,36 @@ def test_the_same_content_is_judged_once_and_other_content_again(settings, repos
     first = blocking_claims(evidence(settings, repository))
     warned = warning_claims(evidence(settings, repository))
     with monkeypatch.context() as nothing_is_judged:
-        for module, name in [(claims, "judge_all"), (quality, "quarantine_is_small"), (quality, "texts_are_varied")]:
+        for module, name in [(claims, "judge"), (quality, "quarantine_is_small"), (quality, "texts_are_varied")]:
             nothing_is_judged.setattr(module, name, None)
         assert reasons(blocking_claims(evidence(settings, repository))) == reasons(first)
         assert reasons(warning_claims(evidence(settings, repository))) == reasons(warned)
     columns.write_frame(sample_rows(150), settings.data / "validated" / SAMPLE_APP / "2026-01.parquet")
     assert blocking_claims(evidence(settings, repository))["reviews_are_not_empty"].reason == "150 usable reviews"
+
+
+def test_a_new_month_is_judged_without_reading_the_older_ones(settings, repository, monkeypatch):
+    folder = settings.data / "validated" / SAMPLE_APP
+    for month in ("2025-06", "2025-07"):
+        rows = sample_rows(100).assign(review_date=f"{month}-10", review_id=[f"{month}-{n}" for n in range(100)])
+        columns.write_frame(columns.conform(rows), folder / f"{month}.parquet")
+    files = usable.files_below(settings.data / "validated")
+    repository.stage_data(files, files)
+    repository.commit_data("run", "three months")
+    assert broken(settings, repository) == set()
+    rows = sample_rows(100).assign(review_date="2026-02-10", review_id=[f"new-{n}" for n in range(100)])
+    columns.write_frame(columns.conform(rows), folder / "2026-02.parquet")
+    reads = ReviewReads(monkeypatch)
+    assert broken(settings, repository) == set()
+    # The last 90 days of the last version say whether the share jumped.
+    assert {Path(path).name for path in reads.of_file} == {"2026-01.parquet", "2026-02.parquet"}
+    assert reads.most <= 3
+
+
+def test_without_a_usable_review_one_claim_is_broken(settings, repository):
+    for path in (settings.data / "validated").rglob("*.parquet"):
+        path.unlink()
+    assert broken(settings, repository) == {"reviews_are_not_empty"}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[1]", '{"blocking": 3}', '{"blocking": {"key": 1}}'])

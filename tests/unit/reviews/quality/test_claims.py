@@ -4,6 +4,7 @@ import yaml
 
 from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.quality import claims
+from mlops_assets.reviews.quality.claims import Claim, ReviewFacts
 from tests.unit.reviews.rows import APP, frame, review
 
 
@@ -13,7 +14,11 @@ def rated(positive: int, negative: int, neutral: int = 0):
 
 
 def held(rows) -> dict[str, bool]:
-    return {name: claim.passed for name, claim in claims.judge_all(rows, "binary").items()}
+    return {name: claim.passed for name, claim in claims.judge(ReviewFacts.of(rows, "binary")).items()}
+
+
+def positive_share(rows: pd.DataFrame, options: ValidationOptions | None = None) -> Claim:
+    return claims.positive_share_is_normal(ReviewFacts.of(rows, "binary"), options)
 
 
 def of_app(app: str, positive: int, negative: int) -> pd.DataFrame:
@@ -65,7 +70,7 @@ def test_a_broken_rule_breaks_its_claim_alone(broken, rows):
     ],
 )
 def test_the_positive_share_is_judged_as_far_as_the_number_of_reviews_allows(positive, negative, passed, warning):
-    claim = claims.positive_share_is_normal(of_app(APP, positive, negative), "binary")
+    claim = positive_share(of_app(APP, positive, negative))
     assert (claim.passed, claim.warning) == (passed, warning)
     assert claim.numbers["labelled"] == positive + negative
     assert f"{positive / (positive + negative):.1%}" in claim.reason
@@ -77,17 +82,17 @@ def test_the_positive_share_is_judged_as_far_as_the_number_of_reviews_allows(pos
 )
 def test_the_printed_line_lets_the_app_pass_with_room_and_still_stops_a_turned_feed(positive, negative):
     rows = of_app(APP, positive, negative)
-    before = claims.positive_share_is_normal(rows, "binary")
+    before = positive_share(rows)
     assert not before.passed or before.warning
     options = pasted(before.reason)
-    after = claims.positive_share_is_normal(rows, "binary", options)
+    after = positive_share(rows, options)
     assert after.passed
     assert after.warning is (positive + negative < claims.FEW_LABELLED)
     least, most = options.bounds_of(APP)
     share = positive / (positive + negative)
     assert least <= share - 0.08 or least <= 0.34 * share
     assert most >= share + 0.08 or 1 - most <= 0.34 * (1 - share)
-    assert not claims.positive_share_is_normal(of_app(APP, 10 * negative, 10 * positive), "binary", options).passed
+    assert not positive_share(of_app(APP, 10 * negative, 10 * positive), options).passed
 
 
 def test_each_app_is_judged_by_itself_and_the_broken_ones_are_named():
@@ -98,7 +103,7 @@ def test_each_app_is_judged_by_itself_and_the_broken_ones_are_named():
         "com.new.app": (3, 0),
     }
     rows = pd.concat([of_app(app, *counts) for app, counts in apps.items()], ignore_index=True)
-    claim = claims.positive_share_is_normal(rows, "binary")
+    claim = positive_share(rows)
     assert not claim.passed
     assert "com.well.liked: 95.0% of 1000 labelled reviews" in claim.reason
     assert "com.hated.app: 10.0% of 1000 labelled reviews" in claim.reason
@@ -108,25 +113,25 @@ def test_each_app_is_judged_by_itself_and_the_broken_ones_are_named():
     }  # fmt: skip
     options = pasted(claim.reason)
     assert set(options.positive_share) == {"com.well.liked", "com.hated.app", "com.new.app"}
-    assert claims.positive_share_is_normal(rows, "binary", options).passed
+    assert positive_share(rows, options).passed
 
 
 def test_an_app_of_three_stars_alone_does_not_stop_the_others():
     rows = pd.concat([of_app("com.usual.app", 700, 300), rated(0, 0, neutral=5)], ignore_index=True)
-    claim = claims.positive_share_is_normal(rows, "binary")
+    claim = positive_share(rows)
     assert (claim.passed, claim.warning) == (True, False)
 
 
 def test_bounds_of_one_app_leave_the_others_as_they_are():
     options = ValidationOptions(positive_share={"com.well.liked": (0.8, 0.99)})
-    assert claims.positive_share_is_normal(of_app("com.well.liked", 950, 50), "binary", options).passed
-    assert not claims.positive_share_is_normal(of_app("com.well.liked", 700, 300), "binary", options).passed
-    assert not claims.positive_share_is_normal(of_app("com.other.app", 950, 50), "binary", options).passed
+    assert positive_share(of_app("com.well.liked", 950, 50), options).passed
+    assert not positive_share(of_app("com.well.liked", 700, 300), options).passed
+    assert not positive_share(of_app("com.other.app", 950, 50), options).passed
 
 
 def test_the_printed_line_keeps_what_the_section_already_says():
     written = ValidationOptions.from_params({"sample": 500, "positive_share": {"com.well.liked": [0.8, 0.99]}})
-    claim = claims.positive_share_is_normal(of_app("com.hated.app", 100, 900), "binary", written)
+    claim = positive_share(of_app("com.hated.app", 100, 900), written)
     options = pasted(claim.reason)
     assert options.sample == 500
     assert options.positive_share == {"com.well.liked": (0.8, 0.99), "com.hated.app": (0.03, 0.2)}
@@ -140,6 +145,13 @@ def test_the_interval_is_wilsons(hits, count, low, high):
 
 
 def test_nulls_are_named_with_their_reviews():
-    claim = claims.required_values_are_present(frame(review("a", rating=None), review("b")))
+    facts = ReviewFacts.of(frame(review("a", rating=None), review("b")), "binary")
+    claim = claims.required_values_are_present(facts)
     assert "1 nulls in rating" in claim.reason
     assert claim.rows == [{"review_id": "a"}]
+
+
+def test_facts_of_months_together_are_those_of_all_their_reviews():
+    rows = pd.concat([of_app("com.a", 3, 1), of_app("com.b", 1, 0).assign(rating=None), of_app("com.a", 0, 2)])
+    parts = [rows[:2], rows[2:5], rows[5:], rows[:0]]
+    assert ReviewFacts.together(ReviewFacts.of(part, "binary") for part in parts) == ReviewFacts.of(rows, "binary")
