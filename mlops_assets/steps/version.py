@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ def _take_feedback(settings: Settings) -> str:
     """
     from mlops_assets.reviews.labels.feedback import take_feedback
     from mlops_assets.reviews.labels.table import FOLDER, LabelTable
-    from mlops_assets.reviews.stored.usable import files_below, read_usable
+    from mlops_assets.reviews.stored.usable import content_key, files_below, read_usable
     from mlops_assets.serving.access import ANONYMOUS
     from mlops_assets.serving.log.prediction_store import StoreDown
     from mlops_assets.text import text_digest
@@ -130,9 +131,18 @@ def _take_feedback(settings: Settings) -> str:
         store.close()
     if not rows:
         return ""
-    texts = read_usable(files_below(settings.data / "validated"))["review_text"].dropna().unique()
-    known = set(map(text_digest, texts))
-    added = take_feedback(rows, LabelTable(settings.data / FOLDER), known, ANONYMOUS)
+    files, table = files_below(settings.data / "validated"), LabelTable(settings.data / FOLDER)
+    taken = settings.instance_folder / "feedback_taken"
+
+    def seen() -> str:
+        """A digest: texts of callers are kept nowhere else."""
+        return sha256(repr((rows, content_key(files), content_key(table.files()))).encode()).hexdigest()
+
+    added = 0
+    if not taken.is_file() or taken.read_text(encoding="utf-8") != seen():
+        known = set(map(text_digest, read_usable(files)["review_text"].dropna().unique()))
+        added = take_feedback(rows, table, known, ANONYMOUS)
+        replace_file(taken, seen())
     return f"{added} new labels from feedback to the service"
 
 

@@ -1,11 +1,14 @@
 """The facts about each month's usable reviews, kept on disk: only files that changed are read for the claims."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
 
 from mlops_assets.code_version import code_version
 from mlops_assets.files import replace_file, stamp
@@ -13,24 +16,41 @@ from mlops_assets.params.choices import LabelRule
 from mlops_assets.reviews.quality.claims import ReviewFacts
 from mlops_assets.reviews.stored.usable import read_usable
 
+_AT_ONCE = 100
+"""Files that are read together: as many reviews as fit into memory."""
+
 
 def facts_of(files: Mapping[str, Path], rule: LabelRule, kept: Path) -> ReviewFacts:
     """The facts of all these files together. `kept` is the record with the facts of each file, by its stamp."""
     if not files:
         return ReviewFacts.of(read_usable(files), rule)
     made_by = f"{rule} {code_version(__name__)}"
-    record: dict[str, Any] = {}
-    with suppress(OSError, ValueError):  # Absent or damaged: every file is read.
+    known: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError, KeyError):  # Absent or damaged: every file is read.
         record = json.loads(kept.read_text(encoding="utf-8"))
-    known = record["files"] if record.get("made_by") == made_by else {}
-    found: dict[str, Any] = {}
-    for name, path in sorted(files.items()):
-        now = list(stamp(path))
-        same = name in known and known[name][0] == now
-        found[name] = known[name] if same else [now, asdict(ReviewFacts.of(read_usable({name: path}), rule))]
+        known = record["files"] if record["made_by"] == made_by else {}
+    stamps = {name: list(stamp(path)) for name, path in sorted(files.items())}
+    found = {name: known[name] for name, now in stamps.items() if name in known and known[name][0] == now}
+    changed = [name for name in stamps if name not in found]
+    for start in range(0, len(changed), _AT_ONCE):
+        portion = {name: files[name] for name in changed[start : start + _AT_ONCE]}
+        for name, rows in _by_file(portion):
+            found[name] = [stamps[name], asdict(ReviewFacts.of(rows, rule))]
+    found = dict(sorted(found.items()))
     if found != known:
         replace_file(kept, json.dumps({"made_by": made_by, "files": found}))
     return ReviewFacts.together(_as_facts(facts) for _, facts in found.values())
+
+
+def _by_file(files: Mapping[str, Path]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The reviews of each file. They are read together, so that whoever reads the same files next need not."""
+    frame, start = read_usable(files), 0
+    for name, path in sorted(files.items()):
+        about = pq.read_metadata(path)
+        held = set(about.schema.to_arrow_schema().names)
+        rows = frame.iloc[start : start + about.num_rows]
+        yield name, rows[[column for column in frame.columns if column in held]]
+        start += about.num_rows
 
 
 def _as_facts(kept: Mapping[str, Any]) -> ReviewFacts:

@@ -116,7 +116,8 @@ def test_without_a_usable_review_one_claim_is_broken(settings, repository):
 @pytest.mark.parametrize("content", ["", "{", "[]", "[1]", '{"blocking": 3}', '{"blocking": {"key": 1}}'])
 def test_a_damaged_record_of_claims_is_judged_again(settings, repository, content):
     first = blocking_claims(evidence(settings, repository))
-    (settings.instance_folder / "claims.json").write_text(content, encoding="utf-8")
+    for name in ("claims.json", "facts_of_months.json"):
+        (settings.instance_folder / name).write_text(content, encoding="utf-8")
     assert reasons(blocking_claims(evidence(settings, repository))) == reasons(first)
 
 
