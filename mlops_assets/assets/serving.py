@@ -7,6 +7,7 @@ from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.assets.reviews import OWNERS
 from mlops_assets.code_version import code_version
 from mlops_assets.settings import Settings
+from mlops_assets.spread.ray_cluster import spread_at
 from mlops_assets.steps.score import score
 from mlops_assets.versioning.repository import VersionRepository
 
@@ -31,7 +32,7 @@ def predictions(
     scored it, each for at most `predictions.most_minutes` (params.yaml).
     """
     with as_dagster_failure():
-        scores = score(settings, repository)
+        scores = score(settings, repository, spread=spread_at(settings.ray_address, context.log.info))
     progress = scores.progress
     context.log.info(f"{scores.texts_scored} distinct texts scored, {progress}: {scores.due.reason}")
     return dg.MaterializeResult(
