@@ -13,6 +13,9 @@ from typing import Any
 from mlops_assets.failures import BadSetting, TransientFailure
 from mlops_assets.spread.spread import Piece, Result, Spread, here
 
+_TRIES = 3
+_HEAD_FAILED = "Initialization failure from server"
+"""Ray's words if the head answered, but could not start the process for the connection: 1 in 20 on a busy head (2.60.0)."""
 _LOOK_AFTER_S = 15.0
 """If no task ends for so long, the log says whether one waits for a node."""
 
@@ -80,13 +83,23 @@ def _connected(address: str) -> Iterator[Any]:
     import ray
 
     try:
-        with ray.init(address, logging_level=logging.WARNING):
+        with _connection(ray, address):
             yield ray
     except ConnectionError as error:
         raise TransientFailure(
             f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): start it (docs/scaling.md), "
             "or leave RAY_ADDRESS empty; a later run goes on from what was written"
         ) from error
+
+
+def _connection(ray: Any, address: str) -> Any:
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return ray.init(address, logging_level=logging.WARNING)
+        except ConnectionError as error:
+            if not tries_left or _HEAD_FAILED not in str(error):
+                raise
+    raise AssertionError
 
 
 def _results(ray: Any, tasks: Sequence[Any]) -> list[Any]:
