@@ -15,7 +15,7 @@ from mlops_assets.spread.spread import Piece, Result, Spread, here
 
 _TRIES = 3
 _HEAD_FAILED = "Initialization failure from server"
-"""Ray's words if the head answered, but could not start the process for the connection: 1 in 20 on a busy head (2.60.0)."""
+"""Ray's words if the head answered, but could not start the connection's process: 1 in 20 on a busy head (2.60.0)."""
 _LOOK_AFTER_S = 15.0
 """If no task ends for so long, the log says whether one waits for a node."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -17,7 +18,11 @@ from mlops_assets.failures import TransientFailure
 from mlops_assets.reviews.quality import validate
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.spread.ray_cluster import RayCluster
+from mlops_assets.steps.score import score
+from mlops_assets.training.champion import Decision, write_decision
 from mlops_assets.workspace import known_apps
+from tests.fakes.tiny_model import seal_tiny_model
+from tests.fakes.version_repository import FakeVersionRepository
 from tests.ray_nodes import Nodes, two_nodes
 from tests.unit.reviews.rows import frame, review
 from tests.user_clone import free_port, make_clone, settings_of
@@ -44,7 +49,12 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for app in APPS:
         rows = [
             review(
-                f"{month}-{number}", app_id=app, review_date=f"{month}-{1 + number % 28:02}", rating=1 + number % 10 % 7
+                f"{month}-{number}",
+                app_id=app,
+                review_text=f"bagus {app} {month} {number}",
+                review_date=f"{month}-{1 + number % 28:02}",
+                scraped_at="2026-07-01",
+                rating=1 + number % 7,
             )
             for month in MONTHS
             for number in range(60)
@@ -65,6 +75,29 @@ def test_validation_on_two_nodes_writes_the_same_bytes(nodes: Nodes, raw: Path) 
     assert spread == alone
     assert sum(month.quarantined for month in alone) > 0
     assert files_of(raw / "spread") == files_of(raw / "one")
+
+
+def test_a_node_killed_in_the_middle_of_scoring_costs_no_answer_and_changes_no_byte(nodes: Nodes, raw: Path) -> None:
+    settings = settings_of(make_clone(raw / "clone"), NOW="2026-07-01T00:00:00Z")
+    repository: Any = FakeVersionRepository()
+    validate.validate_apps(raw / "one", dict.fromkeys(APPS, MONTHS))
+    shutil.copytree(raw / "one" / "validated", repository.data_folder / "validated")
+    version = {"data/raw": "a" * 32 + ".dir", "data/validated": "b" * 32 + ".dir"}
+    repository.commits.append({"commit": "c" * 40, "files": version})
+    write_decision(settings.models, Decision(seal_tiny_model(settings.models / "champion")))
+    alone = score(settings, repository)
+    expected = {path: path.read_bytes() for path in settings.predictions.glob("*/*.parquet")}
+    assert len(expected) == len(APPS) * len(MONTHS)
+    shutil.rmtree(settings.predictions)
+    with ThreadPoolExecutor(1) as threads:
+        spread = threads.submit(score, settings, repository, spread=RayCluster(nodes.address, print))
+        wait_until(lambda: any(path.exists() for path in expected), spread.done)
+        assert not all(path.exists() for path in expected)
+        nodes.kill_second()
+        found = spread.result()
+    nodes.add(2)
+    assert {path: path.read_bytes() for path in settings.predictions.glob("*/*.parquet")} == expected
+    assert (found.labels, found.progress) == (alone.labels, alone.progress)
 
 
 def test_what_a_task_raises_reaches_the_run_as_it_is(nodes: Nodes, raw: Path) -> None:
