@@ -131,7 +131,7 @@ def _locations(environ: Mapping[str, str]) -> Iterator[str]:
         yield "DVC_REMOTE_URL is empty: name where data and models go, s3://bucket/path or a folder in the clone"
     elif "://" not in url and url.startswith("/") and not f"{url}/".startswith(f"{clone}/"):
         yield f"DVC_REMOTE_URL must be a remote or a folder in the clone, which is all that containers see, got {url!r}"
-    for variable in ("TLS_CERTIFICATE", "DOOR_CERTIFICATE", "REVIEWS"):
+    for variable in ("TLS_CERTIFICATE", "DOOR_CERTIFICATE", "REVIEWS", "MLFLOW_TRACKING_URI"):
         for path in filter(None, (part.strip() for part in environ.get(variable, "").split(","))):
             if path.startswith("/") and not path.startswith(f"{clone}/"):
                 yield f"{variable} must lie in the clone, which is all that containers see, got {path!r}"

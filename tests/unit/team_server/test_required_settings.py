@@ -65,6 +65,7 @@ def test_nothing_set_names_every_variable_at_once() -> None:
         ({"GITHUB_TOKEN": "two words"}, "GITHUB_TOKEN must be one token"),
         ({"DEPLOY_HOST": "ssh://me@host.example"}, "DEPLOY_HOST is not for a team's server"),
         ({"TLS_CERTIFICATE": "/etc/ssl/own.pem"}, "TLS_CERTIFICATE must lie in the clone"),
+        ({"MLFLOW_TRACKING_URI": "/srv/runs"}, "MLFLOW_TRACKING_URI must lie in the clone"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_rule(changed: dict[str, str], message: str) -> None:
