@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.versioning.dvc.objects import BrokenPointer, folder_object, pointed_object
+from mlops_assets.versioning.dvc.objects import (
+    BrokenPointer,
+    ObjectFolder,
+    file_md5,
+    folder_object,
+    object_at,
+    pointed_object,
+)
 from mlops_assets.versioning.git.pipeline_commit import parse_trailers
 from mlops_assets.versioning.staging import RECORD, Staging
 
@@ -36,6 +43,20 @@ def test_only_what_changed_is_read_and_copied(tmp_path: Path) -> None:
     files |= _files(tmp_path / "source", b="4444")
     assert _staged(tmp_path, files).bytes_copied == 4
     assert _content(tmp_path / "data/raw") == {"app/a": "1", "app/b": "4444", "app/c": "333"}
+
+
+def test_the_md5_of_a_staged_file_is_known_until_the_file_is_written_again(tmp_path: Path) -> None:
+    files = _files(tmp_path / "source", a="1", b="22")
+    staging = _staged(tmp_path, files)
+    assert staging.objects("data/raw", files) == {name: file_md5(path) for name, path in files.items()}
+    files |= _files(tmp_path / "source", b="44", c="333")
+    assert staging.objects("data/raw", files).keys() == {"app/a"}
+    assert Staging(tmp_path / "elsewhere").objects("data/raw", files) == {}
+
+
+def test_an_object_is_named_by_its_path(tmp_path: Path) -> None:
+    name = "0" * 32
+    assert object_at(ObjectFolder(tmp_path).path(name)) == name
 
 
 def test_what_is_not_named_goes_with_its_empty_folder(tmp_path: Path) -> None:
