@@ -50,6 +50,7 @@ def report(trial: Trial, changed: Sequence[str]) -> Iterator[Block]:
         [
             f"Changed: {', '.join(changed)}" if changed else "Changed: nothing; the recipes are those of params.yaml",
             f"Data version {trial.dataset_version}; nothing was committed, deployed or kept",
+            *(() if trial.serves else ["No model is live here; one that was chosen counts as if it were"]),
             *(
                 f"{TITLES[kind]}: {'trained' if model.due else 'taken as it is'}, {model.due.reason}"
                 for kind, model in trial.trained.items()

@@ -73,7 +73,7 @@ def choose_anew(
     champion.undo_unrecorded(models)
     incumbent = _incumbent(settings, live)
     decision = _committed(repository, models, incumbent) or _decide(
-        settings, repository, live, incumbent, run_id=run_id, forced=forced
+        settings, repository, live.model_version if live else None, incumbent, run_id=run_id, forced=forced
     )
     serving = _serving(models, decision, incumbent)
     manifest = artifact.read(serving)
@@ -104,13 +104,15 @@ def choose_anew(
 
 
 def judge_candidates(
-    settings: Settings, repository: VersionRepository, live: "Live | None", *, run_id: str, forced: bool = False
+    settings: Settings, repository: VersionRepository, live: "Live | None", *, run_id: str
 ) -> Decision:
     """The decision between the models that are there and the one that serves. Nothing is committed or put in place.
 
-    Raises `NoModelMayServe`.
+    Where nothing serves, as in CI, the model chosen last is judged as if it did. Raises `NoModelMayServe`.
     """
-    return _decide(settings, repository, live, _incumbent(settings, live), run_id=run_id, forced=forced)
+    incumbent = _incumbent(settings, live)
+    serving = live.model_version if live else incumbent and artifact.model_version(incumbent)
+    return _decide(settings, repository, serving, incumbent, run_id=run_id, forced=False)
 
 
 def _incumbent(settings: Settings, live: "Live | None") -> Path | None:
@@ -135,7 +137,7 @@ def _serving(models: Path, decision: Decision, incumbent: Path | None) -> Path:
 def _decide(
     settings: Settings,
     repository: VersionRepository,
-    live: "Live | None",
+    live_model: str | None,
     incumbent: Path | None,
     *,
     run_id: str,
@@ -178,7 +180,7 @@ def _decide(
         required=_why_wanted(
             incumbent,
             training_data,
-            live.model_version if live else None,
+            live_model,
             forced=forced,
             on_gpu=settings.image_variant == "gpu",
         ),

@@ -140,6 +140,7 @@ def test_a_trial_trains_the_changed_recipe_alone_and_nothing_else_changes(place:
     assert "forest: trained, the recipe changed" in report
     assert "BERT: taken as it is, training data" in report
     assert f"It was compared with the present model {live}" in report
+    assert "No model is live here" not in report
     assert re.search(r"classic +\| [+-]\d+\.\d \[", report) or re.search(r"\| classic \| \d+ \| [+-]\d", report)
     assert everything_of(place.root) == before
     assert place.live() == live
@@ -177,6 +178,7 @@ def test_a_trial_without_a_model_to_compare_with_says_so(place: Place, tmp_path:
     report = capsys.readouterr().out
     assert "Changed: nothing; the recipes are those of params.yaml" in report
     assert "there is no model yet" in report
+    assert "No model is live here" in report
     assert "compared with no model, since none was chosen yet" in report
     assert not (root / "models").exists()
 

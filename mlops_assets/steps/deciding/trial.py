@@ -18,6 +18,7 @@ from mlops_assets.steps.version import current_dataset_version
 from mlops_assets.training.champion import RECORD, Decision, candidates
 from mlops_assets.training.kinds import KINDS
 from mlops_assets.training.metrics import Metrics
+from mlops_assets.versioning.git.pipeline_commit import OPTIONAL
 from mlops_assets.versioning.repository import VersionRepository
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class DataMoved(TransientFailure):
 class Trial:
     """What came of the recipes, and what the gate says of it.
 
+    serves: whether a model is live here; without one, the model chosen last stands in for it
     decision: None if no model may serve; `refused` says why
     """
 
     dataset_version: str
     trained: Mapping[Kind, TrainedModel]
     metrics: Mapping[Kind, Metrics]
+    serves: bool
     decision: Decision | None
     refused: str = ""
 
@@ -77,14 +80,15 @@ def _try(
     live: "Callable[[], Live | None]",
     report: Callable[[str], None],
 ) -> Trial:
+    bring_data(repository)
     before = current_dataset_version(repository)
     trained: dict[Kind, TrainedModel] = {
         kind.name: train(kind, settings, repository, run_id="make try", force=False, report=report)
         for kind in KINDS.values()
     }
-    decision, refused = None, ""
+    decision, refused, serving = None, "", live()
     try:
-        decision = judge_candidates(settings, repository, live(), run_id="make try")
+        decision = judge_candidates(settings, repository, serving, run_id="make try")
     except NoModelMayServe as failure:
         refused = str(failure)
     if (now := current_dataset_version(repository)) != before:
@@ -97,9 +101,18 @@ def _try(
         before,
         trained,
         measured,
+        serving is not None,
         decision,
         refused,
     )
+
+
+def bring_data(repository: VersionRepository) -> None:
+    """Put the newest version's data into the private clone: after a restore into a fresh clone it has none."""
+    if repository.dataset_version() is None or any((repository.data_folder / "validated").rglob("*.parquet")):
+        return
+    raw, validated = (repository.stored_files(f"data/{name}") for name in ("raw", "validated"))
+    repository.stage_data(raw, validated, {output: repository.stored_files(output) for output in OPTIONAL})
 
 
 @contextmanager
