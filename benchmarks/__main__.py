@@ -22,6 +22,7 @@ REAL_REVIEWS = FOLDER.parents[1] / "shared" / "data" / "pintu_reviews.csv"
 NEEDS_REVIEWS = {"classic", "bert_training", "distillation", "people", "serving"}
 NAMES = (
     "orchestration",
+    "ray_tasks",
     "collection",
     "validation",
     "drift",

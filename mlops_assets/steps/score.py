@@ -43,7 +43,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class _ModelIn:
+class ModelIn:
     """Asks the model in a folder. Each process loads it once, when it first asks."""
 
     folder: Path
@@ -116,7 +116,7 @@ def _score(
     answering = Answering(
         model_version,
         artifact.read(folder, verify=False).labels,
-        _ModelIn(folder, model_version),
+        ModelIn(folder, model_version),
         split_of_model(settings, folder),
         since=predictions.first_run(model_version) or now,
         now=now,
