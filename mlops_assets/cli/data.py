@@ -79,7 +79,8 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     mirrors = Mirrors.of(settings)
     if held := mirrors.forget(done.review_ids, print):
         print(f"NOT removed from {held}. Run this command again; the next pass of make mirror removes it too.")
-    mirrors.catch_up(lambda _: None, within_s=30)
+    else:
+        mirrors.catch_up(lambda _: None, within_s=30)
     versions = outside.build(settings)["repository"].versions()
     print("\nThese versions were made before and may still hold it:")
     print(table([{"commit": v.commit[:12], "data version": v.dataset_version or ""} for v in versions]) or "none")

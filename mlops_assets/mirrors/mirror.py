@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
@@ -218,13 +218,14 @@ class Mirror:
 
 def without_secrets(text: str, url: str) -> str:
     """The text in one line, at most 300 characters, without user and password of `url`."""
-    login = urlsplit(url).netloc.rpartition("@")[0]
-    parts = {form for part in login.split(":", 1) for form in (part, unquote(part))}
-    for part in sorted(filter(None, parts), key=len, reverse=True):
+    login = url.partition("://")[2].rpartition("@")[0]
+    parts = {form for part in login.split(":", 1) for form in (part, unquote(part)) if len(form) >= 3}
+    for part in sorted(parts, key=len, reverse=True):
         text = text.replace(part, "***")
     return re.sub(r"\s+", " ", text).strip()[:300]
 
 
 def without_login(url: str) -> str:
     """The address alone: no user, no password, no options."""
-    return re.sub(r"//[^/?#]*@", "//", url).partition("?")[0].rstrip("/")
+    # To the last @: a password whose / or ? nobody escaped is not shown either.
+    return re.sub(r"//.*@", "//", url).partition("?")[0].rstrip("/")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -91,12 +92,20 @@ def open_reviews(url: str, database: str, *, timeout_s: float) -> Iterator[Mongo
     timeout_s: for each request, unless the URL sets `timeoutMS`
     """
     from pymongo import MongoClient
+    from pymongo.errors import InvalidURI
 
     options: dict[str, Any] = {"appname": "app-review-sentiment", "tz_aware": True}
-    if "timeoutms=" not in url.lower().replace("selectiontimeoutms=", "").replace("connecttimeoutms=", ""):
+    if not re.search("[?&]timeoutms=", url, re.IGNORECASE):
         options["timeoutMS"] = round(timeout_s * 1000)
     with _failures_of(url):
-        client = MongoClient[dict[str, Any]](url, **options)
+        try:
+            client = MongoClient[dict[str, Any]](url, **options)
+        except (InvalidURI, ValueError):
+            # Their texts quote what they could not read, which may be half a password.
+            raise MirrorAway(
+                "MONGO_URL cannot be read: write it as mongodb://user:password@host/?option=value, with special "
+                "characters of the password as %40 and such"
+            ) from None
     with client:
         yield MongoReviews(client[database], url)
 

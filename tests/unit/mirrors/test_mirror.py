@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.mirrors.mirror import Mirror, without_login, without_secrets
+from mlops_assets.mirrors.mirror import Mirror, MirrorAway, without_login, without_secrets
+from mlops_assets.mirrors.mongodb import open_reviews
 from tests.fakes.copy import FakeCopy
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -99,6 +100,15 @@ def test_a_damaged_record_costs_a_comparison_and_nothing_else(tmp_path: Path) ->
 
 
 URL = "mongodb://ana%40x:p%2Fss%3Aw@db.example:27017,db2.example/?authSource=admin"
+
+
+@pytest.mark.parametrize("password", ["pa/s-word", "pa@s-word", "pa:s-word", "pa%s-word"])
+def test_a_password_that_nobody_escaped_is_not_shown(password: str) -> None:
+    url = f"mongodb://ana:{password}@127.0.0.1:1/?timeoutMS=200"
+    assert without_login(url) == "mongodb://127.0.0.1:1"
+    with pytest.raises(MirrorAway) as away, open_reviews(url, "reviews", timeout_s=1) as reviews:
+        reviews.token("follower")
+    assert not [part for part in ("s-word", "'pa") if part in str(away.value)]
 
 
 def test_neither_login_nor_options_of_an_address_are_shown() -> None:
