@@ -17,6 +17,8 @@ COLLECTION, FOLLOWERS = "raw_reviews", "mirrors"
 SHAPE = 1
 """The number of the document's shape: with another number every document is written again."""
 INDEXES = (("app_id", "month"), ("review_id",), ("app_id", "review_date"))
+_CLIENTS_OWN_STATE = re.compile(r" \(configured timeouts: [^)]*\)?|, Timeout: [\d.]+s|, Topology Description: .*")
+"""What pymongo adds to the reason: 300 characters that no operator needs."""
 
 Row = Mapping[str, Any]
 
@@ -121,7 +123,8 @@ def _failures_of(url: str) -> Iterator[None]:
         first = next(iter(details.get("writeErrors", ())), {}).get("errmsg") or str(error)
         raise ItemRefused(f"MongoDB refused a document: {without_secrets(first, url)}") from None
     except PyMongoError as error:
-        raise MirrorAway(without_secrets(str(error), url) or type(error).__name__) from None
+        reason = _CLIENTS_OWN_STATE.sub("", without_secrets(str(error), url))
+        raise MirrorAway(reason or type(error).__name__) from None
 
 
 def _id_of(review_id: str, app_id: str, held: Mapping[str, Row]) -> str:

@@ -154,6 +154,7 @@ def test_while_it_is_away_status_and_erase_say_so_and_nothing_is_lost(
     away = through(settings, 1, "ana:s3cret-word@")
     (line,) = catch_up(away)
     assert line.startswith("MongoDB lacks 3 of 3 months of reviews, behind since")
+    assert line.endswith(": 127.0.0.1:1: [Errno 111] Connection refused")
     print_status(away)
     shown = capsys.readouterr().out
     assert f"Waits: {line}" in shown
