@@ -26,18 +26,18 @@ def build() -> list[dg.AssetChecksDefinition]:
         from mlops_assets.reviews.drift.history import remember
         from mlops_assets.reviews.drift.plots import plot_mixes
         from mlops_assets.reviews.drift.prediction_drift import measure_predictions
-        from mlops_assets.reviews.predictions.stored import progress_of
-        from mlops_assets.reviews.predictions.unseen import unseen_by
+        from mlops_assets.reviews.predictions.stored import Predictions
+        from mlops_assets.reviews.predictions.unseen import unseen
 
-        progress = progress_of(settings.predictions)
-        if progress is None:
+        predictions = Predictions.read(settings.predictions)
+        if not predictions.model_version:
             raise PermanentFailure(f"{settings.predictions} holds no predictions: materialize predictions")
         options = settings.section(DriftOptions)
-        report = measure_predictions(unseen_by(settings.predictions, progress.model_version), options)
+        report = measure_predictions(unseen(predictions), options)
         lasting = remember(
             settings.instance_folder,
             settings.now(),
-            progress.model_version,
+            predictions.model_version,
             report,
             "predictions",
             options.sustained_ticks,

@@ -218,7 +218,7 @@ def _parquet_files(data: Path) -> list[Path]:
 
 
 def _predictions(data: Path) -> list[Path]:
-    return sorted([*(data / "predictions").glob("*/*.parquet"), *data.glob(OLDER_FILE)])
+    return sorted([*(data / "predictions").rglob("*.parquet"), *data.glob(OLDER_FILE)])
 
 
 def _cleaned_imports(folder: Path) -> list[Path]:

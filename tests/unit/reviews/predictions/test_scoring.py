@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlops_assets.reviews.predictions import unseen as unseen_module
+from mlops_assets.reviews.predictions.month import read_month
 from mlops_assets.reviews.predictions.older_file import take_over
 from mlops_assets.reviews.predictions.scoring import Budget
 from mlops_assets.reviews.predictions.stored import Predictions, progress_of
+from mlops_assets.reviews.predictions.unseen import unseen
 from mlops_assets.reviews.stored.erase import erase
 from tests.review_reads import ReviewReads
 from tests.unit.reviews.predictions.scored import (
@@ -190,6 +193,43 @@ def test_an_erased_review_leaves_the_predictions_and_their_numbers(place: Place)
     progress = progress_of(place.folder)
     assert progress is not None
     assert progress.answered == 5
+
+
+def test_answers_to_unseen_texts_follow_changes_erasures_and_the_model(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expected(model: str) -> dict[str, float]:
+        rows = place.rows()
+        return rows[(rows["side"] != "train") & (rows["model_version"] == model)]["confidence"].to_dict()
+
+    def found() -> dict[str, float]:
+        return unseen(Predictions.read(place.folder)).set_index("review_id")["confidence"].to_dict()
+
+    for month in (JANUARY, FEBRUARY):
+        place.write(month, {f"{month}-{number}": f"bagus {number} {month}" for number in range(60)})
+    place.score(FakeModel())
+    assert len(found()) > 10
+    assert found() == expected("m1")
+    place.write(FEBRUARY, {f"{FEBRUARY}-{number}": f"jelek {number} {FEBRUARY}" for number in range(70)})
+    place.score(FakeModel(), LATER)
+    read: list[str] = []
+    with monkeypatch.context() as patched:
+
+        def counted(path: Path, names: list[str]) -> pa.Table:
+            read.append(path.stem)
+            return read_month(path, names)
+
+        patched.setattr(unseen_module, "read_month", counted)
+        assert found() == expected("m1")
+    assert read == [FEBRUARY]
+    gone = next(iter(expected("m1")))
+    erase(place.folder.parent, review=gone)
+    assert gone not in pq.read_table(place.folder / "unseen.parquet")["review_id"].to_pylist()
+    assert found() == expected("m1")
+    place.score(FakeModel("m2", positive=0.9), LAST)
+    assert found() == expected("m2")
+    (place.folder / "unseen.parquet").write_bytes(b"torn")
+    assert found() == expected("m2")
 
 
 def test_the_one_file_of_older_versions_is_divided_and_nothing_is_asked_again(place: Place) -> None:
