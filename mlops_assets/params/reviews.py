@@ -84,6 +84,13 @@ Bounds = Annotated[
 Day = Annotated[date, BeforeValidator(_day), Rule("a day such as 2026-01-31")]
 
 
+Language = Annotated[
+    str,
+    Field(pattern=r"^([a-z]{2,3}|script:[A-Z]+)$"),
+    Rule("a language code such as id, in quotes if it is no, or a script such as script:THAI"),
+]
+
+
 class ValidationOptions(Section):
     """Limits of the checks of reviews; see [validation.md](validation.md). Percentages are of reviews."""
 
@@ -96,7 +103,11 @@ class ValidationOptions(Section):
     most_template_percent: Percent = 10
     """A warning if more reviews than this follow one template, as bought reviews do."""
     most_foreign_percent: Percent = 10
-    """A warning if more reviews than this are in another language than expected."""
+    """A warning if more reviews than this are neither in the language of their app nor in English."""
+    language: Annotated[dict[str, Language], ByName, Rule("a mapping of apps, such as {com.example.app: es}")] = Field(
+        default={}
+    )
+    """For each app, the language of its reviews. Without an entry it is the one that most of its texts are in."""
     most_mismatched_percent: Percent = 30
     """A warning if the stars contradict the text in more reviews than this."""
     sample: Whole = Field(default=2000, ge=100)
@@ -115,6 +126,7 @@ class ValidationOptions(Section):
     def require_apps(self, known: Collection[str], today: date) -> None:
         """Raise if a parameter names an app that does not exist, or a day in the future."""
         for name, apps in (
+            ("language", self.language),
             ("positive_share", self.positive_share),
             ("positive_share_since", self.positive_share_since),
         ):

@@ -50,7 +50,7 @@ BLOCKING: Mapping[str, str] = {
 
 WARNING: Mapping[str, str] = {
     "texts_are_varied": "Repeated texts and spam from templates teach the model one sentence many times.",
-    "languages_are_known": "The models learn Indonesian and English; other languages are noise to them.",
+    "languages_are_known": "The models learn the language of an app and the English in it; others are noise to them.",
     "stars_match_texts": "Stars are the labels. Where they contradict their texts, the scores say little.",
 }
 """The claims that only warn. They are about the newest reviews of the version."""

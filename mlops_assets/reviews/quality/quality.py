@@ -12,7 +12,7 @@ import pyarrow.compute
 from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.files import ids as file_ids
 from mlops_assets.reviews.quality.claims import REQUIRED_COLUMNS, Claim
-from mlops_assets.reviews.quality.language import is_foreign, languages_of
+from mlops_assets.reviews.quality.language import UNKNOWN, is_foreign, languages_of, main_language
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.label import add_labels
 
@@ -140,19 +140,30 @@ def texts_are_varied(frame: pd.DataFrame, options: ValidationOptions) -> Claim:
 
 
 def languages_are_known(frame: pd.DataFrame, options: ValidationOptions) -> Claim:
-    """Few reviews of the sample are known to be neither Indonesian nor English."""
+    """Few reviews of the sample are known to be in another language than their app's, or English, which people mix into
+    any language. An app's language is that of `validation.language`, or else that of most of its texts.
+    """
     if (nothing := _unjudged(frame)) is not None:
         return nothing
     sample = _sample(frame, options.sample)
-    languages = languages_of(sample["review_text"].fillna(""))
-    foreign = np.array([is_foreign(language) for language in languages])
+    texts = sample["review_text"].fillna("").to_numpy(dtype=object)
+    languages, foreign = np.full(len(sample), UNKNOWN, dtype=object), np.zeros(len(sample), dtype=bool)
+    by_app: dict[str, str] = {}
+    for app, rows in sample.groupby("app_id").indices.items():
+        language = options.language.get(str(app)) or main_language(texts[rows])
+        home = (language, "en")
+        languages[rows] = languages_of(texts[rows], home)
+        foreign[rows] = [is_foreign(found, home) for found in languages[rows]]
+        by_app[str(app)] = language
     share = 100 * float(foreign.mean())
     counts = pd.Series(languages).value_counts()
+    expected = ", ".join(f"{app} {language}" for app, language in list(by_app.items())[:_SHOWN])
     return Claim(
         passed=share <= options.most_foreign_percent,
         reason=(
-            f"{share:.1f} % of a sample of {len(sample)} reviews are neither Indonesian nor English, "
-            f"at most {options.most_foreign_percent:g} % may be"
+            f"{share:.1f} % of a sample of {len(sample)} reviews are in another language than their app's ({expected}) "
+            f"or English, at most {options.most_foreign_percent:g} % may be; if an app's language is measured wrong, "
+            "set validation.language"
         ),
         numbers={
             "foreign_percent": share,

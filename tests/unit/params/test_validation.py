@@ -42,6 +42,16 @@ def test_bad_bounds_are_refused_with_app_rule_and_value(bounds: str):
     assert repr(yaml.safe_load(bounds)) in said
 
 
+def test_a_language_is_a_code_or_a_script():
+    assert read(f"language: {{{APP}: es}}").language == {APP: "es"}
+    assert read(f"language: {{{APP}: 'script:THAI'}}").language == {APP: "script:THAI"}
+    for wrong in ("no", "Spanish", "[id, en]"):
+        with pytest.raises(PermanentFailure, match=f"validation.language: {APP} must be a language code such as id"):
+            read(f"language: {{{APP}: {wrong}}}")
+    with pytest.raises(PermanentFailure, match=r"validation.language names com.other.app"):
+        ValidationOptions(language={"com.other.app": "es"}).require_apps([APP], TODAY)
+
+
 @pytest.mark.parametrize("name", ["positive_share", "positive_share_since"])
 @pytest.mark.parametrize("value", ["[0.05, 0.99]", "0.5", "yes please"])
 def test_what_names_no_app_is_refused(name: str, value: str):

@@ -1,6 +1,6 @@
 import pytest
 
-from mlops_assets.reviews.quality.language import is_foreign, language_of
+from mlops_assets.reviews.quality.language import is_foreign, language_of, main_language
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,17 @@ from mlops_assets.reviews.quality.language import is_foreign, language_of
 def test_the_language_of_a_text(text, language):
     assert language_of(text) == language
     assert is_foreign(language) == (language not in ("id", "en", "unknown"))
+
+
+def test_an_expected_language_needs_less_evidence():
+    assert language_of("muy buena") == "unknown"
+    assert language_of("muy buena", ("es", "en")) == "es"
+    assert not is_foreign("es", ("es", "en"))
+    assert is_foreign("id", ("es", "en"))
+
+
+def test_the_main_language_is_that_of_most_texts_that_can_be_told():
+    spanish, indonesian = "muy buena aplicacion para todo, la mejor", "aplikasinya bagus dan mudah dipakai"
+    assert main_language([spanish, spanish, indonesian, "👍", "ok"]) == "es"
+    assert main_language(["很好用", "非常好", "ok"]) == "script:CJK"
+    assert main_language(["👍", ""]) == "unknown"

@@ -136,6 +136,17 @@ def test_foreign_reviews_are_seen_with_examples(usual):
     assert "muy buena" in str(claim.rows[0]["review_text"])
 
 
+def test_an_apps_language_is_measured_on_its_texts_unless_params_name_it(usual):
+    spanish = with_text(usual, 0.9, "muy buena aplicacion para todos los dias")
+    measured = quality.languages_are_known(spanish, OPTIONS)
+    app = str(usual["app_id"].iloc[0])
+    assert measured.passed
+    assert f"{app} es" in measured.reason
+    named = quality.languages_are_known(spanish, ValidationOptions(language={app: "id"}))
+    assert not named.passed
+    assert named.numbers["foreign_percent"] > 80
+
+
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
