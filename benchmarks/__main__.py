@@ -19,7 +19,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 REAL_REVIEWS = FOLDER.parents[1] / "shared" / "data" / "pintu_reviews.csv"
-NEEDS_REVIEWS = {"classic", "bert_training", "distillation", "people", "serving"}
+NEEDS_REVIEWS = {"classic", "bert_training", "distillation", "people", "serving", "topics"}
 NAMES = (
     "orchestration",
     "ray_tasks",
@@ -34,6 +34,7 @@ NAMES = (
     "minilm",
     "distillation",
     "people",
+    "topics",
     "serving",
     "soak",
 )

@@ -32,7 +32,7 @@ from mlops_assets.settings import Settings
 CLOCK = "2026-04-15T00:00:00Z"
 ASSETS = (
     "raw_reviews", "validated_reviews", "versioned_dataset", "classic_model", "bert_model", "champion_model",
-    "serving_image", "predictions",
+    "serving_image", "predictions", "topics",
 )  # fmt: skip
 STAGES = ("reviews", *ASSETS, "settle", "nothing new", "a little new")
 FEW = 500

@@ -1,14 +1,16 @@
-"""The asset that holds what the serving model says of the stored reviews."""
+"""The assets that hold what the serving model says of the stored reviews, and what those are about."""
 
 import dagster as dg
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import as_dagster_failure
 from mlops_assets.assets.reviews import OWNERS
+from mlops_assets.assets.topic_page import about_topics
 from mlops_assets.code_version import code_version
 from mlops_assets.settings import Settings
 from mlops_assets.spread.ray_cluster import spread_at
 from mlops_assets.steps.score import score
+from mlops_assets.steps.topics.find_topics import find_topics
 from mlops_assets.versioning.repository import VersionRepository
 
 
@@ -53,4 +55,29 @@ def predictions(
     )
 
 
-ASSETS = [predictions]
+@dg.asset(
+    deps=[predictions],
+    group_name="serving",
+    owners=OWNERS,
+    kinds={"scikitlearn", "parquet"},
+    code_version=code_version("mlops_assets.steps.topics.find_topics"),
+    pool="repository",
+)
+def topics(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    repository: dg.ResourceParam[VersionRepository],
+) -> dg.MaterializeResult:
+    """What negative and positive reviews are about, by the serving model's answers.
+
+    Topics have words, a share, examples, and a trend by month and by app version. A topic keeps its id while its
+    meaning stays; name it by its id in `topics.yaml`. New reviews are given to the topics that are there. Topics are
+    found anew when the reviews have grown by `topics.refit_percent` (params.yaml).
+    """
+    with as_dagster_failure():
+        found = find_topics(settings, repository)
+    context.log.info(f"{len(found.about.topics)} topics, {len(found.months)} months counted: {found.due.reason}")
+    return dg.MaterializeResult(metadata=about_topics(found, settings))
+
+
+ASSETS = [predictions, topics]

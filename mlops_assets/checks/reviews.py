@@ -15,6 +15,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_drift import DriftVerdict, judge_drift
 from mlops_assets.steps.judge_reviews import BLOCKING, WARNING, Evidence, blocking_claims, warning_claims
 from mlops_assets.steps.take_imports import read_new_folder
+from mlops_assets.steps.topics.complaints import complaint_of
 from mlops_assets.steps.watching.judge_spikes import SpikesFound, judge_spikes
 from mlops_assets.versioning.repository import VersionRepository
 
@@ -66,7 +67,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         for name, claim in warning_claims(evidence).items():
             yield claim_result(name, claim, stops=False)
         yield _drift_result(judge_drift(evidence))
-        yield _spikes_result(judge_spikes(evidence))
+        yield _spikes_result(judge_spikes(evidence, complaint_of(evidence.settings.topics)))
 
     return [validated_reviews_checks]
 

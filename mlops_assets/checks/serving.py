@@ -1,4 +1,6 @@
-"""Claims about what the serving model says."""
+"""Claims about what the serving model says, and about the topics of reviews."""
+
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,9 +12,15 @@ from mlops_assets.reporting.run_summary import LIVE_SCORE
 from mlops_assets.settings import Settings
 from mlops_assets.steps.watching.estimate_accuracy import estimate_live_accuracy
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.reviews.quality.claims import Claim
+    from mlops_assets.reviews.topics.stored import StoredTopics
+
 
 def build() -> list[dg.AssetChecksDefinition]:
-    """The checks of `predictions`."""
+    """The checks of `predictions` and `topics`."""
 
     @dg.asset_check(asset=dg.AssetKey("predictions"))
     def predictions_have_not_drifted(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
@@ -70,4 +78,46 @@ def build() -> list[dg.AssetChecksDefinition]:
             metadata={LIVE_SCORE: dg.MetadataValue.json(found.score)} if found.score else {},
         )
 
-    return [predictions_have_not_drifted, live_accuracy_is_as_measured]
+    @dg.asset_check(asset=dg.AssetKey("topics"))
+    def most_negative_reviews_have_a_topic(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        """At least half of the negative reviews are about one of the topics.
+
+        If most complaints fit no topic, shares and trends tell little, and something new may be behind it. It stops
+        nothing: more topics (`topics.count`) or more reviews help.
+        """
+        from mlops_assets.reviews.topics.claims import negative_reviews_have_topics
+
+        return _result(negative_reviews_have_topics(*_topics(settings)))
+
+    @dg.asset_check(asset=dg.AssetKey("topics"))
+    def topics_kept_their_ids(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        """When topics were found anew, at least half of those before kept their id.
+
+        Trends end where ids change, and names that people gave name nothing any more. It stops nothing.
+        """
+        from mlops_assets.reviews.topics.claims import ids_were_kept
+
+        return _result(ids_were_kept(_topics(settings)[0]))
+
+    return [
+        predictions_have_not_drifted,
+        live_accuracy_is_as_measured,
+        most_negative_reviews_have_a_topic,
+        topics_kept_their_ids,
+    ]
+
+
+def _topics(settings: Settings) -> "tuple[StoredTopics, pd.DataFrame]":
+    from mlops_assets.reviews.topics.stored import TopicStore
+
+    store = TopicStore(settings.topics)
+    about = store.about()
+    if about is None:
+        raise PermanentFailure(f"{settings.topics} holds no topics: materialize topics")
+    return about, store.counts()
+
+
+def _result(claim: "Claim") -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=claim.passed, severity=dg.AssetCheckSeverity.WARN, description=as_markdown_text(claim.reason)
+    )

@@ -21,6 +21,7 @@ from mlops_assets.params.operations import (
 )
 from mlops_assets.params.reviews import CollectOptions, DriftOptions, ReferenceRules, Sides, ValidationOptions
 from mlops_assets.params.section import Section
+from mlops_assets.params.topics import TopicRules
 
 
 class _UniqueNames(yaml.SafeLoader):
@@ -47,7 +48,7 @@ def read_yaml(text: str) -> Any:
 
 SECTIONS = (
     "sides", "reference", "play_store", "validation", "drift", "classic", "bert", "evaluate", "retrain",
-    "predictions", "deploy", "versions", "operations", "mirrors", "ray",
+    "predictions", "deploy", "versions", "operations", "mirrors", "ray", "topics",
 )  # fmt: skip
 """Sections that are checked when a run starts: a wrong value stops a run, but neither a rollback nor the status."""
 
@@ -70,6 +71,7 @@ class Params(Choices):
     operations: OperationRules = Field(default_factory=OperationRules)
     mirrors: MirrorRules = Field(default_factory=MirrorRules)
     ray: RayOptions = Field(default_factory=RayOptions)
+    topics: TopicRules = Field(default_factory=TopicRules)
 
 
 SECTION_MODELS = {name: cast("type[Section]", Params.model_fields[name].annotation) for name in SECTIONS}

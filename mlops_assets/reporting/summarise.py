@@ -32,8 +32,9 @@ STAGES = (
     "serving_image",
     "deployed_image",
     "predictions",
+    "topics",
 )
-_PROMOTED_STAGES = ("champion_model", "serving_image", "deployed_image", "predictions")
+_PROMOTED_STAGES = ("champion_model", "serving_image", "deployed_image", "predictions", "topics")
 """What a promoting run does in the name of the failed run."""
 
 ROLLBACK = "rollback"

@@ -84,12 +84,14 @@ def due_below(
     verdict = champion_due(models)
     serving = serving_due(settings, service, held)
     scored = predictions_due(settings, dataset_version)
+    counted = topics_due(settings, dataset_version)
     return [
         *(StageDue(asset, stage.due, stage.reason) for asset, stage in stages.items()),
         StageDue("champion_model", verdict.due, verdict.reason),
         StageDue("serving_image", serving.due, serving.reason),
         StageDue("deployed_image", serving.due, serving.reason),
         StageDue("predictions", scored.due, scored.reason),
+        StageDue("topics", counted.due, counted.reason),
     ]
 
 
@@ -112,6 +114,30 @@ def predictions_due(settings: Settings, dataset_version: str) -> "Due":
     if progress.behind:
         return Due(True, f"{progress}")
     return Due(False, f"model {model_version} scored data {dataset_version}")
+
+
+def topics_due(settings: Settings, dataset_version: str) -> "Due":
+    """Whether reviews have to be given to topics."""
+    from mlops_assets.reviews.topics.stored import TopicStore
+    from mlops_assets.training.due import Due
+
+    about = TopicStore(settings.topics).about()
+    if about is None:
+        return Due(True, "there are no topics yet")
+    if about.made_of != topics_made_of(settings, dataset_version):
+        return Due(True, "predictions, parameters or names changed since the topics were counted")
+    return Due(False, f"the topics of data {about.dataset_version} are counted")
+
+
+def topics_made_of(settings: Settings, dataset_version: str) -> str:
+    """Changes with everything that topics are made of."""
+    from mlops_assets.files import stamp
+    from mlops_assets.params.topics import TopicRules
+    from mlops_assets.reviews.predictions.stored import INDEX
+
+    files = [settings.predictions / INDEX, settings.topic_names]
+    stamps = [stamp(path) if path.is_file() else None for path in files]
+    return repr((dataset_version, settings.section(TopicRules).digest(), stamps))
 
 
 def serving_due(settings: Settings, service: Service, held: str | None) -> "Due":

@@ -74,6 +74,10 @@ def _champion(clone: _Clone) -> bool:
     return champion_folder(clone.settings.models) is not None
 
 
+def _predictions(clone: _Clone) -> bool:
+    return any(clone.settings.predictions.glob("*/*.parquet"))
+
+
 _MODELS: Mapping[str, Kind] = {kind.asset: kind.name for kind in KINDS.values()}
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "raw_reviews": (),
@@ -84,6 +88,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "serving_image": ("champion_model",),
     "deployed_image": ("champion_model",),
     "predictions": ("versioned_dataset", "champion_model"),
+    "topics": ("predictions",),
 }
 _IS_THERE: Mapping[str, Callable[[_Clone], bool]] = {
     "raw_reviews": _reviews_in("raw"),
@@ -91,6 +96,7 @@ _IS_THERE: Mapping[str, Callable[[_Clone], bool]] = {
     "versioned_dataset": _data_version,
     **{asset: _model(kind) for asset, kind in _MODELS.items()},
     "champion_model": _champion,
+    "predictions": _predictions,
 }
 
 

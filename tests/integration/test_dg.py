@@ -33,7 +33,10 @@ def test_dg_lists_what_the_definitions_hold() -> None:
         "serving_image",
         "deployed_image",
         "predictions",
+        "topics",
     }
     assert {"pipeline", "refresh_models", "promote"} <= {job["name"] for job in listed["jobs"]}
-    assert {"every_six_hours", "prune_every_night"} == {schedule["name"] for schedule in listed["schedules"]}
+    assert {"every_six_hours", "prune_every_night", "digest_every_monday"} == {
+        schedule["name"] for schedule in listed["schedules"]
+    }
     assert "run_on_git_change" in {sensor["name"] for sensor in listed["sensors"]}

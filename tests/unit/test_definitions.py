@@ -102,7 +102,7 @@ def test_definitions_load_with_an_empty_environment_and_without_heavy_libraries(
         [sys.executable, "-c", program], env={}, cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[] 9"
+    assert done.stdout.strip() == "[] 10"
     assert "PATH" in os.environ  # noqa: TID251  this test's own environment is not the empty one
 
 

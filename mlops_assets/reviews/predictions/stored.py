@@ -12,7 +12,7 @@ from typing import Any, Self
 from mlops_assets.files import Stamp, replace_file, stamp
 from mlops_assets.reviews.predictions.month import MadeOf, confidences, read_month
 
-_INDEX = "index.json"
+INDEX = "index.json"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Predictions:
         found = cls(folder)
         indexed: dict[str, Month] = {}
         with suppress(OSError, ValueError, KeyError, TypeError):  # Absent or damaged: every file is read.
-            stored = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+            stored = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             indexed = {name: Month.from_json(entry) for name, entry in stored["months"].items()}
             found.model_version, found.dataset_version = stored["model_version"], stored["dataset_version"]
         for name, path in files_of(folder).items():
@@ -114,7 +114,7 @@ class Predictions:
             "dataset_version": dataset_version,
             "months": {name: vars(month) for name, month in sorted(self.months.items())},
         }
-        replace_file(self.folder / _INDEX, json.dumps(content))
+        replace_file(self.folder / INDEX, json.dumps(content))
 
     def path(self, name: str) -> Path:
         return self.folder / name

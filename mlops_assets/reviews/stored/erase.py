@@ -69,7 +69,7 @@ def erase(
     forget_labels: Callable[[frozenset[str]], None] = lambda _: None,
 ) -> Erasure:
     """Remove one review by id, or every review of a display name, from raw, history, validated, quarantine,
-    predictions, crawls and cleaned imports, also of reference apps, and from the stored files under `copies`.
+    predictions, topics, crawls and cleaned imports, also of reference apps, and from the stored files under `copies`.
 
     `forget_texts` gets the digests of the reviews' texts before a file changes: if it fails, another call finds them.
     `forget_labels` gets those that no other stored review has.
@@ -91,7 +91,7 @@ def erase(
         known.reviews | {review_digest(review_id) for review_id in ids},
         known.authors | ({hashed} if hashed else frozenset()),
     ).save(data / "raw")
-    files = [*_parquet_files(data), *_predictions(data), *_cleaned_imports(data / "imports"), *aside]
+    files = [*_parquet_files(data), *_answers(data), *_cleaned_imports(data / "imports"), *aside]
     before = {path: _rows(path) for path in files}
     texts = frozenset(digest for path in files for digest in _text_digests(path, ids))
     forget_texts(texts)
@@ -217,8 +217,10 @@ def _parquet_files(data: Path) -> list[Path]:
     ]
 
 
-def _predictions(data: Path) -> list[Path]:
-    return sorted([*(data / "predictions").rglob("*.parquet"), *data.glob(OLDER_FILE)])
+def _answers(data: Path) -> list[Path]:
+    """Predictions, and the topics of reviews."""
+    found = [*(data / "predictions").rglob("*.parquet"), *(data / "topics").glob("*/*/*.parquet")]
+    return sorted([*found, *data.glob(OLDER_FILE)])
 
 
 def _cleaned_imports(folder: Path) -> list[Path]:
@@ -250,7 +252,7 @@ def _ids_in(path: Path, hashed: str) -> Iterable[str]:
 
 def _text_digests(path: Path, ids: set[str]) -> Iterable[str]:
     if "review_text" not in pq.read_schema(path).names:
-        return []  # the predictions
+        return []  # predictions and topics
     table = columns.read_rows(path, ["review_id", "review_text"])
     hit = pc.is_in(table["review_id"], value_set=pa.array(sorted(ids), pa.string()))
     return (text_digest(text) for text in table.filter(hit)["review_text"].to_pylist() if text)

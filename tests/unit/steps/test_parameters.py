@@ -34,6 +34,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "mirrors": ({"timeout_s": 0}, "mirrors.timeout_s must be a number from 0.1, got 0"),
     "ray": ({"training_gpus": 2}, "ray.training_gpus must be a whole number from 0 to 1, got 2"),
+    "topics": ({"count": 1}, "topics.count must be a whole number from 2 to 50, got 1"),
     "operations": ({"digest_hour": 25}, "operations.digest_hour must be a whole number from 0 to 23, got 25"),
 }
 

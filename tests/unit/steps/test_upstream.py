@@ -32,6 +32,7 @@ FIRST = {
     "serving_image": CHAMPION,
     "deployed_image": CHAMPION,
     "predictions": CHAMPION,
+    "topics": [*CHAMPION, "predictions"],
 }
 
 
@@ -115,6 +116,7 @@ def _champion(settings: Settings) -> None:
         ([_champion], "serving_image", []),
         ([_champion], "deployed_image", []),
         ([_versioned, _champion], "predictions", []),
+        ([_versioned, _champion], "topics", ["predictions"]),
     ],
 )
 def test_with_only_some_there_the_missing_ones_are_named_in_order(
