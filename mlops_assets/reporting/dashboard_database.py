@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_assets.failures import PermanentFailure, TransientFailure
+from mlops_assets.reporting import topic_tables
 from mlops_assets.serving.log.prediction_store import CREATE
 
 Row = Mapping[str, Any]
@@ -81,6 +82,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX reviews_month ON facts.reviews (app_id, month, at)",
         'CREATE INDEX reviews_text ON facts.reviews (app_id) WHERE "text" IS NOT NULL',
     ),
+    topic_tables.MIGRATION,
 )
 
 _READER = "reader"
@@ -131,6 +133,7 @@ class DashboardRows:
     months: Mapping[str, str]
     month: Callable[[str], MonthOfRows]
     reviews: Callable[[str, Sequence[str]], Sequence[Row]]
+    topics: topic_tables.TopicRows
 
 
 class DashboardDatabase:
@@ -214,6 +217,7 @@ def _write(connection: Any, found: DashboardRows) -> int:
     if stored != (found.data_digest,):
         _write_months(connection, found)
         _mark_synced(connection, _DATA, found.data_digest)
+    topic_tables.write_topics(connection, found.topics, _copy)
     return len(new)
 
 

@@ -25,6 +25,7 @@ from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary
 from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.serving.overview_file import FORMAT, OVERVIEW, SHOWN, publish
 from mlops_assets.settings import Settings
+from mlops_assets.steps.topics.shown import ShownTopics
 from mlops_assets.training.champion import read_decision
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Dashboards:
             ),
             "models": rows.overview_of_models(found.summaries, rows.served_rows(found.deployments), found.ticks)
             | {"comparison": found.comparison(old["models"].get("comparison") if same else None)},
+            "topics": found.topics.overview(old.get("topics")),
             "reviews": old["reviews"] if same else found.overview_of_reviews(),
         }
         if new != old:
@@ -178,6 +180,10 @@ class _OnDisk:
 
         return ShownMonths(self._settings.data, self._settings.instance_folder / "shown_months.json")
 
+    @cached_property
+    def topics(self) -> ShownTopics:
+        return ShownTopics(self._settings, self.months.digest)
+
     def overview_of_reviews(self) -> dict[str, Any]:
         summaries = self.months.summaries()
         return rows.overview_of_reviews(summaries, self.months.newest_complaints(summaries))
@@ -217,4 +223,5 @@ def _rows(found: _OnDisk) -> DashboardRows:
         months=found.months.stamps,
         month=found.month,
         reviews=found.months.reviews,
+        topics=found.topics.rows(),
     )

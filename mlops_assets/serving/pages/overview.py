@@ -3,7 +3,7 @@
 The server counts its own figures; everything else is in the overview file that the pipeline writes after each run.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -13,6 +13,8 @@ from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.overview_file import read_overview
 from mlops_assets.serving.pages.charts import Point, bars, lines
 from mlops_assets.serving.pages.live_figures import Figures, machine_rows
+from mlops_assets.serving.pages.parts import card_list, chart_row, percent, section, table, utc
+from mlops_assets.serving.pages.topics import topics_part
 from mlops_assets.serving.served_model import ServedModel
 
 Overview = Mapping[str, Any]
@@ -37,8 +39,9 @@ def content(served: ServedModel, metrics: Metrics, path: Path | None) -> str:
             _models(overview["models"]),
             _pipeline(overview["pipeline"], reviews),
             _reviews(reviews, _live(overview["models"])),
+            topics_part(overview.get("topics")),
         ]
-    parts.append(_section("Machine", _cards(machine_rows()), "The machine or container that the server runs in."))
+    parts.append(section("Machine", card_list(machine_rows()), "The machine or container that the server runs in."))
     return "".join(parts)
 
 
@@ -59,18 +62,18 @@ def _serving(served: ServedModel, now: Figures) -> str:
         *((f"Latency {name}", _milliseconds(value)) for name, value in now.latencies.items()),
         ("Waiting texts", f"{now.queue}"),
         ("Texts per batch", _number(now.texts_per_batch, 1)),
-        ("Median confidence", _percent(now.confidence)),
+        ("Median confidence", percent(now.confidence)),
         ("Dropped log entries", f"{now.dropped}"),
     ]
     answered = sum(now.labels.values())
     shares = ", ".join(f"{label} {count / answered:.1%}" for label, count in sorted(now.labels.items()) if answered)
     labels = f"<p>Labels: {escape(shares)}, n = {answered}.</p>" if answered else ""
-    about = f"Since {_time(served.since.isoformat())}, when this server became ready; latency is that of predictions."
-    return _section("Inference", _cards(cards) + labels, about)
+    about = f"Since {utc(served.since.isoformat())}, when this server became ready; latency is that of predictions."
+    return section("Inference", card_list(cards) + labels, about)
 
 
 def _models(models: Overview) -> str:
-    charts = _charts(*((f"Macro-F1, {title}", _scores(models["scores"], side)) for side, title in _SIDES.items()))
+    charts = chart_row(*((f"Macro-F1, {title}", _scores(models["scores"], side)) for side, title in _SIDES.items()))
     latest = models["scores"][-1]["run_id"] if models["scores"] else None
     rows = [
         (
@@ -85,18 +88,18 @@ def _models(models: Overview) -> str:
         if row["run_id"] == latest
     ]
     served = [
-        (row["model_version"], row["dataset_version"], _time(row["at"]), _time(row["until"]) if row["until"] else "now")
+        (row["model_version"], row["dataset_version"], utc(row["at"]), utc(row["until"]) if row["until"] else "now")
         for row in models["served"]
     ]
     drift = [
-        (_time(row["at"]), row["of"], ", ".join(row["features"]) or ("drifted" if row["drifted"] else "none"), row["n"])
+        (utc(row["at"]), row["of"], ", ".join(row["features"]) or ("drifted" if row["drifted"] else "none"), row["n"])
         for row in reversed(models["drift"][-6:])
     ]
-    body = charts + _table("Scores after the last run", ("Model", "Side", "n", "Accuracy", "Macro-F1", "Data"), rows)
+    body = charts + table("Scores after the last run", ("Model", "Side", "n", "Accuracy", "Macro-F1", "Data"), rows)
     body += _comparison(models.get("comparison"))
-    body += _table("What served when", ("Model", "Data", "From", "Until"), served)
-    body += _table("Newest drift checks", ("At", "What", "Drifted features", "n"), drift)
-    return _section("Models", body, "Scores after each run, with their 95 % intervals.")
+    body += table("What served when", ("Model", "Data", "From", "Until"), served)
+    body += table("Newest drift checks", ("At", "What", "Drifted features", "n"), drift)
+    return section("Models", body, "Scores after each run, with their 95 % intervals.")
 
 
 def _comparison(found: Overview | None) -> str:
@@ -109,8 +112,8 @@ def _comparison(found: Overview | None) -> str:
     examples = [(row["from"], row["to"], row["text"]) for row in found["examples"]]
     return (
         said
-        + _table("Answers to the newest reviews", ("Before", "After", "Reviews"), changes)
-        + _table("Examples of changed answers", ("Before", "After", "Text"), examples)
+        + table("Answers to the newest reviews", ("Before", "After", "Reviews"), changes)
+        + table("Examples of changed answers", ("Before", "After", "Text"), examples)
     )
 
 
@@ -127,10 +130,10 @@ def _scores(scores: Sequence[Overview], side: str) -> str:
             row["macro_f1"],
             row["macro_f1_low"],
             row["macro_f1_high"],
-            f"{_time(row['at'])}: {scored}",
+            f"{utc(row['at'])}: {scored}",
         )
         series.setdefault(row["kind"], []).append(point)
-    ends = (_time(rows[0]["at"]), _time(rows[-1]["at"]) if len(positions) > 1 else "") if rows else ("", "")
+    ends = (utc(rows[0]["at"]), utc(rows[-1]["at"]) if len(positions) > 1 else "") if rows else ("", "")
     last = {row["kind"]: row["n"] for row in rows}
     sizes = ", ".join(f"{kind} n = {n}" for kind, n in sorted(last.items()))
     return lines(series, ends, about=f"The last {len(positions)} runs; newest: {sizes}", colours=_KINDS)
@@ -140,31 +143,31 @@ def _pipeline(pipeline: Overview, reviews: Overview) -> str:
     runs, last = pipeline["runs"], pipeline["last_run"]
     success = next((row for row in reversed(runs) if row["outcome"] == "success" and row["job"] in _LIVES), None)
     cards = [
-        ("Last success", f"{_time(success['ended'])}, {_ago(success['ended'])}" if success else "none yet"),
+        ("Last success", f"{utc(success['ended'])}, {_ago(success['ended'])}" if success else "none yet"),
         ("Expected every", _duration(pipeline["interval_s"])),
         ("Last run", f"{last['outcome']}, {_duration(last['duration_s'])}" if last else "none yet"),
         ("Drift", "sustained" if pipeline["drift_sustained"] else "not sustained"),
     ]
     outcomes = sorted({row["outcome"] for row in runs})
     timed = {name: [(row["duration_s"] or 0) if row["outcome"] == name else 0 for row in runs] for name in outcomes}
-    body = _cards(cards)
+    body = card_list(cards)
     drawn = bars(
-        [f"{_time(row['ended'])} {row['job']}" for row in runs],
+        [f"{utc(row['ended'])} {row['job']}" for row in runs],
         timed,
         about=f"Height: seconds. The last {len(runs)} runs, all jobs",
         colours={"success": "good", "failure": "bad", "canceled": "s5"},
     )
-    body += _charts(("Duration of runs", drawn))
+    body += chart_row(("Duration of runs", drawn))
     stages = [(row["stage"], row["status"], _duration(row["seconds"]), row["reason"]) for row in pipeline["stages"]]
-    body += _table("Stages of the last run", ("Stage", "Status", "Time", "Reason"), stages)
-    failed = [(_time(row["ended"]), row["job"], row["cause"] or "") for row in reversed(runs) if row["cause"]][:5]
-    body += _table("Newest failed runs", ("Ended", "Job", "Cause"), failed)
+    body += table("Stages of the last run", ("Stage", "Status", "Time", "Reason"), stages)
+    failed = [(utc(row["ended"]), row["job"], row["cause"] or "") for row in reversed(runs) if row["cause"]][:5]
+    body += table("Newest failed runs", ("Ended", "Job", "Cause"), failed)
     volumes = [
         (row["app_id"], row["raw"], row["validated"], row["quarantined"], row["deleted"]) for row in reviews["volumes"]
     ]
-    body += _table("Data by app", ("App", "Collected", "Usable", "Quarantine", "Deleted"), volumes)
+    body += table("Data by app", ("App", "Collected", "Usable", "Quarantine", "Deleted"), volumes)
     reasons = [(row["reason"], row["reviews"]) for row in reviews["quarantine"]]
-    return _section("Pipeline", body + _table("Quarantine by reason", ("Reason", "Reviews"), reasons), "")
+    return section("Pipeline", body + table("Quarantine by reason", ("Reason", "Reviews"), reasons), "")
 
 
 _LIVES = ("pipeline", "refresh_models")
@@ -188,7 +191,7 @@ def _reviews(reviews: Overview, live: str | None) -> str:
     total = sum(row["answered"] for row in months)
     sizes = f"Usable reviews, n = {sum(row['n'] for row in months)}"
     share = lines({"negative": negative} if negative else {}, ends, about=f"Share of each month's reviews, n = {total}")
-    body = _charts(
+    body = chart_row(
         ("Stars by month", bars(names, mix, about=sizes, colours=dict(zip(_STARS, _RAMP, strict=True)))),
         ("Negative, by the serving model", share),
     )
@@ -197,21 +200,21 @@ def _reviews(reviews: Overview, live: str | None) -> str:
             row["app_id"],
             row["version"],
             row["n"],
-            _percent(row["negative"] / row["answered"] if row["answered"] else None),
+            percent(row["negative"] / row["answered"] if row["answered"] else None),
         )
         for row in reviews["versions"]
     ]
-    body += _table("App versions with the newest reviews", ("App", "Version", "n", "Negative"), versions)
+    body += table("App versions with the newest reviews", ("App", "Version", "n", "Negative"), versions)
     answered = reviews.get("models", ())  # an overview from before months were scored one by one has none
     waiting = sum(row["validated"] for row in reviews["volumes"]) - sum(row["reviews"] for row in answered)
     scored = [
         (f"{row['model_version']}{' (live)' if row['model_version'] == live else ', an earlier model'}", row["reviews"])
         for row in answered
     ]
-    body += _table("Scored by", ("Model", "Reviews"), [*scored, ("not scored yet", waiting)] if answered else ())
+    body += table("Scored by", ("Model", "Reviews"), [*scored, ("not scored yet", waiting)] if answered else ())
     complaints = [
         (
-            _time(row["at"]),
+            utc(row["at"]),
             row["app_id"],
             row["app_version"] or "",
             f"{row['rating']}",
@@ -221,43 +224,13 @@ def _reviews(reviews: Overview, live: str | None) -> str:
         for row in reviews["complaints"]
     ]
     heads = ("Written", "App", "Version", "Stars", "Model says", "Text")
-    return _section("Reviews", body + _table("Newest complaints", heads, complaints), "As stored after the last run.")
-
-
-def _section(title: str, body: str, about: str) -> str:
-    note = f'<p class="note">{escape(about)}</p>' if about else ""
-    return f"<section><h2>{escape(title)}</h2>{note}{body}</section>"
-
-
-def _charts(*charts: tuple[str, str]) -> str:
-    return f'<div class="charts">{"".join(f"<div><h3>{escape(title)}</h3>{row}</div>" for title, row in charts)}</div>'
-
-
-def _cards(cards: Iterable[tuple[str, str]]) -> str:
-    return f'<dl class="cards">{"".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in cards)}</dl>'
-
-
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
-    if not body:
-        return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<h3>{escape(title)}</h3><div class="wide">{table}</div>'
-
-
-def _cell(value: Any) -> str:
-    return f'<td class="number">{value}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+    return section("Reviews", body + table("Newest complaints", heads, complaints), "As stored after the last run.")
 
 
 def _bounded(row: Overview, name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     interval = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
     return f"{row[name]:.3f}{interval}" if row[name] is not None else "–"
-
-
-def _time(iso: str) -> str:
-    return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _ago(iso: str) -> str:
@@ -280,7 +253,3 @@ def _milliseconds(seconds: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
