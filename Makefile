@@ -14,11 +14,11 @@ export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run ui stop status why logs test quick test-long lint bench bench-scale lock import label labels try erase versions deployments restore rollback approve reject prune mirror backup \
-  restore-backup audit sbom up down FORCE
+  restore-backup audit sbom digest up down FORCE
 
 # On a team's server these commands act inside the stack, as the clone's owner; what would start a second pipeline beside
 # it does not start.
-INSIDE := status why logs import labels erase versions deployments restore rollback approve reject prune mirror stop
+INSIDE := status why logs import labels erase versions deployments restore rollback approve reject prune mirror digest stop
 ifneq (,$(filter $(INSIDE) run ui label,$(MAKECMDGOALS)))
 STACK := $(shell [ ! -x stack/stack.sh ] || stack/stack.sh running)
 endif
@@ -125,6 +125,9 @@ restore-backup: .venv/.installed  ## A backup in the place of what is here: FILE
 
 audit: .venv/.installed  ## Known vulnerabilities of every lock, by pip-audit
 	@$(VENV)/python -m mlops_assets.cli audit
+
+digest: $(HERE)  ## What reviews said in the last seven days, as one HTML file: TO=file
+	@$(CLI) digest --to="$$TO"
 
 sbom: .venv/.installed  ## The CycloneDX bill of materials of what serves
 	@$(VENV)/python -m mlops_assets.cli sbom

@@ -3,7 +3,7 @@
     raw_reviews → validated_reviews → versioned_dataset ─┬→ bert_model ────┐
     (Play Store)  (pandera, drift)    (DVC + git)        └→ classic_model ─┴→ champion_model
                                                                      → serving_image → deployed_image
-                                         and with versioned_dataset → predictions
+                                         and with versioned_dataset → predictions → topics
 
 Tests and production use `build_definitions`; Dagster loads `defs`.
 """
@@ -20,7 +20,7 @@ from mlops_assets.assets import serving as serving_assets
 from mlops_assets.assets import training as training_assets
 from mlops_assets.assets.partitions import partitioned
 from mlops_assets.assets.resources import RunOptions, shown
-from mlops_assets.automation import housekeeping, jobs, schedules
+from mlops_assets.automation import housekeeping, jobs, schedules, weekly_digest
 from mlops_assets.automation.code_location import CodeLocation
 from mlops_assets.automation.executors import step_executor
 from mlops_assets.automation.sensors import (
@@ -61,9 +61,10 @@ def build_definitions(
             jobs.rollback,
             jobs.decide_release,
             housekeeping.prune_job,
+            weekly_digest.weekly_digest,
             *([mirrors.mirror] if mirrored else []),
         ],
-        schedules=[schedules.every_six_hours(settings), housekeeping.prune_every_night],
+        schedules=[schedules.every_six_hours(settings), housekeeping.prune_every_night, weekly_digest.every_monday],
         sensors=[
             git_change.run_on_git_change,
             retrain.retrain_on_drift_or_age,

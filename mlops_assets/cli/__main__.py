@@ -94,6 +94,7 @@ COMMANDS = {
     "restore-backup": "such a file in the place of what is here",
     "sbom": "the bill of materials of what serves, or of the newest release",
     "audit": "ask pip-audit about every lock",
+    "digest": "what reviews said in the last seven days, as one HTML file",
 }
 _ARGUMENTS = {
     "logs": ("what", "follow"),
@@ -115,11 +116,12 @@ _ARGUMENTS = {
     "restore-backup": ("file", "overwrite"),
     "sbom": (),
     "audit": (),
+    "digest": ("to",),
 }
 
 
 def _on_data(given: argparse.Namespace) -> int:
-    from mlops_assets.cli import backup, data, logs
+    from mlops_assets.cli import backup, data, digest, logs
     from mlops_assets.cli.label import command as label
     from mlops_assets.settings import Settings
 
@@ -153,6 +155,7 @@ def _on_data(given: argparse.Namespace) -> int:
         "restore-backup": lambda: backup.restore_backup(settings, given.file, overwrite=given.overwrite == "1"),
         "sbom": lambda: data.write_sbom(settings),
         "audit": lambda: data.audit_locks(settings),
+        "digest": lambda: digest.write(settings, given.to),
     }
     return commands[given.command]()
 

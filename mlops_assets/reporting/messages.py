@@ -8,7 +8,9 @@ from mlops_assets.document import one_line
 from mlops_assets.reporting.run_summary import WATCHED_JOBS, LiveModel, RunSummary
 from mlops_assets.reporting.summary_pages import serving_lines, utc_time
 
-Kind = Literal["failure", "recovery", "approval", "deployment", "new data", "spike", "quiet", "digest", "heartbeat"]
+Kind = Literal[
+    "failure", "recovery", "approval", "deployment", "new data", "spike", "quiet", "digest", "weekly", "heartbeat"
+]
 
 _ELLIPSIS = "…"
 _PER_DIGEST = 60  # lines; a day has four runs, a burst of runs by hand some more
@@ -16,7 +18,10 @@ _PER_DIGEST = 60  # lines; a day has four runs, a burst of runs by hand some mor
 
 @dataclass(frozen=True)
 class Message:
-    """One message; its `id` is the same however often it is delivered, and its `link` is never cut off."""
+    """One message; its `id` is the same however often it is delivered, and its `link` is never cut off.
+
+    The link of a `weekly` message is the path of its HTML file, which channels that can attach.
+    """
 
     id: str
     kind: Kind

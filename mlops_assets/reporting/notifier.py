@@ -27,6 +27,7 @@ MESSAGE_ID = "X-Notification-Id"
 """The header with a message's id; a duplicate carries the same id."""
 
 _PING_TIMEOUT_S = 10.0
+_TELL_TIMEOUT_S = 120.0
 _COMPLAIN_EVERY_S = 3600.0
 _LOG_ADDRESSES = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "urllib3.connectionpool")
 """Loggers that write whole addresses, httpx even at INFO. The path of a channel's address is its password."""
@@ -69,9 +70,19 @@ class AppriseChannel:
         taken, log = False, ""
         capture: Any = apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s")
         with capture as captured:
-            taken = plugin.notify(title=title, body=body, notify_type=kind, body_format="text")
+            file = self._attached(plugin, message)
+            taken = plugin.notify(title=title, body=body, notify_type=kind, body_format="text", attach=file)
             log = " ".join(captured.getvalue().split())
         return bool(taken), log
+
+    @staticmethod
+    def _attached(plugin: Any, message: Message) -> Any:
+        """The file of a weekly digest, for a channel that can attach; None otherwise, and once the file is gone."""
+        import apprise
+
+        if message.kind != "weekly" or not getattr(plugin, "attachment_support", False):
+            return None
+        return apprise.AppriseAttachment(message.link) if Path(message.link).is_file() else None
 
 
 class Heartbeat:
@@ -178,6 +189,12 @@ class Notifier:
         except (OSError, sqlite3.Error) as error:
             self._complain(error)
             raise
+
+    def tell(self, message: Message) -> None:
+        """Put a message that is of no run into the outbox; the next pass sends it, once."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder / "lock").acquire(timeout=_TELL_TIMEOUT_S):
+            self._outbox.add(message, self._channels, self._clock())
 
     def firing(self) -> list[tuple[str, str]]:
         """Name and beginning of each alert that people were told of and that has not ended."""

@@ -125,6 +125,12 @@ class Outbox:
             db.execute("UPDATE quiet SET digest = ? WHERE digest IS NULL", (day,))
         return True
 
+    def add(self, message: Message, channels: Sequence[Channel], now: datetime) -> None:
+        """Put a message in; one whose id is known stays as it is."""
+        with self._transaction() as db:
+            self._register(db, channels)
+            self._put(db, message, channels, now)
+
     def deliver(self, channels: Sequence[Channel], clock: Callable[[], datetime]) -> int:
         """Send what waits to each channel that is due; how many were delivered.
 
