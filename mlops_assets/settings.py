@@ -289,16 +289,6 @@ class Settings(BaseModel):
         return self.data / "predictions"
 
     @property
-    def topics(self) -> Path:
-        """What the reviews are about, by the serving model's answers."""
-        return self.data / "topics"
-
-    @property
-    def topic_names(self) -> Path:
-        """The names that people gave topics."""
-        return self.root / "topics.yaml"
-
-    @property
     def pipeline_clone(self) -> Path:
         return self.root / ".pipeline"
 

@@ -5,6 +5,10 @@ from mlops_assets.trained_on import SAMPLE_APP
 
 KEPT_HERE = "kept here: "
 """What the origin of a version begins with where its commit was not pushed."""
+TOPICS = "topics"
+"""The folder in `data` with what reviews are about."""
+TOPIC_NAMES = "topics.yaml"
+"""The file in the clone with the names that people gave topics."""
 
 
 def known_apps(settings: Settings) -> list[str]:

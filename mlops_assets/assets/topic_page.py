@@ -3,6 +3,7 @@
 from mlops_assets.assets import metadata
 from mlops_assets.settings import Settings
 from mlops_assets.steps.topics.find_topics import FoundTopics
+from mlops_assets.workspace import TOPIC_NAMES, TOPICS
 
 _MONTHS, _RELEASES = 12, 5
 _LONGEST_EXAMPLE = 200
@@ -55,6 +56,6 @@ def about_topics(found: FoundTopics, settings: Settings) -> metadata.Metadata:
         "topics": metadata.table(listed),
         "share_by_month": metadata.table(by_month),
         "newest_releases": metadata.table(newest),
-        "names": metadata.link(settings.topic_names),
-        "folder": metadata.link(settings.topics),
+        "names": metadata.link(settings.root / TOPIC_NAMES),
+        "folder": metadata.link(settings.data / TOPICS),
     }

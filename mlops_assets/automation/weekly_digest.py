@@ -7,6 +7,7 @@ from mlops_assets.reporting.messages import Message
 from mlops_assets.reporting.notifier import Notifier
 from mlops_assets.settings import Settings
 from mlops_assets.steps.topics.weekly_digest import write_digest
+from mlops_assets.workspace import TOPICS
 
 
 @dg.op
@@ -40,6 +41,6 @@ def weekly_digest() -> None:
 def every_monday(
     context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> dg.RunRequest | dg.SkipReason:
-    if not (settings.topics / "topics.json").is_file():
+    if not (settings.data / TOPICS / "topics.json").is_file():
         return dg.SkipReason("there are no topics yet: the first run of the pipeline finds them")
     return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())

@@ -18,6 +18,7 @@ from mlops_assets.steps.take_imports import read_new_folder
 from mlops_assets.steps.topics.complaints import complaint_of
 from mlops_assets.steps.watching.judge_spikes import SpikesFound, judge_spikes
 from mlops_assets.versioning.repository import VersionRepository
+from mlops_assets.workspace import TOPICS
 
 if TYPE_CHECKING:
     from mlops_assets.reviews.files.imports import Imports
@@ -67,7 +68,7 @@ def build() -> list[dg.AssetChecksDefinition]:
         for name, claim in warning_claims(evidence).items():
             yield claim_result(name, claim, stops=False)
         yield _drift_result(judge_drift(evidence))
-        yield _spikes_result(judge_spikes(evidence, complaint_of(evidence.settings.topics)))
+        yield _spikes_result(judge_spikes(evidence, complaint_of(evidence.settings.data / TOPICS)))
 
     return [validated_reviews_checks]
 

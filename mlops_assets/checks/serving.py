@@ -11,6 +11,7 @@ from mlops_assets.failures import PermanentFailure
 from mlops_assets.reporting.run_summary import LIVE_SCORE
 from mlops_assets.settings import Settings
 from mlops_assets.steps.watching.estimate_accuracy import estimate_live_accuracy
+from mlops_assets.workspace import TOPICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,10 +111,10 @@ def build() -> list[dg.AssetChecksDefinition]:
 def _topics(settings: Settings) -> "tuple[StoredTopics, pd.DataFrame]":
     from mlops_assets.reviews.topics.stored import TopicStore
 
-    store = TopicStore(settings.topics)
+    store = TopicStore(settings.data / TOPICS)
     about = store.about()
     if about is None:
-        raise PermanentFailure(f"{settings.topics} holds no topics: materialize topics")
+        raise PermanentFailure(f"{settings.data / TOPICS} holds no topics: materialize topics")
     return about, store.counts()
 
 

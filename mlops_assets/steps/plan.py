@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 from mlops_assets.versioning.git.history import GitHistory
+from mlops_assets.workspace import TOPIC_NAMES, TOPICS
 
 if TYPE_CHECKING:
     from mlops_assets.deploy.history import Hold
@@ -121,7 +122,7 @@ def topics_due(settings: Settings, dataset_version: str) -> "Due":
     from mlops_assets.reviews.topics.stored import TopicStore
     from mlops_assets.training.due import Due
 
-    about = TopicStore(settings.topics).about()
+    about = TopicStore(settings.data / TOPICS).about()
     if about is None:
         return Due(True, "there are no topics yet")
     if about.made_of != topics_made_of(settings, dataset_version):
@@ -135,7 +136,7 @@ def topics_made_of(settings: Settings, dataset_version: str) -> str:
     from mlops_assets.params.topics import TopicRules
     from mlops_assets.reviews.predictions.stored import INDEX
 
-    files = [settings.predictions / INDEX, settings.topic_names]
+    files = [settings.predictions / INDEX, settings.root / TOPIC_NAMES]
     stamps = [stamp(path) if path.is_file() else None for path in files]
     return repr((dataset_version, settings.section(TopicRules).digest(), stamps))
 

@@ -203,7 +203,7 @@ def test_migrations_run_once_and_a_newer_schema_is_left_alone(settings: Settings
     assert [one for one, _ in applied] == list(range(1, (version or 0) + 1))
     with psycopg.connect(f"postgresql://mlops@127.0.0.1:{postgres.port}/postgres") as connection:
         connection.execute("INSERT INTO facts.schema_version VALUES (99)")
-    with pytest.raises(PermanentFailure, match="schema version 99, and this code knows 2"):
+    with pytest.raises(PermanentFailure, match="schema version 99, and this code knows 3"):
         dashboards.prepare()
     assert "schema version 99" in dashboards.refresh().trouble
 

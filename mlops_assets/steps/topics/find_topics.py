@@ -14,6 +14,7 @@ from mlops_assets.steps.plan import topics_due, topics_made_of
 from mlops_assets.steps.preconditions import refuse_missing_upstream
 from mlops_assets.steps.version import current_dataset_version
 from mlops_assets.versioning.repository import VersionRepository
+from mlops_assets.workspace import TOPIC_NAMES, TOPICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ def find_topics(settings: Settings, repository: VersionRepository) -> FoundTopic
     refuse_missing_upstream("topics", settings, repository)
     dataset_version = current_dataset_version(repository)
     due = topics_due(settings, dataset_version)
-    store = TopicStore(settings.topics)
+    store = TopicStore(settings.data / TOPICS)
     about = store.about()
     if not due and about is not None:
         return FoundTopics(due, about, store.counts())
@@ -116,7 +117,7 @@ def _bring_up_to_date(
     if about is None or anew:
         about = _found_anew(settings, store, before, months, reader, dataset_version, reviews)
     models = store.models(about.version)
-    about = named(about, settings.topic_names, {sentiment: model.given for sentiment, model in models.items()})
+    about = named(about, settings.root / TOPIC_NAMES, {sentiment: model.given for sentiment, model in models.items()})
     changed = [month for month in months if about.months.get(month.name) != month.made_of]
     counts = store.counts(about.version)
     gone = {month.name for month in changed} | (set(about.months) - {month.name for month in months})

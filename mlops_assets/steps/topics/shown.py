@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.files import stamp
 from mlops_assets.reporting.topic_tables import TopicRows
 from mlops_assets.settings import Settings
+from mlops_assets.workspace import TOPICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ class ShownTopics:
     @cached_property
     def digest(self) -> str:
         """Changes with everything below."""
-        path = self._settings.topics / "topics.json"
+        path = self._settings.data / TOPICS / "topics.json"
         made_of = (stamp(path) if path.is_file() else None, self._data_digest)
         return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 
@@ -99,13 +100,13 @@ class ShownTopics:
     def _about(self) -> "StoredTopics | None":
         from mlops_assets.reviews.topics.stored import TopicStore
 
-        return TopicStore(self._settings.topics).about()
+        return TopicStore(self._settings.data / TOPICS).about()
 
     @cached_property
     def _counts(self) -> "pd.DataFrame":
         from mlops_assets.reviews.topics.stored import TopicStore
 
-        return TopicStore(self._settings.topics).counts(self._about.version if self._about else None)
+        return TopicStore(self._settings.data / TOPICS).counts(self._about.version if self._about else None)
 
     @cached_property
     def _texts(self) -> dict[str, str]:

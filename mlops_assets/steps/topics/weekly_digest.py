@@ -10,6 +10,7 @@ from mlops_assets.document import Block, Bullets, Fields, Heading, Paragraph, Pi
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file
 from mlops_assets.settings import Settings
+from mlops_assets.workspace import TOPICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +38,12 @@ def write_digest(settings: Settings, to: Path | None = None) -> WeeklyDigest:
     from mlops_assets.reviews.topics.stored import TopicStore
     from mlops_assets.reviews.topics.weeks import DAYS, week_of
 
-    store = TopicStore(settings.topics)
+    store = TopicStore(settings.data / TOPICS)
     about = store.about()
     if about is None:
-        raise PermanentFailure(f"{settings.topics} holds no topics: materialize topics, or all of it with make run")
+        raise PermanentFailure(
+            f"{settings.data / TOPICS} holds no topics: materialize topics, or all of it with make run"
+        )
     end = settings.now().replace(hour=0, minute=0, second=0, microsecond=0)
     first, last = end - timedelta(days=DAYS), end - timedelta(days=1)
     apps = week_of(store, about, end)

@@ -16,6 +16,7 @@ from mlops_assets.reviews.topics.stored import TopicStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.topics import find_topics as step
 from mlops_assets.text import text_digest
+from mlops_assets.workspace import TOPICS
 from tests.fakes.version_repository import FakeVersionRepository
 from tests.unit.reviews.rows import APP, frame, review
 
@@ -79,7 +80,7 @@ class Place:
 
     @property
     def store(self) -> TopicStore:
-        return TopicStore(self.settings.topics)
+        return TopicStore(self.settings.data / TOPICS)
 
 
 def without_model(patch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.topics.stored import TopicStore, texts_of_examples
 from mlops_assets.steps.topics import find_topics as step
 from mlops_assets.steps.topics.complaints import complaint_of
+from mlops_assets.workspace import TOPIC_NAMES, TOPICS
 from tests.unit.reviews.rows import APP, frame, review
 from tests.unit.reviews.topics.invented import everything
 from tests.unit.steps.topics.place import Place, no_model
@@ -74,7 +75,9 @@ def test_topics_are_found_anew_once_reviews_grew_enough_and_keep_their_ids(place
     assert again.anew == f"the topics were found in {total} reviews, now there are {total + len(more)}"
     assert again.about.ids_kept == (4, 4)
     assert {topic.id for topic in again.about.topics} == {topic.id for topic in first.about.topics}
-    assert [folder.name for folder in place.settings.topics.iterdir() if folder.is_dir()] == [again.about.version]
+    assert [folder.name for folder in (place.settings.data / TOPICS).iterdir() if folder.is_dir()] == [
+        again.about.version
+    ]
 
 
 def test_other_parameters_find_the_topics_anew_and_a_later_refit_does_not(place):
@@ -125,11 +128,11 @@ def test_a_run_that_is_killed_while_it_counts_is_made_good_by_the_next(place, mo
 def test_names_of_people_are_taken_without_reading_a_review_and_a_wrong_one_is_refused(place):
     first = place.find()
     topic = first.about.topics[0].id
-    place.settings.topic_names.write_text(f"{topic}: Masuk\n", encoding="utf-8")
+    (place.settings.root / TOPIC_NAMES).write_text(f"{topic}: Masuk\n", encoding="utf-8")
     again = place.find()
     assert again.months == ()
     assert again.about.topics[0].title == "Masuk"
-    place.settings.topic_names.write_text("negative-99: X\n", encoding="utf-8")
+    (place.settings.root / TOPIC_NAMES).write_text("negative-99: X\n", encoding="utf-8")
     with pytest.raises(BadSetting, match="negative-99, which was never a topic"):
         place.find()
     assert place.store.about() == again.about
@@ -146,9 +149,9 @@ def test_few_reviews_have_no_topics_but_are_counted(tmp_path, no_model):
 
 
 def test_a_complaint_is_named_by_its_topic(place):
-    assert complaint_of(place.settings.topics) is None
+    assert complaint_of(place.settings.data / TOPICS) is None
     place.find()
-    name = complaint_of(place.settings.topics) or pytest.fail("no topics")
+    name = complaint_of(place.settings.data / TOPICS) or pytest.fail("no topics")
     login, nothing = name(["kode otp verifikasi login", "selamat pagi"])
     assert {"login", "kode", "otp", "verifikasi", "sandi"} & set(str(login).split(", "))
     assert nothing is None
@@ -157,5 +160,5 @@ def test_a_complaint_is_named_by_its_topic(place):
 def test_the_folder_names_no_text_of_a_review(place):
     place.find()
     text = everything(30, seed=1)[0].encode()
-    for path in place.settings.topics.rglob("*"):
+    for path in (place.settings.data / TOPICS).rglob("*"):
         assert not path.is_file() or text not in path.read_bytes()
