@@ -33,7 +33,7 @@ def make_models(texts: Sequence[str], folder: Path) -> dict[str, Path]:
     trained_with = TrainedWith("0" * 12, "binary", recipe.digest(), "benchmark")
     exporter = Exporter(base, folder / "model", LABELS, recipe, trained_with, load)
     exporter.write()
-    exporter.write_int8(texts[:512])
+    exporter.write_int8(list(texts[:512]))
     made = {}
     for variant in VARIANTS:
         made[variant] = folder / variant

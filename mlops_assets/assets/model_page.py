@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 LONGEST_SHOWN = 160
 
 
-def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> metadata.Metadata:
-    """A trained model's figures, each with what it was measured on, and its surest mistakes among the reviews."""
+def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame | None") -> metadata.Metadata:
+    """A trained model's figures, each with what it was measured on, and its surest mistakes among the reviews if these
+    were looked up.
+    """
     from mlops_assets.training.judging import plots
 
     def shown(picture: Callable[..., bytes], alt: str, *data: Any) -> dg.MetadataValue:
@@ -66,7 +68,7 @@ def about_model(metrics: Metrics, folder: Path, mistakes: "pd.DataFrame") -> met
         **page,
         "folder": metadata.link(folder),
         "metrics": dg.MetadataValue.json(dict(metrics.record)),
-        "surest_mistakes": _mistakes(mistakes),
+        **({} if mistakes is None else {"surest_mistakes": _mistakes(mistakes)}),
     }
 
 

@@ -17,7 +17,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.spread.ray_cluster import spread_at
 from mlops_assets.steps.collect import collect
 from mlops_assets.steps.validate import validate
-from mlops_assets.steps.version import labelled_reviews, make_version
+from mlops_assets.steps.version import make_version, outline_of_version
 from mlops_assets.versioning.git.history import GitHistory
 from mlops_assets.versioning.repository import VersionRepository
 
@@ -202,7 +202,8 @@ def versioned_dataset(
         "folder": metadata.link(repository.data_folder),
     }
     if made.anything_due:
-        reviews = labelled_reviews(settings, repository)
+        outlined = outline_of_version(settings, repository)
+        reviews = outlined[outlined["label"].notna()]
         pictures = {
             "rating_mix": metadata.rating_mix(reviews),
             "positive_share_by_month": metadata.positive_share_by_month(reviews),

@@ -25,9 +25,10 @@ from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.labels.agreed import agreed
 from mlops_assets.reviews.labels.table import FOLDER, LabelTable
+from mlops_assets.reviews.stored.counts import digest_of_frame
 from mlops_assets.reviews.stored.label import labels_of
 from mlops_assets.reviews.stored.split import Split, add_sides, places_of
-from mlops_assets.reviews.stored.usable import labelled, training_digest, training_frame, unlabelled_texts
+from mlops_assets.reviews.stored.usable import labelled, training_frame, unlabelled_texts
 from mlops_assets.serving.models.model import load
 from mlops_assets.settings import Settings, wait_passively
 from mlops_assets.training import card
@@ -118,7 +119,7 @@ def _train(
             arguments.dataset_version,
             label_rule,
             settings.sections,
-            training_data=training_digest(frame),
+            training_data=digest_of_frame(frame),
             reviews=len(frame),
             split=str(split),
         ),

@@ -11,7 +11,14 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.deciding.anchor import find_anchor
 from mlops_assets.steps.deciding.say import first_model
 from mlops_assets.steps.preconditions import refuse_missing_upstream
-from mlops_assets.steps.version import current_dataset_version, labelled_counts, labelled_reviews, split_of_model
+from mlops_assets.steps.version import (
+    chosen_reviews,
+    current_dataset_version,
+    labelled_counts,
+    outline_of_version,
+    split_of_model,
+    version_files,
+)
 from mlops_assets.training import champion
 from mlops_assets.training.champion import Decision
 from mlops_assets.training.due import Due
@@ -153,8 +160,9 @@ def _decide(
     from mlops_assets.training.judging.people import texts_of_people
 
     models, rules = settings.models, settings.section(Evaluation)
-    frame = labelled_reviews(settings, repository)
-    training_data = labelled_counts(settings, repository).training_data
+    counts, outlined = labelled_counts(settings, repository), outline_of_version(settings, repository)
+    labelled = outlined[outlined["label"].notna()]
+    frame, training_data = chosen_reviews(labelled[labelled["side"] != "train"], repository), counts.training_data
     no_blend = bring_blend(
         models,
         settings.instance_folder / "training" / "blend",
@@ -185,7 +193,7 @@ def _decide(
             on_gpu=settings.image_variant == "gpu",
         ),
         rules=rules,
-        first=first_model(settings, repository, frame, gate, incumbent, defender, contenders),
+        first=first_model(settings, repository, counts, gate, incumbent, defender, contenders),
         anchor=find_anchor(settings, repository, gate, defender) if defender else None,
     )
     if verdict.serves is None:
@@ -201,8 +209,8 @@ def _decide(
         candidate_version=verdict.candidate_version,
         against=verdict.champion_version,
         figures=verdict.figures,
-        forward=_forward(incumbent, frame, rules) if incumbent else None,
-        comparison=_comparison(settings, repository, incumbent, models / verdict.candidate)
+        forward=_forward(incumbent, labelled, repository, rules) if incumbent else None,
+        comparison=_comparison(repository, incumbent, models / verdict.candidate)
         if verdict.promote and incumbent
         else None,
         candidates=present,
@@ -228,12 +236,19 @@ def _other_live_model(settings: Settings, live: "Live | None") -> Path | None:
     return folder if known else None
 
 
-def _forward(incumbent: Path, frame: "pd.DataFrame", rules: "Evaluation") -> dict[str, Any] | None:
-    """Scores of the serving model on the reviews that arrived after its data; None if there are none."""
+def _forward(
+    incumbent: Path, labelled: "pd.DataFrame", repository: VersionRepository, rules: "Evaluation"
+) -> dict[str, Any] | None:
+    """Scores of the serving model on the reviews that arrived after its data; None if there are none. Of the rows
+    `labelled` those of earlier months are not read.
+    """
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.judging.evaluate import arrived_since, forward
 
-    arrived = arrived_since(frame, artifact.read(incumbent, verify=False).metrics)
+    metrics = artifact.read(incumbent, verify=False).metrics
+    newest = metrics.get("data", {}).get("newest_review")
+    late = labelled[labelled["month"].astype("str") >= newest[:7]] if newest else labelled.iloc[:0]
+    arrived = arrived_since(chosen_reviews(late, repository), metrics)
     model = load(incumbent)
     arrived = arrived[arrived["label"].isin(model.labels)]
     if arrived.empty:
@@ -242,13 +257,13 @@ def _forward(incumbent: Path, frame: "pd.DataFrame", rules: "Evaluation") -> dic
     return {**scores, "model_version": artifact.model_version(incumbent)}
 
 
-def _comparison(settings: Settings, repository: VersionRepository, old: Path, new: Path) -> dict[str, Any]:
+def _comparison(repository: VersionRepository, old: Path, new: Path) -> dict[str, Any]:
     """What clients will notice of the switch."""
+    from mlops_assets.reviews.stored.usable import read_newest
     from mlops_assets.serving.models.model import load
-    from mlops_assets.steps.version import usable_reviews
-    from mlops_assets.training.judging.comparison import compare, newest_texts
+    from mlops_assets.training.judging.comparison import NEWEST, compare, newest_texts
 
-    return compare(load(old), load(new), newest_texts(usable_reviews(settings, repository)))
+    return compare(load(old), load(new), newest_texts(read_newest(version_files(repository), NEWEST)))
 
 
 def _why_wanted(

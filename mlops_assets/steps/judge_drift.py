@@ -41,8 +41,9 @@ class DriftVerdict:
 
 def judge_drift(evidence: Evidence) -> DriftVerdict:
     """The verdict on the newest reviews. The same reviews against the same model are judged once."""
+    from mlops_assets.reviews.stored.months import content_key
     from mlops_assets.reviews.stored.snapshot import PROVENANCE
-    from mlops_assets.reviews.stored.usable import content_key, read_newest
+    from mlops_assets.reviews.stored.usable import read_newest
     from mlops_assets.training.champion import read_decision
 
     settings = evidence.settings

@@ -147,8 +147,8 @@ def usable_claims(evidence: Evidence) -> Claims:
 
 def blocking_claims(evidence: Evidence) -> Claims:
     """Every claim of `BLOCKING`."""
+    from mlops_assets.reviews.stored.months import content_key
     from mlops_assets.reviews.stored.privacy import ERASED
-    from mlops_assets.reviews.stored.usable import content_key
 
     raw = evidence.settings.data / "raw"
     usable = usable_claims(evidence)
@@ -262,7 +262,7 @@ def _lost(evidence: Evidence) -> "Claim":
 
 def _kept(evidence: Evidence, group: str, judged_by: object, judge: Callable[[], Claims]) -> Claims:
     """The claims of a group from the last time, if content, rules and code are the same; else judged now."""
-    from mlops_assets.reviews.stored.usable import content_key
+    from mlops_assets.reviews.stored.months import content_key
 
     return _kept_by(evidence.settings, group, (content_key(evidence.now), evidence.source, judged_by), judge)
 
@@ -284,7 +284,7 @@ def _kept_by(settings: Settings, group: str, judged_by: object, judge: Callable[
 
 
 def _key(paths: Collection[Path]) -> str:
-    from mlops_assets.reviews.stored.usable import content_key
+    from mlops_assets.reviews.stored.months import content_key
 
     return content_key({str(path): path for path in paths})
 

@@ -10,7 +10,7 @@ from mlops_assets.workspace import TOPIC_NAMES, TOPICS
 
 if TYPE_CHECKING:
     from mlops_assets.deploy.history import Hold
-    from mlops_assets.reviews.stored.usable import Counts
+    from mlops_assets.reviews.stored.counts import Counts
     from mlops_assets.training.due import Due
 
 

@@ -103,7 +103,7 @@ def _score(
     from mlops_assets.params.operations import PredictionRules
     from mlops_assets.reviews.predictions.answer import Answering
     from mlops_assets.reviews.predictions.scoring import Budget, score_months
-    from mlops_assets.reviews.stored.usable import files_below
+    from mlops_assets.reviews.stored.months import files_below
     from mlops_assets.training.champion import champion_folder, last_decision
 
     folder = champion_folder(settings.models)

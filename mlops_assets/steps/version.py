@@ -28,8 +28,8 @@ from mlops_assets.versioning.version_writer import DataVersion
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.reviews.stored.counts import Counts, Labelling
     from mlops_assets.reviews.stored.split import Split
-    from mlops_assets.reviews.stored.usable import Counts, Labelling
 
 _SHOWN = 20
 """Versions in the table of `versioned_dataset`; `make versions` lists all."""
@@ -115,7 +115,8 @@ def _take_feedback(settings: Settings) -> str:
     """
     from mlops_assets.reviews.labels.feedback import take_feedback
     from mlops_assets.reviews.labels.table import FOLDER, LabelTable
-    from mlops_assets.reviews.stored.usable import content_key, files_below, read_usable
+    from mlops_assets.reviews.stored.months import content_key, files_below
+    from mlops_assets.reviews.stored.usable import read_usable
     from mlops_assets.serving.access import ANONYMOUS
     from mlops_assets.serving.log.prediction_store import StoreDown
     from mlops_assets.text import text_digest
@@ -151,10 +152,11 @@ def commit_version(
 ) -> tuple[DataVersion, "Counts"]:
     """The version, and its labelled reviews in numbers."""
     from mlops_assets.reviews.labels.table import FOLDER, LabelTable
+    from mlops_assets.reviews.stored.counts import count
+    from mlops_assets.reviews.stored.months import are_copies, files_below
     from mlops_assets.reviews.stored.snapshot import take_snapshot
     from mlops_assets.reviews.stored.split import Split
     from mlops_assets.reviews.stored.store import ReviewStore
-    from mlops_assets.reviews.stored.usable import are_copies, count, files_below
 
     refuse_missing_upstream("versioned_dataset", settings, repository, source.name)
     evidence = Evidence(settings, source, repository)
@@ -187,16 +189,36 @@ def commit_version(
 
 def usable_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
     """The reviews of the version in the pipeline's clone, with their sides, and their labels (null without one)."""
-    from mlops_assets.reviews.stored.usable import files_below, with_labels_and_sides
-
-    return with_labels_and_sides(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
+    return chosen_reviews(outline_of_version(settings, repository), repository)
 
 
 def labelled_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
     """The labelled reviews of the version in the pipeline's clone, with their sides."""
-    from mlops_assets.reviews.stored.usable import labelled
+    outlined = outline_of_version(settings, repository)
+    return chosen_reviews(outlined[outlined["label"].notna()], repository)
 
-    return labelled(usable_reviews(settings, repository))
+
+def outline_of_version(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
+    """A short row for each review of the version in the pipeline's clone: `reviews/stored/usable.py:outline`."""
+    from mlops_assets.reviews.stored.usable import outline
+
+    return outline(version_files(repository), _labelling(settings, repository), current_split(settings, repository))
+
+
+def chosen_reviews(outlined: "pd.DataFrame", repository: VersionRepository) -> "pd.DataFrame":
+    """The reviews of some rows of `outline_of_version`, with their labels and sides. No other reviews are kept."""
+    from mlops_assets.reviews.stored.usable import read_chosen
+
+    return read_chosen(outlined, version_files(repository))
+
+
+def version_files(repository: VersionRepository, *, references: bool = False) -> dict[str, Path]:
+    """The files of usable reviews (or of reference apps') of the version in the pipeline's clone, by relative name."""
+    from mlops_assets.reviews.stored.months import files_below
+    from mlops_assets.reviews.stored.reference import reference_folder
+
+    data = repository.data_folder
+    return files_below((reference_folder(data) if references else data) / "validated")
 
 
 def reference_reviews(settings: Settings, repository: VersionRepository) -> "pd.DataFrame":
@@ -209,21 +231,17 @@ def reference_reviews(settings: Settings, repository: VersionRepository) -> "pd.
 
 
 def _references(settings: Settings, repository: VersionRepository, split: "Split") -> "pd.DataFrame":
-    from mlops_assets.reviews.stored.reference import reference_folder
-    from mlops_assets.reviews.stored.usable import files_below, train_side
+    from mlops_assets.reviews.stored.usable import train_side
 
-    folder = reference_folder(repository.data_folder) / "validated"
-    return train_side(files_below(folder), _labelling(settings, repository), split)
+    return train_side(version_files(repository, references=True), _labelling(settings, repository), split)
 
 
 def reference_rows(repository: VersionRepository) -> dict[str, int]:
     """How many reviews the version in the pipeline's clone holds of each reference app."""
     from mlops_assets.reviews.stored.columns import row_count
-    from mlops_assets.reviews.stored.reference import reference_folder
-    from mlops_assets.reviews.stored.usable import files_below
 
     counts = Counter[str]()
-    for name, path in files_below(reference_folder(repository.data_folder) / "validated").items():
+    for name, path in version_files(repository, references=True).items():
         counts[name.split("/")[0]] += row_count(path)
     return dict(counts)
 
@@ -234,15 +252,15 @@ def labelled_counts(settings: Settings, repository: VersionRepository) -> "Count
 
 
 def _own_counts(settings: Settings, repository: VersionRepository) -> "Counts":
-    from mlops_assets.reviews.stored.usable import count, files_below
+    from mlops_assets.reviews.stored.counts import count
 
-    return count(files_below(repository.data_folder / "validated"), _labelling(settings, repository))
+    return count(version_files(repository), _labelling(settings, repository))
 
 
 def _as_trained(counts: "Counts", settings: Settings, repository: VersionRepository) -> "Counts":
     """The counts, with digests of all that training reads: of texts without a label too, if a teacher teaches them."""
     from mlops_assets.params.models import BertRecipe
-    from mlops_assets.reviews.stored.usable import with_unlabelled
+    from mlops_assets.reviews.stored.counts import with_unlabelled
 
     if settings.section(BertRecipe).teacher:
         counts = with_unlabelled(counts)
@@ -252,11 +270,10 @@ def _as_trained(counts: "Counts", settings: Settings, repository: VersionReposit
 def _beside_references(counts: "Counts", settings: Settings, repository: VersionRepository) -> "Counts":
     """Their digests are kept: a run asks several times, and the references seldom change."""
     from mlops_assets.params.reviews import ReferenceRules
-    from mlops_assets.reviews.stored.reference import reference_folder
+    from mlops_assets.reviews.stored.counts import beside_references
     from mlops_assets.reviews.stored.split import Split
-    from mlops_assets.reviews.stored.usable import beside_references, files_below
 
-    files = files_below(reference_folder(repository.data_folder) / "validated")
+    files = version_files(repository, references=True)
     if not files:
         return counts
     own_weight = settings.section(ReferenceRules).own_weight
@@ -309,12 +326,12 @@ def split_of_model(settings: Settings, folder: Path) -> "Split":
 def _labelling(settings: Settings, repository: VersionRepository, *, generated: bool | None = None) -> "Labelling":
     """The rules for labels and sides; `generated` says whether the reviews are, by default as those of the tip."""
     from mlops_assets.params.reviews import Sides
-    from mlops_assets.reviews.stored.usable import Labelling
+    from mlops_assets.reviews.stored.counts import Labelling
 
     return Labelling(
         settings.label_rule,
         settings.section(Sides),
-        settings.instance_folder / "labels.parquet",
+        settings.instance_folder / "sides",
         labels_of_people(repository),
         repository.smallest_gate(generated=generated),
     )

@@ -34,7 +34,10 @@ class Chosen:
 
 
 def within(frame: pd.DataFrame, references: References | None, most: int) -> Chosen:
-    """At most `most` reviews to train on. Own reviews and those of reference apps share them by their weight."""
+    """At most `most` reviews to train on. Own reviews and those of reference apps share them by their weight.
+
+    The rows of `frame` need no text if they have its `key`.
+    """
     own = (frame["side"] == "train").to_numpy(dtype=bool)
     sizes = [int(own.sum()), len(references.reviews) if references else 0]
     if sum(sizes) <= most:
@@ -50,7 +53,8 @@ def within(frame: pd.DataFrame, references: References | None, most: int) -> Cho
 
 
 def choose(rows: pd.DataFrame, most: int) -> np.ndarray:
-    """Which of `rows` (review_text, label, app_id, review_date) to take, as a mask: `most`, or all if there are fewer.
+    """Which of `rows` (review_text or its key, label, app_id, review_date) to take, as a mask: `most`, or all if there
+    are fewer.
 
     A text comes again only when every text is taken. Each label keeps its share, each app has the same claim, and so
     has each month but for its age; of a month the newest reviews are taken. The order of the rows plays no part.
@@ -61,9 +65,9 @@ def choose(rows: pd.DataFrame, most: int) -> np.ndarray:
     dates = pd.to_datetime(rows["review_date"], utc=True)
     known = pd.DataFrame(
         {
-            "text": evaluate.text_keys(rows["review_text"]),
-            "label": rows["label"].to_numpy(dtype=object),
-            "app": rows["app_id"].to_numpy(dtype=object),
+            "text": rows["key"].to_numpy() if "key" in rows else evaluate.text_keys(rows["review_text"]),
+            "label": rows["label"].astype("category").array,
+            "app": rows["app_id"].astype("category").array,
             "date": dates.to_numpy(),
             "month": (dates.dt.year * 12 + dates.dt.month).to_numpy(),
             "place": np.arange(len(rows)),
@@ -106,7 +110,7 @@ def _spread(rows: pd.DataFrame, count: int, by: list[str]) -> np.ndarray:
     if not by or not count:
         return rows["place"].to_numpy()[:count]
     column, *deeper = by
-    groups = [part for _, part in rows.groupby(column, sort=True)]
+    groups = [part for _, part in rows.groupby(column, sort=True, observed=True)]
     sizes = [len(part) for part in groups]
     if column == "label":
         claims = [max(size, RARE_SHARE * len(rows)) for size in sizes]

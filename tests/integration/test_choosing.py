@@ -1,5 +1,6 @@
 """The decision which model serves is stored with its version, once, wherever the process that takes it is killed."""
 
+import dataclasses
 import json
 import shutil
 from datetime import UTC, datetime
@@ -284,9 +285,11 @@ def test_the_model_of_a_real_app_is_not_replaced_by_one_of_generated_reviews(
 ) -> None:
     live = place.serve(0.5, metrics=learnt_from(APP, sources=["file"]))
     place.train(-0.5)
-    really = choosing.labelled_reviews
+    really = choosing.labelled_counts
     monkeypatch.setattr(
-        choosing, "labelled_reviews", lambda *given: really(*given).assign(app_id="sample.app", source="sample")
+        choosing,
+        "labelled_counts",
+        lambda *given: dataclasses.replace(really(*given), rows={"sample.app": 600}, sources=["sample"]),
     )
     record = place.choose(live)
     assert (record["promoted"], record["model_version"]) == (False, live.model_version)

@@ -17,8 +17,8 @@ from mlops_assets.reviews.drift.history import remember
 from mlops_assets.reviews.predictions.scoring import score_months
 from mlops_assets.reviews.predictions.stored import Predictions
 from mlops_assets.reviews.quality.validate import validate_months
+from mlops_assets.reviews.stored.months import files_below
 from mlops_assets.reviews.stored.store import ReviewStore
-from mlops_assets.reviews.stored.usable import files_below
 from mlops_assets.serving.log.prediction_store import StoreDown, open_store
 from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.settings import Settings

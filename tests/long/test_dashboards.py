@@ -24,8 +24,9 @@ from mlops_assets.cli.run import run_pipeline
 from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from mlops_assets.reviews.labels.table import LabelTable
+from mlops_assets.reviews.stored.months import files_below
 from mlops_assets.reviews.stored.store import ReviewStore
-from mlops_assets.reviews.stored.usable import files_below, read_usable
+from mlops_assets.reviews.stored.usable import read_usable
 from mlops_assets.text import text_digest
 from mlops_assets.trained_on import SAMPLE_APP
 from tests.integration.clients import wait_until

@@ -10,7 +10,7 @@ from mlops_assets.files import stamp
 from mlops_assets.reviews.predictions.answer import NEEDED, Answering, answer_month
 from mlops_assets.reviews.predictions.month import SCHEMA, MadeOf, read_month, write_month
 from mlops_assets.reviews.predictions.stored import Month, Predictions
-from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored import columns, months
 from mlops_assets.spread.spread import Spread, here
 
 
@@ -90,7 +90,7 @@ def _score(model: Answering, out_of_time: Callable[[], bool], piece: _Piece) -> 
     exists = path.is_file()
     first_seen = _first_seen(month, model)
     answered = answer_month(
-        columns.read_rows(piece.reviews, NEEDED),
+        months.read(piece.reviews).select(list(NEEDED)),
         read_month(path) if exists else SCHEMA.empty_table(),
         model,
         again=piece.again,

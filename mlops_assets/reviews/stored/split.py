@@ -3,28 +3,28 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets.params.reviews import Sides
-from mlops_assets.text import text_digest
+from mlops_assets.text import text_key
 
 SIDES = ("train", "validation", "gate", "test")
 VALIDATION = TEST = 7.5
 """Their percents of distinct texts, whatever the amount of data."""
 LEAST_GATE, MOST_GATE = 5, 30
-_FEW, _MANY = 500, 20_000
-"""Distinct labelled texts at which the gate side has its most and its least percent."""
+FEW_TEXTS, MANY_TEXTS = 500, 20_000
+"""Distinct labelled texts up to which the gate side has its most percent, and from which it has its least."""
 
 
 def gate_percent(texts: int) -> int:
     """The gate side's percent of so many distinct labelled texts: a power law through both ends, in whole percents so
     that texts change sides rarely.
     """
-    falls = math.log(MOST_GATE / LEAST_GATE) / math.log(_MANY / _FEW)
-    percent = MOST_GATE * (max(texts, _FEW) / _FEW) ** -falls
+    falls = math.log(MOST_GATE / LEAST_GATE) / math.log(MANY_TEXTS / FEW_TEXTS)
+    percent = MOST_GATE * (max(texts, FEW_TEXTS) / FEW_TEXTS) ** -falls
     return max(LEAST_GATE, round(percent))
 
 
@@ -72,10 +72,10 @@ class Split:
     def __str__(self) -> str:
         return ", ".join(f"{side} {end:.10g}" for side, end in self.ends)
 
-    def lasting(self, sides: pd.Series) -> pd.Series:
-        """The sides, with train and gate as one if texts move between them as data grows."""
+    def lasting(self, side: str) -> str:
+        """The side; `train` for the gate side too if texts move between these two as data grows."""
         movable = self == self.nested(self.percents["gate"])
-        return sides.replace("gate", "train") if movable else sides
+        return "train" if movable and side == "gate" else side
 
     @property
     def percents(self) -> dict[str, float]:
@@ -88,7 +88,7 @@ class Split:
 
     def side_of(self, text: str) -> str:
         """The side of the text; texts that are equal once normalised share it."""
-        place = _place(text_digest(text))
+        place = _place(text_key(text))
         return next((side for side, end in self.ends if place < end), self.ends[-1][0])
 
     def sides_of(self, texts: pd.Series) -> pd.Series:
@@ -97,14 +97,21 @@ class Split:
 
     def sides_at(self, places: pd.Series) -> pd.Series:
         """The side of each place in the order of hashes, from `places_of`."""
-        names, ends = zip(*self.ends, strict=True)
-        chosen = np.searchsorted(np.array(ends[:-1]), places.to_numpy(dtype=float), side="right")
-        return pd.Series(np.array(names, dtype=object)[chosen], index=places.index, dtype="str")
+        names = np.array([side for side, _ in self.ends], dtype=object)
+        return pd.Series(names[self._stretches(places.to_numpy(dtype=float))], index=places.index, dtype="str")
+
+    def side_numbers(self, keys: np.ndarray) -> np.ndarray:
+        """The side of each text key (n,), as its place in `SIDES`."""
+        numbers = np.array([SIDES.index(side) for side, _ in self.ends], dtype=np.int8)
+        return numbers[self._stretches(_place(keys))]
+
+    def _stretches(self, places: np.ndarray) -> np.ndarray:
+        return np.searchsorted(np.array([end for _, end in self.ends[:-1]]), places, side="right")
 
 
 def places_of(texts: pd.Series) -> pd.Series:
     """Each text's hash as a number from 0 to 100. Equal numbers are equal texts once normalised."""
-    places = {text: _place(text_digest(text)) for text in texts.unique()}
+    places = {text: _place(text_key(text)) for text in texts.unique()}
     return cast("pd.Series", texts.map(places).astype("float64"))
 
 
@@ -138,5 +145,6 @@ def held_out_of_all(frame: pd.DataFrame, judged: Collection[Split]) -> pd.DataFr
     return held_out[unknown].reset_index(drop=True)
 
 
-def _place(digest: str) -> float:
-    return int(digest[:13], 16) / 16**13 * 100
+def _place(keys: Any) -> Any:
+    """Where the first 13 of the 15 hex digits of a text's key (or of an array of them) stand between 0 and 100."""
+    return (keys >> 8) / 16**13 * 100

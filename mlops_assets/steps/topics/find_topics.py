@@ -143,7 +143,7 @@ def _bring_up_to_date(
 
 def _months(settings: Settings, repository: VersionRepository) -> list[_Month]:
     """The months with answers, by name."""
-    from mlops_assets.reviews.stored.usable import files_below
+    from mlops_assets.reviews.stored.months import files_below
 
     found: list[_Month] = []
     for name, path in files_below(repository.data_folder / "validated").items():

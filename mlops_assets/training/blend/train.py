@@ -71,8 +71,9 @@ def bring_blend(
 ) -> str | None:
     """Make `models/blend` out of the two models below `models`; why they cannot be blended, else None.
 
-    `training_data` is the digest of `frame`, the labelled reviews. A blend of these models that is whole stays. One of
-    other models goes, also if one of the two models is missing. Its metrics go first and it is put in place whole.
+    `frame` holds the labelled reviews of the held-out sides, `training_data` is the digest of all. A blend of these
+    models that is whole stays. One of other models goes, also if one of the two models is missing. Its metrics go first
+    and it is put in place whole.
     """
     folder, metrics = models / "blend", models / METRICS_FILES["blend"]
     present = candidates(models)
@@ -133,7 +134,7 @@ def make_blend(
         "people": people.score_by_people(held_out, blend, names, rules),
         "members": _members(held_out, {**held, "blend": blend}, names, chosen, rules),
         "chosen": {**asdict(chosen), "by": "log loss on validation, each text once"},
-        "data": evaluate.data_figures(frame),
+        "data": manifests["classic"].metrics.get("data", {}),
     }
     answers = chosen.of(given)
     golden = answers[: len(GOLDEN_SENTENCES)].round(6).tolist()

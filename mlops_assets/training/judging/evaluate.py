@@ -12,7 +12,7 @@ import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.params.models import Evaluation
-from mlops_assets.text import text_digest
+from mlops_assets.text import text_key
 from mlops_assets.training.judging import bootstrap, calibration, slices
 
 LABELS = ("negative", "neutral", "positive")
@@ -253,8 +253,8 @@ def data_figures(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def text_keys(texts: pd.Series) -> np.ndarray:
-    """A number for each text (n,), from the digest of what a model sees: rows with equal keys are one text to it."""
-    return np.array([int(text_digest(text)[:15], 16) for text in texts], dtype=np.int64)
+    """The `text_key` of each text (n,): rows with equal keys are one text to a model."""
+    return np.array([text_key(text) for text in texts], dtype=np.int64)
 
 
 def brief(full: Mapping[str, Any]) -> dict[str, Any]:

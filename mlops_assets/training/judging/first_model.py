@@ -5,7 +5,7 @@ everything. Pure functions; who is compared with a serving model stands in `gate
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,12 +204,13 @@ def _more(reviews: int, times: float) -> int | None:
     return math.ceil(more / digit) * digit
 
 
-def answers_all_alike(folder: Path, serving: Contender, frame: pd.DataFrame) -> bool:
+def answers_all_alike(folder: Path, serving: Contender, labelled: Callable[[], pd.DataFrame]) -> bool:
     """Whether the serving model gives one label to reviews of every label, as a model that learned nothing does."""
     from mlops_assets.serving.models.model import load
 
     if len(set(serving.probabilities.argmax(axis=1).tolist())) > 1:
         return False
+    frame = labelled()
     asked = frame[frame["label"].isin(serving.labels)].drop_duplicates("review_text")
     asked = asked.groupby("label").head(_ASKED_OF_A_LABEL)
     if asked["label"].nunique() < 2 or asked.groupby("label").size().min() < _LEAST_OF_A_LABEL:

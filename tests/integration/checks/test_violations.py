@@ -17,8 +17,8 @@ from mlops_assets.reviews.predictions.answer import Answering
 from mlops_assets.reviews.predictions.scoring import score_months
 from mlops_assets.reviews.predictions.stored import Predictions
 from mlops_assets.reviews.stored.columns import write_frame
+from mlops_assets.reviews.stored.months import files_below
 from mlops_assets.reviews.stored.split import Split
-from mlops_assets.reviews.stored.usable import files_below
 from mlops_assets.steps.judge_drift import compare_with_training
 from mlops_assets.steps.refresh_dashboards import Dashboards
 from mlops_assets.trained_on import TrainedOn

@@ -9,7 +9,7 @@ import yaml
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.reviews.quality import claims, quality
 from mlops_assets.reviews.sources.review_source import AppStatus, SampleSource
-from mlops_assets.reviews.stored import columns, usable
+from mlops_assets.reviews.stored import columns, months
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import (
     BLOCKING,
@@ -52,7 +52,7 @@ def repository(tmp_path) -> FakeVersionRepository:
 
 def evidence(settings: Settings, repository: Any) -> Evidence:
     """As a new process sees it."""
-    usable._last = usable._LastFrame()
+    months._remembered = months._Remembered()
     return Evidence(settings, SampleSource(settings.now), repository)
 
 
@@ -94,7 +94,7 @@ def test_a_new_month_is_judged_without_reading_the_older_ones(settings, reposito
     for month in ("2025-06", "2025-07"):
         rows = sample_rows(100).assign(review_date=f"{month}-10", review_id=[f"{month}-{n}" for n in range(100)])
         columns.write_frame(columns.conform(rows), folder / f"{month}.parquet")
-    files = usable.files_below(settings.data / "validated")
+    files = months.files_below(settings.data / "validated")
     repository.stage_data(files, files)
     repository.commit_data("run", "three months")
     assert broken(settings, repository) == set()

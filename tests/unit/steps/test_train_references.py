@@ -67,6 +67,15 @@ def test_references_train_again_at_once_and_their_likes_do_not(clone):
     assert not train_classic(settings, repository).due
 
 
+def test_a_model_that_is_not_due_reads_no_review(clone, monkeypatch):
+    settings, repository = clone
+    assert train_classic(settings, repository).mistakes is not None
+    reads = ReviewReads(monkeypatch)
+    kept = train_classic(settings, repository)
+    assert not kept.due
+    assert reads.of_file == {}
+
+
 def test_each_text_and_the_weight_of_references_count_and_only_apps_and_weight_are_named_as_references(clone):
     settings, repository = clone
     counts = [labelled_counts(settings, repository)]

@@ -8,6 +8,7 @@ import pytest
 
 from mlops_assets.params.models import ClassicRecipe, Evaluation
 from mlops_assets.training import budget, left_out
+from mlops_assets.training.judging import evaluate
 from mlops_assets.training.references import References
 from tests.unit.training.invented import invented
 
@@ -44,6 +45,17 @@ def test_the_order_of_the_rows_plays_no_part() -> None:
     taken = set(rows["review_id"][budget.choose(rows, 500)])
     mixed = rows.sample(frac=1, random_state=3)
     assert {*mixed["review_id"][budget.choose(mixed, 500)]} == taken
+
+
+def test_keys_in_the_place_of_texts_choose_the_same_reviews() -> None:
+    rows = reviews()
+    outlined = rows.assign(key=evaluate.text_keys(rows["review_text"])).drop(columns="review_text")
+    outlined = outlined.astype({"label": "category", "app_id": "category", "side": "category"})
+    for most in (7, 500, 2990):
+        np.testing.assert_array_equal(budget.choose(outlined, most), budget.choose(rows, most))
+    assert budget.within(outlined, None, 500).frame["review_id"].tolist() == (
+        budget.within(rows, None, 500).frame["review_id"].tolist()
+    )
 
 
 def test_every_label_app_and_month_keeps_its_place() -> None:

@@ -13,8 +13,8 @@ from mlops_assets.reviews.predictions.month import SCHEMA, confidences
 from mlops_assets.reviews.predictions.scoring import Budget, score_months
 from mlops_assets.reviews.predictions.stored import Predictions
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.months import files_below
 from mlops_assets.reviews.stored.split import Split
-from mlops_assets.reviews.stored.usable import files_below
 from tests.unit.reviews.rows import APP, review
 from tests.unit.reviews.rows import frame as stored_form
 

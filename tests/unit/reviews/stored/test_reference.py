@@ -6,9 +6,11 @@ import pandas as pd
 
 from mlops_assets.params.reviews import Sides
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.counts import Labelling
+from mlops_assets.reviews.stored.months import files_below
 from mlops_assets.reviews.stored.reference import newest_reviews, reference_folder, reference_store
 from mlops_assets.reviews.stored.split import Split
-from mlops_assets.reviews.stored.usable import Labelling, files_below, train_side
+from mlops_assets.reviews.stored.usable import train_side
 from mlops_assets.reviews.stored.volumes import month_stamps
 from tests.unit.reviews.rows import frame, review
 
