@@ -178,6 +178,7 @@ def versioned_dataset(
             run_id=context.run.run_id,
             force_retrain=run_options.force_retrain,
             skip_deploy=run_options.skip_deploy,
+            spread=spread_at(settings.ray_address, context.log.info),
         )
     version = made.version
     about = {

@@ -15,6 +15,7 @@ from mlops_assets.files import replace_file
 from mlops_assets.reviews.sources.references import reference_files, statuses
 from mlops_assets.reviews.sources.review_source import ReviewSource
 from mlops_assets.settings import Settings
+from mlops_assets.spread.spread import Spread, here
 from mlops_assets.steps.judge_reviews import Evidence, refuse_broken
 from mlops_assets.steps.plan import StageDue, due_below
 from mlops_assets.steps.preconditions import refuse_missing_upstream
@@ -74,7 +75,7 @@ class VersionedReviews:
         return "; ".join(f"{stage.stage}: {stage.reason}" for stage in self.due if stage.due) or "nothing below is due"
 
 
-def make_version(
+def make_version(  # noqa: PLR0913 - what a version is made of; each is a different thing
     settings: Settings,
     source: ReviewSource,
     repository: VersionRepository,
@@ -84,13 +85,14 @@ def make_version(
     run_id: str,
     force_retrain: bool,
     skip_deploy: bool,
+    spread: Spread = here,
 ) -> VersionedReviews:
     """The stored reviews of this source as a version, the one that is there if nothing changed.
 
     Raises `PermanentFailure` if a claim that stops a version is broken.
     """
     feedback = _take_feedback(settings)
-    version, counts = commit_version(settings, source, repository, run_id)
+    version, counts = commit_version(settings, source, repository, run_id, spread)
     due = due_below(
         settings,
         service,
@@ -148,7 +150,7 @@ def _take_feedback(settings: Settings) -> str:
 
 
 def commit_version(
-    settings: Settings, source: ReviewSource, repository: VersionRepository, run_id: str
+    settings: Settings, source: ReviewSource, repository: VersionRepository, run_id: str, spread: Spread = here
 ) -> tuple[DataVersion, "Counts"]:
     """The version, and its labelled reviews in numbers."""
     from mlops_assets.reviews.labels.table import FOLDER, LabelTable
@@ -174,7 +176,7 @@ def commit_version(
     staged = files_below(repository.data_folder / "validated")
     are_copies(evidence.now, staged)
     labelling = _labelling(settings, repository, generated=source.name == SAMPLE_SOURCE)
-    counts = _as_trained(count(staged, labelling), settings, repository)
+    counts = _as_trained(count(staged, labelling, spread), settings, repository)
     summary: dict[str, Any] = {
         "source": source.name,
         "rows": counts.rows,

@@ -15,7 +15,10 @@ import pytest
 from mlops_assets.assets.partitions import range_tags
 from mlops_assets.definitions import build_definitions
 from mlops_assets.failures import TransientFailure
+from mlops_assets.params.reviews import Sides
 from mlops_assets.reviews.quality import validate
+from mlops_assets.reviews.stored.counts import Labelling, count
+from mlops_assets.reviews.stored.months import files_below
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.spread.ray_cluster import RayCluster
 from mlops_assets.steps.score import score
@@ -75,6 +78,19 @@ def test_validation_on_two_nodes_writes_the_same_bytes(nodes: Nodes, raw: Path) 
     assert spread == alone
     assert sum(month.quarantined for month in alone) > 0
     assert files_of(raw / "spread") == files_of(raw / "one")
+
+
+def test_sides_are_counted_on_two_nodes_as_on_one(nodes: Nodes, raw: Path) -> None:
+    validate.validate_apps(raw / "one", dict.fromkeys(APPS, MONTHS))
+    files = files_below(raw / "one" / "validated")
+    alone, spread = (Labelling("binary", Sides(), raw / name) for name in ("counted alone", "counted"))
+    assert count(files, spread, RayCluster(nodes.address, print)) == count(files, alone)
+    kept = [
+        {path.relative_to(each.kept): path.read_bytes() for path in each.kept.rglob("20*.parquet")}
+        for each in (alone, spread)
+    ]
+    assert len(kept[0]) == len(files)
+    assert kept[0] == kept[1]
 
 
 def test_a_node_killed_in_the_middle_of_scoring_costs_no_answer_and_changes_no_byte(nodes: Nodes, raw: Path) -> None:

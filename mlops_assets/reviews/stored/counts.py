@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mlops_assets.reviews.stored import months
 from mlops_assets.reviews.stored.label import LABELS, label_of
 from mlops_assets.reviews.stored.months import MonthKeys, content_key
 from mlops_assets.reviews.stored.split import MANY_TEXTS, SIDES, Split
+from mlops_assets.spread.spread import Spread, here
 from mlops_assets.text import key_of, text_key
 
 FORMAT = 1
@@ -101,8 +103,8 @@ class Counts:
         return sum(self.rows.values())
 
 
-def count(files: Mapping[str, Path], labelling: Labelling) -> Counts:
-    """Counts of the labelled reviews. Only files that were written since the last time are read.
+def count(files: Mapping[str, Path], labelling: Labelling, spread: Spread = here) -> Counts:
+    """Counts of the labelled reviews. Only files written since the last time are read, handed out by `spread`.
 
     Raises `UnknownColumns` if one of them does not have the columns of a stored review.
     """
@@ -115,10 +117,10 @@ def count(files: Mapping[str, Path], labelling: Labelling) -> Counts:
     split = labelling.split(texts)
     rules = [labelling.rules(), str(split)]
     known = kept["months"] if kept and kept["rules"] == rules else {}
-    found: dict[str, Any] = {}
-    for name, made_of in stamps.items():
-        same = name in known and known[name]["made_of"] == made_of
-        found[name] = known[name] if same else {"made_of": made_of, **_of_month(files[name], labelling, split)}
+    due = [name for name in stamps if name not in known or known[name]["made_of"] != stamps[name]]
+    numbers = spread(partial(_of_month, labelling=labelling, split=split), [files[name] for name in due])
+    known |= {name: {"made_of": stamps[name], **of_month} for name, of_month in zip(due, numbers, strict=True)}
+    found = {name: known[name] for name in stamps}
     for gone in months.files_below(labelling.kept).keys() - files.keys():
         (labelling.kept / gone).unlink()
     counts = _total(found, split, texts, labelling.people)
