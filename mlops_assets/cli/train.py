@@ -20,11 +20,12 @@ from mlops_assets import artifact
 from mlops_assets.document import for_spreadsheet
 from mlops_assets.failures import Failure, PermanentFailure
 from mlops_assets.params.models import Evaluation
-from mlops_assets.params.reviews import Sides
+from mlops_assets.params.reviews import Sides, ValidationOptions
 from mlops_assets.reviews.files.files import read_reviews
 from mlops_assets.reviews.files.rules import FileHints
 from mlops_assets.reviews.labels.agreed import agreed
 from mlops_assets.reviews.labels.table import FOLDER, LabelTable
+from mlops_assets.reviews.quality.language import with_languages
 from mlops_assets.reviews.stored.counts import digest_of_frame
 from mlops_assets.reviews.stored.label import labels_of
 from mlops_assets.reviews.stored.split import Split, add_sides, places_of
@@ -113,7 +114,7 @@ def _train(
     kind, folder = KINDS[arguments.kind], arguments.out / "model"
     frame = labelled(reviews)
     training = Training(
-        frame=frame,
+        frame=with_languages(frame, settings.section(ValidationOptions).language),
         folder=folder,
         trained_with=kind.trained_with(
             arguments.dataset_version,

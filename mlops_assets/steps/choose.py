@@ -152,6 +152,8 @@ def _decide(
 ) -> Decision:
     """The decision between the candidates and the model that serves."""
     from mlops_assets.params.models import Evaluation
+    from mlops_assets.params.reviews import ValidationOptions
+    from mlops_assets.reviews.quality.language import with_languages
     from mlops_assets.reviews.stored.split import gate_texts, held_out_of_all
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.blend.train import bring_blend
@@ -163,6 +165,7 @@ def _decide(
     counts, outlined = labelled_counts(settings, repository), outline_of_version(settings, repository)
     labelled = outlined[outlined["label"].notna()]
     frame, training_data = chosen_reviews(labelled[labelled["side"] != "train"], repository), counts.training_data
+    frame = with_languages(frame, settings.section(ValidationOptions).language)
     no_blend = bring_blend(
         models,
         settings.instance_folder / "training" / "blend",

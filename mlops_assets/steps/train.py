@@ -122,6 +122,8 @@ def _training(
 ) -> Training:
     """The training on the reviews of the version that the recipe allows. Of all others only keys and dates are read."""
     from mlops_assets.params.models import Evaluation
+    from mlops_assets.params.reviews import ValidationOptions
+    from mlops_assets.reviews.quality.language import with_languages
     from mlops_assets.reviews.stored.usable import unlabelled_texts, with_dates
     from mlops_assets.training import budget, left_out
 
@@ -135,7 +137,7 @@ def _training(
     chosen = replace(chosen, frame=chosen_reviews(chosen.frame, repository))
     rules = settings.section(Evaluation)
     return Training(
-        frame=chosen.frame,
+        frame=with_languages(chosen.frame, settings.section(ValidationOptions).language),
         folder=folder,
         trained_with=trained_with,
         run_id=run_id,

@@ -23,7 +23,7 @@ class Training:
     """What every kind is trained with, beside its recipe."""
 
     frame: "pd.DataFrame"
-    """Labelled reviews with sides: review_text, label, side, rating, app_id, review_date."""
+    """Labelled reviews with sides: review_text, label, side, rating, app_id, review_date, and language if known."""
     folder: Path
     """Where the sealed model goes; empty."""
     trained_with: TrainedWith

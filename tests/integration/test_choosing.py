@@ -122,6 +122,7 @@ def test_decision_and_card_stand_in_the_version_s_commit(place: Place) -> None:
     assert (compared["n"], compared["agreed"]) == (150, 100)
     assert "halo" not in json.dumps(stored)
     assert len(stored["figures"]["difference"]) == 4
+    assert "language id" in stored["figures"]["slices"]
     card = place.user.git("show", "pipeline:models/model_card.md")
     assert version in card
     assert stored["reason"] in card

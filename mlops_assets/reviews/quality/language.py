@@ -8,7 +8,9 @@ languages and Malay share most of the listed words with Indonesian and count as 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+
+import pandas as pd
 
 HOME = frozenset({"id", "en"})
 UNKNOWN = "unknown"
@@ -59,6 +61,8 @@ for _language, _listed in _WORDS.items():
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LEAST_WORDS = 4
 _LEAST_HITS = 3
+_MOST_MEASURED = 2000
+"""Texts of an app that its language is measured on."""
 
 
 def language_of(text: str, home: Collection[str] = HOME) -> str:
@@ -104,6 +108,21 @@ def main_language(texts: Iterable[str]) -> str:
     return min(found, key=lambda language: (-found[language], language)) if found else UNKNOWN
 
 
-def languages_of(texts: Iterable[str], home: Collection[str] = HOME) -> list[str]:
-    """The language of each text."""
-    return [language_of(text, home) for text in texts]
+def app_languages(reviews: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
+    """The language of each app: as `named`, else measured on texts from all over its reviews."""
+    found: dict[str, str] = {}
+    for app, rows in reviews.groupby("app_id", observed=True).indices.items():
+        texts = reviews["review_text"].iloc[rows[:: -(-len(rows) // _MOST_MEASURED)]].dropna()
+        found[str(app)] = named.get(str(app)) or main_language(texts)
+    return found
+
+
+def languages_of(reviews: pd.DataFrame, expected: Mapping[str, str]) -> list[str]:
+    """The language of each review, as one of an app whose language is `expected`, or English."""
+    texts = reviews["review_text"].fillna("")
+    return [language_of(text, (expected[app], "en")) for app, text in zip(reviews["app_id"], texts, strict=True)]
+
+
+def with_languages(reviews: pd.DataFrame, named: Mapping[str, str]) -> pd.DataFrame:
+    """The reviews with the column `language`. `named` holds the languages of apps that are not to be measured."""
+    return reviews.assign(language=languages_of(reviews, app_languages(reviews, named)))

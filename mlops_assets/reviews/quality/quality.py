@@ -12,7 +12,7 @@ import pyarrow.compute
 from mlops_assets.params.reviews import ValidationOptions
 from mlops_assets.reviews.files import ids as file_ids
 from mlops_assets.reviews.quality.claims import REQUIRED_COLUMNS, Claim
-from mlops_assets.reviews.quality.language import UNKNOWN, is_foreign, languages_of, main_language
+from mlops_assets.reviews.quality.language import app_languages, is_foreign, languages_of
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.label import add_labels
 
@@ -146,22 +146,18 @@ def languages_are_known(frame: pd.DataFrame, options: ValidationOptions) -> Clai
     if (nothing := _unjudged(frame)) is not None:
         return nothing
     sample = _sample(frame, options.sample)
-    texts = sample["review_text"].fillna("").to_numpy(dtype=object)
-    languages, foreign = np.full(len(sample), UNKNOWN, dtype=object), np.zeros(len(sample), dtype=bool)
-    by_app: dict[str, str] = {}
-    for app, rows in sample.groupby("app_id").indices.items():
-        language = options.language.get(str(app)) or main_language(texts[rows])
-        home = (language, "en")
-        languages[rows] = languages_of(texts[rows], home)
-        foreign[rows] = [is_foreign(found, home) for found in languages[rows]]
-        by_app[str(app)] = language
+    expected = app_languages(sample, options.language)
+    languages = languages_of(sample, expected)
+    foreign = np.array(
+        [is_foreign(found, (expected[app], "en")) for app, found in zip(sample["app_id"], languages, strict=True)]
+    )
     share = 100 * float(foreign.mean())
     counts = pd.Series(languages).value_counts()
-    expected = ", ".join(f"{app} {language}" for app, language in list(by_app.items())[:_SHOWN])
+    shown = ", ".join(f"{app} {language}" for app, language in list(expected.items())[:_SHOWN])
     return Claim(
         passed=share <= options.most_foreign_percent,
         reason=(
-            f"{share:.1f} % of a sample of {len(sample)} reviews are in another language than their app's ({expected}) "
+            f"{share:.1f} % of a sample of {len(sample)} reviews are in another language than their app's ({shown}) "
             f"or English, at most {options.most_foreign_percent:g} % may be; if an app's language is measured wrong, "
             "set validation.language"
         ),

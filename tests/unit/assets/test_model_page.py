@@ -11,6 +11,7 @@ from mlops_assets.serving.models.model import load
 from mlops_assets.training.champion import Decision
 from mlops_assets.training.classic.train import train_classic
 from mlops_assets.training.judging.evaluate import mistakes
+from mlops_assets.training.judging.slices import LEAST_OF_A_LANGUAGE
 from mlops_assets.training.metrics import SIDES, Metrics
 from mlops_assets.training.references import References
 from tests.unit.training.invented import invented
@@ -23,7 +24,7 @@ def frame():
     wrong = found.index[(found["side"] == "test") & (found["label"] == "positive")][-1]
     found.loc[wrong, "review_text"] += " <img src=x> | " + "sekali " * 40
     found.loc[wrong, ["label", "rating"]] = ["negative", 1]
-    return found
+    return found.assign(language=["es", "id"] * 300)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,12 @@ def test_pictures_and_slices_are_there_and_the_long_table_of_mistakes_is_last(pa
     months = [line.split(" | ")[0] for line in page["slices_by_month"].value.splitlines()[2:]]
     assert months == sorted(months, reverse=True)
     assert "month" not in page["slices"].value
+
+
+def test_the_languages_of_the_reviews_are_slices_with_their_size(page):
+    rows = [line.split(" | ")[:2] for line in page["slices"].value.splitlines() if line.startswith("| language")]
+    assert [name for name, _ in rows] == ["| language es", "| language id"]
+    assert all(int(n) >= LEAST_OF_A_LANGUAGE for _, n in rows)
 
 
 def test_the_reference_apps_stand_with_what_they_bring(page, frame):

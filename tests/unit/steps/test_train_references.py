@@ -53,6 +53,7 @@ def test_references_train_again_at_once_and_their_likes_do_not(clone):
     settings, repository = clone
     first = train_classic(settings, repository)
     assert "references" not in first.metrics.record
+    assert "language id" in first.metrics.slices
 
     write(references(repository), OTHER, 300, seed=2)
     second = train_classic(settings, repository)

@@ -1,6 +1,7 @@
+import pandas as pd
 import pytest
 
-from mlops_assets.reviews.quality.language import is_foreign, language_of, main_language
+from mlops_assets.reviews.quality.language import is_foreign, language_of, main_language, with_languages
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,15 @@ def test_the_main_language_is_that_of_most_texts_that_can_be_told():
     assert main_language([spanish, spanish, indonesian, "👍", "ok"]) == "es"
     assert main_language(["很好用", "非常好", "ok"]) == "script:CJK"
     assert main_language(["👍", ""]) == "unknown"
+
+
+def test_each_text_is_read_as_one_of_its_app_s_language():
+    spanish, indonesian = "muy buena aplicacion para todo, la mejor", "aplikasinya bagus dan mudah dipakai"
+    reviews = pd.DataFrame(
+        {
+            "app_id": ["app.es", "app.id", "app.es", "app.id", "app.es"],
+            "review_text": [spanish, indonesian, "muy buena", "muy buena", None],
+        }
+    )
+    assert with_languages(reviews, {})["language"].tolist() == ["es", "id", "es", "unknown", "unknown"]
+    assert with_languages(reviews, {"app.id": "es"})["language"].tolist() == ["es", "id", "es", "es", "unknown"]

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from mlops_assets.training.judging.slices import newest_window, slices
+from mlops_assets.training.judging.slices import LEAST_OF_A_LANGUAGE, newest_window, slices
 
 
 def frame(*texts: str, dates: list[str] | None = None) -> pd.DataFrame:
@@ -43,6 +43,31 @@ def test_stars_apps_and_months_cut_all_reviews():
     assert masks["month 2025-02"].tolist() == [False, True, True]
     assert masks["stars 2"].tolist() == [False, True, False]
     assert masks["app app.0"].tolist() == [True, False, True]
+
+
+def test_each_language_with_enough_texts_is_a_slice_and_the_unknown_is_none():
+    few, enough = LEAST_OF_A_LANGUAGE - 1, LEAST_OF_A_LANGUAGE
+    languages = ["es"] * enough + ["script:THAI"] * few + ["unknown"] * enough
+    masks = dict(slices(frame(*["a"] * len(languages)).assign(language=languages)))
+    assert {name: mask.sum() for name, mask in masks.items() if name.startswith("language")} == {"language es": enough}
+    assert masks["language es"][:enough].all()
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "belongs"),
+    [
+        ("es", "nunca funciona min", ["negation"]),
+        ("fr", "ne marche pas", ["negation"]),
+        ("fr", "min sim", []),
+        ("id", "gak bisa min", ["negation", "slang"]),
+        ("en", "not good apk", ["negation", "slang"]),
+        ("unknown", "gak min", ["negation", "slang"]),
+        ("unknown", "nunca", []),
+    ],
+)
+def test_words_are_looked_up_in_the_text_s_language(language, text, belongs):
+    masks = dict(slices(frame(text).assign(language=language)))
+    assert sorted({"negation", "slang"} & masks.keys()) == belongs
 
 
 def test_a_slice_without_reviews_is_not_there():
