@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlops_assets.failures import TransientFailure
 
-_SCRATCH = {"snapshot", "training", "checkpoints", "anchor", ".anchor.fetched"}
+_SCRATCH = {"snapshot", "training", "checkpoints", "anchor", ".anchor.fetched", "newest_reviews.parquet"}
 """Below the instance: made anew, or fetched, by the next run."""
 _OF_THE_SERVICE = ("deployments.sqlite", "images.json")
 """Below the service's folder: what was live when, and which image holds which release. The rest is this machine's."""

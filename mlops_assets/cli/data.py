@@ -40,6 +40,7 @@ def import_file(settings: Settings, file: str) -> int:
 def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
     """`make erase`: a person's reviews out of every current file, and which versions still hold them."""
     from mlops_assets import outside
+    from mlops_assets.reviews.drift import newest
     from mlops_assets.reviews.files.imports import SOURCE, files_in, files_that_hold
     from mlops_assets.reviews.files.rules import FileRules
     from mlops_assets.reviews.sources.references import file_rules, path_of
@@ -60,6 +61,7 @@ def erase_reviews(settings: Settings, *, author: str, review: str) -> int:
         forget_texts=lambda digests: _forget_in_log(settings, digests),
         forget_labels=lambda digests: _forget_labels(settings, copies, digests),
     )
+    (settings.instance_folder / newest.NAME).unlink(missing_ok=True)
     for name, rows in done.rows.items():
         print(f"{name}: {rows} rows removed")
     erased = Erased.load(settings.data / "raw")

@@ -41,9 +41,9 @@ class DriftVerdict:
 
 def judge_drift(evidence: Evidence) -> DriftVerdict:
     """The verdict on the newest reviews. The same reviews against the same model are judged once."""
+    from mlops_assets.reviews.drift.newest import NAME, newest_reviews
     from mlops_assets.reviews.stored.months import content_key
     from mlops_assets.reviews.stored.snapshot import PROVENANCE
-    from mlops_assets.reviews.stored.usable import read_newest
     from mlops_assets.training.champion import read_decision
 
     settings = evidence.settings
@@ -55,7 +55,10 @@ def judge_drift(evidence: Evidence) -> DriftVerdict:
         if stored["key"] == key:
             return DriftVerdict(**stored["verdict"])
     data = TrainedOn.of({name.split("/")[0] for name in evidence.now}, PROVENANCE[evidence.source])
-    verdict = compare_with_training(settings, evidence.repository, data, lambda count: read_newest(evidence.now, count))
+    kept = settings.instance_folder / NAME
+    verdict = compare_with_training(
+        settings, evidence.repository, data, lambda count: newest_reviews(evidence.now, count, kept)
+    )
     replace_file(path, json.dumps({"key": key, "verdict": asdict(verdict)}))
     return verdict
 

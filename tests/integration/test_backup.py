@@ -18,6 +18,7 @@ from mlops_assets.cli.backup import StillAtWork, WouldReplace, back_up, restore_
 from mlops_assets.cli.instance import open_instance
 from mlops_assets.deploy.history import DeploymentLog, Entry
 from mlops_assets.failures import Failure, PermanentFailure
+from mlops_assets.reviews.drift import newest
 from mlops_assets.serving.log.prediction_store import open_store
 from mlops_assets.settings import Settings
 from tests.integration.postgres_server import Postgres, running_postgres
@@ -43,8 +44,9 @@ def test_the_embedded_history_moves_to_a_machine_that_has_none(tmp_path: Path, c
     (here.root / ".env").write_text(f"GITHUB_TOKEN={SECRET}\nPOSTGRES_PASSWORD={SECRET}\n", encoding="utf-8")
     (here.instance_folder / "anchor").mkdir()
     (here.instance_folder / "anchor" / "model.onnx").write_bytes(b"the next run fetches it")
+    (here.instance_folder / newest.NAME).write_bytes(b"the next run makes it again")
     archive = _backed_up(here)
-    assert not [name for name in _contents(archive) if "anchor" in name]
+    assert not [name for name in _contents(archive) if "anchor" in name or newest.NAME in name]
     printed = capsys.readouterr().out
     assert "1 runs, 2 predictions" in printed
     assert shlex.split(printed.rpartition("Restore: ")[2]) == ["make", "restore-backup", f"FILE={archive}"]

@@ -12,6 +12,7 @@ from mlops_assets.cli.data import erase_reviews
 from mlops_assets.cli.status import print_status
 from mlops_assets.deploy.history import DeploymentLog, Entry
 from mlops_assets.failures import PermanentFailure
+from mlops_assets.reviews.drift import newest
 from mlops_assets.reviews.drift.drift import DriftReport, FeatureDrift
 from mlops_assets.reviews.drift.history import remember
 from mlops_assets.reviews.predictions.scoring import score_months
@@ -137,7 +138,9 @@ def test_an_erased_review_leaves_database_and_overview_and_a_database_that_is_aw
     with pytest.raises(StoreDown):  # nothing is erased yet, so that the next call finds the texts for the log
         erase_reviews(settings, author="", review="r1")
     postgres.start()
+    (settings.instance_folder / newest.NAME).write_bytes(b"jelek sekali")
     assert erase_reviews(settings, author="", review="r1") == 0
+    assert not (settings.instance_folder / newest.NAME).exists()
     assert "log of predictions: the text of 1 predictions removed" in capsys.readouterr().out
     assert postgres.rows("SELECT request_id, text FROM predictions ORDER BY 1") == [("p1", None), ("p2", "bagus")]
     assert "jelek sekali" not in overview.read_text(encoding="utf-8")

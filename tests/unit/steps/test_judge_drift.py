@@ -11,6 +11,7 @@ from mlops_assets.steps import judge_drift
 from mlops_assets.steps.judge_drift import compare_with_training
 from mlops_assets.trained_on import SAMPLE_APP, TrainedOn
 from mlops_assets.training.champion import RECORD
+from tests.review_reads import ReviewReads
 from tests.unit.steps.test_judge_reviews import evidence, repository, sample_rows, settings
 
 __all__ = ["repository", "settings"]  # fixtures
@@ -99,6 +100,17 @@ def test_a_damaged_record_is_judged_again(settings, repository, content):
     first = judged(settings, repository)
     (settings.instance_folder / "drift.json").write_text(content, encoding="utf-8")
     assert judged(settings, repository).reason == first.reason
+
+
+def test_new_reviews_in_one_month_are_judged_without_reading_the_other_months(settings, repository, monkeypatch):
+    serve(settings)
+    judged(settings, repository)
+    february = settings.data / "validated" / SAMPLE_APP / "2026-02.parquet"
+    new = sample_rows(50, review_date="2026-02-10T12:00:00Z")
+    columns.write_frame(new.assign(review_id="new-" + new["review_id"]), february)
+    reads = ReviewReads(monkeypatch)
+    assert "250 new reviews" in judged(settings, repository).reason
+    assert set(reads.of_file) == {str(february)}
 
 
 def test_only_as_many_reviews_as_are_compared_are_asked_for(settings, repository):
