@@ -59,7 +59,7 @@ def _same_data(check: str) -> bool:
 def test_every_declared_check_has_a_violation_and_blocks_as_declared() -> None:
     graph = build_definitions(settings_of(ROOT)).resolve_asset_graph()
     declared = {key.name: graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
-    assert declared == {name: name in BLOCKS for name in {*MUTATIONS, *OF_SERVING, *OF_PREDICTIONS, *OF_TRAFFIC}}
+    assert declared == {name: name in BLOCKS for name in {*MUTATIONS, *OF_SERVING, *OF_PREDICTIONS, *ELSEWHERE}}
 
 
 def no_lock_of_the_server(clone: CheckedClone) -> str:
@@ -92,7 +92,8 @@ OF_SERVING = {
 }
 
 OF_PREDICTIONS = ("predictions_have_not_drifted",)
-OF_TRAFFIC = ("live_accuracy_is_as_measured",)  # broken in tests/unit/steps/watching: it needs answers of a server
+# Broken in unit tests: they need answers of a server, and months of topics.
+ELSEWHERE = ("live_accuracy_is_as_measured", "most_negative_reviews_have_a_topic", "topics_kept_their_ids")
 
 
 @pytest.mark.parametrize("check", OF_SERVING)
