@@ -109,14 +109,13 @@ def overdue(last_ended: datetime | None, now: datetime, rules: OperationRules) -
 
 def _held_collections(settings: Settings) -> list[str]:
     """Collections that stopped before the end of the feed, or whose deletions nobody has accepted: training waits."""
-    raw = settings.data / "raw"
-    crawled = [app for app in settings.apps if (raw / app / "crawl.json").is_file()]
-    if not crawled:  # what reads a crawl loads pandas, half of the command's time
-        return []
     from mlops_assets.params.reviews import CollectOptions
-    from mlops_assets.reviews.play_store.collect import last_collection
-    from mlops_assets.reviews.stored.store import ReviewStore
+    from mlops_assets.reviews.play_store.crawl_state import CrawlState
 
-    options, store = settings.section(CollectOptions), ReviewStore(raw)
-    found = {app: last_collection(store, app, options) for app in crawled}
-    return [f"the collection of {app}, {reason}" for app, (status, reason) in found.items() if status == "partial"]
+    language = settings.section(CollectOptions).language
+    states = {app: CrawlState.load(settings.data / "raw" / app, language) for app in settings.apps}
+    return [
+        f"the collection of {app}, {state.last['reason']}"
+        for app, state in states.items()
+        if state.last and state.last["status"] == "partial"
+    ]

@@ -13,15 +13,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
-
-import pandas as pd
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Self
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file, replacing
 from mlops_assets.reviews.play_store.feed import Cookies, FeedReview
-from mlops_assets.reviews.stored import columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 SOURCE = "play_store"
@@ -210,8 +209,12 @@ def _line(page: JournalPage) -> str:
     return json.dumps({**vars(page), "scraped_at": page.scraped_at.isoformat()}) + "\n"
 
 
-def rows_of(app_id: str, pages: Iterable[JournalPage]) -> pd.DataFrame:
+def rows_of(app_id: str, pages: Iterable[JournalPage]) -> "pd.DataFrame":
     """The pages' reviews as stored rows; columns that the feed does not show stay empty."""
+    import pyarrow as pa  # loaded here: `make status` reads the state alone
+
+    from mlops_assets.reviews.stored import columns
+
     rows = [
         {**review.as_row(), "app_id": app_id, "scraped_at": page.scraped_at, "source": SOURCE}
         for page in pages

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlops_assets.files import Stamp, replace_file, stamp
-from mlops_assets.reviews.predictions.month import MadeOf, confidences, read_month
 
 INDEX = "index.json"
 
@@ -33,6 +32,9 @@ class Month:
     @classmethod
     def of(cls, path: Path) -> Self:
         """Read from the file."""
+        # Loaded here: `make status` reads the index alone.
+        from mlops_assets.reviews.predictions.month import MadeOf, confidences, read_month
+
         made_of = MadeOf.read(path)
         table = read_month(path, ["sentiment", "probabilities", "model_version", "first_scored"])
         earliest = table.group_by("model_version").aggregate([("first_scored", "min")]).to_pylist()
@@ -147,5 +149,7 @@ def progress_of(folder: Path) -> Progress | None:
 
 def rows_of(folder: Path, names: list[str]) -> Iterator[Any]:
     """The columns of each month's table, the newest month first."""
+    from mlops_assets.reviews.predictions.month import read_month
+
     for _, path in sorted(files_of(folder).items(), key=lambda item: item[1].stem, reverse=True):
         yield read_month(path, names)

@@ -1,6 +1,8 @@
 """`make status` says how the last run ended, what waits, and that a run is overdue."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from tests.fakes.service import UNWATCHED, FakeBackend, silent
 from tests.fakes.tiny_model import seal_tiny_model
 from tests.unit.reporting.summaries import FAILED, summary, write
 from tests.unit.reporting.test_alerts import alert, post
-from tests.user_clone import free_port, make_clone, settings_of
+from tests.user_clone import PROJECT, free_port, make_clone, settings_of
 
 
 @pytest.mark.parametrize(
@@ -178,3 +180,23 @@ def test_a_held_collection_and_an_undelivered_message_are_said_and_are_not_overd
 def test_a_parameter_out_of_its_rule_is_refused(section: dict) -> None:
     with pytest.raises(PermanentFailure, match=r"params.yaml: operations\.\w+"):
         OperationRules.from_params(section)
+
+
+def test_status_loads_no_library_of_the_pipeline(tmp_path: Path) -> None:
+    root = make_clone(tmp_path / "clone")
+    app = settings_of(root).apps[0]
+    CrawlState("id", last={"status": "partial", "reason": "page 3 is missing"}).save(root / "data" / "raw" / app)
+    index = {"model_version": "m1", "dataset_version": "d1", "months": {}}
+    (root / "data" / "predictions").mkdir()
+    (root / "data" / "predictions" / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    program = (
+        "import sys; from mlops_assets.cli.__main__ import main; sys.argv[1:] = ['status']; main(); "
+        "print(sorted({'pandas', 'pyarrow', 'numpy', 'dagster', 'sqlalchemy'} & sys.modules.keys()))"
+    )
+    environ = {"PIPELINE_ROOT": str(root), "DEPLOY_TARGET": "process", "PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert "Predictions: model m1 answered 0 of 0 reviews" in done.stdout
+    assert f"Waits: the collection of {app}, page 3 is missing" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
