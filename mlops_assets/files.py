@@ -59,7 +59,7 @@ def equal_bytes(path: Path, other: Path) -> bool:
     return filecmp.cmp(path, other, shallow=False)
 
 
-def stamp(path: Path) -> Stamp:
+def stamp(path: Path | os.DirEntry[str]) -> Stamp:
     """What tells a file apart from a later one under the same name, without reading it."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
