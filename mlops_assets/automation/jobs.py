@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_assets.assets.deploy import about_service
 from mlops_assets.assets.failing import as_dagster_failure
+from mlops_assets.automation.why import STARTED_BY
 from mlops_assets.deploy.approval import user_of_machine
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
@@ -16,8 +17,6 @@ REFRESH_MODELS = "refresh_models"
 PROMOTE = "promote"
 DECIDE = "decide_release"
 
-STARTED_BY = "started_by"
-"""Tag of a run that a person launched: their login at the team server's door, or their user on this machine."""
 _WRITES = {"mlops/writes": "clone"}
 """The tag by which dagster.yaml lets one run at a time write data and models."""
 

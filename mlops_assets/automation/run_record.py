@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.failed_runs import STOPPED_BY_HAND, failure_of, first_cause, interrupted
-from mlops_assets.automation.jobs import STARTED_BY
 from mlops_assets.automation.requested_run import FIRST_RUN, what_follows
+from mlops_assets.automation.why import STARTED_BY
 from mlops_assets.document import text_of_markdown
 from mlops_assets.reporting.run_summary import LIVE_SCORE, NEWS, CheckResult, ModelScore, News
 from mlops_assets.reporting.summarise import RunRecord, StepEnd

@@ -18,9 +18,6 @@ from mlops_assets.reporting.summary_pages import as_markdown, write_summary
 from mlops_assets.settings import Settings
 from mlops_assets.training.champion import read_decision
 
-MADE_BY_HAND = "mlops/make_run"
-"""Tag of a run in the process of `make run`."""
-
 SUMMARY = "mlops/summary"
 """Tag of a run whose events show its summary and the path of its page."""
 

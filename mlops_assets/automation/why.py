@@ -7,8 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.automation.jobs import STARTED_BY
-from mlops_assets.automation.run_summary import MADE_BY_HAND
+STARTED_BY = "started_by"
+"""Tag of a run that a person launched: their login at the team server's door, or their user on this machine."""
+
+MADE_BY_HAND = "mlops/make_run"
+"""Tag of a run in the process of `make run`."""
 
 SHOWN = 20
 _TICKS = 500

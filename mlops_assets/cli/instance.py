@@ -1,14 +1,16 @@
 """The embedded Dagster instance, created before any other process needs it."""
 
 import os
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.automation.sensors.orphans import end_orphans
 from mlops_assets.automation.storage import bring_up_to_date
-from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.deploy.service import Service
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -29,11 +31,13 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     return instance
 
 
-def end_killed_runs(instance: dg.DagsterInstance, settings: Settings, service: Service) -> None:
+def end_killed_runs(instance: dg.DagsterInstance, settings: Settings, service: "Service") -> None:
     """End runs whose process is gone, free their pools and write their summaries.
 
     The daemon's sensors write those too, but only if a daemon has run here before.
     """
+    from mlops_assets.automation.run_summary import leave_summary  # loaded here: `make why` opens the instance alone
+
     for run_id in end_orphans(instance):
         leave_summary(instance, run_id, settings, service)
         print(f"Run {run_id[:8]} was killed; ended it and freed its pools.", flush=True)

@@ -10,11 +10,12 @@ from filelock import FileLock, Timeout
 
 from mlops_assets import outside
 from mlops_assets.assets.partitions import range_tags
-from mlops_assets.automation.jobs import PIPELINE, PROMOTE, STARTED_BY
+from mlops_assets.automation.jobs import PIPELINE, PROMOTE
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
-from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
+from mlops_assets.automation.run_summary import leave_summary
 from mlops_assets.automation.sensors.dashboards import refresh
 from mlops_assets.automation.sensors.notifications import tell
+from mlops_assets.automation.why import MADE_BY_HAND, STARTED_BY
 from mlops_assets.cli.console import ask_to_cancel, cancelled, console_of
 from mlops_assets.cli.instance import end_killed_runs, open_instance
 from mlops_assets.definitions import build_definitions

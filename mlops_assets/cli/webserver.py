@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_assets.automation.dagster_internals import run_dev, tag_launches
-from mlops_assets.automation.jobs import STARTED_BY
+from mlops_assets.automation.why import STARTED_BY
 from mlops_assets.cli.guard import NAME_FROM_THE_DOOR, Guard, Refusal
 from mlops_assets.deploy.approval import user_of_machine
 from mlops_assets.settings import Settings

@@ -4,7 +4,8 @@ import dagster as dg
 
 from mlops_assets.automation.jobs import promote
 from mlops_assets.automation.promotion import promotion_request, trained_without_verdict
-from mlops_assets.automation.run_summary import MADE_BY_HAND, leave_summary
+from mlops_assets.automation.run_summary import leave_summary
+from mlops_assets.automation.why import MADE_BY_HAND
 from mlops_assets.deploy.service import Service
 from mlops_assets.settings import Settings
 

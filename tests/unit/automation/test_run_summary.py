@@ -12,10 +12,10 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets import failing
-from mlops_assets.automation.jobs import STARTED_BY
 from mlops_assets.automation.promotion import PROMOTES, promotion_request, trained_without_verdict
 from mlops_assets.automation.requested_run import RequestedRun
 from mlops_assets.automation.run_summary import leave_summary, summary_of
+from mlops_assets.automation.why import STARTED_BY
 from mlops_assets.failures import PermanentFailure, TransientFailure
 from mlops_assets.reporting.messages import messages_of, text_of
 from mlops_assets.reporting.summarise import STAGES, joined

@@ -18,9 +18,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from mlops_assets.automation.jobs import STARTED_BY
-from mlops_assets.automation.run_summary import MADE_BY_HAND
-from mlops_assets.automation.why import decisions
+from mlops_assets.automation.why import MADE_BY_HAND, STARTED_BY, decisions
 
 LOCATION = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="mlops_assets.definitions"))
 START = 1_780_000_000.0

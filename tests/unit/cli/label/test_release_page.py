@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 from starlette.testclient import TestClient
 
-from mlops_assets.automation.jobs import STARTED_BY, decide_release
+from mlops_assets.automation.jobs import decide_release
 from mlops_assets.automation.sensors.approval import deploy_approved_release
+from mlops_assets.automation.why import STARTED_BY
 from mlops_assets.cli.label.page import LabelPage, guarded
 from mlops_assets.cli.label.release_page import ReleasePage
 from mlops_assets.deploy.service import Service
