@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mlops_assets.assets import metadata
 from mlops_assets.assets.failing import as_dagster_failure
-from mlops_assets.assets.partitions import months_asked, months_by_app, record_rows
+from mlops_assets.assets.partitions import months_asked, months_by_app, record_run
 from mlops_assets.assets.resources import RunOptions
 from mlops_assets.code_version import code_version
 from mlops_assets.deploy.service import Service
@@ -59,7 +59,7 @@ def raw_reviews(
     review_source: dg.ResourceParam[ReviewSource],
     repository: dg.ResourceParam[VersionRepository],
     config: CollectConfig,
-) -> dg.MaterializeResult:
+) -> None:
     """App reviews as collected: one row per review, one Parquet file per app and month.
 
     Files: `data/raw/<app_id>/<YYYY-MM>.parquet`, month and times in UTC. No user name and no avatar is ever
@@ -71,9 +71,10 @@ def raw_reviews(
     months = months_by_app(context)
     with as_dagster_failure():
         collected = collect(settings, review_source, repository, months, context.log.info, config.request(context.run))
-    record_rows(context, {key: metadata.rows_in(store.path(*key)) for key in months_asked(months)})
-    return dg.MaterializeResult(
-        metadata={
+    record_run(
+        context,
+        {key: metadata.rows_in(store.path(*key)) for key in months_asked(months)},
+        {
             "reason": collected.reason,
             "new_data_available": collected.new + collected.changed > 0,
             "new_reviews": collected.new,
@@ -86,7 +87,7 @@ def raw_reviews(
             "dagster/row_count": sum(store.count(app) for app in months),
             "dagster/column_schema": metadata.review_schema(),
             "folder": metadata.link(settings.data / "raw"),
-        }
+        },
     )
 
 
@@ -103,7 +104,7 @@ def validated_reviews(
     settings: dg.ResourceParam[Settings],
     review_source: dg.ResourceParam[ReviewSource],
     repository: dg.ResourceParam[VersionRepository],
-) -> dg.MaterializeResult:
+) -> None:
     """The usable reviews: those that keep every rule of the schema and were not deleted by their authors.
 
     Files: `data/validated/<app_id>/<YYYY-MM>.parquet`. The others lie under `data/quarantine/` with every reason.
@@ -121,10 +122,11 @@ def validated_reviews(
             collected=context.job_def.has_node_named("raw_reviews"),
             spread=spread_at(settings.ray_address, context.log.info),
         )
-    record_rows(context, {key: found.rows.get(key, 0) for key in months_asked(months)})
     imported = found.imported.months_by_app
-    return dg.MaterializeResult(
-        metadata={
+    record_run(
+        context,
+        {key: found.rows.get(key, 0) for key in months_asked(months)},
+        {
             "reason": found.reason,
             "data_valid": found.valid,
             "dagster/row_count": found.usable,
@@ -140,7 +142,7 @@ def validated_reviews(
             "months_unchanged": sum(month.unchanged for month in found.months),
             "dagster/column_schema": metadata.review_schema(),
             "folder": metadata.link(settings.data / "validated"),
-        }
+        },
     )
 
 

@@ -85,5 +85,9 @@ def test_a_backfill_of_months_is_one_run_and_one_pass(
         )
         assert done.success
         months = instance.get_materialized_partitions(dg.AssetKey("raw_reviews"))
+        latest = instance.get_latest_materialization_event(dg.AssetKey("raw_reviews"))
+    assert latest is not None
+    assert latest.asset_materialization is not None
+    assert latest.asset_materialization.metadata["new_reviews"].value == 700
     assert months == {f"{APP}|2026-0{month}" for month in (1, 2, 3)}
     assert len(fake.requests) == 700 // 50

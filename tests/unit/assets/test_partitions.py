@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
-from mlops_assets.assets.partitions import apps_covered, range_tags, review_partitions, stored_range
+from mlops_assets.assets.partitions import (
+    apps_covered,
+    months_asked,
+    months_by_app,
+    partitioned,
+    range_tags,
+    record_run,
+    review_partitions,
+    stored_range,
+)
 from mlops_assets.failures import PermanentFailure
 from tests.user_clone import make_clone, settings_of
 
@@ -69,3 +79,43 @@ def test_a_range_is_cut_to_the_partitions_and_an_empty_one_names_first_month(tmp
         range_tags(settings, APPS, "2015-06", "2015-09")
     with pytest.raises(PermanentFailure, match=r"names none of the apps com\.left\.params: add one under apps"):
         range_tags(settings, ["com.left.params"], "2026-01", "2026-03")
+
+
+TABLE = "| app | new |\n" * 10_000
+"""What a run of many months shows once: 140 kB."""
+
+
+def events_of_a_run(folder: Path, first: str, last: str) -> list[dg.EventLogRecord]:
+    """The materializations of a run of APPS over these months, the newest first; each month has five reviews."""
+
+    @dg.asset
+    def reviews(context: dg.AssetExecutionContext) -> None:
+        months = months_by_app(context)
+        record_run(context, dict.fromkeys(months_asked(months), 5), {"by_app": dg.MetadataValue.md(TABLE)})
+
+    settings = settings_of(make_clone(folder, apps=APPS, first_month="2024-01"), NOW="2026-03-20T00:00:00Z")
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = range_tags(settings, APPS, first, last)
+        assert dg.materialize(partitioned(settings, [reviews]), instance=instance, tags=tags).success
+        return list(instance.fetch_materializations(reviews.key, limit=1000).records)
+
+
+def test_the_tables_of_a_run_are_stored_twice_at_most_however_many_months_it_covers(tmp_path) -> None:
+    few, many = (events_of_a_run(tmp_path / last, "2026-01", last) for last in ("2026-01", "2026-03"))
+    assert (len(few), len(many)) == (3, 9)
+    sizes = [sum(len(dg.serialize_value(record.event_log_entry)) for record in records) for records in (few, many)]
+    assert len(TABLE) < min(sizes)
+    assert max(sizes) < 3 * len(TABLE)
+
+
+def test_the_newest_event_and_the_newest_month_show_the_run_and_the_others_say_where_it_is(tmp_path) -> None:
+    records = events_of_a_run(tmp_path / "clone", "2026-01", "2026-03")
+    pages = {page.partition: page.metadata for record in records if (page := record.asset_materialization)}
+    assert all(about["dagster/partition_row_count"].value == 5 for about in pages.values())
+    newest = f"{APPS[-1]}|2026-03"
+    shown = {newest, records[0].partition_key}
+    assert {partition for partition, about in pages.items() if "by_app" in about} == shown
+    assert pages[newest]["by_app"].value == TABLE
+    assert pages[newest]["months_of_this_run"].value == f"9, from {APPS[0]}|2026-01 to {newest}"
+    rest = {about["whole_run_at"].value for partition, about in pages.items() if partition not in shown}
+    assert rest == {newest}
