@@ -11,7 +11,7 @@ import pandas as pd
 from mlops_assets.params.choices import LabelRule
 from mlops_assets.params.reviews import DriftOptions
 from mlops_assets.reviews.drift import tests
-from mlops_assets.reviews.drift.features import LANGUAGES, Features, bucket, ngrams, shares
+from mlops_assets.reviews.drift.features import Features, bucket, count_languages, ngrams, shares
 from mlops_assets.reviews.drift.profile import Profile, count_lengths, unknown_share
 
 _SHOWN = 10
@@ -98,14 +98,13 @@ def compare(
     ratings = np.bincount(now.ratings, minlength=6)[1:6]
     labels = (_label_counts(profile.ratings, rule), _label_counts(ratings, rule))
     lengths = count_lengths(now.lengths, profile.length_edges)
-    languages = np.bincount(now.languages, minlength=len(LANGUAGES))
     unknown = unknown_share(now, profile.vocabulary)
     content = tests.content_drift((profile.grams, profile.gram_starts), (now.grams, now.gram_starts))
     mixes = {
         "rating": (profile.ratings, ratings),
         "label": labels,
         "length": (profile.length_counts, lengths),
-        "language": (profile.languages, languages),
+        "language": (profile.languages, count_languages(now.texts, profile.language)),
     }
     rise = float(unknown.mean() - profile.unknown_words.mean()) if len(profile.unknown_words) else 0.0
     measured = [

@@ -3,17 +3,17 @@
 import itertools
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
 import numpy as np
 import pandas as pd
 
-from mlops_assets.reviews.quality.language import HOME, UNKNOWN, language_of
+from mlops_assets.reviews.quality.language import UNKNOWN, language_of
 from mlops_assets.text import normalise
 
-LANGUAGES = ("id", "en", "foreign", "unknown")
+LANGUAGES = ("the app's", "English", "other", "unknown")
 BUCKETS = 2**20
 """N-grams are counted by hash; with some 50,000 distinct ones about 2 % share a bucket, which no test notices."""
 
@@ -23,13 +23,12 @@ _NGRAM = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True)
 class Features:
-    """One entry per review: stars (0 where missing), characters, index into `LANGUAGES`, text; and ragged arrays of the
+    """One entry per review: stars (0 where missing), characters, text; and ragged arrays of the
     distinct n-gram buckets (words and pairs) and of the word buckets, row i at `starts[i]:starts[i + 1]`.
     """
 
     ratings: np.ndarray
     lengths: np.ndarray
-    languages: np.ndarray
     texts: np.ndarray
     grams: np.ndarray
     gram_starts: np.ndarray
@@ -45,7 +44,6 @@ class Features:
         return cls(
             ratings=frame["rating"].fillna(0).to_numpy(dtype=np.int64),
             lengths=np.array([len(text) for text in folded], dtype=np.int64),
-            languages=np.array([_language(text) for text in texts], dtype=np.int64),
             texts=np.array(texts, dtype=object),
             grams=_flat(grams),
             gram_starts=_starts(grams),
@@ -63,7 +61,6 @@ class Features:
         return type(self)(
             ratings=self.ratings[rows],
             lengths=self.lengths[rows],
-            languages=self.languages[rows],
             texts=self.texts[rows],
             grams=grams,
             gram_starts=gram_starts,
@@ -89,6 +86,13 @@ def bucket(gram: str) -> int:
     return zlib.crc32(gram.encode("utf-8", "surrogatepass")) % BUCKETS
 
 
+def count_languages(texts: Iterable[str], own: str) -> np.ndarray:
+    """Texts by `LANGUAGES`; `own` is the language of the app."""
+    names = {"en": "English", own: "the app's", UNKNOWN: "unknown"}
+    found = [LANGUAGES.index(names.get(language_of(text, (own, "en")), "other")) for text in texts]
+    return np.bincount(np.array(found, dtype=np.int64), minlength=len(LANGUAGES))
+
+
 def take_ragged(values: np.ndarray, starts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a ragged array, as a ragged array."""
     counts = (starts[1:] - starts[:-1])[rows]
@@ -107,13 +111,6 @@ def _flat(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def _starts(rows: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
-
-
-def _language(text: str) -> int:
-    language = language_of(text)
-    if language in HOME:
-        return LANGUAGES.index(language)
-    return LANGUAGES.index("unknown" if language == UNKNOWN else "foreign")
 
 
 def shares(counts: np.ndarray) -> np.ndarray:

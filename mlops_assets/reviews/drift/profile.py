@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.reviews.drift.features import LANGUAGES, Features, take_ragged
+from mlops_assets.reviews.drift.features import Features, count_languages, take_ragged
+from mlops_assets.reviews.quality.language import main_language
 from mlops_assets.reviews.stored import columns
 
 FORMAT = 1
@@ -23,7 +25,7 @@ _LENGTH_BINS = 6
 @dataclass(frozen=True)
 class Profile:
     """Counts over all reviews: `ratings` of 1 to 5 stars. Of a sample: `length_counts` between `length_edges`
-    (characters), `languages` as in `LANGUAGES`, the n-grams and texts.
+    (characters), the n-grams and texts.
 
     `vocabulary` are the word buckets of the sample's first half, `unknown_words` the share of words outside it for each
     review of the second half: a new review of the same kind would have the same share.
@@ -33,7 +35,6 @@ class Profile:
     ratings: np.ndarray
     length_edges: np.ndarray
     length_counts: np.ndarray
-    languages: np.ndarray
     vocabulary: np.ndarray
     unknown_words: np.ndarray
     grams: np.ndarray
@@ -62,13 +63,22 @@ class Profile:
             ratings=np.bincount(sample.ratings, minlength=6)[1:6] if ratings is None else ratings,
             length_edges=edges,
             length_counts=count_lengths(sample.lengths, edges),
-            languages=np.bincount(sample.languages, minlength=len(LANGUAGES)),
             vocabulary=vocabulary,
             unknown_words=unknown_share(sample, vocabulary)[second],
             grams=sample.grams,
             gram_starts=sample.gram_starts,
             texts=sample.texts,
         )
+
+    @cached_property
+    def language(self) -> str:
+        """The language that most of the texts are in."""
+        return main_language(self.texts)
+
+    @cached_property
+    def languages(self) -> np.ndarray:
+        """The texts by `LANGUAGES`."""
+        return count_languages(self.texts, self.language)
 
     def save(self, path: Path) -> None:
         """Write the profile as one compressed file; no format that executes code on loading."""

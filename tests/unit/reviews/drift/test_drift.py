@@ -94,6 +94,25 @@ def test_a_sure_but_small_difference_is_below_the_floor():
     assert statistics.mix_distance(before, now) < OPTIONS.floor_mix
 
 
+def test_an_app_in_spanish_drifts_when_texts_in_french_come(old, new):
+    spanish = "muy buena aplicacion para todos los dias"
+    french = "très bonne application, je la recommande pour tous les amis"
+    profile = Profile.of(old.assign(review_text=spanish))
+    steady = measure(profile, new.assign(review_text=spanish), "binary", OPTIONS)
+    assert "language" not in drifted(steady)
+    mixed = new.assign(review_text=[spanish if n % 5 else french for n in range(len(new))])
+    assert "language" in drifted(measure(profile, mixed, "binary", OPTIONS))
+
+
+def test_a_profile_that_an_older_version_wrote_is_compared_like_any_other(profile, new, tmp_path):
+    """It holds counts of languages by other categories beside its texts."""
+    profile.save(tmp_path / "drift.npz")
+    with np.load(tmp_path / "drift.npz") as stored:
+        np.savez(tmp_path / "older.npz", languages=np.array([9, 9, 9, 9]), **stored)
+    report = measure(Profile.load(tmp_path / "older.npz"), new, "binary", OPTIONS)
+    assert report == measure(profile, new, "binary", OPTIONS)
+
+
 def test_too_few_new_reviews_are_not_judged(profile, new):
     report = measure(profile, new.head(49), "binary", OPTIONS)
     assert not report.drifted
@@ -217,7 +236,7 @@ def test_mixes_that_cannot_be_compared_say_nothing(before, now):
 def test_features_of_chosen_rows_are_the_chosen_rows(pool, reviews):
     rows = np.array([5, 5, 0, 17])
     taken, direct = pool.take(rows), Features.of(reviews.iloc[rows])
-    for name in ("ratings", "lengths", "languages", "texts", "grams", "gram_starts", "words", "word_starts"):
+    for name in ("ratings", "lengths", "texts", "grams", "gram_starts", "words", "word_starts"):
         assert getattr(taken, name).tolist() == getattr(direct, name).tolist()
 
 
