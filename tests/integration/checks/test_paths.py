@@ -194,14 +194,16 @@ def test_a_sudden_change_is_released_by_the_line_that_the_error_prints_and_the_n
 ) -> None:
     until_april = range_tags(clone.settings, [APP], MONTHS[0], "2026-04")
     the_new_ones_are_unhappy(clone)
-    [one] = [one for one in clone.run().get_asset_check_evaluations() if not one.passed]
+    spike = {"negative_reviews_are_as_usual"}  # so many unhappy reviews in a day are one as well, which stops nothing
+    checks = clone.run().get_asset_check_evaluations()
+    [one] = [one for one in checks if one.check_name not in spike and not one.passed]
     _write_printed_line(clone, text_of_markdown(str(one.description)))
-    assert failed(clone.run()) == set()
+    assert failed(clone.run()) - spike == set()
     arrive(clone, "2026-04-01T01:00Z", unhappy=True)
-    assert failed(clone.run(tags=until_april)) == set()
+    assert failed(clone.run(tags=until_april)) - spike == set()
     assert len(clone.repository.commits) == 3
     arrive(clone, "2026-04-03T01:00Z", unhappy=False)
-    assert failed(clone.run(tags=until_april)) == {"positive_share_is_steady"}
+    assert failed(clone.run(tags=until_april)) - spike == {"positive_share_is_steady"}
     assert len(clone.repository.commits) == 3
 
 
