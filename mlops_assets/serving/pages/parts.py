@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+_LONG = 32
+"""A cell with more characters may be broken into lines."""
+
 
 def section(title: str, body: str, about: str) -> str:
     note = f'<p class="note">{escape(about)}</p>' if about else ""
@@ -29,7 +32,10 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> st
 
 
 def _cell(value: Any) -> str:
-    return f'<td class="number">{value}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+    if isinstance(value, int):
+        return f'<td class="number">{value}</td>'
+    kind = ' class="long"' if len(text := str(value)) > _LONG else ""
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def utc(iso: str) -> str:

@@ -29,10 +29,10 @@ def topics_part(topics: Part | None) -> str:
     )
     for sentiment, title in _TITLES.items():
         listed = [
-            (row["id"], row["title"], ", ".join(row["words"]), shown(row["share"]), " · ".join(row["examples"][:2]))
+            (row["id"], _about(row), shown(row["share"]), " · ".join(row["examples"][:2]))
             for row in by_sentiment[sentiment]
         ]
-        body += table(title, ("Topic", "Name", "Words", "Share", "Examples"), listed)
+        body += table(title, ("Topic", "Words", "Share", "Examples"), listed)
     releases = [
         (
             row["app_id"],
@@ -59,6 +59,12 @@ def topics_part(topics: Part | None) -> str:
         "A topic's share is of the reviews of its sentiment."
     )
     return section("Topics", body, about)
+
+
+def _about(topic: Part) -> str:
+    """The topic's words, after the name that people gave it."""
+    words = ", ".join(topic["words"])
+    return words if words.startswith(topic["title"]) else f"{topic['title']}: {words}"
 
 
 def shown(share: Part) -> str:
