@@ -78,7 +78,7 @@ class _Counted:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._kept: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):  # Absent or damaged: every month is counted.
             self._kept = json.loads(path.read_text(encoding="utf-8"))
         self._found: dict[str, Any] = {}
 

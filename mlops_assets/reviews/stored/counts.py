@@ -246,7 +246,7 @@ def _total(found: Mapping[str, Any], split: Split, texts: int, people: Mapping[s
 
 def _read_record(path: Path) -> dict[str, Any] | None:
     """What was kept; None if there is nothing, or if it was damaged or written by another version."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # Absent or damaged: every month is counted.
         record = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(record, dict) and record.get("format") == FORMAT:
             return record
