@@ -119,7 +119,7 @@ def commands(root: Path) -> dict[str, dict[str, float]]:
 
 
 def ticks(settings: Settings, instance: dg.DagsterInstance) -> dict[str, float]:
-    """Seconds of one tick of each schedule and sensor, the second: the first reads what is new."""
+    """Seconds of the second tick of each schedule and sensor. The first one reads what is new."""
     definitions = build_definitions(settings)
     repository, resources = definitions.get_repository_def(), definitions.resources
     took: dict[str, float] = {}

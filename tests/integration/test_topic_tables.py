@@ -10,7 +10,7 @@ from tests.integration.postgres_server import Postgres
 from tests.repository import ROOT
 from tests.unit.reviews.rows import APP
 from tests.unit.reviews.topics.invented import complaints, everything
-from tests.unit.steps.topics.place import Place, no_model
+from tests.unit.steps.topics.place import Place, no_model, two_releases
 
 __all__ = ["no_model"]  # a fixture
 
@@ -23,11 +23,7 @@ PANELS = {
 
 @pytest.fixture
 def place(tmp_path, no_model) -> Place:
-    found = Place(tmp_path)
-    found.month("2026-01", everything(20, seed=1))
-    found.month("2026-02", [*everything(8, seed=2), *complaints("login", 60, seed=5)], version="1.1")
-    found.find()
-    return found
+    return two_releases(tmp_path)
 
 
 def refresh(place: Place, postgres: Postgres) -> None:

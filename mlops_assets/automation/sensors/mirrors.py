@@ -19,7 +19,7 @@ ASKED_ANEW = timedelta(hours=6)
 
 @dg.op
 def bring_copies_up_to_date(context: dg.OpExecutionContext, mirrors: dg.ResourceParam[Mirrors]) -> None:
-    """One pass over each mirror. What one that is away lacks waits for the next run."""
+    """One pass over each mirror. If a mirror cannot be reached, the next run goes on from there."""
     with as_dagster_failure():
         if behind := mirrors.catch_up(context.log.info):
             raise MirrorBehind("; ".join(behind))

@@ -19,6 +19,7 @@ from mlops_assets.text import text_digest
 from mlops_assets.workspace import TOPICS
 from tests.fakes.version_repository import FakeVersionRepository
 from tests.unit.reviews.rows import APP, frame, review
+from tests.unit.reviews.topics.invented import complaints, everything
 
 RULES = {"count": 4, "least_texts": 50, "sample_texts": 200}
 
@@ -93,3 +94,12 @@ def without_model(patch: pytest.MonkeyPatch) -> None:
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for one test."""
     without_model(monkeypatch)
+
+
+def two_releases(folder: Path) -> Place:
+    """A place whose second release has many complaints about the login, with its topics found."""
+    found = Place(folder)
+    found.month("2026-01", everything(20, seed=1))
+    found.month("2026-02", [*everything(8, seed=2), *complaints("login", 60, seed=5)], version="1.1")
+    found.find()
+    return found

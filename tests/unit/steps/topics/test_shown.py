@@ -8,18 +8,14 @@ from mlops_assets.serving.pages.topics import topics_part
 from mlops_assets.steps.topics.shown import ShownTopics
 from tests.unit.reviews.rows import APP
 from tests.unit.reviews.topics.invented import complaints, everything
-from tests.unit.steps.topics.place import Place, no_model
+from tests.unit.steps.topics.place import Place, no_model, two_releases
 
 __all__ = ["no_model"]  # a fixture
 
 
 @pytest.fixture
 def place(tmp_path, no_model) -> Place:
-    found = Place(tmp_path)
-    found.month("2026-01", everything(20, seed=1))
-    found.month("2026-02", [*everything(8, seed=2), *complaints("login", 60, seed=5)], version="1.1")
-    found.find()
-    return found
+    return two_releases(tmp_path)
 
 
 def words_of(page: str) -> str:
