@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -17,20 +18,30 @@ if TYPE_CHECKING:
 ENCODED_TOGETHER = 1024
 """Of each text of a batch the tokenizer keeps several kilobytes beside the ids, until the batch is done."""
 
+_IDS_TOGETHER = 1_000_000
+
 
 class Ids(Sequence[list[int]]):
-    """Texts as token ids, all in one array: as lists of Python's integers they would take twenty times the memory."""
+    """Texts as token ids, all in one array on the disk: the memory that they take does not grow with their number.
 
-    def __init__(self, flat: np.ndarray, ends: np.ndarray) -> None:
-        self.flat, self._ends = flat, ends
+    The file is nameless, so that a killed training leaves none. `place` gives the number that stands for an id.
+    """
+
+    def __init__(self, flat: np.ndarray, ends: np.ndarray, place: np.ndarray | None = None) -> None:
+        self._flat, self._ends, self._place = flat, ends, place
 
     @classmethod
     def of(cls, texts: Iterable[Sequence[int]]) -> "Ids":
-        flat, ends = array("i"), array("q")
-        for text in texts:
-            flat.extend(text)
-            ends.append(len(flat))
-        return cls(np.array(flat, dtype=np.int32), np.array(ends, dtype=np.int64))
+        ends, end = array("q"), 0
+        with TemporaryFile() as file:
+            for text in texts:
+                file.write(np.asarray(text, dtype=np.int32).tobytes())
+                end += len(text)
+                ends.append(end)
+            file.flush()
+            # An empty file cannot be mapped.
+            flat = np.asarray(np.memmap(file, np.int32, mode="r")) if end else np.empty(0, np.int32)
+        return cls(flat, np.array(ends, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -43,15 +54,25 @@ class Ids(Sequence[list[int]]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         end = range(len(self))[index]
-        return self.flat[self._ends[end - 1] if end else 0 : self._ends[end]].tolist()
+        ids = self._flat[self._ends[end - 1] if end else 0 : self._ends[end]]
+        return (ids if self._place is None else self._place[ids]).tolist()
+
+    def used(self) -> np.ndarray:
+        """Each id once, in order."""
+        parts = range(0, len(self._flat), _IDS_TOGETHER)
+        used = [np.unique(self._flat[start : start + _IDS_TOGETHER]) for start in parts]
+        known = np.unique(np.concatenate([np.empty(0, np.int32), *used]))
+        return known if self._place is None else self._place[known]
 
     def digest(self) -> str:
         """Changes with any id of any text."""
-        return hashlib.sha256(self.flat.tobytes() + self._ends.tobytes()).hexdigest()
+        digest = hashlib.sha256(self._flat.data)
+        digest.update(self._ends.data)
+        return digest.hexdigest()
 
     def mapped(self, place: np.ndarray) -> "Ids":
         """The same texts with `place[id]` for each id."""
-        return Ids(place[self.flat].astype(np.int32), self._ends)
+        return Ids(self._flat, self._ends, place)
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,7 @@ class CutEmbedding:
 
         self._model = model
         self._whole = model.get_input_embeddings()
-        known = [np.unique(ids.flat) for ids in used]
+        known = [ids.used() for ids in used]
         kept = np.unique(np.concatenate([*known, [self._whole.padding_idx or 0]]))
         self._kept = torch.from_numpy(kept.astype(np.int64))
         self._place = np.full(self._whole.num_embeddings, -1, np.int64)
@@ -114,7 +135,7 @@ class CutEmbedding:
     def narrow(self, ids: Ids) -> Ids:
         """The same texts in the ids of the cut embedding."""
         narrowed = ids.mapped(self._place)
-        if (narrowed.flat < 0).any():
+        if (narrowed.used() < 0).any():
             raise ValueError("a text holds a token outside the cut embedding: name its ids when cutting")
         return narrowed
 
