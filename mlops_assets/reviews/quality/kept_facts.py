@@ -1,8 +1,6 @@
 """The facts about each month's usable reviews, kept on disk: only files that changed are read for the claims."""
 
-import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from mlops_assets.code_version import code_version
-from mlops_assets.files import replace_file, stamp
+from mlops_assets.files import stamp
 from mlops_assets.params.choices import LabelRule
 from mlops_assets.reviews.quality.claims import ReviewFacts
+from mlops_assets.reviews.stored.kept import Kept
 from mlops_assets.reviews.stored.usable import read_usable
 
 _AT_ONCE = 100
@@ -24,22 +23,14 @@ def facts_of(files: Mapping[str, Path], rule: LabelRule, kept: Path) -> ReviewFa
     """The facts of all these files together. `kept` is the record with the facts of each file, by its stamp."""
     if not files:
         return ReviewFacts.of(read_usable(files), rule)
-    made_by = f"{rule} {code_version(__name__)}"
-    known: dict[str, Any] = {}
-    with suppress(OSError, ValueError, TypeError, KeyError):  # Absent or damaged: every file is read.
-        record = json.loads(kept.read_text(encoding="utf-8"))
-        known = record["files"] if record["made_by"] == made_by else {}
+    record = Kept(kept, f"{rule} {code_version(__name__)}")
     stamps = {name: list(stamp(path)) for name, path in sorted(files.items())}
-    found = {name: known[name] for name, now in stamps.items() if name in known and known[name][0] == now}
-    changed = [name for name in stamps if name not in found]
+    changed = [name for name, now in stamps.items() if record.known(name, now) is None]
     for start in range(0, len(changed), _AT_ONCE):
-        portion = {name: files[name] for name in changed[start : start + _AT_ONCE]}
-        for name, rows in _by_file(portion):
-            found[name] = [stamps[name], asdict(ReviewFacts.of(rows, rule))]
-    found = dict(sorted(found.items()))
-    if found != known:
-        replace_file(kept, json.dumps({"made_by": made_by, "files": found}))
-    return ReviewFacts.together(_as_facts(facts) for _, facts in found.values())
+        for name, rows in _by_file({name: files[name] for name in changed[start : start + _AT_ONCE]}):
+            record.keep(name, stamps[name], asdict(ReviewFacts.of(rows, rule)))
+    record.save()
+    return ReviewFacts.together(_as_facts(record.known(name, now)) for name, now in stamps.items())
 
 
 def _by_file(files: Mapping[str, Path]) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -3,23 +3,23 @@
 Negative are one and two stars: they are known at once, and a new model does not change them.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from mlops_assets.files import replace_file, stamp
+from mlops_assets.files import stamp
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.kept import Kept
 
 COLUMNS = ("review_date", "rating", "app_version", "scraped_at")
 MOST_NEGATIVE_STARS = 2
-_FORM = 1
+_FORM = "1"
 
 Rows = Sequence[Sequence[Any]]
 """Day, version (empty if unknown), reviews with stars, negative ones."""
@@ -52,13 +52,14 @@ def count_days(files: Mapping[str, Path], kept: Path, now: datetime, days: int) 
     left out. `kept` holds the counts of every file that is needed; only a file that changed is read.
     """
     start = (now - timedelta(days=days)).date()
-    counted = _Counted(kept)
+    counted = Kept(kept, _FORM)
     by_app: dict[str, list[_Month]] = {}
     older: set[str] = set()
     for name, path in sorted(files.items()):
         app = name.split("/")[0]
         if path.stem >= f"{start:%Y-%m}":
-            by_app.setdefault(app, []).append(counted.of(name, path))
+            month = counted.of(name, list(stamp(path)), partial(_count, path))
+            by_app.setdefault(app, []).append(_Month(*month))
         else:
             older.add(app)
     counted.save()
@@ -66,34 +67,9 @@ def count_days(files: Mapping[str, Path], kept: Path, now: datetime, days: int) 
     return {app: counts for app, counts in found.items() if counts is not None}
 
 
-@dataclass(frozen=True)
-class _Month:
+class _Month(NamedTuple):
     collected: str
     rows: Rows
-
-
-class _Counted:
-    """The counts of month files by name and stamp. A file of counts that is missing or damaged is made anew."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._kept: dict[str, Any] = {}
-        with suppress(OSError, ValueError):  # Absent or damaged: every month is counted.
-            self._kept = json.loads(path.read_text(encoding="utf-8"))
-        self._found: dict[str, Any] = {}
-
-    def of(self, name: str, path: Path) -> _Month:
-        made_of = [_FORM, *stamp(path)]
-        known = self._kept.get(name)
-        if known is None or known["made_of"] != made_of:
-            month = _count(path)
-            known = {"made_of": made_of, "collected": month.collected, "rows": month.rows}
-        self._found[name] = known
-        return _Month(known["collected"], known["rows"])
-
-    def save(self) -> None:
-        if self._found != self._kept:
-            replace_file(self._path, json.dumps(self._found))
 
 
 def _count(path: Path) -> _Month:

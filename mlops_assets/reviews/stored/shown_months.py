@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.code_version import code_version
-from mlops_assets.files import replace_file, sha256
+from mlops_assets.files import sha256
+from mlops_assets.reviews.stored.kept import Kept
 from mlops_assets.reviews.stored.volumes import (
     MonthRows,
     month_rows,
@@ -60,21 +60,16 @@ class ShownMonths:
 
     def summaries(self) -> dict[str, Summary]:
         """Every month's summary."""
-        known: dict[str, list[Any]] = {}
-        with suppress(OSError, ValueError, KeyError, TypeError):  # Absent or damaged: every month is read.
-            stored = json.loads(self._kept.read_text(encoding="utf-8"))
-            known = stored["months"] if stored["code"] == _code() else {}
-        found: dict[str, list[Any]] = {}
-        for name, stamp in self.stamps.items():
-            if name not in self._made and known.get(name, [""])[0] == stamp:
-                found[name] = known[name]
-                continue
-            if name not in self._made:
-                self.rows(name)
-            found[name] = [stamp, self._made[name]]
-        if found != known:
-            replace_file(self._kept, json.dumps({"code": _code(), "months": found}))
-        return {name: summary for name, (_, summary) in found.items()}
+        kept = Kept(self._kept, _code())
+        for name, summary in self._made.items():
+            kept.keep(name, self.stamps[name], summary)
+        found = {name: kept.of(name, stamp, partial(self._summary, name)) for name, stamp in self.stamps.items()}
+        kept.save()
+        return found
+
+    def _summary(self, name: str) -> Summary:
+        self.rows(name)
+        return self._made[name]
 
     def newest_complaints(self, summaries: Mapping[str, Summary]) -> list[dict[str, Any]]:
         """The newest complaints of all months, with their texts."""

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 
-from mlops_assets.files import replace_file, stamp
+from mlops_assets.files import stamp
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.kept import Kept
 from mlops_assets.reviews.stored.privacy import ERASED
 
 PROVENANCE: Mapping[str, frozenset[str]] = {
@@ -31,13 +32,13 @@ def take_snapshot(folder: Path, source: str, apps: Collection[str], scratch: Pat
     erased comes along, so that nothing of it is collected or restored in another clone.
     """
     wanted = PROVENANCE[source]
-    known = _KnownSources(scratch / _SOURCES)
+    known = Kept(scratch / _SOURCES)
     files: dict[str, Path] = {}
     for path in sorted(path for app in apps for path in (folder / app).rglob("*.parquet")):
         name = path.relative_to(folder).as_posix()
         if any(part.startswith(".") for part in Path(name).parts):
             continue
-        sources = known.of(name, path)
+        sources = set(known.of(name, list(stamp(path)), partial(_sources, path)))
         if sources and sources <= wanted:
             files[name] = path
         elif sources & wanted:
@@ -48,27 +49,8 @@ def take_snapshot(folder: Path, source: str, apps: Collection[str], scratch: Pat
     return files
 
 
-class _KnownSources:
-    """The sources of the rows of each file, by name and stamp."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._kept: dict[str, list[Any]] = {}
-        with suppress(OSError, ValueError):
-            self._kept = json.loads(path.read_text(encoding="utf-8"))
-        self._found: dict[str, list[Any]] = {}
-
-    def of(self, name: str, path: Path) -> set[str]:
-        now = list(stamp(path))
-        known = self._kept.get(name)
-        if known is None or known[0] != now:
-            known = [now, sorted(_only_source(path) or _all_sources(path))]
-        self._found[name] = known
-        return set(known[1])
-
-    def save(self) -> None:
-        if self._found != self._kept:
-            replace_file(self._path, json.dumps(self._found))
+def _sources(path: Path) -> list[str]:
+    return sorted(_only_source(path) or _all_sources(path))
 
 
 def _only_source(path: Path) -> set[str]:
