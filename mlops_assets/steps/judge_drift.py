@@ -1,16 +1,15 @@
 """Judge whether the newest reviews still look like those that the serving model was trained on."""
 
 import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.code_version import code_version
-from mlops_assets.files import replace_file, sha256
+from mlops_assets.files import sha256
+from mlops_assets.reviews.stored.kept import Kept
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence
 from mlops_assets.steps.restore import keep_profile_of
@@ -47,20 +46,17 @@ def judge_drift(evidence: Evidence) -> DriftVerdict:
     from mlops_assets.training.champion import read_decision
 
     settings = evidence.settings
-    path = settings.instance_folder / "drift.json"
     rules = (settings.sections["drift"], settings.label_rule, read_decision(settings.models))
-    key = repr((content_key(evidence.now), evidence.source, rules, _code()))
-    with suppress(OSError, ValueError, TypeError, KeyError):  # Absent or damaged: drift is judged again.
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["key"] == key:
-            return DriftVerdict(**stored["verdict"])
+    key = repr((content_key(evidence.now), evidence.source, rules))
     data = TrainedOn.of({name.split("/")[0] for name in evidence.now}, PROVENANCE[evidence.source])
-    kept = settings.instance_folder / NAME
-    verdict = compare_with_training(
-        settings, evidence.repository, data, lambda count: newest_reviews(evidence.now, count, kept)
-    )
-    replace_file(path, json.dumps({"key": key, "verdict": asdict(verdict)}))
-    return verdict
+
+    def newest(count: int) -> "pd.DataFrame":
+        return newest_reviews(evidence.now, count, settings.instance_folder / NAME)
+
+    kept = Kept(settings.instance_folder / "drift.json", _code())
+    found = kept.of("verdict", key, lambda: asdict(compare_with_training(settings, evidence.repository, data, newest)))
+    kept.save()
+    return DriftVerdict(**found)
 
 
 def compare_with_training(

@@ -1,8 +1,6 @@
 """Judge the reviews of the next version, once for each content. The checks show the claims; broken ones stop it."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.code_version import code_version
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.files import replace_file, sha256
+from mlops_assets.files import sha256
 from mlops_assets.reviews.sources.review_source import AppStatus, ReviewSource
+from mlops_assets.reviews.stored.kept import Kept
 from mlops_assets.settings import Settings
 from mlops_assets.steps.preconditions import validation_options
 from mlops_assets.steps.restore import restored_commit
@@ -270,17 +269,10 @@ def _kept(evidence: Evidence, group: str, judged_by: object, judge: Callable[[],
 def _kept_by(settings: Settings, group: str, judged_by: object, judge: Callable[[], Claims]) -> Claims:
     from mlops_assets.reviews.quality.claims import Claim
 
-    path = settings.instance_folder / "claims.json"
-    key = repr((judged_by, _code()))
-    stored: dict[str, Any] = {}
-    with suppress(OSError, ValueError, TypeError, KeyError):  # Absent or damaged: the claims are judged again.
-        stored = dict(json.loads(path.read_text(encoding="utf-8")))
-        if stored[group]["key"] == key:
-            return {name: Claim(**fields) for name, fields in dict(stored[group]["claims"]).items()}
-    claims = judge()
-    stored[group] = {"key": key, "claims": {name: asdict(claim) for name, claim in claims.items()}}
-    replace_file(path, json.dumps(stored, ensure_ascii=False))
-    return claims
+    kept = Kept(settings.instance_folder / "claims.json", _code())
+    found = kept.of(group, repr(judged_by), lambda: {name: asdict(claim) for name, claim in judge().items()})
+    kept.save(others=lambda _: True)
+    return {name: Claim(**fields) for name, fields in found.items()}
 
 
 def _key(paths: Collection[Path]) -> str:

@@ -3,9 +3,8 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from mlops_assets.code_version import code_version
-from mlops_assets.files import replace_file, sha256, stamp
+from mlops_assets.files import sha256, stamp
 from mlops_assets.reviews.quality import schema
 from mlops_assets.reviews.stored import columns, privacy
+from mlops_assets.reviews.stored.kept import Kept
 from mlops_assets.reviews.stored.privacy import TEXTS, count_masks
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.spread.spread import Spread, here
@@ -84,7 +84,7 @@ def validate_apps(data: Path, months_by_app: Mapping[str, Sequence[str]], spread
     for results, known in spread(_judge, passes):
         done |= {(found.app_id, found.month): found for found in results}
         for app in {found.app_id for found in results}:
-            hashes[app].learn(known)
+            hashes[app].kept.used |= known
     for known in hashes.values():
         known.save()
     return [done[app, month] for app, months in months_by_app.items() for month in months]
@@ -118,7 +118,7 @@ def _judge(judged_together: _Pass) -> "tuple[list[MonthResult], dict[str, list[A
         bad = pd.DataFrame(judged.quarantined[bad_month == month])
         deleted = int(rows["deleted_at"].notna().sum())
         results.append(_Files.of(data, app_id, month, hashes).write(good, bad, deleted))
-    return results, hashes.used
+    return results, hashes.kept.used
 
 
 def months_outdated(data: Path, app_id: str) -> list[str]:
@@ -143,31 +143,16 @@ class _Hashes:
 
     def __init__(self, data: Path, app_id: str) -> None:
         self._data = data
-        self._path = data / "validated" / app_id / ".validation" / "hashes.json"
-        self._known: dict[str, list[Any]] = {}
-        with suppress(OSError, ValueError):
-            self._known = json.loads(self._path.read_text(encoding="utf-8"))
-        self.used: dict[str, list[Any]] = {}
-
-    def learn(self, used: Mapping[str, list[Any]]) -> None:
-        """Take over what another process computed."""
-        self.used |= used
+        self.kept = Kept(data / "validated" / app_id / ".validation" / "hashes.json")
 
     def of(self, path: Path) -> str:
         """The file's SHA-256, or "none" if there is no file."""
         if not path.exists():
             return "none"
-        name, now = path.relative_to(self._data).as_posix(), list(stamp(path))
-        known = self.used.get(name) or self._known.get(name)
-        if known is None or known[:-1] != now:
-            known = [*now, sha256(path)]
-        self.used[name] = known
-        return str(known[-1])
+        return self.kept.of(path.relative_to(self._data).as_posix(), list(stamp(path)), partial(sha256, path))
 
     def save(self) -> None:
-        kept = {name: known for name, known in self._known.items() if (self._data / name).exists()} | self.used
-        if kept and kept != self._known:
-            replace_file(self._path, json.dumps(kept, sort_keys=True))
+        self.kept.save(others=lambda name: (self._data / name).exists())
 
 
 @dataclass(frozen=True)

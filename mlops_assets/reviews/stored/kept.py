@@ -21,18 +21,19 @@ class Kept:
         self._path, self._made_by = path, made_by
         record = read_record(path)
         self._before: dict[str, list[Any]] = record["kept"] if record.get("made_by") == made_by else {}
-        self._now: dict[str, list[Any]] = {}
+        self.used: dict[str, list[Any]] = {}
+        """What was kept or asked for, as another process can take it over."""
 
     def known(self, name: str, stamp: _Stamp) -> Any:
         """The value, None if there is none for this stamp."""
-        entry = self._now.get(name) or self._before.get(name)
+        entry = self.used.get(name) or self._before.get(name)
         if entry is None or entry[0] != stamp:
             return None
-        self._now[name] = entry
+        self.used[name] = entry
         return entry[1]
 
     def keep(self, name: str, stamp: _Stamp, value: Any) -> None:
-        self._now[name] = [stamp, value]
+        self.used[name] = [stamp, value]
 
     def of(self, name: str, stamp: _Stamp, find: Callable[[], Any]) -> Any:
         """The known value, else what `find` returns, which is kept."""
@@ -41,10 +42,11 @@ class Kept:
             self.keep(name, stamp, value)
         return value
 
-    def save(self) -> None:
-        """Write the values that were kept or asked for, and no others."""
-        if self._now != self._before:
-            replace_file(self._path, json.dumps({"made_by": self._made_by, "kept": self._now}))
+    def save(self, others: Callable[[str], bool] = lambda _: False) -> None:
+        """Write the values that were kept or asked for. `others` says of each other name whether it stays."""
+        now = {name: entry for name, entry in self._before.items() if name not in self.used and others(name)}
+        if (now := now | self.used) != self._before:
+            replace_file(self._path, json.dumps({"made_by": self._made_by, "kept": now}))
 
 
 def read_record(path: Path) -> dict[str, Any]:
