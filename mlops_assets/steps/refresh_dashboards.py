@@ -7,7 +7,6 @@ changed, so that a later pass writes whatever an earlier one could not.
 import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from mlops_assets.params.operations import OperationRules
 from mlops_assets.reporting import dashboard_rows as rows
 from mlops_assets.reporting.dashboard_database import DashboardDatabase, DashboardRows, MonthOfRows
 from mlops_assets.reporting.run_summary import RunSummary, read_summary, summary_paths
+from mlops_assets.reviews.stored.kept import read_record
 from mlops_assets.serving.options import prediction_log_address
 from mlops_assets.serving.overview_file import FORMAT, OVERVIEW, SHOWN, publish
 from mlops_assets.settings import Settings
@@ -95,9 +95,7 @@ class Dashboards:
     def _publish(self, found: "_OnDisk", refreshed: Refreshed) -> None:
         """Write what the service's page shows, unless it shows that already."""
         path = self._settings.service_folder / SHOWN / OVERVIEW
-        old: dict[str, Any] = {}
-        with suppress(OSError, ValueError):  # missing or torn: it is written again
-            old = json.loads(path.read_text(encoding="utf-8"))
+        old = read_record(path)
         if old.get("format") != FORMAT:
             old = {}
         same = old.get("data_digest") == found.months.digest

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -16,6 +15,7 @@ from mlops_assets.files import Stamp, replace_file, sha256, stamp
 from mlops_assets.reviews.files.balance import Balance
 from mlops_assets.reviews.files.rules import FileRules
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.kept import read_record
 from mlops_assets.reviews.stored.known_batches import stored_files
 
 Month = tuple[str, str]
@@ -130,11 +130,8 @@ class TakenRecord:
 
     def _kept(self) -> dict[str, Any]:
         """The record, empty if files are read by other rules now."""
-        with suppress(OSError, ValueError):  # Absent or damaged: the files are read.
-            kept = json.loads(self._record.read_text(encoding="utf-8"))
-            if kept.get("rules") == self._of_rules():
-                return kept
-        return {}
+        kept = read_record(self._record)
+        return kept if kept.get("rules") == self._of_rules() else {}
 
     def _of_rules(self) -> str:
         """A digest of the rules but for the clock, and of the code that reads files."""

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from mlops_assets.files import replace_file, stamp
 from mlops_assets.params.choices import LabelRule
 from mlops_assets.params.reviews import Sides
 from mlops_assets.reviews.stored import months
+from mlops_assets.reviews.stored.kept import read_record
 from mlops_assets.reviews.stored.label import LABELS, label_of
 from mlops_assets.reviews.stored.months import MonthKeys, content_key
 from mlops_assets.reviews.stored.split import MANY_TEXTS, SIDES, Split
@@ -108,7 +108,9 @@ def count(files: Mapping[str, Path], labelling: Labelling, spread: Spread = here
 
     Raises `UnknownColumns` if one of them does not have the columns of a stored review.
     """
-    kept = _read_record(labelling.kept / _RECORD)
+    kept = read_record(labelling.kept / _RECORD)
+    if kept.get("format") != FORMAT:
+        kept = {}
     counts = Counts(**kept["counts"]) if kept and kept["key"] == labelling.key(files) else None
     if counts and counts.split == str(labelling.split(counts.texts)):
         return counts
@@ -170,7 +172,7 @@ def with_unlabelled(counts: Counts) -> Counts:
 
 
 def _texts(
-    files: Mapping[str, Path], labelling: Labelling, kept: Mapping[str, Any] | None, stamps: Mapping[str, list[int]]
+    files: Mapping[str, Path], labelling: Labelling, kept: Mapping[str, Any], stamps: Mapping[str, list[int]]
 ) -> tuple[int, dict[str, list[int]]]:
     """Distinct labelled texts, and the stamps of the months that tell so: as few as have `MANY_TEXTS`, else all.
 
@@ -242,15 +244,6 @@ def _total(found: Mapping[str, Any], split: Split, texts: int, people: Mapping[s
         people_labels=_digest(said)[:12] if said else "",
         unlabelled=_digest([sum(month["unlabelled"][at] for month in found.values()) for at in (0, 1)])[:12],
     )
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    """What was kept; None if there is nothing, or if it was damaged or written by another version."""
-    with suppress(OSError, ValueError):  # Absent or damaged: every month is counted.
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(record, dict) and record.get("format") == FORMAT:
-            return record
-    return None
 
 
 def _digest(value: object) -> str:

@@ -7,7 +7,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mlops_assets.masking import masks_in
 from mlops_assets.reviews.play_store.crawl_state import Journal
 from mlops_assets.reviews.predictions.older_file import NAME as OLDER_FILE
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.kept import read_record
 from mlops_assets.reviews.stored.privacy import (
     TEXTS,
     AuthorKeyMissing,
@@ -162,10 +162,8 @@ def know_as_masked(data: Path) -> None:
 
 def _known_as_masked(data: Path) -> dict[str, list[int]]:
     """Stamps by name relative to `data`; none if other patterns masked the files."""
-    with suppress(OSError, ValueError):  # Absent or damaged: every file is read.
-        record = json.loads((data / "raw" / _MASKED).read_text(encoding="utf-8"))
-        return record["files"] if record["patterns"] == code_version("mlops_assets.masking") else {}
-    return {}
+    record = read_record(data / "raw" / _MASKED)
+    return record["files"] if record.get("patterns") == code_version("mlops_assets.masking") else {}
 
 
 def _keep_as_masked(data: Path, before: dict[str, list[int]], files: dict[str, list[int]]) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from mlops_assets.files import replace_file, stamp
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.kept import read_record
 from mlops_assets.reviews.stored.privacy import ERASED
 
 _MOST_KEPT = 5
@@ -42,9 +42,7 @@ class KnownBatches:
         replace_file(self._path, json.dumps({"files": files, "batches": [*before, batch][-_MOST_KEPT:]}))
 
     def _kept(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):  # Absent or damaged: the batch is compared with the files.
-            return json.loads(self._path.read_text(encoding="utf-8"))
-        return {"files": None, "batches": []}
+        return read_record(self._path) or {"files": None, "batches": []}
 
     def _files(self) -> list[list[object]]:
         return stored_files(self._folder, self._app.name, self._erased)
