@@ -18,6 +18,7 @@ from mlops_assets.reviews.drift.history import remember
 from mlops_assets.reviews.predictions.scoring import score_months
 from mlops_assets.reviews.predictions.stored import Predictions
 from mlops_assets.reviews.quality.validate import validate_months
+from mlops_assets.reviews.stored import months
 from mlops_assets.reviews.stored.months import files_below
 from mlops_assets.reviews.stored.store import ReviewStore
 from mlops_assets.serving.log.prediction_store import StoreDown, open_store
@@ -171,6 +172,7 @@ def test_a_changed_month_alone_is_read_and_written(
     shown = settings.service_folder / "shown" / "overview.json"
     assert json.loads(shown.read_text())["reviews"]["models"] == [{"model_version": "m1", "reviews": 17}]
     _month(settings, "2026-03", review("2026-03 new", review_text="bagus", rating=5))
+    monkeypatch.setattr(months, "_remembered", months._Remembered())  # of the predictions above
     reads = ReviewReads(monkeypatch)
     assert dashboards.refresh().trouble == ""
     assert {name[:7] for name in reads.of_review} == {"2026-03"}

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from mlops_assets.files import stamp
 from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.stored.kept import Kept
+from mlops_assets.reviews.stored.months import read_some
 
 COLUMNS = ("review_date", "rating", "app_version", "scraped_at")
 MOST_NEGATIVE_STARS = 2
@@ -117,7 +118,8 @@ def negative_texts(files: Mapping[str, Path], app: str, since: date, until: date
     found: list[str] = []
     for path in (path for name, path in sorted(files.items()) if name.split("/")[0] == app):
         if f"{since:%Y-%m}" <= path.stem <= f"{until:%Y-%m}":
-            rows = columns.to_frame(columns.read_table(path, ["review_date", "rating", "app_version", "review_text"]))
+            columns.require_schema(path)
+            rows = columns.to_frame(read_some(path, ["review_date", "rating", "app_version", "review_text"]))
             day = rows["review_date"].dt.tz_convert("UTC").dt.date
             wanted = (rows["rating"] <= MOST_NEGATIVE_STARS).fillna(value=False) & (day >= since) & (day <= until)
             if version:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -98,11 +98,10 @@ def read(path: Path) -> pa.Table:
     return known
 
 
-def read_dates(path: Path) -> np.ndarray:
-    """When the reviews of a file were written (n,), in its order. No other column is read."""
+def read_some(path: Path, names: Collection[str]) -> pa.Table:
+    """Some of the `COLUMNS` of a file: remembered from `read`, else read without the others, and not remembered."""
     known = _remembered.get(stamp(path))
-    table = columns.read_rows(path, ["review_date"]) if known is None else known
-    return table["review_date"].to_numpy()
+    return columns.read_rows(path, names) if known is None else known.select(list(names))
 
 
 def are_copies(files: Mapping[str, Path], copies: Mapping[str, Path]) -> None:

@@ -69,7 +69,7 @@ def with_dates(outlined: pd.DataFrame, files: Mapping[str, Path]) -> pd.DataFram
     """The rows of `outline` with their `review_date`. No other column of the files is read."""
     dates = np.empty(len(outlined), dtype="datetime64[us]")
     for path, at, rows in _by_file(outlined, files):
-        dates[at] = months.read_dates(path)[rows]
+        dates[at] = months.read_some(path, ["review_date"])["review_date"].to_numpy()[rows]
     return outlined.assign(review_date=pd.DatetimeIndex(dates, tz="UTC"))
 
 

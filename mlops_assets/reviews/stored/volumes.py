@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from mlops_assets.files import stamp
 from mlops_assets.reviews.predictions.month import confidences, read_month
-from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored import columns, months
 from mlops_assets.text import text_digest
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
@@ -85,7 +85,7 @@ def review_rows(data: Path, name: str, ids: Collection[str] | None = None) -> li
     if not path.is_file():
         return []
     answers = _answers(data / "predictions" / f"{name}.parquet")
-    table = columns.read_rows(path, _COLUMNS)
+    table = months.read_some(path, _COLUMNS)
     if ids is not None:
         table = table.filter(pc.is_in(table["review_id"], value_set=pa.array(list(ids), pa.string())))
     rows: list[dict[str, Any]] = []
@@ -118,11 +118,11 @@ def texts_of(data: Path, digests: Collection[str]) -> dict[str, str]:
     """Digest -> text, cut, of usable reviews that are stored now; an erased text is not among them."""
     found: dict[str, str] = {}
     wanted = set(digests)
-    months = dict(_months(data / "validated"))
-    for name in sorted(months, key=lambda name: (name.rpartition("/")[2], name), reverse=True):
+    files = dict(_months(data / "validated"))
+    for name in sorted(files, key=lambda name: (name.rpartition("/")[2], name), reverse=True):
         if not wanted - found.keys():
             break
-        for text in columns.read_rows(Path(months[name]), ["review_text"])["review_text"].unique().to_pylist():
+        for text in months.read_some(Path(files[name]), ["review_text"])["review_text"].unique().to_pylist():
             if text and (digest := text_digest(text)) in wanted:
                 found[digest] = text.replace("\0", "")[:LONGEST_TEXT]
     return found

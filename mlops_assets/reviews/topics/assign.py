@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.reviews.predictions.month import read_month
-from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored import months
 from mlops_assets.reviews.topics.model import TopicModel, words_in
 from mlops_assets.reviews.topics.stored import MONTH
 
@@ -19,7 +19,7 @@ def answered(reviews: Path, answers: Path) -> pd.DataFrame:
     """The reviews of a month's file that have an answer: review_id, review_date, app_version, review_text, sentiment,
     and `digest`, that of the text.
     """
-    rows = columns.read_rows(reviews, ["review_id", "review_date", "app_version", "review_text"]).to_pandas()
+    rows = months.read_some(reviews, ["review_id", "review_date", "app_version", "review_text"]).to_pandas()
     said = read_month(answers, ["review_id", "text", "sentiment"]).to_pandas()
     return rows.merge(said.rename(columns={"text": "digest"}), on="review_id", how="inner", validate="one_to_one")
 

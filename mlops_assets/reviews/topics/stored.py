@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from mlops_assets.files import replace_file
 from mlops_assets.reviews.stored import columns
+from mlops_assets.reviews.stored.months import read_some
 from mlops_assets.reviews.topics.model import TopicModel
 
 SENTIMENTS = ("negative", "positive")
@@ -243,7 +244,7 @@ def texts_of_examples(data: Path, examples: Sequence[_Example], longest: int) ->
     """Review id -> text, cut, of examples that are stored now; an erased review is not among them."""
     found: dict[str, str] = {}
     for path, ids in _by_file(data, examples):
-        table = columns.read_rows(path, ["review_id", "review_text"])
+        table = read_some(path, ["review_id", "review_text"])
         chosen = table.filter(pyarrow.compute.is_in(table["review_id"], value_set=pa.array(ids, pa.string())))  # pyright: ignore[reportAttributeAccessIssue]  # made at import
         for row in chosen.to_pylist():
             found[row["review_id"]] = (row["review_text"] or "").replace("\0", "")[:longest]
