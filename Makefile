@@ -138,13 +138,16 @@ up:  ## A team's server: check the settings, build, start, wait until all is hea
 down:  ## Stop the server; the model goes on serving unless SERVICE=1
 	@stack/stack.sh down
 
-test: install .venv/.installed-dev  ## The test suite (under 12 minutes on two cores)
+# Several workers share the cores: a second thread of torch would mostly wait until it gets one.
+test quick test-long: export OMP_NUM_THREADS ?= 1
+
+test: install .venv/.installed-dev  ## The test suite (under 15 minutes on two cores)
 	$(VENV)/python -m pytest -n 2 -m 'not long'
 
 quick: install .venv/.installed-dev  ## Unit tests alone, for the inner loop (about a minute)
 	$(VENV)/python -m pytest -n 2 tests/unit -m 'not long and not slow'
 
-test-long: install .venv/.installed-dev  ## Kills, soak, browser, full stacks (under 25 minutes)
+test-long: install .venv/.installed-dev  ## Kills, soak, browser, full stacks (under 45 minutes on two cores)
 	$(VENV)/python -m pytest -n 3 -m long
 
 lint: install .venv/.installed-dev  ## Format, lint, types, import contracts

@@ -47,6 +47,7 @@ class DagsterUi:
                     "DAGSTER_HOME": str(self.root / ".dagster"),
                     "DAGSTER_DISABLE_TELEMETRY": "1",
                     "OMP_WAIT_POLICY": "PASSIVE",
+                    "OMP_NUM_THREADS": "1",
                     **self._environ,
                 },
                 stdout=log,

@@ -8,7 +8,7 @@ from tests.collection_machine import CollectionMachine
 @pytest.mark.timeout(900)
 class TestAnyLongHistory(CollectionMachine.TestCase):
     settings = settings(
-        max_examples=60,
+        max_examples=35,
         stateful_step_count=25,
         database=None,
         print_blob=True,

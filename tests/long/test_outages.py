@@ -118,39 +118,45 @@ def read_only(name: str) -> Callable[[Place], AbstractContextManager[None]]:
 
 
 @pytest.mark.parametrize(
-    ("away", "environ", "said"),
+    "outages",
     [
-        (full, {}, ("error: 0 MB are free on the file system",)),
-        (read_only("data"), {}, ("Read-only file system",)),
-        (read_only("models"), {}, ("Read-only file system",)),
-        (read_only(".pipeline"), {}, ("Read-only file system", "read-only")),
-        (read_only(".dagster"), {}, ("Read-only file system", "readonly database")),
-        (nullcontext, {"PLAY_STORE_URL": "http://127.0.0.1:1"}, ("127.0.0.1:1", "refused")),
-        (
-            nullcontext,
-            {"DVC_REMOTE_URL": "s3://reviews/dvc", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1",
-             "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"},
-            ("the DVC remote did not answer", "Could not connect"),
-        ),
+        [(full, {}, ("error: 0 MB are free on the file system",))],
+        [
+            (read_only("data"), {}, ("Read-only file system",)),
+            (read_only("models"), {}, ("Read-only file system",)),
+            (read_only(".pipeline"), {}, ("Read-only file system", "read-only")),
+            (read_only(".dagster"), {}, ("Read-only file system", "readonly database")),
+        ],
+        [
+            (nullcontext, {"PLAY_STORE_URL": "http://127.0.0.1:1"}, ("127.0.0.1:1", "refused")),
+            (
+                nullcontext,
+                {
+                    "DVC_REMOTE_URL": "s3://reviews/dvc", "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+                    "AWS_MAX_ATTEMPTS": "1", "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+                    "AWS_DEFAULT_REGION": "us-east-1",
+                },
+                ("the DVC remote did not answer", "Could not connect"),
+            ),
+        ],
     ],
-    ids=[
-        "no room", "data", "models", "private clone",   "database",
-        "store", "DVC on S3",
-    ],
+    ids=["no room", "one folder after the other", "store, then DVC on S3"],
 )  # fmt: skip
-def test_it_says_what_is_away_the_old_model_serves_and_a_rerun_heals(place: Place, away, environ, said) -> None:
-    before, stored = place.serving(), place.stored()
-    place.new_reviews()
-    with away(place):
-        code, output = place.run(**environ)
-        assert code != 0, output
-        assert any(one in output for one in said), output
-        assert "Traceback" not in output.split("\nRun ")[-1], output
-        assert place.serving() == before
-    assert place.stored() >= stored
+def test_it_says_what_is_away_the_old_model_serves_and_a_rerun_heals(place: Place, outages) -> None:
+    before, stored, batches = place.serving(), place.stored(), place.batch
+    for away, environ, said in outages:
+        place.new_reviews()
+        with away(place):
+            code, output = place.run(**environ)
+            assert code != 0, output
+            assert any(one in output for one in said), output
+            assert "Traceback" not in output.split("\nRun ")[-1], output
+            assert place.serving() == before
+        assert place.stored() >= stored
     code, output = place.run()
     assert code == 0, output
-    assert place.stored() == stored | {f"batch{place.batch}-{n}" for n in range(60)}
+    new = range(batches + 1, place.batch + 1)
+    assert place.stored() == stored | {f"batch{batch}-{n}" for batch in new for n in range(60)}
     assert place.serving()["dataset_version"] != before["dataset_version"]
 
 
