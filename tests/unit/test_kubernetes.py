@@ -80,7 +80,9 @@ KNOWN = {
     ),
     "global": "postgresqlSecretName dagsterHome",
     "postgresql": "enabled postgresqlScheme postgresqlHost postgresqlUsername postgresqlDatabase",
-    "dagsterWebserver": "replicaCount image service podSecurityContext securityContext volumes volumeMounts resources",
+    "dagsterWebserver": (
+        "replicaCount image service readinessProbe podSecurityContext securityContext volumes volumeMounts resources"
+    ),
     "dagsterDaemon": "enabled image podSecurityContext securityContext resources runMonitoring runRetries",
     "dagster-user-deployments": "enabled enableSubchart deployments",
     "dagster-user-deployments.deployments": (

@@ -20,7 +20,35 @@ pytestmark = pytest.mark.slow
 
 SMALL_CHART = {
     "Chart.yaml": "{apiVersion: v2, name: dagster, version: 0.0.1}",
-    "values.yaml": "{}",
+    "values.yaml": """
+dagsterWebserver:
+  service: {port: 80}
+  readinessProbe: {httpGet: {path: /server_info, port: 80}}
+""",
+    "templates/webserver.yaml": """
+{{- with .Values.dagsterWebserver }}
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: webserver, namespace: {{ $.Release.Namespace }}}
+spec:
+  selector: {matchLabels: {deployment: webserver}}
+  template:
+    metadata: {labels: {deployment: webserver}}
+    spec:
+      securityContext: {{ toYaml .podSecurityContext | nindent 8 }}
+      volumes: {{ toYaml .volumes | nindent 8 }}
+      containers:
+        - name: webserver
+          image: "{{ .image.repository }}:{{ .image.tag }}"
+          command: [/bin/bash, -c, "dagster-webserver -h 0.0.0.0 -p {{ .service.port }}"]
+          ports:
+            - {name: http, containerPort: {{ .service.port }}}
+          readinessProbe: {{ toYaml .readinessProbe | nindent 12 }}
+          securityContext: {{ toYaml .securityContext | nindent 12 }}
+          volumeMounts: {{ toYaml .volumeMounts | nindent 12 }}
+          resources: {{ toYaml .resources | nindent 12 }}
+{{- end }}
+""",
     "templates/instance.yaml": """
 apiVersion: v1
 kind: ConfigMap
@@ -117,6 +145,20 @@ def test_the_charts_code_location_runs_our_image_on_the_clone_and_without_rights
     assert pod["securityContext"]["runAsNonRoot"] is True
 
 
+def test_a_probe_asks_a_port_that_its_container_listens_on(chart: Path) -> None:
+    """The chart's webserver is asked at port 80, whatever port it is given, unless the probe is told as well."""
+    asked = [
+        (container["name"], probe["httpGet"]["port"], ports(container))
+        for pod in pods(rendered(chart, values()))
+        for container in pod["containers"]
+        for key, probe in container.items()
+        if key.endswith("Probe") and "httpGet" in probe
+    ]
+    assert asked
+    for container_name, port, listens_on in asked:
+        assert port in listens_on, container_name
+
+
 def test_the_charts_launcher_makes_the_same_job_as_dagster_yaml(chart: Path, tmp_path: Path, monkeypatch) -> None:
     ours = launched_job(tmp_path, monkeypatch, instance_config())
     (config,) = (
@@ -150,6 +192,16 @@ def rendered(folder: Path, given: dict[str, Any]) -> list[dict[str, Any]]:
         templates = loaded.render(given, name="mlops", namespace="mlops", is_install=True)
     manifests = {name: text for name, text in templates.items() if name.endswith(".yaml")}
     return [manifest for text in manifests.values() for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def pods(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pods of the chart's Deployments and Jobs."""
+    return [manifest["spec"]["template"]["spec"] for manifest in manifests if manifest["kind"] in {"Deployment", "Job"}]
+
+
+def ports(container: dict[str, Any]) -> set[str | int]:
+    """Every name and number by which a probe may ask the container."""
+    return {known for port in container["ports"] for known in (port["name"], port["containerPort"])}
 
 
 def refuse_what_kubernetes_would(manifests: list[dict[str, Any]]) -> None:
