@@ -5,6 +5,7 @@ Dagster's own chart is rendered too. A small chart that uses the values in the s
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ spec:
     "templates/instance.yaml": """
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: dagster-instance, namespace: {{ .Release.Namespace }}}
+metadata: {name: {{ .Release.Name }}-dagster-instance, namespace: {{ .Release.Namespace }}}
 data:
   dagster.yaml: |
     {{- with .Values.runLauncher.config.k8sRunLauncher }}
@@ -63,10 +64,10 @@ data:
         load_incluster_config: {{ .loadInclusterConfig }}
         job_namespace: {{ $.Release.Namespace }}
         image_pull_policy: {{ .imagePullPolicy }}
-        service_account_name: dagster
-        dagster_home: {env: DAGSTER_HOME}
-        instance_config_map: {env: DAGSTER_K8S_INSTANCE_CONFIG_MAP}
-        postgres_password_secret: {env: DAGSTER_K8S_PG_PASSWORD_SECRET}
+        service_account_name: {{ $.Release.Name }}-dagster
+        dagster_home: {{ $.Values.global.dagsterHome }}
+        instance_config_map: {{ $.Release.Name }}-dagster-instance
+        postgres_password_secret: {{ $.Values.global.postgresqlSecretName }}
         env_secrets: {{ range .envSecrets }}
           - {{ .name }}
           {{- end }}
@@ -78,6 +79,11 @@ data:
           pod_spec_config: {{ toYaml .runK8sConfig.podSpecConfig | nindent 12 }}
           job_spec_config: {{ toYaml .runK8sConfig.jobSpecConfig | nindent 12 }}
     {{- end }}
+""",
+    "templates/account.yaml": """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: {{ .Release.Name }}-dagster, namespace: {{ .Release.Namespace }}}
 """,
     "templates/code.yaml": """
 {{- range index .Values "dagster-user-deployments" "deployments" }}
@@ -101,13 +107,13 @@ spec:
 {{- end }}
 """,
 }
-OF_THE_PODS = {
-    "DAGSTER_HOME": "/opt/dagster/dagster_home",
-    "DAGSTER_K8S_INSTANCE_CONFIG_MAP": "dagster-instance",
-    "DAGSTER_K8S_PG_PASSWORD_SECRET": "dagster-postgresql-secret",
-    "DAGSTER_K8S_PIPELINE_RUN_ENV_CONFIGMAP": "dagster-pipeline-env",
+MADE_BEFORE = {
+    ("Secret", "mlops-env"),
+    ("Secret", "dagster-postgresql-secret"),
+    ("PersistentVolumeClaim", "mlops-clone"),
 }
-"""Variables of the chart's webserver and daemon, which read the rendered dagster.yaml."""
+"""What docs/scaling.md has a user make before `helm install`."""
+NAMED_AFTER_THE_RELEASE = ("service_account_name", "instance_config_map")
 
 
 @pytest.fixture(params=["small", "dagster"])
@@ -160,16 +166,21 @@ def test_a_probe_asks_a_port_that_its_container_listens_on(chart: Path) -> None:
 
 
 def test_the_charts_launcher_makes_the_same_job_as_dagster_yaml(chart: Path, tmp_path: Path, monkeypatch) -> None:
-    ours = launched_job(tmp_path, monkeypatch, instance_config())
-    (config,) = (
-        yaml.safe_load(manifest["data"]["dagster.yaml"])
-        for manifest in rendered(chart, values())
-        if manifest["kind"] == "ConfigMap" and "dagster.yaml" in manifest["data"]
-    )
-    for name, value in OF_THE_PODS.items():
-        monkeypatch.setenv(name, value)
-    of_chart = instance_config() | {"run_launcher": config["run_launcher"]}
-    assert _comparable(launched_job(tmp_path, monkeypatch, of_chart)) == _comparable(ours)
+    launcher = of_the_chart(rendered(chart, values()))["run_launcher"]
+    config = instance_config()
+    config["run_launcher"]["config"] |= {name: launcher["config"][name] for name in NAMED_AFTER_THE_RELEASE}
+    ours = launched_job(tmp_path, monkeypatch, config)
+    theirs = launched_job(tmp_path, monkeypatch, instance_config() | {"run_launcher": launcher})
+    assert _comparable(theirs) == _comparable(ours)
+
+
+def test_what_the_pods_name_is_made_by_the_chart_or_before_it(chart: Path, tmp_path: Path, monkeypatch) -> None:
+    manifests = rendered(chart, values())
+    launcher = of_the_chart(manifests)["run_launcher"]
+    job = launched_job(tmp_path, monkeypatch, instance_config() | {"run_launcher": launcher})
+    named = {one for pod in [*pods(manifests), job["spec"]["template"]["spec"]] for one in references(pod)}
+    made = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+    assert named - made == MADE_BEFORE
 
 
 @pytest.mark.parametrize("chart", ["small"], indirect=True)
@@ -194,6 +205,12 @@ def rendered(folder: Path, given: dict[str, Any]) -> list[dict[str, Any]]:
     return [manifest for text in manifests.values() for manifest in yaml.safe_load_all(text) if manifest]
 
 
+def of_the_chart(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """The instance that the chart configures."""
+    (text,) = (manifest["data"]["dagster.yaml"] for manifest in manifests if "dagster.yaml" in manifest.get("data", {}))
+    return yaml.safe_load(text)
+
+
 def pods(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The pods of the chart's Deployments and Jobs."""
     return [manifest["spec"]["template"]["spec"] for manifest in manifests if manifest["kind"] in {"Deployment", "Job"}]
@@ -201,7 +218,26 @@ def pods(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def ports(container: dict[str, Any]) -> set[str | int]:
     """Every name and number by which a probe may ask the container."""
-    return {known for port in container["ports"] for known in (port["name"], port["containerPort"])}
+    return {known for port in container.get("ports", ()) for known in (port["name"], port["containerPort"])}
+
+
+def references(pod: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kind and name of everything without which Kubernetes does not start the pod."""
+    if "serviceAccountName" in pod:
+        yield "ServiceAccount", pod["serviceAccountName"]
+    for volume in pod["volumes"]:
+        if "configMap" in volume:
+            yield "ConfigMap", volume["configMap"]["name"]
+        if "persistentVolumeClaim" in volume:
+            yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
+    for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+        sources = [(key, source) for one in container.get("envFrom", ()) for key, source in one.items()]
+        sources += [
+            (key, source) for one in container.get("env", ()) for key, source in one.get("valueFrom", {}).items()
+        ]
+        for key, source in sources:
+            if not source.get("optional"):
+                yield "ConfigMap" if key.startswith("configMap") else "Secret", source["name"]
 
 
 def refuse_what_kubernetes_would(manifests: list[dict[str, Any]]) -> None:
@@ -210,11 +246,10 @@ def refuse_what_kubernetes_would(manifests: list[dict[str, Any]]) -> None:
 
 
 def _comparable(job: dict[str, Any]) -> dict[str, Any]:
-    """The Job's pod and limits without the run's id and the chart's own way to give password and variables."""
+    """The Job's pod and limits without the run's id and the chart's own way to give the password."""
     spec = job["spec"]
     container = spec["template"]["spec"]["containers"][0]
     container["args"] = container["args"][:3]
     container["env"] = [one for one in container["env"] if one["name"] != "DAGSTER_PG_PASSWORD"]
-    container["envFrom"] = [source for source in container["envFrom"] if "secretRef" in source]
     del spec["template"]["metadata"]
     return spec
