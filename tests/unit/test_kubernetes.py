@@ -83,7 +83,9 @@ KNOWN = {
     "dagsterWebserver": (
         "replicaCount image service readinessProbe podSecurityContext securityContext volumes volumeMounts resources"
     ),
-    "dagsterDaemon": "enabled image podSecurityContext securityContext resources runMonitoring runRetries",
+    "dagsterDaemon": (
+        "enabled image podSecurityContext securityContext volumes volumeMounts resources runMonitoring runRetries"
+    ),
     "dagster-user-deployments": "enabled enableSubchart deployments",
     "dagster-user-deployments.deployments": (
         "name image port dagsterApiGrpcArgs includeConfigInLaunchedRuns env envSecrets volumes volumeMounts "

@@ -25,29 +25,38 @@ SMALL_CHART = {
 dagsterWebserver:
   service: {port: 80}
   readinessProbe: {httpGet: {path: /server_info, port: 80}}
+dagsterDaemon:
+  volumes: []
+  volumeMounts: []
 """,
-    "templates/webserver.yaml": """
-{{- with .Values.dagsterWebserver }}
+    "templates/dagster.yaml": """
+{{- range $name := list "dagsterWebserver" "dagsterDaemon" }}
+{{- with index $.Values $name }}
+---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: webserver, namespace: {{ $.Release.Namespace }}}
+metadata: {name: {{ $name | lower }}, namespace: {{ $.Release.Namespace }}}
 spec:
-  selector: {matchLabels: {deployment: webserver}}
+  selector: {matchLabels: {deployment: {{ $name }}}}
   template:
-    metadata: {labels: {deployment: webserver}}
+    metadata: {labels: {deployment: {{ $name }}}}
     spec:
       securityContext: {{ toYaml .podSecurityContext | nindent 8 }}
       volumes: {{ toYaml .volumes | nindent 8 }}
       containers:
-        - name: webserver
+        - name: dagster
           image: "{{ .image.repository }}:{{ .image.tag }}"
-          command: [/bin/bash, -c, "dagster-webserver -h 0.0.0.0 -p {{ .service.port }}"]
+          {{- with .service }}
           ports:
-            - {name: http, containerPort: {{ .service.port }}}
-          readinessProbe: {{ toYaml .readinessProbe | nindent 12 }}
+            - {name: http, containerPort: {{ .port }}}
+          {{- end }}
+          {{- with .readinessProbe }}
+          readinessProbe: {{ toYaml . | nindent 12 }}
+          {{- end }}
           securityContext: {{ toYaml .securityContext | nindent 12 }}
           volumeMounts: {{ toYaml .volumeMounts | nindent 12 }}
           resources: {{ toYaml .resources | nindent 12 }}
+{{- end }}
 {{- end }}
 """,
     "templates/instance.yaml": """
@@ -149,6 +158,13 @@ def test_the_charts_code_location_runs_our_image_on_the_clone_and_without_rights
     assert {"name": "clone", "persistentVolumeClaim": {"claimName": "mlops-clone"}} in pod["volumes"]
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert pod["securityContext"]["runAsNonRoot"] is True
+
+
+def test_every_pod_has_the_volume_on_which_runs_leave_their_logs(chart: Path) -> None:
+    for pod in pods(rendered(chart, values())):
+        (container,) = pod["containers"]
+        assert {"name": "clone", "mountPath": "/srv/mlops"} in container["volumeMounts"], container
+        assert {"name": "clone", "persistentVolumeClaim": {"claimName": "mlops-clone"}} in pod["volumes"]
 
 
 def test_a_probe_asks_a_port_that_its_container_listens_on(chart: Path) -> None:
