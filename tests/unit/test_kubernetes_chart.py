@@ -16,6 +16,7 @@ import yaml
 
 from tests.fakes.kubernetes_api import VERSION
 from tests.kubernetes_instance import IMAGE, STACK, instance_config, launched_job
+from tests.repository import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +90,23 @@ data:
           job_spec_config: {{ toYaml .runK8sConfig.jobSpecConfig | nindent 12 }}
     {{- end }}
 """,
+    "templates/migrate.yaml": """
+{{- if .Values.migrate.enabled }}
+apiVersion: batch/v1
+kind: Job
+metadata: {name: {{ .Release.Name }}-dagster-webserver-instance-migrate, namespace: {{ .Release.Namespace }}}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      volumes: {{ toYaml .Values.dagsterWebserver.volumes | nindent 8 }}
+      containers:
+        - name: migrate
+          image: "{{ .Values.dagsterWebserver.image.repository }}:{{ .Values.dagsterWebserver.image.tag }}"
+          command: [dagster, instance, migrate]
+          volumeMounts: {{ toYaml .Values.dagsterWebserver.volumeMounts | nindent 12 }}
+{{- end }}
+""",
     "templates/account.yaml": """
 apiVersion: v1
 kind: ServiceAccount
@@ -158,6 +176,22 @@ def test_the_charts_code_location_runs_our_image_on_the_clone_and_without_rights
     assert {"name": "clone", "persistentVolumeClaim": {"claimName": "mlops-clone"}} in pod["volumes"]
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert pod["securityContext"]["runAsNonRoot"] is True
+
+
+def test_an_upgrade_to_another_image_changes_no_job(chart: Path) -> None:
+    """Kubernetes refuses another pod in a Job that exists, and with it the whole `helm upgrade`."""
+    upgraded = values()
+    upgraded["dagsterWebserver"]["image"] = {"repository": "registry.example.com/mlops/orchestrator", "tag": "0.2.0"}
+    assert jobs(rendered(chart, upgraded)) == jobs(rendered(chart, values()))
+
+
+def test_the_job_of_an_upgrade_migrates_with_the_new_image(chart: Path) -> None:
+    upgraded = values() | {"migrate": {"enabled": True}}
+    ((name, job),) = jobs(rendered(chart, upgraded)).items()
+    assert f"job/{name}" in (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    (container,) = job["template"]["spec"]["containers"]
+    assert [*container["command"], *container.get("args", ())] == ["dagster", "instance", "migrate"]
+    assert container["image"] == IMAGE
 
 
 def test_every_pod_has_the_volume_on_which_runs_leave_their_logs(chart: Path) -> None:
@@ -230,6 +264,10 @@ def of_the_chart(manifests: list[dict[str, Any]]) -> dict[str, Any]:
 def pods(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The pods of the chart's Deployments and Jobs."""
     return [manifest["spec"]["template"]["spec"] for manifest in manifests if manifest["kind"] in {"Deployment", "Job"}]
+
+
+def jobs(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    return {manifest["metadata"]["name"]: manifest["spec"] for manifest in manifests if manifest["kind"] == "Job"}
 
 
 def ports(container: dict[str, Any]) -> set[str | int]:
