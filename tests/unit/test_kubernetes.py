@@ -84,7 +84,8 @@ KNOWN = {
         "replicaCount image service readinessProbe podSecurityContext securityContext volumes volumeMounts resources"
     ),
     "dagsterDaemon": (
-        "enabled image podSecurityContext securityContext volumes volumeMounts resources runMonitoring runRetries"
+        "enabled image podSecurityContext securityContext volumes volumeMounts resources sensors schedules "
+        "runMonitoring runRetries"
     ),
     "dagster-user-deployments": "enabled enableSubchart deployments",
     "dagster-user-deployments.deployments": (

@@ -27,6 +27,8 @@ dagsterWebserver:
   service: {port: 80}
   readinessProbe: {httpGet: {path: /server_info, port: 80}}
 dagsterDaemon:
+  sensors: {useThreads: true, numWorkers: 4}
+  schedules: {useThreads: true, numWorkers: 4}
   volumes: []
   volumeMounts: []
 """,
@@ -89,6 +91,14 @@ data:
           pod_spec_config: {{ toYaml .runK8sConfig.podSpecConfig | nindent 12 }}
           job_spec_config: {{ toYaml .runK8sConfig.jobSpecConfig | nindent 12 }}
     {{- end }}
+    {{- range $name := list "sensors" "schedules" }}
+    {{- with index $.Values.dagsterDaemon $name }}
+    {{- if .useThreads }}
+    {{ $name }}: {use_threads: true, num_workers: {{ .numWorkers }}}
+    {{- end }}
+    {{- end }}
+    {{- end }}
+    {{- toYaml .Values.additionalInstanceConfig | nindent 4 }}
 """,
     "templates/migrate.yaml": """
 {{- if .Values.migrate.enabled }}
@@ -140,6 +150,11 @@ MADE_BEFORE = {
     ("PersistentVolumeClaim", "mlops-clone"),
 }
 """What docs/scaling.md has a user make before `helm install`."""
+STORAGE_OF_THE_CHART = {"scheduler", "schedule_storage", "run_storage", "event_log_storage"}
+MORE_BY_THE_CHART = {
+    "run_coordinator": {"config"},  # runs that are due are launched in four threads
+    "retention": {"auto_materialize"},  # no asset here has a condition
+}
 NAMED_AFTER_THE_RELEASE = ("service_account_name", "instance_config_map")
 
 
@@ -213,6 +228,14 @@ def test_a_probe_asks_a_port_that_its_container_listens_on(chart: Path) -> None:
     assert asked
     for container_name, port, listens_on in asked:
         assert port in listens_on, container_name
+
+
+def test_the_charts_instance_has_the_rules_of_dagster_yaml_and_no_others(chart: Path) -> None:
+    theirs, ours = of_the_chart(rendered(chart, values())), instance_config()
+    assert set(theirs) - set(ours) <= STORAGE_OF_THE_CHART
+    for name in (set(theirs) & set(ours)) - {"run_launcher"}:
+        differs = {key for key, value in theirs[name].items() if ours[name].get(key) != value}
+        assert differs <= MORE_BY_THE_CHART.get(name, set()), name
 
 
 def test_the_charts_launcher_makes_the_same_job_as_dagster_yaml(chart: Path, tmp_path: Path, monkeypatch) -> None:
