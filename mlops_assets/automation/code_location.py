@@ -13,21 +13,22 @@ from mlops_assets.failures import TransientFailure
 from mlops_assets.proxies import through_proxy
 from mlops_assets.serving.options import is_loopback
 
-_RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "mlops_assets") {
+LOCATION = "mlops_assets"
+_RELOAD = """mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) {
   __typename ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
 } }"""
 
 
 class CodeLocation(dg.ConfigurableResource):
-    """The location `mlops_assets` at the webserver."""
+    """The pipeline's location at the webserver: `mlops_assets`, or the name that Dagster's chart gives it."""
 
     url: str = Field(description="The webserver that is asked to load new code: DAGSTER_RELOAD_URL, else DAGSTER_URL.")
 
-    def reload(self) -> None:
+    def reload(self, name: str = LOCATION) -> None:
         """Have the code loaded anew; raises `TransientFailure` where nobody can be asked or the code is bad."""
         request = urllib.request.Request(  # noqa: S310  an address of the user's own settings
             f"{self.url}/graphql",
-            data=json.dumps({"query": _RELOAD}).encode(),
+            data=json.dumps({"query": _RELOAD, "variables": {"name": name}}).encode(),
             headers={"Content-Type": "application/json"},
         )
         how = "set DAGSTER_URL to the webserver's address, or press Reload definitions there"

@@ -8,7 +8,7 @@ from typing import Self
 import dagster as dg
 
 from mlops_assets.assets.partitions import range_tags, stored_range
-from mlops_assets.automation.code_location import CodeLocation
+from mlops_assets.automation.code_location import LOCATION, CodeLocation
 from mlops_assets.automation.jobs import REFRESH_MODELS
 from mlops_assets.automation.requested_run import NextStep, RequestedRun, next_step, outcome_of
 from mlops_assets.failures import TransientFailure
@@ -110,7 +110,8 @@ def run_on_git_change(
     if settings.git_fast_forward and upstream.waiting and position.release:
         refused = git_history.fast_forward(position.release, keeping=OF_THE_IMAGE if settings.shared_instance else ())
         if refused is None:
-            return dg.SkipReason(_taken_over(position.release, upstream.waiting, code_location))
+            loaded = context.code_location_origin.location_name if context.code_location_origin else LOCATION
+            return dg.SkipReason(_taken_over(position.release, upstream.waiting, code_location, loaded))
         upstream = Upstream(problem=f"{upstream.waiting} commits wait at origin, not taken over: {refused}")
     state, now = _State.read(context.cursor), settings.now()
     asked = state.asked
@@ -143,11 +144,11 @@ def run_on_git_change(
     )
 
 
-def _taken_over(branch: str, commits: int, code_location: CodeLocation) -> str:
+def _taken_over(branch: str, commits: int, code_location: CodeLocation, loaded: str) -> str:
     """The skip reason after a fast-forward. The next tick runs the new code and decides whether a run is needed."""
     taken = f"took over {commits} commits of origin/{branch}"
     try:
-        code_location.reload()
+        code_location.reload(loaded)
     except TransientFailure as failure:
         return f"{taken}, but {failure}"
     return f"{taken} and reloaded the code: the next tick decides"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin  # noqa: TID251  as a daemon sends it
 
 from mlops_assets.assets import failing
 from mlops_assets.automation.sensors.git_change import decide
@@ -59,26 +60,39 @@ class FakeCodeLocation:
     """Stands for the webserver: counts, or says no."""
 
     def __init__(self, problem: str = "") -> None:
-        self.problem, self.reloads = problem, 0
+        self.problem = problem
+        self.reloaded: list[str] = []
 
-    def reload(self) -> None:
-        self.reloads += 1
+    def reload(self, name: str) -> None:
+        self.reloaded.append(name)
         if self.problem:
             raise TransientFailure(self.problem)
 
 
-def tick(clone: Path, instance: dg.DagsterInstance, cursor: str | None, location: object | None = None, **environ: str):
+def tick(
+    clone: Path,
+    instance: dg.DagsterInstance,
+    cursor: str | None,
+    location: object | None = None,
+    origin: CodeLocationOrigin | None = None,
+    **environ: str,
+):
     definitions = build_definitions(settings_of(clone, **environ))
-    with dg.build_sensor_context(
-        instance=instance,
+    with dg.SensorEvaluationContext(
+        instance_ref=None,
+        last_tick_completion_time=None,
+        last_run_key=None,
         cursor=cursor,
-        definitions=definitions,
+        repository_name=None,
+        repository_def=definitions.get_repository_def(),
+        instance=instance,
         resources={
             "settings": definitions.resources["settings"],
             "git_history": GitHistory(clone),
             "review_source": definitions.resources["review_source"],
             "code_location": location or FakeCodeLocation(),
         },
+        code_location_origin=origin,
     ) as context:
         return definitions.resolve_sensor_def("run_on_git_change").evaluate_tick(context)
 
@@ -159,10 +173,24 @@ def test_a_fast_forward_loads_the_code_anew_and_the_next_tick_runs_once(clone: P
         location = FakeCodeLocation()
         taken = tick(clone, instance, cursor, location, GIT_FAST_FORWARD="1")
         assert "took over 1 commits of origin/main and reloaded the code" in said(taken)
-        assert (git(clone, "rev-parse", "HEAD"), location.reloads) == (theirs, 1)
+        assert (git(clone, "rev-parse", "HEAD"), location.reloaded) == (theirs, ["mlops_assets"])
         launched = tick(clone, instance, taken.cursor or cursor, location, GIT_FAST_FORWARD="1")
         assert len(launched.run_requests or []) == 1
         assert "still at" in said(tick(clone, instance, launched.cursor, location, GIT_FAST_FORWARD="1"))
+
+
+def test_a_fast_forward_reloads_the_location_by_the_name_that_the_workspace_gives_it(
+    clone: Path, colleague: Path
+) -> None:
+    """Dagster's chart calls the location as it calls its Kubernetes Service, whose name holds no underscore."""
+    origin = GrpcServerCodeLocationOrigin(host="mlops-assets", port=3030, location_name="mlops-assets")
+    with dg.instance_for_test() as instance:
+        cursor = tick(clone, instance, None).cursor
+        commit(colleague, "one")
+        git(colleague, "push", "-q")
+        location = FakeCodeLocation()
+        tick(clone, instance, cursor, location, origin, GIT_FAST_FORWARD="1")
+        assert location.reloaded == ["mlops-assets"]
 
 
 def test_a_webserver_that_is_away_is_said_and_the_run_still_comes(clone: Path, colleague: Path) -> None:
