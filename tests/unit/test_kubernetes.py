@@ -89,7 +89,7 @@ KNOWN = {
     ),
     "dagster-user-deployments": "enabled enableSubchart deployments",
     "dagster-user-deployments.deployments": (
-        "name image port dagsterApiGrpcArgs includeConfigInLaunchedRuns env envSecrets volumes volumeMounts "
+        "name image port codeServerArgs includeConfigInLaunchedRuns env envSecrets volumes volumeMounts "
         "podSecurityContext securityContext resources"
     ),
     "computeLogManager": "type config",

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import helm_python
 import kubernetes_validate
@@ -117,6 +118,15 @@ spec:
           volumeMounts: {{ toYaml .Values.dagsterWebserver.volumeMounts | nindent 12 }}
 {{- end }}
 """,
+    "templates/service.yaml": """
+apiVersion: v1
+kind: Service
+metadata: {name: {{ .Release.Name }}-dagster-webserver, namespace: {{ .Release.Namespace }}}
+spec:
+  selector: {deployment: dagsterWebserver}
+  ports:
+    - {name: http, port: {{ .Values.dagsterWebserver.service.port }}}
+""",
     "templates/account.yaml": """
 apiVersion: v1
 kind: ServiceAccount
@@ -137,7 +147,11 @@ spec:
       containers:
         - name: code
           image: "{{ .image.repository }}:{{ .image.tag }}"
+          {{- if .dagsterApiGrpcArgs }}
           args: {{ concat (list "dagster" "api" "grpc" "-p" (toString .port)) .dagsterApiGrpcArgs | toJson }}
+          {{- else }}
+          args: {{ concat (list "dagster" "code-server" "start" "-p" (toString .port)) .codeServerArgs | toJson }}
+          {{- end }}
           securityContext: {{ toYaml .securityContext | nindent 12 }}
           volumeMounts: {{ toYaml .volumeMounts | nindent 12 }}
           resources: {{ toYaml .resources | nindent 12 }}
@@ -186,6 +200,7 @@ def test_the_charts_code_location_runs_our_image_on_the_clone_and_without_rights
     )
     (container,) = pod["containers"]
     assert container["image"] == IMAGE
+    assert container["args"][:3] == ["dagster", "code-server", "start"]
     assert container["args"][-2:] == ["-m", "mlops_assets.definitions"]
     assert {"name": "clone", "mountPath": "/srv/mlops"} in container["volumeMounts"]
     assert {"name": "clone", "persistentVolumeClaim": {"claimName": "mlops-clone"}} in pod["volumes"]
@@ -214,6 +229,18 @@ def test_every_pod_has_the_volume_on_which_runs_leave_their_logs(chart: Path) ->
         (container,) = pod["containers"]
         assert {"name": "clone", "mountPath": "/srv/mlops"} in container["volumeMounts"], container
         assert {"name": "clone", "persistentVolumeClaim": {"claimName": "mlops-clone"}} in pod["volumes"]
+
+
+def test_new_code_is_reported_to_the_webserver_of_the_chart(chart: Path) -> None:
+    services = {
+        (manifest["metadata"]["name"], port["port"])
+        for manifest in rendered(chart, values())
+        if manifest["kind"] == "Service"
+        for port in manifest["spec"]["ports"]
+    }
+    (deployment,) = values()["dagster-user-deployments"]["deployments"]
+    webserver = urlsplit(deployment["env"]["DAGSTER_RELOAD_URL"])
+    assert (webserver.hostname, webserver.port) in services
 
 
 def test_a_probe_asks_a_port_that_its_container_listens_on(chart: Path) -> None:
