@@ -231,6 +231,14 @@ def test_every_pod_has_the_volume_on_which_runs_leave_their_logs(chart: Path) ->
         assert {"name": "clone", "persistentVolumeClaim": {"claimName": "mlops-clone"}} in pod["volumes"]
 
 
+def test_no_pod_has_the_files_of_the_clone_changed_at_its_start(chart: Path, tmp_path: Path, monkeypatch) -> None:
+    """Else Kubernetes sets group and mode of every file, and DVC hashes its cache again: it trusts mode 0444 only."""
+    manifests = rendered(chart, values())
+    job = launched_job(tmp_path, monkeypatch, instance_config())
+    for pod in [*pods(manifests), job["spec"]["template"]["spec"]]:
+        assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
 def test_new_code_is_reported_to_the_webserver_of_the_chart(chart: Path) -> None:
     services = {
         (manifest["metadata"]["name"], port["port"])
