@@ -29,7 +29,7 @@ def test_each_step_works_in_a_pod_of_its_own_and_the_run_succeeds(tmp_path: Path
             "SKIP_DEPLOY": "1",
             "DEPLOY_TARGET": "process",
             "NOW": "2026-03-20T00:00:00Z",
-            "OMP_NUM_THREADS": "2",
+            "OMP_NUM_THREADS": "1",
         }
         for name, value in {**variables, "PIPELINE_ROOT": str(clone)}.items():
             monkeypatch.setenv(name, value)
