@@ -17,6 +17,9 @@ FEW = 200
 MANY = 200_000
 """Above this many reviews values are single precision: a million reviews then fit 24 GiB."""
 
+TOGETHER = 20_000
+"""Texts whose n-grams are laid side by side at a time: on the way SciPy's `hstack` holds all that it joins twice."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -43,9 +46,15 @@ class Matrix:
     @property
     def weights(self) -> Any:
         """Both side by side (n, words + chars)."""
-        from scipy.sparse import hstack
+        from scipy.sparse import csr_array, hstack
 
-        return hstack([self.words, self.chars], format="csr")
+        ends = self.words.indptr + self.chars.indptr
+        values, columns = np.empty(ends[-1], self.words.dtype), np.empty(ends[-1], ends.dtype)
+        for start in range(0, len(ends) - 1, TOGETHER):
+            rows = slice(start, start + TOGETHER)
+            part = hstack([self.words[rows], self.chars[rows]], format="csr")
+            values[ends[start] :][: part.nnz], columns[ends[start] :][: part.nnz] = part.data, part.indices
+        return csr_array((values, columns, ends), shape=(len(ends) - 1, self.words.shape[1] + self.chars.shape[1]))
 
     @property
     def presence(self) -> Any:

@@ -237,6 +237,19 @@ def test_the_vocabulary_of_many_reviews_is_learnt_on_a_bounded_draw():
     assert features.words.idf_[shared[0]] == every.words.idf_[shared[1]]
 
 
+def test_words_and_characters_lie_side_by_side_in_parts_as_at_once(monkeypatch):
+    from scipy.sparse import hstack
+
+    _, matrix = classic_features.fit(invented(100)["review_text"].tolist(), SMALL)
+    monkeypatch.setattr(classic_features, "TOGETHER", 30)
+    weights = matrix.weights
+    at_once = hstack([matrix.words, matrix.chars], format="csr")
+    assert weights.shape == at_once.shape
+    for name in ("data", "indices", "indptr"):
+        assert np.array_equal(getattr(weights, name), getattr(at_once, name))
+        assert getattr(weights, name).dtype == getattr(at_once, name).dtype
+
+
 def test_strengths_are_compared_on_a_bounded_draw_and_the_winner_fitted_on_all(tmp_path, monkeypatch):
     fitted = []
     real = classic.logistic
