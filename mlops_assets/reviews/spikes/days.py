@@ -3,6 +3,7 @@
 Negative are one and two stars: they are known at once, and a new model does not change them.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -44,6 +45,12 @@ class AppDays:
 
     def day(self, index: int) -> date:
         return self.first + timedelta(days=index)
+
+    def digest(self) -> str:
+        """Changes with any of the counts."""
+        versions = [(name, *map(np.ndarray.tolist, counts)) for name, counts in sorted(self.by_version.items())]
+        counts = [str(self.first), self.reviews.tolist(), self.negative.tolist(), versions]
+        return hashlib.sha256(repr(counts).encode()).hexdigest()
 
 
 def count_days(files: Mapping[str, Path], kept: Path, now: datetime, days: int) -> dict[str, AppDays]:

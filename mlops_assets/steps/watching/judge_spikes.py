@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_assets.code_version import code_version
+from mlops_assets.reviews.stored.kept import Kept
 from mlops_assets.steps.judge_reviews import Evidence
 
 if TYPE_CHECKING:
@@ -25,18 +27,27 @@ class SpikesFound:
 
 
 def judge_spikes(evidence: Evidence, topics_of: "TopicsOf | None" = None) -> SpikesFound:
-    """Judge the last days of every app. Only months that changed are read, and of a spike its texts."""
+    """Judge the last days of every app. Only months that changed are read, and of a spike its texts. An app that was
+    calm earlier in the day, and has the same counts, is not judged again.
+    """
     from mlops_assets.reviews.spikes.days import count_days
     from mlops_assets.reviews.spikes.spikes import DAYS, find_spikes
 
-    settings = evidence.settings
+    settings, today = evidence.settings, evidence.settings.now().date()
     counts = count_days(evidence.now, settings.instance_folder / "negative_days.json", settings.now(), DAYS)
+    made_by = f"{today} {code_version('mlops_assets.reviews.spikes.spikes')}"
+    kept = Kept(settings.instance_folder / "calm_days.json", made_by)
     spikes: list[Spike] = []
     calm: list[str] = []
-    for _, of_app in sorted(counts.items()):
-        found, said = find_spikes(of_app, settings.now().date())
-        spikes += [_with_topic(spike, evidence.now, topics_of) if topics_of else spike for spike in found]
-        calm += [] if found else [said]
+    for app, of_app in sorted(counts.items()):
+        found, said = [], kept.known(app, of_app.digest())
+        if said is None:
+            found, said = find_spikes(of_app, today)
+            spikes += [_with_topic(spike, evidence.now, topics_of) if topics_of else spike for spike in found]
+        if not found:
+            kept.keep(app, of_app.digest(), said)
+            calm.append(said)
+    kept.save()
     return SpikesFound(spikes, calm)
 
 

@@ -52,7 +52,7 @@ class Matrix:
         values, columns = np.empty(ends[-1], self.words.dtype), np.empty(ends[-1], ends.dtype)
         for start in range(0, len(ends) - 1, TOGETHER):
             rows = slice(start, start + TOGETHER)
-            part = hstack([self.words[rows], self.chars[rows]], format="csr")
+            part: Any = hstack([self.words[rows], self.chars[rows]], format="csr")
             values[ends[start] :][: part.nnz], columns[ends[start] :][: part.nnz] = part.data, part.indices
         return csr_array((values, columns, ends), shape=(len(ends) - 1, self.words.shape[1] + self.chars.shape[1]))
 

@@ -5,6 +5,7 @@ The formats are those of DVC 3 (`files/md5/<2>/<30>`, a folder's list as JSON un
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -36,7 +37,11 @@ class ObjectFolder:
 
     def is_complete(self, name: str) -> bool:
         """Whether the folder version `<md5>.dir` is here with every file of it."""
-        return self.holds(name) and all(map(self.holds, self.listing(name).values()))
+        if not self.holds(name):
+            return False
+        objects = str(self.root / "files" / "md5")
+        files = (f"{objects}/{md5[:2]}/{md5[2:]}" for md5 in self.listing(name).values())
+        return all(map(os.path.isfile, files))  # for thousands of files making a Path takes longer than the look
 
     def names(self) -> list[str]:
         """Every object here."""

@@ -1,6 +1,6 @@
 """A spike in the stored reviews is found with its version and topic, and people are told of it once."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +11,8 @@ from mlops_assets.automation.run_record import record_of
 from mlops_assets.checks.reviews import VALIDATED, _spikes_result
 from mlops_assets.reporting.messages import messages_of
 from mlops_assets.reviews.sources.review_source import SampleSource
+from mlops_assets.reviews.spikes import spikes
+from mlops_assets.reviews.spikes.spikes import find_spikes
 from mlops_assets.reviews.stored import columns
 from mlops_assets.settings import Settings
 from mlops_assets.steps.judge_reviews import Evidence
@@ -62,6 +64,26 @@ def test_a_calm_app_says_what_is_usual(evidence: Evidence) -> None:
     assert judge_spikes(evidence).reason == (
         f"{SAMPLE_APP}: 2 negative reviews on 2026-03-09, 2.0 are usual (56 days before)"
     )
+
+
+def test_a_calm_app_is_judged_once_a_day_and_a_spike_by_every_run(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[date] = []
+    monkeypatch.setattr(spikes, "find_spikes", lambda counts, today: judged.append(today) or found(counts, today))
+    found = find_spikes
+    said = [judge_spikes(evidence, topics).reason for _ in range(2)]
+    assert said[0] == said[1]
+    assert len(judged) == 2
+    for path in (evidence.settings.data / "validated" / SAMPLE_APP).glob("*.parquet"):
+        rows = columns.read_frame(path)
+        columns.write_frame(columns.conform(rows[rows["app_version"] == "1.0"]), path)
+    calm = [judge_spikes(evidence).reason for _ in range(3)]
+    assert calm[0] == calm[1] == calm[2] != said[0]
+    assert len(judged) == 3
+    tomorrow = Settings.load({"NOW": (NOW + timedelta(days=1)).isoformat()}, evidence.settings.root)
+    judge_spikes(Evidence(tomorrow, SampleSource(tomorrow.now), evidence.repository))
+    assert judged[3:] == [tomorrow.now().date()]
 
 
 def test_what_the_check_found_is_a_message_of_its_own_even_if_the_run_fails(evidence: Evidence) -> None:
