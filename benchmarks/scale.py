@@ -34,7 +34,7 @@ ASSETS = (
     "raw_reviews", "validated_reviews", "versioned_dataset", "classic_model", "bert_model", "champion_model",
     "serving_image", "predictions", "topics",
 )  # fmt: skip
-STAGES = ("reviews", *ASSETS, "settle", "nothing new", "a little new")
+STAGES = ("reviews", *ASSETS, "the first run after", "nothing new", "a little new")
 FEW = 500
 """New reviews of one month of one app."""
 _CHUNK = 500_000

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scale import STAGES
+from benchmarks.scale import ASSETS, STAGES
+
+SHOWN = STAGES[1:]
+"""Not the making of the reviews."""
 
 Figures = Mapping[int, Mapping[str, Mapping[str, float]]]
 """Reviews -> stage -> figure -> value."""
@@ -36,7 +39,7 @@ def table(figures: Figures) -> str:
         f"| Stage | {' | '.join(f'{size:,}' for size in sizes)} | slope |",
         "|---" * (len(sizes) + 2) + "|",
     ]
-    for stage in STAGES:
+    for stage in SHOWN:
         known = {size: figures[size][stage] for size in sizes if stage in figures[size]}
         cells = [
             f"{known[size]['cpu_s']:,.1f} s, {known[size]['peak_mb'] / 1000:.2f} GB"
@@ -59,9 +62,9 @@ def draw(figures: Figures, path: Path) -> None:
     for axes, name, title, unit in zip(
         figure.subplots(1, 2), ("cpu_s", "peak_mb"), ("CPU", "Peak memory"), ("s", "MB"), strict=True
     ):
-        for number, stage in enumerate(STAGES):
+        for stage in SHOWN:
             known = {size: stages[stage][name] for size, stages in figures.items() if stage in stages}
-            style = "--" if number >= 10 else "-"
+            style = "-" if stage in ASSETS else "--"
             axes.plot(list(known), list(known.values()), style, marker="o", markersize=3, label=stage)
         axes.set(xscale="log", yscale="log", xlabel="reviews", ylabel=unit, title=title)
         axes.grid(visible=True, alpha=0.3)
