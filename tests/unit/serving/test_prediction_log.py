@@ -212,11 +212,12 @@ def test_a_database_that_is_down_costs_no_request_and_is_counted(tmp_path):
 
 
 def test_a_slow_database_never_holds_a_request_and_what_finds_no_room_is_counted():
-    go = threading.Event()
+    writes, go = threading.Event(), threading.Event()
     dropped: list[float] = []
 
     class Slow:
         def write(self, rows):
+            writes.set()
             assert go.wait(60)
 
         def attach(self, request_id, label, caller, at):
@@ -226,11 +227,16 @@ def test_a_slow_database_never_holds_a_request_and_what_finds_no_room_is_counted
             return None
 
     log = ThreadedLog(Slow(), on_drop=dropped.append, room=10)
-    for number in range(100):  # none of them waits: the write ends only after them
-        log.add(Prediction(str(number), "anonymous", "positive", 1.0, {}, 1, None, "m", "d"))
-    assert len(dropped) >= 80
-    go.set()
-    log.close()
+    prediction = Prediction("1", "anonymous", "positive", 1.0, {}, 1, None, "m", "d")
+    log.add(prediction)
+    assert writes.wait(60)
+    try:
+        for _ in range(100):  # none of them waits: the write ends only after them
+            log.add(prediction)
+    finally:
+        go.set()
+        log.close()
+    assert len(dropped) == 90
 
 
 def test_feedback_on_kept_texts_is_read_with_its_caller(tmp_path):
