@@ -139,7 +139,8 @@ def measured(name: str, folder: Path, size: int) -> dict[str, Any]:
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
         "io = dict(line.split(': ') for line in Path('/proc/self/io').read_text().splitlines())\n"
         "print(json.dumps({'rc': done.returncode, 'cpu_s': used.ru_utime + used.ru_stime,"
-        " 'peak_mb': used.ru_maxrss / 1024, 'read_mb': int(io['rchar']) / 1e6, 'written_mb': int(io['wchar']) / 1e6}))"
+        " 'peak_mb': used.ru_maxrss * 1024 / 1e6,"
+        " 'read_mb': int(io['rchar']) / 1e6, 'written_mb': int(io['wchar']) / 1e6}))"
     )
     command = [sys.executable, "-m", "benchmarks.scale", str(size), "--folder", str(folder), "--stage", name]
     with (folder / f"{name.replace(' ', '-')}.log").open("w") as log:
