@@ -51,7 +51,7 @@ class Kept:
 
 def read_record(path: Path) -> dict[str, Any]:
     """The JSON object in a file that can be made again: empty if the file is absent or damaged."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # Then what it held is found again.
         if isinstance(record := json.loads(path.read_text(encoding="utf-8")), dict):
             return record
     return {}

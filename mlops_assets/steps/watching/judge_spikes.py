@@ -40,12 +40,13 @@ def judge_spikes(evidence: Evidence, topics_of: "TopicsOf | None" = None) -> Spi
     spikes: list[Spike] = []
     calm: list[str] = []
     for app, of_app in sorted(counts.items()):
-        found, said = [], kept.known(app, of_app.digest())
+        counted = of_app.digest()
+        found, said = [], kept.known(app, counted)
         if said is None:
             found, said = find_spikes(of_app, today)
             spikes += [_with_topic(spike, evidence.now, topics_of) if topics_of else spike for spike in found]
         if not found:
-            kept.keep(app, of_app.digest(), said)
+            kept.keep(app, counted, said)
             calm.append(said)
     kept.save()
     return SpikesFound(spikes, calm)

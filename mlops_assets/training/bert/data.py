@@ -19,10 +19,11 @@ ENCODED_TOGETHER = 1024
 """Of each text of a batch the tokenizer keeps several kilobytes beside the ids, until the batch is done."""
 
 _IDS_TOGETHER = 1_000_000
+"""Ids that are looked at in one go."""
 
 
 class Ids(Sequence[list[int]]):
-    """Texts as token ids, all in one array on the disk: the memory that they take does not grow with their number.
+    """Texts as token ids, all in one array on the disk, so that a million texts take little memory.
 
     The file is nameless, so that a killed training leaves none. `place` gives the number that stands for an id.
     """
@@ -58,21 +59,21 @@ class Ids(Sequence[list[int]]):
         return (ids if self._place is None else self._place[ids]).tolist()
 
     def used(self) -> np.ndarray:
-        """Each id once, in order."""
+        """Each id once."""
         parts = range(0, len(self._flat), _IDS_TOGETHER)
         used = [np.unique(self._flat[start : start + _IDS_TOGETHER]) for start in parts]
         known = np.unique(np.concatenate([np.empty(0, np.int32), *used]))
         return known if self._place is None else self._place[known]
 
     def digest(self) -> str:
-        """Changes with any id of any text."""
+        """Changes with any id of any text, as it was encoded."""
         digest = hashlib.sha256(self._flat.data)
         digest.update(self._ends.data)
         return digest.hexdigest()
 
     def mapped(self, place: np.ndarray) -> "Ids":
         """The same texts with `place[id]` for each id."""
-        return Ids(self._flat, self._ends, place)
+        return Ids(self._flat, self._ends, place if self._place is None else place[self._place])
 
 
 @dataclass(frozen=True)
