@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file, stamp
-from mlops_assets.versioning.dvc.objects import folder_object
+from mlops_assets.versioning.dvc.objects import ObjectFolder, folder_object
 
 RECORD = ".staged.json"
 
@@ -40,7 +40,26 @@ class Staging:
         self._remove_others(target, fresh)
         if fresh != known:
             self._record[folder] = fresh
-            replace_file(self._path, json.dumps(self._record))
+            self._save()
+
+    def link(self, folder: str, cache: ObjectFolder) -> None:
+        """Make each copy and its object one file on the disk, where the file system can, after `dvc add` proved them.
+
+        DVC itself links only the files whose object it did not have.
+        """
+        for name, entry in self._record[folder].items():
+            copy, held = self._clone / folder / name, cache.path(entry["md5"])
+            if not copy.samefile(held):
+                scratch = copy.with_name(copy.name + ".partial")
+                with contextlib.suppress(OSError):  # no hard links here: it stays a copy
+                    os.link(held, scratch)
+                    scratch.replace(copy)
+            entry["copy"] = list(stamp(copy))
+        self._save()
+
+    def forget(self) -> None:
+        """Have every file copied again."""
+        self._path.unlink(missing_ok=True)
 
     def object_of(self, folder: str) -> str:
         """The object name that DVC gives to the staged folder."""
@@ -87,6 +106,9 @@ class Staging:
                 else:
                     with contextlib.suppress(OSError):  # not empty: it holds wanted files
                         path.rmdir()
+
+    def _save(self) -> None:
+        replace_file(self._path, json.dumps(self._record))
 
     def _read(self) -> dict[str, dict[str, dict]]:
         try:

@@ -48,6 +48,7 @@ class VersionWriter:
 
     def __init__(self, clone: PipelineClone) -> None:
         self._clone = clone
+        self._staged: Mapping[str, Mapping[str, Path]] = {}
 
     @property
     def _branch(self) -> PipelineBranch:
@@ -59,6 +60,7 @@ class VersionWriter:
 
     def stage(self, folders: Mapping[str, Mapping[str, Path]]) -> None:
         """Make folders of the clone hold exactly these files, by relative name."""
+        self._staged = dict(folders)
         staging = Staging(self._clone.folder)
         for folder, files in folders.items():
             staging.make(folder, files)
@@ -125,6 +127,7 @@ class VersionWriter:
             got = pointed_object(pointer.read_text(encoding="utf-8")) if pointer.is_file() else "no pointer"
             if got != wanted:
                 raise PermanentFailure(f"dvc add {output} gave {got} instead of {wanted}: {_RULE}")
+            staging.link(output, self._clone.cache)
         if ignored != (self._branch.file(self._branch.tip(), ".gitignore") or ""):
             found = self._clone.dvc.stages()
             for output in outputs:
@@ -157,7 +160,9 @@ class VersionWriter:
         staged = [path.removesuffix(".dvc") for path in pointers if path in files]
         try:
             return self._add_and_push(pointers, staged)
-        except DamagedCache:
+        except DamagedCache:  # and so are their copies, which are the same files
+            Staging(self._clone.folder).forget()
+            self.stage(self._staged)
             return self._add_and_push(pointers, staged)
 
     def _add_and_push(self, pointers: Mapping[str, str], staged: Iterable[str]) -> int:

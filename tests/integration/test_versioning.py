@@ -1,6 +1,7 @@
 """Versions with real git and real DVC: a colleague gets everything, and what is lost or damaged comes back."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 
 from benchmarks import versioning
 from mlops_assets.failures import PermanentFailure
-from mlops_assets.versioning.dvc.objects import folder_object, pointed_object
+from mlops_assets.versioning.dvc.objects import ObjectFolder, folder_object, pointed_object
 from mlops_assets.versioning.git.pipeline_commit import FILES, parse_trailers
+from mlops_assets.versioning.staging import Staging
 from mlops_assets.versioning.version_writer import DataVersion
 from tests.user_clone import APP, QUICK_DVC, REAL_DVC, UserClone, sh
 
@@ -212,16 +214,34 @@ def test_a_truncated_object_in_the_remote_is_noticed_and_replaced(tmp_path: Path
 
 
 @pytest.mark.long
-def test_a_damaged_cache_never_reaches_the_remote(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unseen", [False, True])
+def test_a_damaged_cache_never_reaches_the_remote(tmp_path: Path, *, unseen: bool) -> None:
     user = UserClone(tmp_path / "user")
     user.version_data()
     shutil.rmtree(user.root / ".dvc-remote")
     for path in (user.clone / ".dvc" / "cache").rglob("*"):
         if path.is_file() and path.suffix != ".dir":
+            before = path.stat()
             path.chmod(0o644)
-            path.write_bytes(b"damaged!")
+            path.write_bytes(path.read_bytes()[::-1] if unseen else b"damaged!")
+            if unseen:  # as a failing disk does it: same size, same time
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     user.version_data(run_id="run-2")
     assert user.remote_holds_what_the_tip_names()
+
+
+def test_a_staged_file_and_its_object_are_one_file_on_the_disk(tmp_path: Path) -> None:
+    user = UserClone(tmp_path / "user")
+    user.version_data()
+    user.write(f"data/raw/{APP}/2026-01.parquet", "changed")
+    user.version_data(run_id="run-2")
+    cache = ObjectFolder(user.clone / ".dvc" / "cache")
+    for output in ("data/raw", "data/validated"):
+        staging = Staging(user.clone)
+        for name, md5 in staging.objects(output, user.months).items():
+            assert (user.clone / output / name).samefile(cache.path(md5)), name
+        staging.make(output, user.months)
+        assert staging.bytes_copied == 0
 
 
 def test_a_gitignore_that_hides_pointers_is_refused_with_the_rule(tmp_path: Path) -> None:

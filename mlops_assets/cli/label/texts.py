@@ -111,13 +111,15 @@ def _asked(settings: Settings, texts: "pd.DataFrame") -> "pd.DataFrame":
 
     from mlops_assets.reviews.predictions.month import confidences
     from mlops_assets.reviews.predictions.stored import rows_of
+    from mlops_assets.text import key_of
 
+    keys = texts.index.map(key_of)
     unsure = pd.Series(dtype="float64")
-    for table in rows_of(settings.predictions, ["text", "probabilities"]):
-        said = pd.Series(confidences(table), index=table["text"].to_pylist())
-        said = pd.concat([unsure, said[said.index.isin(texts.index)]])
+    for table in rows_of(settings.predictions, ["text_key", "probabilities"]):
+        said = pd.Series(confidences(table), index=table["text_key"].to_pylist())
+        said = pd.concat([unsure, said[said.index.isin(keys)]])
         unsure = said[~said.index.duplicated()].nsmallest(_ASKED // 2)
-    first = texts.loc[texts.index.isin(unsure.index)]
+    first = texts.loc[keys.isin(unsure.index)]
     return texts.loc[[*first.index, *texts.index.difference(unsure.index, sort=False)[: _ASKED - len(first)]]]
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mlops_assets.reviews.predictions.month import SCHEMA
 from mlops_assets.reviews.stored.split import Split
-from mlops_assets.text import text_digest
+from mlops_assets.text import text_key
 
 NEEDED = ("review_id", "app_id", "review_date", "review_text")
 """The columns of a review that a prediction needs."""
@@ -31,21 +31,21 @@ class Answering:
     split: Split
     since: datetime
     now: datetime
-    remembered: dict[str, list[float]] = field(default_factory=dict)
-    """Answers of this run by the digest of the text: frequent texts are in every month."""
+    remembered: dict[int, list[float]] = field(default_factory=dict)
+    """Answers of this run by the key of the text: frequent texts are in every month."""
 
-    def ask(self, texts: dict[str, str], out_of_time: Callable[[], bool]) -> tuple[dict[str, list[float]], int]:
-        """Digest -> probabilities of these texts by digest, until time is out; how many the model was asked."""
-        answers = {digest: self.remembered[digest] for digest in texts if digest in self.remembered}
-        unknown = [digest for digest in texts if digest not in answers]
+    def ask(self, texts: dict[int, str], out_of_time: Callable[[], bool]) -> tuple[dict[int, list[float]], int]:
+        """Probabilities of these texts (by key) by key, until time is out; how many the model was asked."""
+        answers = {key: self.remembered[key] for key in texts if key in self.remembered}
+        unknown = [key for key in texts if key not in answers]
         asked = 0
         for start in range(0, len(unknown), _ASKED_TOGETHER):
             if out_of_time():
                 break
-            digests = unknown[start : start + _ASKED_TOGETHER]
-            rows = self.probabilities([texts[digest] for digest in digests]).tolist()
-            answers.update(zip(digests, rows, strict=True))
-            asked += len(digests)
+            keys = unknown[start : start + _ASKED_TOGETHER]
+            rows = self.probabilities([texts[key] for key in keys]).tolist()
+            answers.update(zip(keys, rows, strict=True))
+            asked += len(keys)
         if len(self.remembered) > _MOST_REMEMBERED:
             self.remembered.clear()
         self.remembered.update(answers)
@@ -77,29 +77,29 @@ def answer_month(
     it. `first_seen` is when this model first saw the reviews without an answer.
     """
     texts = [text or "" for text in reviews["review_text"].to_pylist()]
-    digest_of = {text: text_digest(text) for text in set(texts)}
-    digests = [digest_of[text] for text in texts]
-    earlier = {(row["review_id"], row["text"]): row for row in known.to_pylist()}
-    own: dict[str, list[float]] = {
-        row["text"]: row["probabilities"] for row in earlier.values() if row["model_version"] == model.model_version
+    key_of = {text: text_key(text) for text in set(texts)}
+    keys = [key_of[text] for text in texts]
+    earlier = {(row["review_id"], row["text_key"]): row for row in known.to_pylist()}
+    own: dict[int, list[float]] = {
+        row["text_key"]: row["probabilities"] for row in earlier.values() if row["model_version"] == model.model_version
     }
-    stays = [earlier.get(key) for key in zip(reviews["review_id"].to_pylist(), digests, strict=True)]
-    wanted: dict[str, str] = {}
-    for text, digest, row in zip(texts, digests, stays, strict=True):
-        if digest not in own and (row is None or (again and row["model_version"] != model.model_version)):
-            wanted.setdefault(digest, text)
+    stays = [earlier.get(pair) for pair in zip(reviews["review_id"].to_pylist(), keys, strict=True)]
+    wanted: dict[int, str] = {}
+    for text, key, row in zip(texts, keys, stays, strict=True):
+        if key not in own and (row is None or (again and row["model_version"] != model.model_version)):
+            wanted.setdefault(key, text)
     answers, asked = model.ask(wanted, out_of_time)
     answers |= own
     rows: list[dict[str, Any]] = []
-    for review, text, digest, row in zip(
-        reviews.select(["review_id", "app_id", "review_date"]).to_pylist(), texts, digests, stays, strict=True
+    for review, text, key, row in zip(
+        reviews.select(["review_id", "app_id", "review_date"]).to_pylist(), texts, keys, stays, strict=True
     ):
-        if digest in answers and (row is None or row["model_version"] != model.model_version):
-            given = answers[digest]
+        if key in answers and (row is None or row["model_version"] != model.model_version):
+            given = answers[key]
             rows.append(
                 {
                     **review,
-                    "text": digest,
+                    "text_key": key,
                     "side": model.split.side_of(text),
                     "sentiment": model.labels[int(np.argmax(given))],
                     "probabilities": given,

@@ -9,7 +9,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from mlops_assets.files import Stamp
-from mlops_assets.reviews.predictions.month import SCHEMA, MadeOf, write_month
+from mlops_assets.reviews.predictions.month import SCHEMA, MadeOf, with_keys, write_month
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 
@@ -25,7 +25,7 @@ def take_over(data: Path) -> None:
         return
     about = json.loads((pq.read_metadata(old).metadata or {})[b"predictions"])
     table = pq.read_table(old).sort_by([("app_id", "ascending"), ("review_date", "ascending")])
-    table = table.append_column("model_version", pa.repeat(about["model_version"], len(table)))
+    table = with_keys(table).append_column("model_version", pa.repeat(about["model_version"], len(table)))
     months = pc.strftime(table["review_date"], format="%Y-%m")
     keys = pc.binary_join_element_wise(table["app_id"], months, "/").to_pylist()
     starts = [place for place, key in enumerate(keys) if place == 0 or keys[place - 1] != key]

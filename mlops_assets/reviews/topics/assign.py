@@ -17,19 +17,19 @@ _GOOD_EXAMPLE_WORDS = 6
 
 def answered(reviews: Path, answers: Path) -> pd.DataFrame:
     """The reviews of a month's file that have an answer: review_id, review_date, app_version, review_text, sentiment,
-    and `digest`, that of the text.
+    and `text_key`.
     """
     rows = months.read_some(reviews, ["review_id", "review_date", "app_version", "review_text"]).to_pandas()
-    said = read_month(answers, ["review_id", "text", "sentiment"]).to_pandas()
-    return rows.merge(said.rename(columns={"text": "digest"}), on="review_id", how="inner", validate="one_to_one")
+    said = read_month(answers, ["review_id", "text_key", "sentiment"]).to_pandas()
+    return rows.merge(said, on="review_id", how="inner", validate="one_to_one")
 
 
-def texts_of(rows: pd.DataFrame, sentiment: str) -> Iterator[tuple[str, str]]:
-    """Digest and text of the answered reviews of a sentiment that hold a word."""
-    chosen = rows[(rows["sentiment"] == sentiment) & rows["review_text"].notna()].drop_duplicates("digest")
-    for digest, text in zip(chosen["digest"], chosen["review_text"], strict=True):
+def texts_of(rows: pd.DataFrame, sentiment: str) -> Iterator[tuple[int, str]]:
+    """Key and text of the answered reviews of a sentiment that hold a word."""
+    chosen = rows[(rows["sentiment"] == sentiment) & rows["review_text"].notna()].drop_duplicates("text_key")
+    for key, text in zip(chosen["text_key"], chosen["review_text"], strict=True):
         if words_in(text):
-            yield digest, text
+            yield key, text
 
 
 def assign(rows: pd.DataFrame, models: Mapping[str, TopicModel]) -> pd.DataFrame:
@@ -39,9 +39,9 @@ def assign(rows: pd.DataFrame, models: Mapping[str, TopicModel]) -> pd.DataFrame
     for sentiment, model in models.items():
         wanted = ((rows["sentiment"] == sentiment) & rows["review_text"].notna()).to_numpy()
         chosen = rows[wanted]
-        texts = chosen.drop_duplicates("digest").set_index("digest")["review_text"]
+        texts = chosen.drop_duplicates("text_key").set_index("text_key")["review_text"]
         found = dict(zip(texts.index, model.topics_of(texts.tolist()), strict=True))
-        length = {digest: min(1.0, len(words_in(text)) / _GOOD_EXAMPLE_WORDS) for digest, text in texts.items()}
-        topic[wanted] = [found[digest][0] for digest in chosen["digest"]]
-        typical[wanted] = [found[digest][1] * length[digest] for digest in chosen["digest"]]
+        length = {key: min(1.0, len(words_in(text)) / _GOOD_EXAMPLE_WORDS) for key, text in texts.items()}
+        topic[wanted] = [found[key][0] for key in chosen["text_key"]]
+        typical[wanted] = [found[key][1] * length[key] for key in chosen["text_key"]]
     return rows.assign(topic=topic, typical=typical)[MONTH.names].reset_index(drop=True)

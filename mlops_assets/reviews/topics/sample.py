@@ -1,4 +1,4 @@
-"""A sample of distinct texts that hardly changes when reviews are added: those with the smallest digests."""
+"""A sample of distinct texts that hardly changes when reviews are added: those with the smallest keys."""
 
 from collections.abc import Iterable
 
@@ -8,18 +8,18 @@ class TextSample:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._texts: dict[str, str] = {}
+        self._texts: dict[int, str] = {}
 
-    def add(self, texts: Iterable[tuple[str, str]]) -> None:
-        """Pairs of a text's digest and the text."""
-        for digest, text in texts:
-            self._texts.setdefault(digest, text)
+    def add(self, texts: Iterable[tuple[int, str]]) -> None:
+        """Pairs of a text's key and the text."""
+        for key, text in texts:
+            self._texts.setdefault(key, text)
             if len(self._texts) > 2 * self._most:
                 self._texts = self._smallest()
 
     def texts(self) -> list[str]:
-        """The sample, in the order of the digests."""
+        """The sample, in the order of the keys."""
         return list(self._smallest().values())
 
-    def _smallest(self) -> dict[str, str]:
+    def _smallest(self) -> dict[int, str]:
         return dict(sorted(self._texts.items())[: self._most])

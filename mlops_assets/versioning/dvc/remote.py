@@ -74,7 +74,8 @@ class Remote:
             "autostage": "false",
             "site_cache_dir": str(site_cache),
         }
-        cache = {"type": "reflink,copy", "dir": "cache"}  # relative to .dvc/
+        # Links: a staged file and its object are one file on the disk. The folder is relative to .dvc/.
+        cache = {"type": "hardlink,copy", "dir": "cache"}
         return _rendered(_parser(), {"core": core, "cache": cache, **self._section()})
 
     def _section(self) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mlops_assets.reviews.predictions.answer import NEEDED, Answering, answer_month
-from mlops_assets.reviews.predictions.month import SCHEMA, confidences
+from mlops_assets.reviews.predictions.month import SCHEMA, confidences, read_month
 from mlops_assets.reviews.predictions.scoring import Budget, score_months
 from mlops_assets.reviews.predictions.stored import Predictions
 from mlops_assets.reviews.stored import columns
@@ -93,7 +93,7 @@ class Place:
         return found
 
     def rows(self) -> pd.DataFrame:
-        tables = [columns.read_rows(path) for path in sorted(self.folder.glob("*/*.parquet"))]
+        tables = [read_month(path) for path in sorted(self.folder.glob("*/*.parquet"))]
         return with_confidence(pa.concat_tables(tables)).set_index("review_id")
 
     def files(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from mlops_assets.reviews.predictions.scoring import Budget
 from mlops_assets.reviews.predictions.stored import Predictions, progress_of
 from mlops_assets.reviews.predictions.unseen import unseen
 from mlops_assets.reviews.stored.erase import erase
+from mlops_assets.text import text_digest
 from tests.review_reads import ReviewReads
 from tests.unit.reviews.predictions.scored import (
     FIRST,
@@ -235,7 +236,7 @@ def test_answers_to_unseen_texts_follow_changes_erasures_and_the_model(
 def test_the_one_file_of_older_versions_is_divided_and_nothing_is_asked_again(place: Place) -> None:
     place.score(FakeModel())
     tables = [pq.read_table(path) for path in sorted(place.folder.glob("*/*.parquet"))]
-    old = pa.concat_tables(tables).drop_columns(["model_version"])
+    old = _with_digests(pa.concat_tables(tables), place).drop_columns(["model_version"])
     about = json.dumps({"model_version": "m1", "dataset_version": "d0", "labels": LABELS})
     data, rows = place.folder.parent, place.rows()
     shutil.rmtree(place.folder)
@@ -246,6 +247,31 @@ def test_the_one_file_of_older_versions_is_divided_and_nothing_is_asked_again(pl
     assert model.asked == []
     pd.testing.assert_frame_equal(place.rows(), rows)
     assert not (data / "predictions.parquet").exists()
+
+
+def test_months_with_digests_of_an_older_version_are_read_and_nothing_is_asked_again(place: Place) -> None:
+    place.score(FakeModel())
+    rows = place.rows()
+    for path in place.folder.glob("*/*.parquet"):
+        old = pq.read_table(path)
+        about = {b"predictions": pq.read_metadata(path).metadata[b"predictions"]}
+        pq.write_table(_with_digests(old, place).replace_schema_metadata(about), path)
+    place.write(MARCH, {"good2": "bagus 2", "bad2": "jelek 2", "new": "bagus sekali"})
+    model = FakeModel()
+    place.score(model, LATER)
+    assert model.asked == ["bagus sekali"]
+    pd.testing.assert_frame_equal(place.rows().loc[rows.index], rows)
+
+
+def _with_digests(table: pa.Table, place: Place) -> pa.Table:
+    """The predictions as older versions wrote them: with a digest of each text."""
+    digests = {
+        row["review_id"]: text_digest(row["review_text"])
+        for path in place.validated.glob("*/*.parquet")
+        for row in pq.read_table(path, columns=["review_id", "review_text"]).to_pylist()
+    }
+    column = pa.array([digests[review_id] for review_id in table["review_id"].to_pylist()])
+    return table.set_column(table.column_names.index("text_key"), "text", column)
 
 
 def test_an_answer_keeps_its_labels_probabilities(tmp_path: Path) -> None:

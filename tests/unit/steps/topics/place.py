@@ -15,7 +15,7 @@ from mlops_assets.reviews.stored import columns
 from mlops_assets.reviews.topics.stored import TopicStore
 from mlops_assets.settings import Settings
 from mlops_assets.steps.topics import find_topics as step
-from mlops_assets.text import text_digest
+from mlops_assets.text import text_key
 from mlops_assets.workspace import TOPICS
 from tests.fakes.version_repository import FakeVersionRepository
 from tests.unit.reviews.rows import APP, frame, review
@@ -67,7 +67,7 @@ class Place:
         answers = pa.table(
             {
                 "review_id": rows["review_id"].tolist(),
-                "text": [text_digest(text) for text in rows["review_text"]],
+                "text_key": [text_key(text) for text in rows["review_text"]],
                 "sentiment": sentiments,
                 "probabilities": [[0.9, 0.1]] * len(rows),
                 "model_version": ["m1"] * len(rows),
