@@ -148,10 +148,13 @@ def measured(name: str, folder: Path, size: int) -> dict[str, Any]:
     figures = json.loads(done.stdout)
     if figures.pop("rc"):
         raise SystemExit(f"stage {name!r} failed: see {log.name}")
-    disk = sum(
-        path.stat().st_size for path in (folder / "clone").rglob("*") if path.is_file() and not path.is_symlink()
-    )
-    return {**figures, "seconds": time.perf_counter() - started, "disk_mb": disk / 1e6}
+    return {**figures, "seconds": time.perf_counter() - started, "disk_mb": bytes_below(folder / "clone") / 1e6}
+
+
+def bytes_below(folder: Path) -> int:
+    """Bytes of the files below the folder; what has several names counts once."""
+    found = (path.stat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum({(file.st_dev, file.st_ino): file.st_size for file in found}.values())
 
 
 def main() -> None:
