@@ -1,7 +1,8 @@
 """Folders of the private clone made equal to given files; the cost follows what changed.
 
 A record keeps, for every file, its MD5 and the stamps (size, modification time, inode) of the source and of the copy.
-If both stamps are as recorded, neither file is opened.
+If both stamps are as recorded, neither file is opened. Files of the same content are one file on the disk, and after
+`dvc add` their object is the same file too (`cache.type` in `dvc/remote.py`).
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from mlops_assets.failures import PermanentFailure
 from mlops_assets.files import replace_file, stamp
-from mlops_assets.versioning.dvc.objects import ObjectFolder, folder_object
+from mlops_assets.versioning.dvc.objects import folder_object
 
 RECORD = ".staged.json"
 
@@ -27,6 +28,8 @@ class Staging:
         self._clone = clone
         self._path = clone / RECORD
         self._record: dict[str, dict[str, dict]] = self._read()
+        self._copies: dict[str, Path] = {}
+        """A staged file by the MD5 of its content."""
         self.bytes_copied = 0
 
     def make(self, folder: str, files: Mapping[str, Path]) -> None:
@@ -41,21 +44,6 @@ class Staging:
         if fresh != known:
             self._record[folder] = fresh
             self._save()
-
-    def link(self, folder: str, cache: ObjectFolder) -> None:
-        """Make each copy and its object one file on the disk, where the file system can, after `dvc add` proved them.
-
-        DVC itself links only the files whose object it did not have.
-        """
-        for name, entry in self._record[folder].items():
-            copy, held = self._clone / folder / name, cache.path(entry["md5"])
-            if not copy.samefile(held):
-                scratch = copy.with_name(copy.name + ".partial")
-                with contextlib.suppress(OSError):  # no hard links here: it stays a copy
-                    os.link(held, scratch)
-                    scratch.replace(copy)
-            entry["copy"] = list(stamp(copy))
-        self._save()
 
     def forget(self) -> None:
         """Have every file copied again."""
@@ -80,6 +68,7 @@ class Staging:
         except FileNotFoundError as error:
             raise PermanentFailure(f"{source} is missing: collect it again before it is versioned") from error
         if known and known["source"] == source_stamp and known["copy"] == _stamp_or_none(copy):
+            self._copies.setdefault(known["md5"], copy)
             return known
         copy.parent.mkdir(parents=True, exist_ok=True)
         scratch = copy.with_name(copy.name + ".partial")
@@ -89,8 +78,15 @@ class Staging:
                 digest.update(chunk)
                 writing.write(chunk)
         self.bytes_copied += scratch.stat().st_size
+        md5 = digest.hexdigest()
+        twin = self._copies.setdefault(md5, copy)
+        if twin != copy:
+            link = copy.with_name(copy.name + ".link.partial")
+            with contextlib.suppress(OSError):  # no hard links here: it stays a copy
+                os.link(twin, link)
+                link.replace(scratch)
         scratch.replace(copy)
-        return {"md5": digest.hexdigest(), "source": source_stamp, "copy": list(stamp(copy))}
+        return {"md5": md5, "source": source_stamp, "copy": list(stamp(copy))}
 
     def _remove_others(self, target: Path, wanted: Mapping[str, object]) -> None:
         target.mkdir(parents=True, exist_ok=True)

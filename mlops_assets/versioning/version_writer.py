@@ -127,7 +127,6 @@ class VersionWriter:
             got = pointed_object(pointer.read_text(encoding="utf-8")) if pointer.is_file() else "no pointer"
             if got != wanted:
                 raise PermanentFailure(f"dvc add {output} gave {got} instead of {wanted}: {_RULE}")
-            staging.link(output, self._clone.cache)
         if ignored != (self._branch.file(self._branch.tip(), ".gitignore") or ""):
             found = self._clone.dvc.stages()
             for output in outputs:
