@@ -157,6 +157,7 @@ def _decide(
     from mlops_assets.reviews.stored.split import gate_texts, held_out_of_all
     from mlops_assets.serving.models.model import load
     from mlops_assets.training.blend.train import bring_blend
+    from mlops_assets.training.budget import with_held_out
     from mlops_assets.training.judging.contender import contender
     from mlops_assets.training.judging.gate import decide
     from mlops_assets.training.judging.people import texts_of_people
@@ -164,7 +165,11 @@ def _decide(
     models, rules = settings.models, settings.section(Evaluation)
     counts, outlined = labelled_counts(settings, repository), outline_of_version(settings, repository)
     labelled = outlined[outlined["label"].notna()]
-    frame, training_data = chosen_reviews(labelled[labelled["side"] != "train"], repository), counts.training_data
+    held_out, training_data = (
+        with_held_out(labelled[labelled["side"] != "train"], rules.most_texts),
+        counts.training_data,
+    )
+    frame = chosen_reviews(held_out, repository)
     frame = with_languages(frame, settings.section(ValidationOptions).language)
     no_blend = bring_blend(
         models,

@@ -62,7 +62,9 @@ def train(
     Its old metrics go first and the model is put in place whole, so that a failed training leaves no scores behind.
     `elsewhere` calls this function in another process, on the same folders, and is used instead of training here.
     """
+    from mlops_assets.params.models import Evaluation
     from mlops_assets.params.operations import RetrainRules
+    from mlops_assets.training.budget import with_held_out
 
     refuse_missing_upstream(kind.asset, settings, repository)
     model, metrics = settings.models / kind.name, settings.models / kind.metrics_file
@@ -92,6 +94,7 @@ def train(
             raise PermanentFailure(f"the training elsewhere left no {metrics}: both machines must see the same folder")
         outlined = outline_of_version(settings, repository)
         test = outlined[outlined["label"].notna() & (outlined["side"] == "test")]
+        test = with_held_out(test, settings.section(Evaluation).most_texts)
         return TrainedModel(due, measured, _mistakes(chosen_reviews(test, repository), settings, kind))
     metrics.unlink(missing_ok=True)
     scratch = settings.instance_folder / "training" / kind.name
@@ -130,12 +133,15 @@ def _training(
     outlined, files = outline_of_version(settings, repository), version_files(repository)
     labelled = outlined["label"].notna()
     recipe: Any = kind.recipe(settings.sections)
+    rules = settings.section(Evaluation)
     chosen = budget.within(
-        with_dates(outlined[labelled], files), references_of(settings, repository), recipe.most_reviews
+        with_dates(outlined[labelled], files),
+        references_of(settings, repository),
+        recipe.most_reviews,
+        rules.most_texts,
     )
     others = chosen_reviews(outlined[~labelled & (outlined["side"] == "train")], repository)
     chosen = replace(chosen, frame=chosen_reviews(chosen.frame, repository))
-    rules = settings.section(Evaluation)
     return Training(
         frame=with_languages(chosen.frame, settings.section(ValidationOptions).language),
         folder=folder,

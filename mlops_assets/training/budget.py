@@ -1,10 +1,12 @@
-"""Which reviews a training takes if it may not take all: distinct, recent, and spread over labels, apps and months.
+"""Which reviews a training takes if it may not take all: distinct, recent, and spread over labels, apps and months. Of
+held-out texts a random part is taken.
 
 What the others would bring is estimated in `left_out.py`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,10 @@ RARE_SHARE = 0.05
 """A label with a smaller share of the reviews is taken as if it had this one: it has too few to lose any."""
 HALVES_IN_MONTHS = 12
 """A month has half the claim of the month that is so many months younger."""
+HELD_OUT = ("validation", "gate", "test")
+
+_MIXES = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that different keys stay different."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +33,27 @@ class Chosen:
     references: References | None
     available: int
     used: int
+    held_out: int = 0
+    """Held-out reviews that were left out."""
 
     @property
     def left_out(self) -> int:
         return self.available - self.used
 
 
-def within(frame: pd.DataFrame, references: References | None, most: int) -> Chosen:
-    """At most `most` reviews to train on. Own reviews and those of reference apps share them by their weight.
+def within(frame: pd.DataFrame, references: References | None, most: int, most_texts: int) -> Chosen:
+    """At most `most` reviews to train on, and `most_texts` texts of each held-out side. Own reviews and those of
+    reference apps share them by their weight.
 
     The rows of `frame` need no text if they have its `key`.
     """
+    everything = len(frame)
+    frame = with_held_out(frame, most_texts)
+    without = everything - len(frame)
     own = (frame["side"] == "train").to_numpy(dtype=bool)
     sizes = [int(own.sum()), len(references.reviews) if references else 0]
     if sum(sizes) <= most:
-        return Chosen(frame, references, sum(sizes), sum(sizes))
+        return Chosen(frame, references, sum(sizes), sum(sizes), without)
     weight = references.own_weight if references else 1
     taken = fill(sizes, [weight * sizes[0], sizes[1]], most)
     keep = ~own
@@ -49,7 +61,30 @@ def within(frame: pd.DataFrame, references: References | None, most: int) -> Cho
     if references:
         reviews = references.reviews
         references = replace(references, reviews=reviews[choose(reviews, taken[1])].reset_index(drop=True))
-    return Chosen(frame[keep].reset_index(drop=True), references, sum(sizes), sum(taken))
+    return Chosen(frame[keep].reset_index(drop=True), references, sum(sizes), sum(taken), without)
+
+
+def with_held_out(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The rows (side, review_text or its key) without those of all but `most` distinct texts of each held-out side.
+
+    The texts are those whose keys come first in an order that has nothing to do with the sides: a random part, and the
+    same one as reviews come. What people labelled (`person`) stays.
+    """
+    keep = (rows["side"] == "train").to_numpy(dtype=bool, copy=True)
+    if (~keep).sum() <= most:
+        return rows
+    for side in HELD_OUT:
+        at = np.flatnonzero((rows["side"] == side).to_numpy())
+        order = _keys(rows.iloc[at]).astype(np.uint64) * _MIXES
+        distinct = np.unique(order)
+        keep[at] = order <= distinct[min(most, len(distinct)) - 1] if len(distinct) else True
+    if "person" in rows:
+        keep |= rows["person"].notna().to_numpy(dtype=bool)
+    return cast("pd.DataFrame", rows[keep])
+
+
+def _keys(rows: pd.DataFrame) -> np.ndarray:
+    return rows["key"].to_numpy() if "key" in rows else evaluate.text_keys(rows["review_text"])
 
 
 def choose(rows: pd.DataFrame, most: int) -> np.ndarray:
@@ -65,7 +100,7 @@ def choose(rows: pd.DataFrame, most: int) -> np.ndarray:
     dates = pd.to_datetime(rows["review_date"], utc=True)
     known = pd.DataFrame(
         {
-            "text": rows["key"].to_numpy() if "key" in rows else evaluate.text_keys(rows["review_text"]),
+            "text": _keys(rows),
             "label": rows["label"].astype("category").array,
             "app": rows["app_id"].astype("category").array,
             "date": dates.to_numpy(),

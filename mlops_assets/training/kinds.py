@@ -43,8 +43,8 @@ class Training:
         """The training with at most the reviews that the recipe allows."""
         from mlops_assets.training import budget, left_out
 
-        chosen = budget.within(self.frame, self.references, recipe.most_reviews)
-        if not chosen.left_out:
+        chosen = budget.within(self.frame, self.references, recipe.most_reviews, self.rules.most_texts)
+        if not chosen.left_out and not chosen.held_out:
             return self
         record = left_out.on_record(chosen, f"{recipe.section}.most_reviews", recipe.most_reviews, self.rules)
         return replace(self, frame=chosen.frame, references=chosen.references, budget=record)

@@ -22,8 +22,14 @@ _RECIPE = ClassicRecipe(char_longest=4, max_word_features=10_000, max_char_featu
 
 def on_record(chosen: Chosen, key: str, most: int, rules: Evaluation) -> dict[str, Any]:
     """The entry `budget` of a model's metrics; empty if nothing was left out."""
+    held_out = (
+        f"{chosen.held_out:,} reviews of the held-out sides were not asked: evaluate.most_texts is "
+        f"{rules.most_texts:,} distinct texts a side."
+        if chosen.held_out
+        else ""
+    )
     if not chosen.left_out:
-        return {}
+        return {"said": held_out} if held_out else {}
     brings = would_bring(chosen, rules)
     said = (
         f"{chosen.left_out:,} of {chosen.available:,} reviews to train on were left out: {key} is {most:,}. "
@@ -35,6 +41,7 @@ def on_record(chosen: Chosen, key: str, most: int, rules: Evaluation) -> dict[st
             f"{brings['points']:+.1f} points ({brings['low']:+.1f} to {brings['high']:+.1f}, n={brings['n']} distinct "
             "test texts)."
         )
+    said = f"{said} {held_out}".rstrip()
     return {"most_reviews": most, "available": chosen.available, "used": chosen.used, "brings": brings, "said": said}
 
 

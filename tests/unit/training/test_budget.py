@@ -13,6 +13,7 @@ from mlops_assets.training.references import References
 from tests.unit.training.invented import invented
 
 LABELS, APPS, MONTHS = ("negative", "positive"), ("big.app", "small.app"), 6
+TEXTS = 50_000
 
 
 def reviews(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
@@ -30,6 +31,63 @@ def reviews(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
             "side": "train",
         }
     )
+
+
+def with_sides(rows: int) -> pd.DataFrame:
+    """Reviews dealt to the sides by their texts, a quarter to each."""
+    made = reviews(rows)
+    sides = np.array(["train", *budget.HELD_OUT])
+    return made.assign(side=sides[evaluate.text_keys(made["review_text"]) % 4])
+
+
+def texts_of(rows: pd.DataFrame, side: str) -> set[str]:
+    return set(rows["review_text"][rows["side"] == side])
+
+
+def test_of_each_held_out_side_a_part_of_the_texts_is_taken_with_every_review_that_has_them() -> None:
+    rows = with_sides(4000)
+    taken = budget.with_held_out(rows, 100)
+    assert {side: len(texts_of(taken, side)) for side in budget.HELD_OUT} == dict.fromkeys(budget.HELD_OUT, 100)
+    assert (taken["side"] == "train").sum() == (rows["side"] == "train").sum()
+    held_out = rows[rows["side"] != "train"]
+    kept = held_out[held_out["review_text"].isin(set(taken["review_text"]))]
+    pd.testing.assert_frame_equal(taken[taken["side"] != "train"], kept)
+    keyed = rows.assign(key=evaluate.text_keys(rows["review_text"])).drop(columns="review_text")
+    assert budget.with_held_out(keyed, 100)["review_id"].tolist() == taken["review_id"].tolist()
+    most = max(len(texts_of(rows, side)) for side in budget.HELD_OUT)
+    pd.testing.assert_frame_equal(budget.with_held_out(rows, most), rows)
+
+
+def test_the_held_out_texts_stay_the_same_as_reviews_come() -> None:
+    rows = with_sides(8000)
+    before, after = budget.with_held_out(rows[:4000], 200), budget.with_held_out(rows, 200)
+    for side in budget.HELD_OUT:
+        gone = texts_of(before, side) - texts_of(after, side)
+        came = texts_of(after, side) - texts_of(before, side)
+        assert came <= set(rows["review_text"][4000:])
+        assert len(gone) == len(came) < 150
+
+
+def test_held_out_texts_that_people_labelled_are_always_taken() -> None:
+    rows = with_sides(4000)
+    person = pd.Series(None, index=rows.index, dtype="str")
+    person[rows.index % 7 == 0] = "positive"
+    taken = budget.with_held_out(rows.assign(person=person), 10)
+    labelled = rows[(rows["side"] != "train") & person.notna()]
+    assert set(labelled["review_id"]) <= set(taken["review_id"])
+    assert len(taken) < len(rows)
+
+
+def test_the_record_says_how_many_held_out_reviews_were_not_asked() -> None:
+    rows = with_sides(4000)
+    chosen = budget.within(rows, None, 10_000, 100)
+    asked = chosen.frame["side"] != "train"
+    assert chosen.held_out == (rows["side"] != "train").sum() - asked.sum() > 0
+    record = left_out.on_record(chosen, "classic.most_reviews", 10_000, Evaluation(most_texts=100))
+    assert record == {
+        "said": f"{chosen.held_out:,} reviews of the held-out sides were not asked: "
+        "evaluate.most_texts is 100 distinct texts a side."
+    }
 
 
 @pytest.mark.parametrize("most", [0, 1, 7, 100, 1000, 1999, 2990, 3000, 5000])
@@ -53,8 +111,8 @@ def test_keys_in_the_place_of_texts_choose_the_same_reviews() -> None:
     outlined = outlined.astype({"label": "category", "app_id": "category", "side": "category"})
     for most in (7, 500, 2990):
         np.testing.assert_array_equal(budget.choose(outlined, most), budget.choose(rows, most))
-    assert budget.within(outlined, None, 500).frame["review_id"].tolist() == (
-        budget.within(rows, None, 500).frame["review_id"].tolist()
+    assert budget.within(outlined, None, 500, TEXTS).frame["review_id"].tolist() == (
+        budget.within(rows, None, 500, TEXTS).frame["review_id"].tolist()
     )
 
 
@@ -104,7 +162,7 @@ def test_what_one_cannot_use_goes_to_the_others(seed: int) -> None:
 def test_own_reviews_and_references_are_taken_by_their_weight_and_the_other_sides_stay_whole() -> None:
     own, other = reviews(), reviews(1000, seed=1)
     frame = pd.concat([own, own.head(200).assign(side="gate")], ignore_index=True)
-    chosen = budget.within(frame, References(other, 3), 1000)
+    chosen = budget.within(frame, References(other, 3), 1000, TEXTS)
     assert chosen.references is not None
     assert (chosen.available, chosen.used, chosen.left_out) == (4000, 1000, 3000)
     assert chosen.frame["side"].value_counts().to_dict() == {"train": 900, "gate": 200}
@@ -112,7 +170,7 @@ def test_own_reviews_and_references_are_taken_by_their_weight_and_the_other_side
 
 
 def test_an_app_with_few_reviews_keeps_them_beside_many_references() -> None:
-    chosen = budget.within(reviews(500), References(reviews(3000, seed=1), 10), 1000)
+    chosen = budget.within(reviews(500), References(reviews(3000, seed=1), 10), 1000, TEXTS)
     assert len(chosen.frame) == 500
     assert chosen.references is not None
     assert len(chosen.references.reviews) == 500
@@ -120,7 +178,7 @@ def test_an_app_with_few_reviews_keeps_them_beside_many_references() -> None:
 
 def test_what_fits_is_left_as_it_is() -> None:
     frame = reviews(300)
-    chosen = budget.within(frame, None, 300)
+    chosen = budget.within(frame, None, 300, TEXTS)
     assert chosen.frame is frame
     assert left_out.on_record(chosen, "classic.most_reviews", 300, Evaluation()) == {}
 
@@ -128,7 +186,7 @@ def test_what_fits_is_left_as_it_is() -> None:
 @pytest.mark.slow
 def test_what_was_left_out_is_on_record_with_what_it_would_bring() -> None:
     frame = invented(3000)
-    chosen = budget.within(frame, None, 500)
+    chosen = budget.within(frame, None, 500, TEXTS)
     record = left_out.on_record(chosen, "classic.most_reviews", 500, Evaluation(rounds=200))
     assert (record["available"], record["used"]) == (int((frame["side"] == "train").sum()), 500)
     brings = record["brings"]
@@ -141,7 +199,7 @@ def test_what_was_left_out_is_on_record_with_what_it_would_bring() -> None:
 
 
 def test_without_a_test_side_nothing_is_estimated() -> None:
-    chosen = budget.within(invented(600).assign(side="train"), None, 100)
+    chosen = budget.within(invented(600).assign(side="train"), None, 100, TEXTS)
     record = left_out.on_record(chosen, "classic.most_reviews", 100, Evaluation())
     assert record["brings"] is None
     assert "would change" not in record["said"]
