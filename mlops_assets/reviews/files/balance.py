@@ -157,15 +157,13 @@ class Balance:
             yield f"  personal data masked in texts and replies: {counts}"
 
     def _apps(self) -> Iterator[str]:
-        apps = [(str(app), rows) for app, rows in self.by_month.groupby("app_id")]
-        apps.sort(key=lambda item: -int(item[1][TAKEN].sum()))
-        for app, rows in apps[:_APPS]:
-            counts = {fate: int(rows[fate].sum()) for fate in _FATES}
-            taken = rows[(rows[TAKEN] > 0) & (rows["month"] != "")]
+        rows = self.by_month
+        apps = rows.groupby("app_id")[list(_FATES)].sum().sort_values(TAKEN, ascending=False, kind="stable")
+        for app, counts in apps[:_APPS].to_dict("index").items():
+            taken = rows[(rows["app_id"] == app) & (rows[TAKEN] > 0) & (rows["month"] != "")]
             yield f"{app or 'no app'}: {_sum(counts)}{_months(taken)}"
-        if rest := apps[_APPS:]:
-            more = {fate: sum(int(rows[fate].sum()) for _, rows in rest) for fate in _FATES}
-            yield f"{len(rest)} more apps: {_sum(more)}"
+        if len(rest := apps[_APPS:]):
+            yield f"{len(rest)} more apps: {_sum(rest.sum().to_dict())}"
 
     def _shown(self, first: Sequence[tuple[Any, str]], count: int) -> str:
         rows = ", ".join(f"{self.unit} {number}{f': {value}' if value else ''}" for number, value in first)
@@ -231,7 +229,7 @@ class Balances:
 NO_FILES = Balances()
 
 
-def _sum(counts: dict[str, int]) -> str:
+def _sum(counts: Mapping[Any, int]) -> str:
     return f"{counts[TAKEN]} taken + {counts[QUARANTINED]} in quarantine + {counts[REPEAT]} repeats"
 
 
