@@ -164,11 +164,8 @@ def _decide(
 
     models, rules = settings.models, settings.section(Evaluation)
     counts, outlined = labelled_counts(settings, repository), outline_of_version(settings, repository)
-    labelled = outlined[outlined["label"].notna()]
-    held_out, training_data = (
-        with_held_out(labelled[labelled["side"] != "train"], rules.most_texts),
-        counts.training_data,
-    )
+    labelled, training_data = outlined[outlined["label"].notna()], counts.training_data
+    held_out = with_held_out(labelled[labelled["side"] != "train"], rules.most_texts)
     frame = chosen_reviews(held_out, repository)
     frame = with_languages(frame, settings.section(ValidationOptions).language)
     no_blend = bring_blend(

@@ -60,7 +60,7 @@ class VersionWriter:
 
     def stage(self, folders: Mapping[str, Mapping[str, Path]]) -> None:
         """Make folders of the clone hold exactly these files, by relative name."""
-        self._staged = dict(folders)
+        self._staged = {**self._staged, **folders}
         staging = Staging(self._clone.folder)
         for folder, files in folders.items():
             staging.make(folder, files)
