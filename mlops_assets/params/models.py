@@ -209,8 +209,8 @@ class Evaluation(Section):
     newest_months: int = Field(default=3, ge=1, le=120)
     """The latest months of the gate and test sides that are also measured by themselves, as the newest reviews."""
     most_texts: int = Field(default=50_000, ge=100, le=100_000_000)
-    """Distinct texts of each held-out side that models are tuned, judged and measured on, at most: always the same
-    ones. Of texts beyond that only those that people labelled are asked."""
+    """The most distinct texts of each held-out side that models are tuned, judged and measured on. They stay the same
+    as reviews come; texts that people labelled are asked besides."""
     rounds: int = Field(default=2000, ge=200, le=100_000)
     """Resamples of each bootstrap. More make intervals steadier and the evaluation slower."""
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
