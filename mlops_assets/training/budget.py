@@ -18,7 +18,6 @@ RARE_SHARE = 0.05
 """A label with a smaller share of the reviews is taken as if it had this one: it has too few to lose any."""
 HALVES_IN_MONTHS = 12
 """A month has half the claim of the month that is so many months younger."""
-HELD_OUT = ("validation", "gate", "test")
 
 _MIXES = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that different keys stay different."""
@@ -73,7 +72,7 @@ def with_held_out(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     keep = (rows["side"] == "train").to_numpy(dtype=bool, copy=True)
     if (~keep).sum() <= most:
         return rows
-    for side in HELD_OUT:
+    for side in evaluate.HELD_OUT:
         at = np.flatnonzero((rows["side"] == side).to_numpy())
         order = _keys(rows.iloc[at]).astype(np.uint64) * _MIXES
         distinct = np.unique(order)

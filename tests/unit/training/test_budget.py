@@ -36,7 +36,7 @@ def reviews(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
 def with_sides(rows: int) -> pd.DataFrame:
     """Reviews dealt to the sides by their texts, a quarter to each."""
     made = reviews(rows)
-    sides = np.array(["train", *budget.HELD_OUT])
+    sides = np.array(["train", *evaluate.HELD_OUT])
     return made.assign(side=sides[evaluate.text_keys(made["review_text"]) % 4])
 
 
@@ -47,21 +47,21 @@ def texts_of(rows: pd.DataFrame, side: str) -> set[str]:
 def test_of_each_held_out_side_a_part_of_the_texts_is_taken_with_every_review_that_has_them() -> None:
     rows = with_sides(4000)
     taken = budget.with_held_out(rows, 100)
-    assert {side: len(texts_of(taken, side)) for side in budget.HELD_OUT} == dict.fromkeys(budget.HELD_OUT, 100)
+    assert {side: len(texts_of(taken, side)) for side in evaluate.HELD_OUT} == dict.fromkeys(evaluate.HELD_OUT, 100)
     assert (taken["side"] == "train").sum() == (rows["side"] == "train").sum()
     held_out = rows[rows["side"] != "train"]
     kept = held_out[held_out["review_text"].isin(set(taken["review_text"]))]
     pd.testing.assert_frame_equal(taken[taken["side"] != "train"], kept)
     keyed = rows.assign(key=evaluate.text_keys(rows["review_text"])).drop(columns="review_text")
     assert budget.with_held_out(keyed, 100)["review_id"].tolist() == taken["review_id"].tolist()
-    most = max(len(texts_of(rows, side)) for side in budget.HELD_OUT)
+    most = max(len(texts_of(rows, side)) for side in evaluate.HELD_OUT)
     pd.testing.assert_frame_equal(budget.with_held_out(rows, most), rows)
 
 
 def test_the_held_out_texts_stay_the_same_as_reviews_come() -> None:
     rows = with_sides(8000)
     before, after = budget.with_held_out(rows[:4000], 200), budget.with_held_out(rows, 200)
-    for side in budget.HELD_OUT:
+    for side in evaluate.HELD_OUT:
         gone = texts_of(before, side) - texts_of(after, side)
         came = texts_of(after, side) - texts_of(before, side)
         assert came <= set(rows["review_text"][4000:])
