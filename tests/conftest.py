@@ -9,6 +9,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+HANGS_AFTER_S = 1800
+"""A long test with its setup, which builds images or starts a stack, on a machine that has much else to do."""
+
 SHARED = {"docker": "tests/integration/test_docker_", "stack": "tests/long/test_stack_"}
 SLOWEST = (
     "docker",
@@ -40,5 +43,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(HANGS_AFTER_S))
     order = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: order.get(lane(item.nodeid), len(order)))

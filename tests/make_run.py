@@ -51,7 +51,7 @@ class MakeRun:
         return self._ended(), said
 
     def _ended(self) -> int:
-        self._process.join(280)
+        self._process.join(900)
         assert self._process.exitcode is not None
         return self._process.exitcode
 

@@ -105,7 +105,7 @@ class Stack:
     def make(self, target: str, **more: str) -> subprocess.CompletedProcess[str]:
         """`make up` or `make down`, in an environment that holds nothing else."""
         return subprocess.run(
-            ["make", target], cwd=self.root, env=_bare(more), capture_output=True, text=True, check=False, timeout=900
+            ["make", target], cwd=self.root, env=_bare(more), capture_output=True, text=True, check=False, timeout=1500
         )
 
     def compose(self, *arguments: str) -> str:
@@ -195,7 +195,7 @@ def _bare(more: Mapping[str, str]) -> dict[str, str]:
 
 def _shell(command: list[str], folder: Path, more: Mapping[str, str]) -> str:
     done = subprocess.run(
-        command, cwd=folder, env=_bare(more), capture_output=True, text=True, check=False, timeout=900
+        command, cwd=folder, env=_bare(more), capture_output=True, text=True, check=False, timeout=1500
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

@@ -26,7 +26,7 @@ from tests.integration.receivers import Hooks
 from tests.repository import ROOT
 from tests.user_clone import free_port, make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.long
 
 STACK = ROOT / "stack"
 RESEND_S = 5

@@ -42,7 +42,7 @@ def run(root: Path, kill_at_save: int = 0) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=900,
     )
 
 

@@ -28,7 +28,7 @@ from tests.integration.clients import wait_until
 from tests.repository import ROOT
 from tests.user_clone import free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.long]
 
 MB = 1_000_000
 USER, PASSWORD = "robot", "right"

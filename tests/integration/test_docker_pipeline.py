@@ -19,7 +19,7 @@ from mlops_assets.settings import Settings
 from tests.repository import ROOT
 from tests.user_clone import free_port, make_clone, settings_of, write_params
 
-pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.long]
 
 CANARY = "canary-7d0e6f8a-that-must-not-fly"
 CLOCK = "2026-02-15T00:00:00Z"

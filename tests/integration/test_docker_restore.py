@@ -26,7 +26,7 @@ from tests.integration.clients import Clients
 from tests.repository import ROOT
 from tests.user_clone import free_port, make_clone, settings_of
 
-pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.long]
 
 FEBRUARY, APRIL = "2026-02-15T00:00:00Z", "2026-04-15T00:00:00Z"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -147,7 +147,7 @@ def _migrate(environ: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=500)
     return process.returncode, said
 
 

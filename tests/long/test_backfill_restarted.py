@@ -14,7 +14,7 @@ from tests.fakes.play_store import FakePlayStore, FakeReview, Fault
 from tests.fakes.play_wire import serve
 from tests.user_clone import make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.long
 APPS = ("com.example.one", "com.example.two")
 MONTHS = ("2026-01", "2026-02", "2026-03")
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)

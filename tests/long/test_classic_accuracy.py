@@ -5,7 +5,7 @@ import pytest
 from benchmarks import classic
 from tests.shared_data import real_reviews
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.long
 
 
 def test_it_beats_the_replaced_recipe_by_repeated_cross_validation():

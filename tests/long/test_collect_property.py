@@ -5,10 +5,9 @@ from tests.collection_machine import CollectionMachine
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 class TestAnyLongHistory(CollectionMachine.TestCase):
     settings = settings(
-        max_examples=35,
+        max_examples=20,
         stateful_step_count=25,
         database=None,
         print_blob=True,

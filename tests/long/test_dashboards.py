@@ -35,7 +35,7 @@ from tests.repository import ROOT
 from tests.unit.reviews.rows import frame, review
 from tests.user_clone import free_port, make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.long
 
 STACK = ROOT / "stack"
 DASHBOARDS = {

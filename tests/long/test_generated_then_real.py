@@ -11,7 +11,7 @@ from mlops_assets.deploy.process.backend import ProcessBackend
 from mlops_assets.deploy.service import Service
 from tests.user_clone import free_port, make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.long
 
 APP = "com.example.app"
 

@@ -16,8 +16,8 @@ from mlops_assets.settings import Settings
 from mlops_assets.steps.prune import prune
 from tests.user_clone import make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
-TICKS, BETWEEN, KEPT = 30, 6, 6
+pytestmark = pytest.mark.long
+TICKS, BETWEEN, KEPT = 24, 6, 6
 EVERY = timedelta(hours=6)
 SETTLED = 2
 """Prunings after which whatever is kept for a time is as long as it gets."""

@@ -17,7 +17,7 @@ from tests.fakes.play_wire import PlayWire, serve
 from tests.make_run import MakeRun
 from tests.user_clone import free_port, make_clone
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.long
 APP = "com.valar.pintu"
 START = datetime(2026, 3, 20, 12, tzinfo=UTC)
 APART = timedelta(minutes=5)

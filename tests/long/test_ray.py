@@ -165,7 +165,7 @@ def log_of(instance: dg.DagsterInstance) -> str:
 
 
 def wait_until(holds: Callable[[], bool], ended: Callable[[], bool]) -> None:
-    until = time.monotonic() + 300
+    until = time.monotonic() + 900
     while not holds():
         assert not ended(), "the run ended before"
         assert time.monotonic() < until

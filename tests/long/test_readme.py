@@ -18,7 +18,7 @@ from tests.fakes.play_store import FakePlayStore, FakeReview
 from tests.fakes.play_wire import serve
 from tests.user_clone import PROJECT, SMALL, free_port, git, write_params
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.long
 APP = "com.valar.pintu"
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 ELSEWHERE = {
@@ -124,7 +124,7 @@ def _serves(line: str, clone: Path, environment: dict[str, str]) -> None:
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        until = time.monotonic() + 150
+        until = time.monotonic() + 600
         while time.monotonic() < until:
             assert process.poll() is None, f"{line} ended with {process.returncode}"
             try:

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from tests.stack_machine import LOOK, SECRETS, Stack, eventually
 
-pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.docker]
 
 
 def test_a_weak_secret_is_named_and_nothing_starts(stack: Stack) -> None:

@@ -18,7 +18,7 @@ from tests.docker_engine import engine_or_skip
 from tests.stack_machine import APPS, LOOK, ORCHESTRATOR, SECRETS, UID, Stack, eventually
 from tests.user_clone import PROJECT
 
-pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.docker]
 
 
 LAUNCH = """mutation ($run: ExecutionParams!) { launchPipelineExecution(executionParams: $run) {
@@ -341,7 +341,7 @@ def backup_command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess
     """What the Makefile's targets call, without installing the packages into the stack's clone."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(stack.root), "PIPELINE_ROOT": str(stack.root)}  # noqa: TID251  a process's own
     command = [sys.executable, "-m", "mlops_assets.cli", *arguments]
-    return subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False, timeout=900)
 
 
 def psql(stack: Stack, database: str, query: str) -> str:

@@ -24,7 +24,7 @@ from tests.browser import open_page
 from tests.dagster_ui import DagsterUi
 from tests.user_clone import free_port, make_clone, settings_of
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.long
 USER = psutil.Process().username()
 NOW = "2026-03-15T00:00:00Z"
 MONTHS = "[2025-12...2026-02]"

@@ -1,5 +1,6 @@
 """Staged folders equal their source at a cost that follows the change."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -84,6 +85,24 @@ def test_a_file_exchanged_for_one_of_equal_size_and_time_is_noticed(tmp_path: Pa
     (tmp_path / "other").replace(files["app/a"])
     _staged(tmp_path, files)
     assert _content(tmp_path / "data/raw") == {"app/a": "2"}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_equal_content_is_one_file_where_the_file_system_has_hard_links(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    files = _files(tmp_path / "source", a="1", b="1")
+    _staged(tmp_path, files)
+    a, b = (tmp_path / "data/raw/app" / name for name in "ab")
+    assert a.samefile(b) == links
+    files |= _files(tmp_path / "source", b="2")
+    assert _staged(tmp_path, files).bytes_copied == 1
+    assert _content(tmp_path / "data/raw") == {"app/a": "1", "app/b": "2"}
 
 
 def test_a_damaged_record_costs_time_and_nothing_else(tmp_path: Path) -> None:
