@@ -107,7 +107,7 @@ def test_three_months_are_backfilled_from_the_page_of_an_asset(ui: DagsterUi, pa
 
 
 def test_every_page_says_what_it_is_and_none_is_broken(ui: DagsterUi, page: Page, tmp_path: Path) -> None:
-    """Each kind of page that a person can open, with the first words of what it describes; a screenshot of each is left."""
+    """Each kind of page that a person can open, with what it says first; a screenshot of each is left."""
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(f"{page.url}: {error}"))
     definitions = build_definitions(settings_of(ui.root, NOW=NOW))
