@@ -54,7 +54,7 @@ class DagsterUi:
                 stderr=log,
                 start_new_session=True,
             )
-        self.wait_for(self._loaded, "the graph to be loaded", within_s=300)
+        self.wait_for(self._loaded, "the graph to be loaded", within_s=600)
 
     def kill(self) -> None:
         """All of it at once, the runs at work too."""

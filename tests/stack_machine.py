@@ -167,7 +167,7 @@ class Stack:
         return content["data"]
 
 
-def eventually(ask: Callable[[], Any], what: str, timeout_s: float = 120) -> Any:
+def eventually(ask: Callable[[], Any], what: str, timeout_s: float = 600) -> Any:
     """The first answer that is not empty; fails with `what` when none comes in time."""
     until = time.monotonic() + timeout_s
     while True:

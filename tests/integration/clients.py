@@ -83,7 +83,7 @@ class Askers(ThreadedClients):
     def wait_for(self, requests: int) -> None:
         """Until so many more were answered."""
         wanted = self.statuses.total() + requests
-        assert wait_until(lambda: self.statuses.total() >= wanted, timeout_s=60)
+        assert wait_until(lambda: self.statuses.total() >= wanted)
 
     def _ask(self, place: int) -> None:
         url = f"http://127.0.0.1:{self._port}/predict"
@@ -102,7 +102,7 @@ def answers_of(*releases: Release) -> dict[str, float]:
     return {release.model_version: artifact.read_golden(release.model)[0].probabilities[1] for release in releases}
 
 
-def wait_until(condition, timeout_s: float = 60.0) -> bool:
+def wait_until(condition, timeout_s: float = 180.0) -> bool:
     until = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > until:

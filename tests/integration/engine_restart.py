@@ -33,7 +33,7 @@ NAMESPACES = ("unshare", "--net", "--mount")
 """Its network is not the other engine's, and what it mounted goes with it."""
 ENDS = ("ended", "killed", "crashed")
 """By its service manager; alone by SIGKILL; by SIGKILL, as all that runs in containers, and the machine boots."""
-_READY_S = 60.0
+_READY_S = 180.0
 _PORT = 8080
 _PR_SET_CHILD_SUBREAPER = 36
 

@@ -70,7 +70,7 @@ def running_host(folder: Path, *, home: str = "") -> Iterator[SshHost]:
     try:
         user = Path(f"/proc/{os.getpid()}").owner()
         host = SshHost(f"ssh://{user}@127.0.0.1:{port}", programs, folder / "known_hosts", folder / "user_key", sshd)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while b"Server listening" not in (folder / "log").read_bytes():
             assert sshd.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < until

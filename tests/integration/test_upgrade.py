@@ -67,7 +67,7 @@ def test_runs_events_and_ticks_of_an_older_dagster_are_there_after_the_start(sta
     with migration_lock(environ):
         started = [_migrate(environ) for _ in range(3)]
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        assert wait_until(lambda: postgres.rows(waiting) == [(3,)], timeout_s=100)
+        assert wait_until(lambda: postgres.rows(waiting) == [(3,)], timeout_s=300)
         assert postgres.rows("SELECT version_num FROM alembic_version", "dagster") == [("46b412388816",)]
     assert [_ended(one) for one in started] == [(0, "")] * 3
     after = _contents(postgres)

@@ -72,7 +72,7 @@ def test_a_backfill_survives_the_death_of_daemon_code_server_and_run(
             at_work = [app for app in APPS if app not in done and len(fake.tokens(app)) >= 3]
             return (done.pop(), at_work[0]) if len(done) == len(ended) == len(at_work) == 1 else None
 
-        finished, interrupted = ui.wait_for(one_done_and_another_at_work, "one app to be finished", within_s=400)
+        finished, interrupted = ui.wait_for(one_done_and_another_at_work, "one app to be finished", within_s=900)
         ui.kill()
         read = len(set(fake.tokens(interrupted))) - 1
         fake.stops = False
@@ -83,7 +83,7 @@ def test_a_backfill_survives_the_death_of_daemon_code_server_and_run(
         ui.wait_for(
             lambda: ui.ask(STATUS, id=backfill)["partitionBackfillOrError"]["status"] == "COMPLETED_SUCCESS",
             "the backfill to end",
-            within_s=400,
+            within_s=900,
         )
     finally:
         ui.stop()

@@ -34,7 +34,7 @@ def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing
     assert about.attrs["HostConfig"]["Memory"] == 3 * 1024**3
     command = json.dumps(about.attrs["Config"]["Cmd"])
     assert not any(secret in command for secret in SECRETS.values())
-    ended = finished(stack, run_id, 400)
+    ended = finished(stack, run_id)
     assert ended["status"] == "SUCCESS", events(stack, run_id)
     assert eventually(lambda: of_run(stack, run_id), "its container stays").logs()
     summary = stack.root / ".dagster" / "summaries" / f"{run_id}.json"
@@ -57,7 +57,6 @@ def test_a_run_launched_at_the_door_has_a_container_a_summary_and_leaves_nothing
                 == ["1"]
             ),
             "Prometheus sees the model",
-            90,
         )
 
 
@@ -102,11 +101,11 @@ def test_a_run_whose_container_refuses_to_start_ends_at_once_with_what_it_said(s
     lock.write_text(f"{before}# another\n", encoding="utf-8")
     try:
         run_id = launch(stack, "pipeline", months("sample.app"))
-        assert finished(stack, run_id, 300)["status"] == "FAILURE"
+        assert finished(stack, run_id)["status"] == "FAILURE"
         assert "another locks/dvc.txt than the clone's: make up builds it again" in failure(stack, run_id)
         # It is retried once, which ends in the same way and holds back nothing.
         again = eventually(lambda: retry_of(stack, run_id), "it is retried")
-        assert finished(stack, again["runId"], 300)["status"] == "FAILURE"
+        assert finished(stack, again["runId"])["status"] == "FAILURE"
     finally:
         lock.write_text(before, encoding="utf-8")
 
@@ -118,9 +117,9 @@ def test_a_killed_run_container_is_noticed_and_tried_again(stack: Stack) -> None
     ended = [found for found in engine_or_skip().containers(f"mlops.stack={stack.project}") if found not in running]
     assert ended == [], "the containers of runs that ended are gone"
     of_run(stack, run_id).kill()
-    assert finished(stack, run_id, 300)["status"] == "FAILURE"
+    assert finished(stack, run_id)["status"] == "FAILURE"
     again = eventually(lambda: retry_of(stack, run_id), "it is retried")
-    assert finished(stack, again["runId"], 300)["status"] == "SUCCESS", events(stack, again["runId"])
+    assert finished(stack, again["runId"])["status"] == "SUCCESS", events(stack, again["runId"])
     eventually((stack.root / ".dagster" / "summaries" / f"{run_id}.json").is_file, "the killed one has its summary")
 
 
@@ -135,7 +134,7 @@ def test_a_backfill_of_months_and_apps_runs_several_at_once(stack: Stack) -> Non
         found = [run for run in stack.runs() if tag(run, "dagster/backfill") == backfill]
         return found if len(found) == len(APPS) and all(run["status"] in ENDED for run in found) else None
 
-    found = eventually(done, "the backfill ends", 240)
+    found = eventually(done, "the backfill ends")
     assert {run["status"] for run in found} == {"SUCCESS"}
     assert {tag(run, "started_by") for run in found} == {"oki"}
     starts, ends = sorted(run["startTime"] for run in found), sorted(run["endTime"] for run in found)
@@ -307,11 +306,11 @@ def status(stack: Stack, run_id: str) -> str:
     return next(run["status"] for run in stack.runs() if run["runId"] == run_id)
 
 
-def finished(stack: Stack, run_id: str, timeout_s: float) -> dict[str, Any]:
+def finished(stack: Stack, run_id: str) -> dict[str, Any]:
     def ended() -> dict[str, Any] | None:
         return next((run for run in stack.runs() if run["runId"] == run_id and run["status"] in ENDED), None)
 
-    return eventually(ended, f"run {run_id} ends", timeout_s)
+    return eventually(ended, f"run {run_id} ends", 1200)
 
 
 def tag(run: dict[str, Any], key: str) -> str | None:

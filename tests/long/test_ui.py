@@ -223,7 +223,7 @@ def _ended(ui: DagsterUi, job: str) -> dict[str, Any]:
         assert not runs or runs[0]["status"] != "FAILURE", runs[0]
         return runs[0]["runId"] if runs and "mlops/summary" in {tag["key"] for tag in runs[0]["tags"]} else None
 
-    run_id = ui.wait_for(summarised, f"the summary of {job}", within_s=400)
+    run_id = ui.wait_for(summarised, f"the summary of {job}", within_s=900)
     return json.loads((ui.root / ".dagster" / "summaries" / f"{run_id}.json").read_text(encoding="utf-8"))
 
 
