@@ -20,6 +20,10 @@ SLOWEST = (
     "tests/long/test_killed_run.py",
     "tests/long/test_outages.py",
     "tests/long/test_kubernetes_pods.py",
+    "tests/long/test_ray.py",
+    "tests/long/test_ui.py",
+    "tests/long/test_housekeeping_soak.py",
+    "tests/unit/reviews/drift/test_drift_calibration.py",
 )
 """They begin first, so that no worker is left alone with them in the end."""
 
