@@ -126,7 +126,7 @@ class Chain:
         for part in parts:
             path = {"prometheus": "/prometheus/-/ready", "alertmanager": "/-/ready", "alerts": "/health"}[part]
             url = f"http://{self.address(part)}{path}"
-            assert wait_until(partial(answers, url), timeout_s=180), self.log(part)
+            assert wait_until(partial(answers, url)), self.log(part)
 
     def kill(self, part: str) -> None:
         process = self.running.pop(part)
@@ -200,7 +200,7 @@ def test_an_alert_its_end_and_a_dead_prometheus_reach_people_once_through_restar
     for part in ("alerts", "alertmanager", "prometheus"):
         chain.kill(part)
         chain.start(part)
-        assert wait_until(lambda: _fires(chain), timeout_s=180), chain.log(part)
+        assert wait_until(lambda: _fires(chain)), chain.log(part)
     chain.told("Alert: ServiceDown")
 
     with ThreadingHTTPServer(("127.0.0.1", chain.ports["service"]), Service) as service:

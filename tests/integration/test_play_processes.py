@@ -42,7 +42,7 @@ def test_a_killed_backfill_goes_on_after_the_last_page_it_stored(tmp_path):
     with serve(fake) as wire:
         fake.faults = [Fault("hang", at=25)]  # the one on its way when the kill comes
         process = start(wire.url, tmp_path, "2025-01")
-        assert wait_until(lambda: len(fake.requests) == 25, timeout_s=180)
+        assert wait_until(lambda: len(fake.requests) == 25)
         process.kill()
         process.communicate()
         before = fake.tokens(APP)

@@ -96,7 +96,7 @@ def test_idle_connections_beyond_the_limit_of_files_close_nobody_else_out(releas
     command = [sys.executable, "-m", "mlops_assets.serving", "--model", releases["a"].model, "--port", str(port)]
     command = ["sh", "-c", 'ulimit -n 200 && exec "$@"', "sh", *map(str, command)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert wait_until(lambda: answers_live(port), timeout_s=180)
+        assert wait_until(lambda: answers_live(port))
         with contextlib.ExitStack() as idle:
             for _ in range(300):
                 idle.enter_context(socket.create_connection(("127.0.0.1", port)))
